@@ -94,12 +94,12 @@ class Sleep {
     return searching(before) == 1;
   }
 
-  // A searcher (attaching: in or after attach()) has a job, or gives up.  True: it was
-  // the last one, so the caller looks at the queues and calls work_added if there is
-  // more.
+  // A searcher (was_attaching: in or after attach()) has a job, or gives up.  True: it
+  // was the last one that some lane could count on, so the caller looks at the queues
+  // and calls work_added for each lane that has more.
   [[nodiscard]] bool end_search(bool was_attaching) noexcept {
-    const std::uint64_t before =
-        gauge_->fetch_sub(was_attaching ? kAttaching : kSearching);
+    if (!was_attaching) return searching(gauge_->fetch_sub(kSearching)) == 1;
+    const std::uint64_t before = gauge_->fetch_sub(kAttaching);
     return searching(before) + attaching(before) == 1;
   }
 
@@ -124,7 +124,7 @@ class Sleep {
       const bool work = has_work();
       if (work && reserve()) {
         wait_.cancel_wait();
-        if (take_grant()) release_extra(has_work);
+        if (take_grant()) release_extra();
         return Woken::kAwake;
       }
       if (stopping()) {
@@ -217,10 +217,7 @@ class Sleep {
 
   // Gives back the reservation of a grant that is not needed: the caller is awake and
   // searching anyway, so it will look at the queues and wake others on finding work.
-  template <class HasWork>
-  void release_extra(const HasWork&) noexcept {
-    gauge_->fetch_sub(kActive + kSearching);
-  }
+  void release_extra() noexcept { gauge_->fetch_sub(kActive + kSearching); }
 
   const std::uint32_t limit_;
   CacheAligned<atomic<std::uint64_t>> gauge_{0};
