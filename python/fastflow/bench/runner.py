@@ -1,0 +1,95 @@
+"""Which benchmarks there are, and running them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from . import arrays, blocking, fanout, metg, native, peers, submit
+from .rows import Benchmark, Row, Settings, Skip
+
+#: Benchmarks by group, in the order in which they run.
+GROUPS: dict[str, tuple[Benchmark, ...]] = {
+    "executor": (
+        fanout.map_noop,
+        submit.submit_result,
+        submit.pending_bytes,
+        submit.round_trip_hot,
+        submit.round_trip_idle,
+        arrays.numpy_small,
+        arrays.numpy_medium,
+        metg.metg,
+        native.for_each_kernel,
+        blocking.sleeps,
+        fanout.imap_endless,
+        fanout.for_each_scaling,
+        arrays.pure_python,
+    ),
+    "peers": (peers.thread_pool_single, peers.joblib_threads, peers.dask_threads),
+}
+
+
+def select(groups: Iterable[str], only: str = "") -> list[Benchmark]:
+    """Benchmarks of ``groups`` whose name contains ``only``."""
+    chosen = [benchmark for group in groups for benchmark in GROUPS[group]]
+    return [benchmark for benchmark in chosen if only in benchmark.__name__]
+
+
+def run(
+    benchmarks: Iterable[Benchmark],
+    settings: Settings,
+    announce: Callable[[str], None] = lambda name: None,
+) -> Iterator[Row | Skip]:
+    """Run ``benchmarks`` one after another and yield what they report.
+
+    Parameters
+    ----------
+    benchmarks : iterable of Benchmark
+        See `select`.
+    settings : Settings
+        Workers, rounds and sizes.
+    announce : callable, optional
+        Told the name of each benchmark before it runs.
+    """
+    for benchmark in benchmarks:
+        announce(benchmark.__name__)
+        yield from benchmark(settings)
+
+
+def describe_machine() -> dict[str, object]:
+    """What a reader of the figures has to know about where they were taken."""
+    from ..doctor import usable_cores
+
+    return {
+        "python": sys.version.split()[0],
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "cores": usable_cores(),
+        "fastflow": version("fastflow"),
+        "numpy": version("numpy"),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def save_json(path: Path, outcome: Iterable[Row | Skip], settings: Settings) -> None:
+    """Write the report as one JSON object to ``path``."""
+    rows, skipped = [], []
+    for item in outcome:
+        if isinstance(item, Skip):
+            skipped.append(dataclasses.asdict(item))
+        else:
+            goal = item.goal.text if item.goal else None
+            rows.append(dataclasses.asdict(item) | {"goal": goal, "met": item.met})
+    report = {
+        "machine": describe_machine(),
+        "settings": dataclasses.asdict(settings),
+        "rows": rows,
+        "skipped": skipped,
+    }
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")

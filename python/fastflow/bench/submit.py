@@ -1,0 +1,148 @@
+"""Single tasks: ``submit`` and ``result``, their memory and their round trip."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+from . import subject as ff
+from .measure import Spread, interleave
+from .memory import in_fresh_process
+from .rows import (
+    NOT_SLOWER,
+    Row,
+    Settings,
+    Skip,
+    faster,
+    figure_below,
+)
+from .workloads import nothing
+
+PEER = "ThreadPoolExecutor"
+
+
+def submit_all(executor: Executor, n: int) -> None:
+    """Submit ``n`` no-ops, then take every result."""
+    for future in [executor.submit(nothing) for _ in range(n)]:
+        future.result()
+
+
+def submit_result(settings: Settings) -> Iterator[Row | Skip]:
+    """``submit`` + ``result`` of no-ops."""
+    for n, rounds in ((100_000, 5), (1_000_000, 3)):
+        title = f"submit + result no-op, {n:,} tasks"
+        if settings.quick and n > 100_000:
+            yield Skip(title, "--quick")
+            continue
+        with (
+            ff.Executor(settings.workers) as ours,
+            ThreadPoolExecutor(settings.workers) as theirs,
+        ):
+            times = interleave(
+                {
+                    "ours": lambda ours=ours, n=n: submit_all(ours, n),
+                    "theirs": lambda theirs=theirs, n=n: submit_all(theirs, n),
+                },
+                settings.rounds(rounds),
+                warmup=0 if n > 100_000 else 1,
+            )
+        yield Row(
+            title,
+            PEER,
+            times.median("theirs") / n * 1e9,
+            times.median("ours") / n * 1e9,
+            "ns",
+            times.ratio("theirs", "ours"),
+            faster(40),
+        )
+
+
+def pending_bytes(settings: Settings) -> Iterator[Row | Skip]:
+    """Memory of a task that waits in the queue, its future included."""
+    n = settings.size(200_000, 50_000)
+    title = f"bytes per pending submit, {n:,} queued"
+    try:
+        theirs = in_fresh_process("stdlib", n)
+        ours = in_fresh_process("ours", n)
+    except OSError as error:
+        yield Skip(title, str(error))
+        return
+    yield Row(
+        title,
+        PEER,
+        theirs,
+        ours,
+        "B",
+        Spread.of([theirs / ours]),
+        figure_below(250),
+        "resident memory, fresh processes",
+    )
+
+
+def round_trips(executor: Executor, n: int) -> None:
+    """Submit a no-op and wait for it, ``n`` times."""
+    for _ in range(n):
+        executor.submit(nothing).result()
+
+
+def round_trip_hot(settings: Settings) -> Iterator[Row | Skip]:
+    """Submit → result, one after another without a pause."""
+    n = settings.size(5_000, 1_000)
+    with (
+        ff.Executor(settings.workers) as ours,
+        ThreadPoolExecutor(settings.workers) as theirs,
+    ):
+        times = interleave(
+            {
+                "ours": lambda: round_trips(ours, n),
+                "theirs": lambda: round_trips(theirs, n),
+            },
+            settings.repeats,
+        )
+    yield Row(
+        "round trip submit → result, hot",
+        PEER,
+        times.median("theirs") / n * 1e6,
+        times.median("ours") / n * 1e6,
+        "µs",
+        times.ratio("theirs", "ours"),
+        faster(10),
+    )
+
+
+def cold_trip(executor: Executor, n: int) -> float:
+    """Median seconds of a round trip after 2 ms of idling."""
+    figures = []
+    for _ in range(n):
+        time.sleep(0.002)
+        start = time.perf_counter_ns()
+        executor.submit(nothing).result()
+        figures.append(time.perf_counter_ns() - start)
+    return statistics.median(figures) * 1e-9
+
+
+def round_trip_idle(settings: Settings) -> Iterator[Row | Skip]:
+    """Submit → result when all workers have gone to sleep."""
+    n = settings.size(200, 50)
+    ours_seconds, theirs_seconds = [], []
+    with (
+        ff.Executor(settings.workers) as ours,
+        ThreadPoolExecutor(settings.workers) as theirs,
+    ):
+        round_trips(ours, 100)
+        round_trips(theirs, 100)
+        for _ in range(settings.repeats):
+            ours_seconds.append(cold_trip(ours, n))
+            theirs_seconds.append(cold_trip(theirs, n))
+    pairs = zip(ours_seconds, theirs_seconds, strict=True)
+    yield Row(
+        "round trip submit → result, after 2 ms of idling",
+        PEER,
+        statistics.median(theirs_seconds) * 1e6,
+        statistics.median(ours_seconds) * 1e6,
+        "µs",
+        Spread.of([mine / other for mine, other in pairs]),
+        NOT_SLOWER,
+    )
