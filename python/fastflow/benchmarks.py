@@ -204,7 +204,9 @@ class PerformanceBenchmark:
     def _result(self, label: str) -> Result:
         if label not in self.results:
             known = ", ".join(self.results) or "none yet"
-            raise KeyError(f"no benchmark {label!r} in {self.name!r}; there are: {known}")
+            raise KeyError(
+                f"no benchmark {label!r} in {self.name!r}; there are: {known}"
+            )
         return self.results[label]
 
     def _file(self, ending: str) -> Path:

@@ -44,9 +44,9 @@ def demo(tasks: int, records: int, workers: int | None) -> None:
 @main.command()
 def doctor() -> None:
     """Report what decides how fast fastflow can be here; exit 1 if it can't run."""
-    from rich.console import Console
     from rich.table import Table
 
+    from .bench import report
     from .doctor import examine, healthy
 
     table = Table(title="fastflow doctor")
@@ -59,7 +59,7 @@ def doctor() -> None:
             table.add_section()
         table.add_row("" if section == last else section, name, value)
         last = section
-    Console().print(table)
+    report.console().print(table)
     if not healthy():
         raise SystemExit(1)
 
@@ -74,7 +74,9 @@ def doctor() -> None:
 )
 @click.option("--only", default="", metavar="TEXT", help="Only benchmarks named so.")
 @click.option("--quick", is_flag=True, help="Smaller sizes, fewer rounds.")
-@click.option("--repeats", type=click.IntRange(min=1), help="Timed rounds. [7, quick 3]")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), help="Timed rounds. [7, quick 3]"
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -124,7 +126,7 @@ def bench(
 
     outcome = list(runner.run(benchmarks, settings, announce))
     rows = [item for item in outcome if isinstance(item, Row)]
-    console = Console()
+    console = report.console()
     console.print(report.table(rows))
     console.print(report.summary(outcome), highlight=False)
     if json_path:

@@ -10,6 +10,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from rich.console import Console
 from rich.table import Table
 
+from .bench import report
 from .bench import subject as ff
 from .bench.measure import Times, contest
 from .bench.records import climate, generate, merge, summarise, to_columns
@@ -64,7 +65,7 @@ def fan_out(tasks: int, workers: int) -> Iterator[Line]:
 
 
 def data_job(records: int, workers: int, repeats: int = 3) -> Iterator[Line]:
-    """Parse, clean and aggregate sensor readings, each way checked against the first."""
+    """Parse, clean and aggregate sensor readings, each way checked for its result."""
     blocks = generate(records)
     columns = to_columns(blocks)
     with (
@@ -132,7 +133,7 @@ def run(
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
-    console = console or Console()
+    console = console or report.console()
     workers = workers or usable_cores()
     console.print(f"{workers} workers; {tasks:,} tasks, then {records:,} records ...")
     lines = [*fan_out(tasks, workers), *data_job(records, workers)]

@@ -1,4 +1,4 @@
-"""Numpy tasks that release the interpreter lock, and pure Python where there is none."""
+"""Numpy tasks that release the interpreter lock; pure Python where there is none."""
 
 from __future__ import annotations
 

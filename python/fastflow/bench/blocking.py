@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 from . import subject as ff
 from .measure import interleave
@@ -21,13 +22,13 @@ def sleeps(settings: Settings) -> Iterator[Row | Skip]:
     """Sleeping tasks against the standard library."""
     for tasks, seconds, workers in ((8, 0.05, 8), (1_000, 0.001, 32)):
         with ff.Executor(workers) as ours, ThreadPoolExecutor(workers) as theirs:
-            contestants = {
-                name: lambda pool=pool, seconds=seconds, tasks=tasks: sleep_all(
-                    pool, seconds, tasks
-                )
-                for name, pool in (("ours", ours), ("theirs", theirs))
-            }
-            times = interleave(contestants, settings.repeats)
+            times = interleave(
+                {
+                    "ours": partial(sleep_all, ours, seconds, tasks),
+                    "theirs": partial(sleep_all, theirs, seconds, tasks),
+                },
+                settings.repeats,
+            )
         yield Row(
             f"{tasks:,} × sleep({seconds:g}) in {workers} workers",
             "ThreadPoolExecutor",

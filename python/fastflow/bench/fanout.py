@@ -14,54 +14,51 @@ from .rows import NOT_SLOWER, Row, Settings, Skip, cost, figure_below
 from .workloads import drain, noop
 
 
+def map_of(settings: Settings, n: int) -> Iterator[Row]:
+    """``fastflow.map`` over ``n`` items against bare ``list(map)`` and a peer."""
+    items = range(n)
+    # Small sizes are repeated inside one timed section: the clock has its limits.
+    loops = max(1, 100_000 // n)
+
+    def ours() -> None:
+        for _ in range(loops):
+            ff.map(noop, items, executor=executor)
+
+    def bare() -> None:
+        for _ in range(loops):
+            list(builtins.map(noop, items))
+
+    def threads() -> None:
+        for _ in range(loops):
+            pool.map(noop, items)
+
+    with (
+        ff.Executor(settings.workers) as executor,
+        ThreadPool(settings.workers) as pool,
+    ):
+        times = interleave(
+            {"ours": ours, "bare": bare, "threads": threads}, settings.repeats
+        )
+    per_item = 1e9 / (n * loops)
+    for name, peer, goal in (
+        ("bare", "bare list(map)", cost(1.5)),
+        ("threads", "multiprocessing ThreadPool.map", NOT_SLOWER),
+    ):
+        yield Row(
+            f"map no-op, {n:,} items",
+            peer,
+            times.median(name) * per_item,
+            times.median("ours") * per_item,
+            "ns",
+            times.ratio("ours", name),
+            goal,
+        )
+
+
 def map_noop(settings: Settings) -> Iterator[Row | Skip]:
-    """``fastflow.map`` against bare ``list(map)`` and ``ThreadPool.map``."""
+    """``fastflow.map`` from a thousand items to a million."""
     for n in (1_000, 10_000, 100_000, settings.size(1_000_000, 300_000)):
-        items = range(n)
-        # Small sizes are repeated inside one timed section: the clock has its limits.
-        loops = max(1, 100_000 // n)
-
-        with (
-            ff.Executor(settings.workers) as executor,
-            ThreadPool(settings.workers) as pool,
-        ):
-
-            def ours(executor: ff.Executor = executor) -> None:
-                for _ in range(loops):
-                    ff.map(noop, items, executor=executor)
-
-            def threads(pool: ThreadPool = pool) -> None:
-                for _ in range(loops):
-                    pool.map(noop, items)
-
-            def bare() -> None:
-                for _ in range(loops):
-                    list(builtins.map(noop, items))
-
-            times = interleave(
-                {"ours": ours, "bare": bare, "threads": threads}, settings.repeats
-            )
-        per_item = 1e9 / (n * loops)
-        ours_ns = times.median("ours") * per_item
-        title = f"map no-op, {n:,} items"
-        yield Row(
-            title,
-            "bare list(map)",
-            times.median("bare") * per_item,
-            ours_ns,
-            "ns",
-            times.ratio("ours", "bare"),
-            cost(1.5),
-        )
-        yield Row(
-            title,
-            "multiprocessing ThreadPool.map",
-            times.median("threads") * per_item,
-            ours_ns,
-            "ns",
-            times.ratio("ours", "threads"),
-            NOT_SLOWER,
-        )
+        yield from map_of(settings, n)
 
 
 def imap_endless(settings: Settings) -> Iterator[Row | Skip]:

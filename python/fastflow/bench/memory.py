@@ -1,4 +1,4 @@
-"""Memory figures, each taken in a fresh process: ``python -m fastflow.bench.memory``."""
+"""Memory figures, one per process: ``python -m fastflow.bench.memory``."""
 
 from __future__ import annotations
 

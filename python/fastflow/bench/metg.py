@@ -8,10 +8,12 @@ logarithm of the size (Slaughter et al., *Task Bench*, SC 2020).
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 from . import subject as ff
 from .measure import Spread, stopwatch
@@ -54,7 +56,7 @@ def crossing(points: list[tuple[float, float]]) -> float:
     """
     if points[0][1] < 0.5:
         return math.inf
-    for (size, above), (smaller, below) in zip(points, points[1:], strict=False):
+    for (size, above), (smaller, below) in itertools.pairwise(points):
         if below < 0.5:
             share = (above - 0.5) / (above - below)
             return math.exp(math.log(size) + share * math.log(smaller / size))
@@ -68,7 +70,7 @@ def sweep(run: Run, workers: int, budget: float) -> float:
         kernel = ff.kernels.spin(size)
         n = min(20_000, max(64, int(budget / (size * 1e-9))))
         work = work_seconds(kernel, n)
-        parallel = stopwatch(lambda kernel=kernel, n=n: run(kernel, n))
+        parallel = stopwatch(partial(run, kernel, n))
         points.append((work / n, work / (workers * parallel)))
         if points[-1][1] < 0.25:
             break

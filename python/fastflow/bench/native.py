@@ -22,7 +22,7 @@ from .rows import Row, Settings, Skip, cost
 SOURCE = "tbb_peer.cpp"
 
 
-class PeerMissing(Exception):
+class PeerMissingError(Exception):
     """The native peer can't be had on this machine; the message says why."""
 
 
@@ -33,7 +33,7 @@ def find_source() -> Path:
     for candidate in [here.parent / SOURCE, *checkout]:
         if candidate.is_file():
             return candidate
-    raise PeerMissing(f"{SOURCE} not found beside the package")
+    raise PeerMissingError(f"{SOURCE} not found beside the package")
 
 
 def compile_peer(directory: Path) -> Path:
@@ -41,14 +41,14 @@ def compile_peer(directory: Path) -> Path:
 
     Raises
     ------
-    PeerMissing
+    PeerMissingError
         Without its source, a C++ compiler or oneTBB.
     """
     source = find_source()
     names = (os.environ.get("CXX", "c++"), "g++", "clang++")
     compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
-        raise PeerMissing("no C++ compiler (Debian: apt-get install g++)")
+        raise PeerMissingError("no C++ compiler (Debian: apt-get install g++)")
     built = directory / "tbb_peer.so"
     flags = ["-std=c++20", "-O3", "-DNDEBUG", "-shared", "-fPIC"]
     done = subprocess.run(
@@ -59,7 +59,7 @@ def compile_peer(directory: Path) -> Path:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise PeerMissing(
+        raise PeerMissingError(
             f"oneTBB peer does not compile (Debian: apt-get install libtbb-dev): "
             f"{next((line for line in lines if 'error' in line), lines[0])}"
         )
@@ -76,7 +76,7 @@ def load_peer() -> ctypes.CDLL:
         try:
             return ctypes.CDLL(str(path))
         except OSError as error:
-            raise PeerMissing(str(error)) from error
+            raise PeerMissingError(str(error)) from error
 
 
 class Peer:
@@ -96,7 +96,12 @@ class Peer:
         self._calibrate = library.peer_calibrate
         self._calibrate.argtypes = [ctypes.c_double]
         self._for = library.peer_parallel_for
-        self._for.argtypes = [kernel_type, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+        self._for.argtypes = [
+            kernel_type,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_int,
+        ]
         self._inlined = library.peer_parallel_for_inlined
         self._inlined.argtypes = [ctypes.c_int64, ctypes.c_int]
         for function in (self._calibrate, self._for, self._inlined):
@@ -120,11 +125,14 @@ def for_each_kernel(settings: Settings) -> Iterator[Row | Skip]:
     """Empty bodies and bodies of 100 ns."""
     try:
         peer = Peer(settings.workers)
-    except PeerMissing as error:
+    except PeerMissingError as error:
         yield Skip("for_each(kernel, range(n)) against oneTBB", str(error))
         return
     peer.calibrate(100.0)
-    empty, bodies = settings.size(20_000_000, 5_000_000), settings.size(500_000, 200_000)
+    empty, bodies = (
+        settings.size(20_000_000, 5_000_000),
+        settings.size(500_000, 200_000),
+    )
     noop, spin = ff.Kernel(peer.noop), ff.Kernel(peer.spin)
     with ff.Executor(settings.workers) as executor:
         times = interleave(

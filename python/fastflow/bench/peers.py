@@ -48,9 +48,11 @@ def thread_pool_single(settings: Settings) -> Iterator[Row | Skip]:
 
 
 def joblib_threads(settings: Settings) -> Iterator[Row | Skip]:
-    """joblib with its threading backend."""
+    """The threading backend of joblib."""
     if importlib.util.find_spec("joblib") is None:
-        yield Skip("map against joblib", 'not installed (pip install "fastflow[bench]")')
+        yield Skip(
+            "map against joblib", 'not installed (pip install "fastflow[bench]")'
+        )
         return
     import joblib
 

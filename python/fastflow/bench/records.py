@@ -1,8 +1,10 @@
 """A data job over real records: sensor readings with dirty fields.
 
-One JSON object per line, as a logger writes them: ``sensor`` (0 to 63), ``t`` (seconds),
-``temp`` (a number, sometimes text, ``null`` or ``"n/a"``), ``unit`` (``C``, ``F`` or
-missing) and ``rh`` (relative humidity, per cent). The job parses, cleans and aggregates
+One JSON object per line, as a logger writes them: ``sensor`` (0 to 63), ``t`` (in
+seconds), ``temp`` (a number, sometimes text, ``null`` or ``"n/a"``), ``unit`` (``C``,
+``F`` or missing) and ``rh`` (relative humidity, per cent).
+
+The job parses, cleans and aggregates
 them twice over: in pure Python from the text, and in numpy from the same readings as
 columns.
 """
@@ -116,18 +118,31 @@ def merge(summaries: Iterable[Summary]) -> Summary:
     return dict(sorted(total.items()))
 
 
-def to_columns(blocks: Sequence[bytes]) -> list[Columns]:
-    """Readings as blocks of two columns: raw °C (NaN where not a number) and humidity.
+def to_columns(blocks: Sequence[bytes], chunk: int = 25_000) -> list[Columns]:
+    """Readings as columns: raw °C (NaN where not a number) and relative humidity.
 
     What a columnar file would hold; made once, outside every timed section.
+
+    Parameters
+    ----------
+    blocks : sequence of bytes
+        From `generate`.
+    chunk : int
+        Records per part, fewer when that would make fewer than four parts.
+
+    Returns
+    -------
+    list of ndarray
+        Parts of shape (2, records), views of one array.
     """
-    result = []
-    for block in blocks:
-        readings = [json.loads(line) for line in block.splitlines()]
-        temperatures = [as_celsius(reading) for reading in readings]
-        humidity = [float(reading["rh"]) for reading in readings]
-        result.append(np.array([temperatures, humidity]))
-    return result
+    readings = [json.loads(line) for block in blocks for line in block.splitlines()]
+    table = np.array(
+        [
+            [as_celsius(reading) for reading in readings],
+            [float(reading["rh"]) for reading in readings],
+        ]
+    )
+    return np.array_split(table, max(4, len(readings) // chunk), axis=1)
 
 
 def as_celsius(reading: dict[str, Any]) -> float:

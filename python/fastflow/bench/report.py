@@ -6,11 +6,19 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from .measure import Spread
 from .rows import Row, Skip
+
+
+def console() -> Console:
+    """Where reports go: as wide as the terminal, 110 columns into a file."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=110)
 
 
 def figure(value: float, unit: str) -> str:
@@ -22,10 +30,10 @@ def figure(value: float, unit: str) -> str:
 
 
 def spread(ratio: Spread | None) -> str:
-    """Print a ratio as median (smallest - largest)."""
+    """Print a ratio as its median above smallest and largest."""
     if ratio is None:
         return ""
-    return f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"  # noqa: RUF001
+    return f"{ratio.median:.2f}\n{ratio.low:.2f}–{ratio.high:.2f}"
 
 
 def verdict(row: Row) -> Text:
@@ -36,18 +44,16 @@ def verdict(row: Row) -> Text:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Make the table of a run."""
-    result = Table(title="fastflow bench: medians of interleaved rounds")
-    result.add_column("workload", overflow="fold")
-    result.add_column("peer", overflow="fold")
-    for name in ("peer's figure", "ours", "ratio (min–max)", "goal"):  # noqa: RUF001
-        result.add_column(name, justify="right")
-    result.add_column("met")
+    """Make the table of a run; it fits 80 columns."""
+    result = Table(title="fastflow bench: medians of interleaved rounds", box=SIMPLE)
+    result.add_column("workload, peer", overflow="fold")
+    for name in ("peer", "ours", "ratio\nmin–max", "goal"):
+        result.add_column(name, justify="right", no_wrap=True)
+    result.add_column("met", no_wrap=True)
     for row in rows:
-        peer = f"{row.peer}\n{row.note}" if row.note else row.peer
+        note = f"\n  ({row.note})" if row.note else ""
         result.add_row(
-            row.workload,
-            peer,
+            f"{row.workload}\n  vs {row.peer}{note}",
             figure(row.peer_figure, row.unit),
             figure(row.our_figure, row.unit),
             spread(row.ratio),

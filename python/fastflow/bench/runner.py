@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from . import arrays, blocking, fanout, metg, native, peers, submit
@@ -44,7 +44,7 @@ def select(groups: Iterable[str], only: str = "") -> list[Benchmark]:
 def run(
     benchmarks: Iterable[Benchmark],
     settings: Settings,
-    announce: Callable[[str], None] = lambda name: None,
+    announce: Callable[[str], object] = str,
 ) -> Iterator[Row | Skip]:
     """Run ``benchmarks`` one after another and yield what they report.
 
@@ -64,17 +64,28 @@ def run(
 
 def describe_machine() -> dict[str, object]:
     """What a reader of the figures has to know about where they were taken."""
-    from ..doctor import usable_cores
+    from ..doctor import package_version, usable_cores
 
     return {
         "python": sys.version.split()[0],
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
         "cores": usable_cores(),
-        "fastflow": version("fastflow"),
-        "numpy": version("numpy"),
+        "fastflow": package_version("fastflow"),
+        "numpy": package_version("numpy"),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def as_json(row: Row) -> dict[str, object]:
+    """Make one row an object; a figure that isn't finite becomes null."""
+    goal = row.goal.text if row.goal else None
+    content = dataclasses.asdict(row) | {"goal": goal, "met": row.met}
+    for holder in (content, content["ratio"] or {}):
+        for name, value in holder.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                holder[name] = None
+    return content
 
 
 def save_json(path: Path, outcome: Iterable[Row | Skip], settings: Settings) -> None:
@@ -84,12 +95,14 @@ def save_json(path: Path, outcome: Iterable[Row | Skip], settings: Settings) -> 
         if isinstance(item, Skip):
             skipped.append(dataclasses.asdict(item))
         else:
-            goal = item.goal.text if item.goal else None
-            rows.append(dataclasses.asdict(item) | {"goal": goal, "met": item.met})
+            rows.append(as_json(item))
     report = {
         "machine": describe_machine(),
         "settings": dataclasses.asdict(settings),
         "rows": rows,
         "skipped": skipped,
     }
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "utf-8",
+    )

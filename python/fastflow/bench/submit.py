@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 from . import subject as ff
 from .measure import Spread, interleave
@@ -42,8 +43,8 @@ def submit_result(settings: Settings) -> Iterator[Row | Skip]:
         ):
             times = interleave(
                 {
-                    "ours": lambda ours=ours, n=n: submit_all(ours, n),
-                    "theirs": lambda theirs=theirs, n=n: submit_all(theirs, n),
+                    "ours": partial(submit_all, ours, n),
+                    "theirs": partial(submit_all, theirs, n),
                 },
                 settings.rounds(rounds),
                 warmup=0 if n > 100_000 else 1,
