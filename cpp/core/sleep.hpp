@@ -58,7 +58,7 @@ namespace fastflow {
 enum class Lane : std::uint8_t { kNative = 0, kAttached = 1 };
 inline constexpr int kLanes = 2;
 
-enum class Need { kNothing, kThread };
+enum class Need { kNothing, kWoken, kThread };
 enum class Woken { kAwake, kStop, kTimeout };
 
 class Sleep {
@@ -68,8 +68,8 @@ class Sleep {
 
   // --- submitters -------------------------------------------------------------------
 
-  // After a push.  kThread: nobody sleeps; start a thread, which owns a reservation and
-  // is searching (or call `spawn_failed`).
+  // After a push.  kWoken: a sleeper was woken for it.  kThread: nobody sleeps; start a
+  // thread, which owns a reservation and is searching (or call `spawn_failed`).
   [[nodiscard]] Need work_added(Lane lane) noexcept {
     if (!wake_wanted(gauge_->load(), lane)) return Need::kNothing;
     return wake(lane);
@@ -102,6 +102,9 @@ class Sleep {
     const std::uint64_t before = gauge_->fetch_sub(kAttaching);
     return searching(before) + attaching(before) == 1;
   }
+
+  // attach() is done but the job is gone: look for others.
+  void end_attach() noexcept { gauge_->fetch_add(kSearching - kAttaching); }
 
   // An active worker that has no job starts to look for one.
   void begin_search() noexcept { gauge_->fetch_add(kSearching); }
@@ -192,7 +195,7 @@ class Sleep {
       if (!wake_wanted(g, lane)) return Need::kNothing;
     } while (!gauge_->compare_exchange_weak(g, g + kActive + kSearching));
     grants_.fetch_add(1);
-    if (wait_.notify_one()) return Need::kNothing;
+    if (wait_.notify_one()) return Need::kWoken;
     // Nobody slept.  Unless a worker took the grant on its way to sleep, the
     // reservation is ours to hand to a new thread.
     return take_grant() ? Need::kThread : Need::kNothing;

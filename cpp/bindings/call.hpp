@@ -1,0 +1,57 @@
+// A stored call: function, arguments, keyword names, ready for vectorcall.
+//
+// Up to two arguments stand inside the object; more are one block on the heap.  No tuple
+// and no dict is made.
+#pragma once
+
+#include "python.hpp"
+
+namespace fastflow::py {
+
+class StoredCall {
+ public:
+  static constexpr std::size_t kInline = 2;
+
+  StoredCall() = default;
+  StoredCall(const StoredCall&) = delete;
+  StoredCall& operator=(const StoredCall&) = delete;
+
+  // Stores new references.  `count` arguments, the last ones named by the tuple `names`
+  // (or nullptr).  False with MemoryError.
+  bool store(PyObject* function, PyObject* const* args, std::size_t count,
+             PyObject* names);
+
+  // Moves the contents to `*to`, which is empty.
+  void move_to(StoredCall* to) noexcept;
+
+  // Calls it; a new reference or nullptr with an exception.
+  [[nodiscard]] PyObject* invoke() const;
+
+  // Drops the references; may run Python code.
+  void clear();
+
+  [[nodiscard]] PyObject* function() const noexcept { return function_; }
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  [[nodiscard]] PyObject* argument(std::size_t i) const noexcept { return args()[i]; }
+
+  int traverse(visitproc visit, void* arg) const;
+
+ private:
+  [[nodiscard]] PyObject* const* args() const noexcept {
+    return count_ <= kInline ? inline_ : block_ + 1;
+  }
+  [[nodiscard]] std::size_t positional() const {
+    return count_ -
+           (names_ == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names_)));
+  }
+
+  PyObject* function_ = nullptr;
+  PyObject* names_ = nullptr;
+  std::size_t count_ = 0;
+  union {
+    PyObject* inline_[kInline];
+    PyObject** block_;  // [0] is the slot that vectorcall may overwrite
+  };
+};
+
+}  // namespace fastflow::py

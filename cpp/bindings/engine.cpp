@@ -1,0 +1,370 @@
+#include "engine.hpp"
+
+#include <new>
+
+#include "parking_lot.hpp"
+#include "wait.hpp"
+
+namespace fastflow::py {
+
+PyTypeObject* engine_type = nullptr;
+std::atomic<bool> interpreter_exiting{false};
+
+namespace {
+
+Engine* self_of(PyObject* object) { return reinterpret_cast<Engine*>(object); }
+
+// --- construction ---------------------------------------------------------------------
+
+PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"limit",          "spawner",     "activity",
+                                "caller_may_run", "max_pending", "on_full",
+                                "propagate_context", nullptr};
+  int limit = 0, caller_may_run = 1, on_full = 0, propagate_context = 1;
+  PyObject *spawner = nullptr, *activity = Py_None;
+  long long max_pending = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|OpLip:Engine",
+                                   const_cast<char**>(names), &limit, &spawner,
+                                   &activity, &caller_may_run, &max_pending, &on_full,
+                                   &propagate_context)) {
+    return nullptr;
+  }
+  if (limit < 1 || max_pending < 0 || on_full < 0 || on_full > 2) {
+    PyErr_SetString(PyExc_ValueError, "Engine: argument out of range");
+    return nullptr;
+  }
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  Engine* e = self_of(object);
+  new (&e->counters) Counters;
+  new (&e->pending) std::atomic<std::int64_t>(0);
+  new (&e->kernels_done) std::atomic<std::uint64_t>(0);
+  for (std::atomic<bool>* flag :
+       {&e->shut_down, &e->cancel_all, &e->broken, &e->forked, &e->active, &e->room_wanted}) {
+    new (flag) std::atomic<bool>(false);
+  }
+  e->spawner = Py_NewRef(spawner);
+  e->activity = activity == Py_None ? nullptr : Py_NewRef(activity);
+  e->propagate_context = propagate_context != 0;
+  e->caller_may_run = caller_may_run != 0;
+  e->on_full = static_cast<OnFull>(on_full);
+  e->max_pending = max_pending;
+  e->hooks = new PoolHooks(object);
+  e->pool = new Pool(static_cast<std::uint32_t>(limit), *e->hooks);
+  return object;
+}
+
+void report_unobserved(Engine* e) {
+  if (e->unobserved == 0 || imports.log_unobserved == nullptr) return;
+  Ref first = Ref::steal(std::exchange(e->first_unobserved, nullptr));
+  const auto count = static_cast<unsigned long long>(std::exchange(e->unobserved, 0));
+  Ref done = Ref::steal(
+      PyObject_CallFunction(imports.log_unobserved, "KO", count, first.get()));
+  if (!done) PyErr_WriteUnraisable(nullptr);
+}
+
+int engine_traverse(PyObject* object, visitproc visit, void* arg) {
+  Engine* e = self_of(object);
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(e->spawner);
+  Py_VISIT(e->activity);
+  Py_VISIT(e->first_unobserved);
+  return 0;
+}
+
+int engine_clear(PyObject* object) {
+  Engine* e = self_of(object);
+  Py_CLEAR(e->spawner);
+  Py_CLEAR(e->activity);
+  Py_CLEAR(e->first_unobserved);
+  return 0;
+}
+
+void engine_finalize(PyObject* object) {
+  PyObject* error = PyErr_Occurred() ? take_exception() : nullptr;
+  report_unobserved(self_of(object));
+  if (error != nullptr) {
+    raise_exception(error);
+    Py_DECREF(error);
+  }
+}
+
+void engine_dealloc(PyObject* object) {
+  if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
+  PyObject_GC_UnTrack(object);
+  Engine* e = self_of(object);
+  engine_clear(object);
+  // A forked child leaves the pool alone: its threads are gone and a lock may be held.
+  if (!e->forked.load()) {
+    delete e->pool;
+    delete e->hooks;
+  }
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+// --- methods ----------------------------------------------------------------------------
+
+PyObject* run_worker(PyObject* self, PyObject*) {
+  self_of(self)->pool->run_worker();
+  Py_RETURN_NONE;
+}
+
+// A thread that was asked for can't run: gives its reservation back.
+PyObject* abandon_worker(PyObject* self, PyObject*) {
+  self_of(self)->pool->abandon_start();
+  Py_RETURN_NONE;
+}
+
+PyObject* stop(PyObject* self, PyObject* cancel) {
+  Engine* e = self_of(self);
+  const int cancel_futures = PyObject_IsTrue(cancel);
+  if (cancel_futures < 0) return nullptr;
+  if (cancel_futures != 0) e->cancel_all.store(true);
+  e->shut_down.store(true);
+  parking_lot::announce(&e->room_wanted);
+  if (!e->forked.load()) e->pool->stop();
+  Py_RETURN_NONE;
+}
+
+// True if work is queued but no thread is there (or on its way) to do it; starts one.
+PyObject* ensure_drained(PyObject* self, PyObject*) {
+  Engine* e = self_of(self);
+  if (e->forked.load() || !e->pool->has_work()) Py_RETURN_FALSE;
+  e->pool->wake_if_work();
+  Py_RETURN_TRUE;
+}
+
+PyObject* set_broken(PyObject* self, PyObject*) {
+  self_of(self)->broken.store(true);
+  Py_RETURN_NONE;
+}
+
+PyObject* mark_forked(PyObject* self, PyObject*) {
+  self_of(self)->forked.store(true);
+  Py_RETURN_NONE;
+}
+
+PyObject* report(PyObject* self, PyObject*) {
+  report_unobserved(self_of(self));
+  Py_RETURN_NONE;
+}
+
+PyObject* stats(PyObject* self, PyObject*) {
+  Engine* e = self_of(self);
+  const PoolCounts pool = e->forked.load() ? PoolCounts{} : e->pool->counts();
+  const auto get = [](const std::atomic<std::uint64_t>& counter) {
+    return static_cast<unsigned long long>(counter.load(std::memory_order_relaxed));
+  };
+  return Py_BuildValue("(KKKKKKII)", get(e->counters.submitted),
+                       get(e->counters.completed) + get(e->kernels_done),
+                       get(e->counters.failed),
+                       get(e->counters.cancelled),
+                       static_cast<unsigned long long>(pool.stolen),
+                       static_cast<unsigned long long>(pool.parked), pool.workers,
+                       pool.blocked);
+}
+
+PyObject* get_shut_down(PyObject* self, void*) {
+  return PyBool_FromLong(self_of(self)->shut_down.load());
+}
+PyObject* get_broken(PyObject* self, void*) {
+  return PyBool_FromLong(self_of(self)->broken.load());
+}
+PyObject* get_forked(PyObject* self, void*) {
+  return PyBool_FromLong(self_of(self)->forked.load());
+}
+PyObject* get_limit(PyObject* self, void*) {
+  return PyLong_FromUnsignedLong(self_of(self)->pool->limit());
+}
+PyObject* get_caller_may_run(PyObject* self, void*) {
+  return PyBool_FromLong(self_of(self)->caller_may_run);
+}
+
+PyMethodDef methods[] = {
+    {"run_worker", run_worker, METH_NOARGS, "The body of a worker thread."},
+    {"abandon_worker", abandon_worker, METH_NOARGS, "The thread asked for won't run."},
+    {"stop", stop, METH_O, "stop(cancel_futures): finish what is queued, then leave."},
+    {"ensure_drained", ensure_drained, METH_NOARGS,
+     "Starts a thread if work is queued and none is awake; True if work is queued."},
+    {"set_broken", set_broken, METH_NOARGS, "An initializer failed."},
+    {"mark_forked", mark_forked, METH_NOARGS, "In a forked child: the threads are gone."},
+    {"report_unobserved", report, METH_NOARGS, "Logs failures nobody looked at."},
+    {"stats", stats, METH_NOARGS,
+     "(submitted, completed, failed, cancelled, stolen, parked, workers, blocked)"},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef getset[] = {
+    {"shut_down", get_shut_down, nullptr, nullptr, nullptr},
+    {"broken", get_broken, nullptr, nullptr, nullptr},
+    {"forked", get_forked, nullptr, nullptr, nullptr},
+    {"limit", get_limit, nullptr, nullptr, nullptr},
+    {"caller_may_run", get_caller_may_run, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(engine_new)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(engine_dealloc)},
+                       {Py_tp_finalize, reinterpret_cast<void*>(engine_finalize)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(engine_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(engine_clear)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, getset},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.Engine", sizeof(Engine), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+
+}  // namespace
+
+bool add_engine_type(PyObject* module) { return add_type(module, spec, &engine_type); }
+
+bool accepts_work(Engine* e) {
+  if (e->broken.load(std::memory_order_relaxed)) {
+    PyErr_SetString(imports.broken_executor,
+                    "a worker's initializer failed; the pool is not usable anymore");
+  } else if (e->shut_down.load(std::memory_order_relaxed)) {
+    PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
+  } else if (interpreter_exiting.load(std::memory_order_relaxed)) {
+    PyErr_SetString(PyExc_RuntimeError,
+                    "cannot schedule new futures after interpreter shutdown");
+  } else {
+    return true;
+  }
+  return false;
+}
+
+bool satisfy(Engine* e, Need need) {
+  if (need != Need::kThread || e->pool->start_thread()) return true;
+  if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+  return false;
+}
+
+namespace {
+
+class RoomWanted final : public Waitable {
+ public:
+  explicit RoomWanted(Engine* e) : e_(e) {}
+  const void* key() const override { return &e_->room_wanted; }
+  bool done() const override {
+    return e_->pending.load() < e_->max_pending || e_->shut_down.load();
+  }
+  bool enlist(bool) override {
+    e_->room_wanted.store(true);  // seq_cst, against task_started
+    return done();
+  }
+
+ private:
+  Engine* e_;
+};
+
+}  // namespace
+
+Room make_room(Engine* e) {
+  if (e->max_pending == 0) return Room::kQueue;
+  for (;;) {
+    if (e->pending.fetch_add(1) < e->max_pending) return Room::kQueue;
+    e->pending.fetch_sub(1);
+    if (e->on_full == OnFull::kCallerRuns) return Room::kRun;
+    if (e->on_full == OnFull::kRaise) {
+      PyErr_Format(imports.queue_full,
+                   "%lld tasks are pending, which is the executor's max_pending; wait "
+                   "for some of them, or use on_full='block' or 'caller_runs'",
+                   static_cast<long long>(e->max_pending));
+      return Room::kError;
+    }
+    RoomWanted room(e);
+    if (wait_for(room, -1, false) == WaitEnd::kError) return Room::kError;
+    if (!accepts_work(e)) return Room::kError;
+  }
+}
+
+void task_started(Engine* e) {
+  if (e->max_pending == 0) return;
+  const std::int64_t left = e->pending.fetch_sub(1) - 1;
+  // Wake the submitter for a quarter of the room at a time, not for every task.
+  if (left <= e->max_pending - e->max_pending / 4 - 1 && e->room_wanted.load() &&
+      e->room_wanted.exchange(false)) {
+    parking_lot::announce(&e->room_wanted);
+  }
+}
+
+void add_unobserved(Engine* e, PyObject* exception) {
+  ObjectLock lock(reinterpret_cast<PyObject*>(e));
+  if (e->unobserved++ == 0) e->first_unobserved = Py_NewRef(exception);
+}
+
+// --- hooks ------------------------------------------------------------------------------
+
+bool PoolHooks::spawn(Pool&) {
+  Worker* worker = current_worker();
+  const bool was_detached = PyGILState_Check() == 0;
+  PyGILState_STATE gil{};
+  if (was_detached) gil = PyGILState_Ensure();
+  PyObject* pending = PyErr_Occurred() ? take_exception() : nullptr;
+  PyObject* spawner = reinterpret_cast<Engine*>(engine_)->spawner;
+  Ref done = Ref::steal(PyObject_CallOneArg(spawner, engine_));
+  const bool ok = static_cast<bool>(done);
+  // A worker that wanted company does without; a submitter is told.
+  if (!ok && worker != nullptr) PyErr_Clear();
+  if (pending != nullptr) {
+    raise_exception(pending);
+    Py_DECREF(pending);
+  }
+  if (was_detached) PyGILState_Release(gil);
+  return ok;
+}
+
+namespace {
+
+// Tells the Python layer that the pool starts or ends a time of activity.
+void set_active(Engine* e, bool active) {
+  if (e->activity == nullptr || e->active.exchange(active) == active) return;
+  Ref done = Ref::steal(PyObject_CallOneArg(e->activity, active ? Py_True : Py_False));
+  if (!done) PyErr_WriteUnraisable(e->activity);
+}
+
+}  // namespace
+
+void PoolHooks::on_start(Worker& worker) {
+  auto* mine = new Attachment(PyThreadState_Get());
+  worker.binding = mine;
+  mine->enter_fresh_context();
+  mine->detach();
+}
+
+void PoolHooks::attach(Worker& worker) {
+  attachment(worker).attach();
+  Engine* e = reinterpret_cast<Engine*>(engine_);
+  // relaxed: attached threads are ordered by the interpreter's lock; without one, two
+  // calls in a row do no harm.
+  if (e->activity != nullptr && !e->active.load(std::memory_order_relaxed)) {
+    set_active(e, true);
+  }
+}
+
+void PoolHooks::on_exit(Worker& worker) {
+  Attachment* mine = &attachment(worker);
+  mine->attach();
+  Engine* e = reinterpret_cast<Engine*>(engine_);
+  if (e->pool->live() == 1) set_active(e, false);
+  mine->leave_context();
+  worker.binding = nullptr;
+  delete mine;
+}
+
+std::chrono::nanoseconds PoolHooks::linger_time(Worker&) {
+  Engine* e = reinterpret_cast<Engine*>(engine_);
+  return e->active.load() ? std::chrono::milliseconds(200)
+                          : std::chrono::nanoseconds::max();
+}
+
+void PoolHooks::on_linger(Worker& worker) {
+  Engine* e = reinterpret_cast<Engine*>(engine_);
+  if (e->pool->active_workers() > 0 || !e->active.load()) return;
+  attachment(worker).attach();
+  set_active(e, false);
+  attachment(worker).detach();
+}
+
+}  // namespace fastflow::py

@@ -1,0 +1,89 @@
+// Engine: the Python object that owns a Pool.  Executors, futures and worker threads
+// hold references to it; it knows nothing of the executor in front of it, so an executor
+// that nobody refers to can go (and stop the engine) while its tasks go on.
+//
+// Threads are Python threads: `spawner(engine)`, a callable of the Python layer, makes a
+// threading.Thread whose target ends in engine.run_worker().
+//
+// Threads and locks: fields without a comment are set before the engine is shared.
+#pragma once
+
+#include "python.hpp"
+
+#include "gil.hpp"
+#include "pool.hpp"
+
+namespace fastflow::py {
+
+enum class OnFull : std::uint8_t { kBlock, kRaise, kCallerRuns };
+
+class PoolHooks final : public WorkerHooks {
+ public:
+  explicit PoolHooks(PyObject* engine) : engine_(engine) {}
+  bool spawn(Pool& pool) override;
+  void on_start(Worker& worker) override;
+  void on_exit(Worker& worker) override;
+  void attach(Worker& worker) override;
+  void detach(Worker& worker) override { attachment(worker).detach(); }
+  bool wants_attach(Worker& worker) override { return attachment(worker).drops() > 0; }
+  std::chrono::nanoseconds linger_time(Worker& worker) override;
+  void on_linger(Worker& worker) override;
+
+ private:
+  PyObject* const engine_;  // borrowed: the engine owns us
+};
+
+struct Counters {
+  std::atomic<std::uint64_t> submitted{0};  // tasks and items, these four alike
+  std::atomic<std::uint64_t> completed{0};
+  std::atomic<std::uint64_t> failed{0};
+  std::atomic<std::uint64_t> cancelled{0};
+};
+
+struct Engine {
+  PyObject_HEAD
+  Pool* pool;
+  PoolHooks* hooks;
+  PyObject* spawner;       // callable(engine); starts a thread
+  PyObject* activity;      // callable(bool) or nullptr: busy / idle for a while
+  bool propagate_context;
+  bool caller_may_run;     // no initializer: callers may run tasks themselves
+  OnFull on_full;
+  std::int64_t max_pending;  // 0: no limit
+
+  Counters counters;
+  std::atomic<std::uint64_t> kernels_done;  // tasks that ended without the interpreter
+  std::atomic<std::int64_t> pending;        // counted only if max_pending > 0
+  std::atomic<bool> room_wanted;            // a submitter waits for pending to fall
+  std::atomic<bool> shut_down;        // no more submissions
+  std::atomic<bool> cancel_all;       // queued tasks are to be cancelled
+  std::atomic<bool> broken;           // an initializer failed
+  std::atomic<bool> forked;           // we are in a child: the threads are gone
+  std::atomic<bool> active;           // activity(True) was called last
+  std::uint64_t unobserved;           // failures that nobody looked at
+  PyObject* first_unobserved;         // the first of these exceptions
+};
+
+extern PyTypeObject* engine_type;
+bool add_engine_type(PyObject* module);
+
+// Raises the error that a submission gets now, if any; false when it did.
+bool accepts_work(Engine* engine);
+
+// Starts a thread if `need` asks for one; false with an exception when that failed.
+bool satisfy(Engine* engine, Need need);
+
+// Makes room for one more pending task if there is a limit, waiting for it if that is
+// what the engine does when full.  kRun: the caller shall run the task itself.
+enum class Room { kQueue, kRun, kError };
+Room make_room(Engine* engine);
+// A task left the queue: started or cancelled.  Any thread state.
+void task_started(Engine* engine);
+
+// Counts a failure whose future died without anybody asking for it.
+void add_unobserved(Engine* engine, PyObject* exception);
+
+// Set by threading._register_atexit's callback: submissions are refused from then on.
+extern std::atomic<bool> interpreter_exiting;
+
+}  // namespace fastflow::py

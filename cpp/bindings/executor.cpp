@@ -1,0 +1,196 @@
+#include "executor.hpp"
+
+#include "kernel.hpp"
+#include "scope.hpp"
+
+namespace fastflow::py {
+
+PyTypeObject* executor_base_type = nullptr;
+
+namespace {
+
+struct ExecutorObject {
+  PyObject_HEAD
+  Engine* engine;  // owned; nullptr until _open
+};
+
+ExecutorObject* self_of(PyObject* object) {
+  return reinterpret_cast<ExecutorObject*>(object);
+}
+
+// The submitter's context variables, if there are any; false with an exception.
+bool capture_context(FutureObject* f) {
+  PyThreadState* state = PyThreadState_Get();
+  if (state->context == nullptr || PyObject_Size(state->context) == 0) return true;
+  Ref context = Ref::steal(PyContext_CopyCurrent());
+  if (!context) return false;
+  extras_of(f).context = std::move(context);
+  return true;
+}
+
+bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t nargs,
+          PyObject* names) {
+  if (is_kernel(args[0])) {
+    if (!kernel_index(args + 1, nargs - 1, names, &f->kernel_call.index)) return false;
+    f->kernel_call.kernel = kernel_of(Py_NewRef(args[0]));
+    f->holds = Holds::kKernel;
+    f->job.run = run_kernel_future;
+  } else {
+    if (!f->call.store(args[0], args + 1, nargs - 1, names)) return false;
+    if (f->engine->propagate_context && !capture_context(f)) return false;
+  }
+  if (scope != nullptr) {
+    extras_of(f).scope = Ref::borrow(scope);
+    f->state.add_flag(TaskState::kShared);
+    scope_enter(scope_of(scope));
+  }
+#ifdef Py_GIL_DISABLED
+  f->number = f->engine->counters.submitted.fetch_add(1, std::memory_order_relaxed) + 1;
+#else
+  bump(f->engine->counters.submitted);
+  f->number = f->engine->counters.submitted.load(std::memory_order_relaxed);
+#endif
+  return true;
+}
+
+}  // namespace
+
+PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args, std::size_t positional,
+                 PyObject* names) {
+  if (positional < 1) {
+    PyErr_SetString(PyExc_TypeError,
+                    "submit() missing 1 required positional argument: 'fn'");
+    return nullptr;
+  }
+  if (!accepts_work(e)) return nullptr;
+  const Room room = make_room(e);
+  if (room == Room::kError) return nullptr;
+  FutureObject* f = new_future(e);
+  if (f == nullptr) return nullptr;
+  PyObject* future = object_of(f);
+  const std::size_t named =
+      names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
+  if (!fill(f, scope, args, positional + named, named == 0 ? nullptr : names)) {
+    if (room == Room::kQueue) task_started(e);
+    Py_DECREF(future);
+    return nullptr;
+  }
+  if (room == Room::kRun) {
+    (void)f->state.try_start();
+    execute(f);
+    return future;
+  }
+  Py_INCREF(future);  // the queue's
+  const Lane lane = f->holds == Holds::kKernel ? Lane::kNative : Lane::kAttached;
+  const Need need = e->pool->enqueue(&f->job, lane);
+  t_woke_worker = need != Need::kNothing;
+  if (need == Need::kThread && !satisfy(e, need)) {
+    Py_DECREF(future);
+    return nullptr;
+  }
+  return future;
+}
+
+namespace {
+
+// A forked child gets a fresh engine at first use.
+bool renew_if_forked(PyObject* self) {
+  if (!self_of(self)->engine->forked.load(std::memory_order_relaxed)) return true;
+  Ref done = Ref::steal(PyObject_CallMethod(self, "_renew", nullptr));
+  return static_cast<bool>(done);
+}
+
+bool is_open(PyObject* self) {
+  if (self_of(self)->engine != nullptr) return true;
+  PyErr_SetString(PyExc_RuntimeError, "Executor.__init__() was not called");
+  return false;
+}
+
+PyObject* executor_submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                          PyObject* names) {
+  if (!is_open(self) || !renew_if_forked(self)) return nullptr;
+  // The engine may be replaced by code that runs below (a fork in a signal handler).
+  Engine* e = self_of(self)->engine;
+  Ref keep = Ref::borrow(reinterpret_cast<PyObject*>(e));
+  return submit(e, nullptr, args, static_cast<std::size_t>(nargs), names);
+}
+
+PyObject* executor_open(PyObject* self, PyObject* engine) {
+  if (Py_TYPE(engine) != engine_type) {
+    PyErr_SetString(PyExc_TypeError, "_open() wants an Engine");
+    return nullptr;
+  }
+  PyObject* old = reinterpret_cast<PyObject*>(self_of(self)->engine);
+  self_of(self)->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
+  Py_XDECREF(old);
+  Py_RETURN_NONE;
+}
+
+PyObject* get_engine(PyObject* self, void*) {
+  if (!is_open(self) || !renew_if_forked(self)) return nullptr;
+  return Py_NewRef(reinterpret_cast<PyObject*>(self_of(self)->engine));
+}
+
+// Nobody can submit any more: the workers leave when the queue is empty.
+void executor_finalize(PyObject* object) {
+  Engine* e = self_of(object)->engine;
+  if (e == nullptr || e->forked.load() || e->shut_down.exchange(true)) return;
+  e->pool->stop();
+}
+
+int executor_traverse(PyObject* object, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(self_of(object)->engine);
+  return 0;
+}
+
+int executor_clear(PyObject* object) {
+  Py_CLEAR(self_of(object)->engine);
+  return 0;
+}
+
+void executor_dealloc(PyObject* object) {
+  if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
+  PyObject_GC_UnTrack(object);
+  executor_clear(object);
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+PyMethodDef methods[] = {
+    {"submit",
+     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(executor_submit)),
+     METH_FASTCALL | METH_KEYWORDS,
+     "submit($self, fn, /, *args, **kwargs)\n--\n\n"
+     "Schedules fn(*args, **kwargs) and returns a fastflow.Future for it.\n\n"
+     "Tasks start in the order of their submission.  A fastflow.Kernel as fn takes one\n"
+     "int and runs without the interpreter lock.\n\n"
+     "Raises\n------\n"
+     "RuntimeError\n    After shutdown, or while the interpreter exits.\n"
+     "BrokenExecutor\n    If a worker's initializer failed.\n"
+     "QueueFullError\n    If max_pending is reached and on_full is 'raise'."},
+    {"_open", executor_open, METH_O, "Sets the engine."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef getset[] = {{"_engine", get_engine, nullptr, nullptr, nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(executor_dealloc)},
+                       {Py_tp_finalize, reinterpret_cast<void*>(executor_finalize)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(executor_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(executor_clear)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, getset},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.ExecutorBase", sizeof(ExecutorObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots};
+
+}  // namespace
+
+bool add_executor_type(PyObject* module) {
+  return add_type(module, spec, &executor_base_type);
+}
+
+}  // namespace fastflow::py

@@ -1,0 +1,410 @@
+// The life of a task: made, run, settled, cancelled.  Its Python methods stand in
+// future_methods.cpp.
+#include "future.hpp"
+
+#include <cstring>
+#include <new>
+
+#include "kernel.hpp"
+#include "parking_lot.hpp"
+#include "scope.hpp"
+
+namespace fastflow::py {
+
+thread_local PyObject* t_current_task = nullptr;
+
+namespace {
+
+// Tasks that a worker runs inside the waits of other tasks: beyond this it blocks, and
+// another thread goes on with a fresh stack.
+constexpr int kInlineDepth = 24;
+
+ScopeObject* scope_in(FutureObject* f) {
+  return f->extras != nullptr && f->extras->scope ? scope_of(f->extras->scope.get())
+                                                  : nullptr;
+}
+
+// --- the end ----------------------------------------------------------------------------
+
+// Waiters that look for themselves are told when the worker gives the interpreter lock
+// up; those that no longer do, at once.
+void announce(FutureObject* f, TaskState::Word flags) {
+  if ((flags & TaskState::kWaited) == 0) return;
+  Worker* worker = current_worker();
+  if (worker != nullptr && (flags & TaskState::kUrgent) == 0) {
+    attachment(*worker).announce_later(f);
+  } else {
+    parking_lot::announce(f);
+  }
+}
+
+bool call_quietly(PyObject* object, const char* method, PyObject* argument = nullptr) {
+  Ref done = Ref::steal(
+      argument == nullptr
+          ? PyObject_CallMethod(object, method, nullptr)
+          : PyObject_CallMethod(object, method, "O", argument));
+  if (!done) PyErr_WriteUnraisable(object);
+  return static_cast<bool>(done);
+}
+
+// Tells the standard library's waiters; the condition is held.
+void tell_waiters(FutureObject* f, const char* method) {
+  if (!f->extras->waiters) return;
+  Ref waiters = Ref::steal(PySequence_Tuple(f->extras->waiters.get()));
+  if (!waiters) {
+    PyErr_WriteUnraisable(nullptr);
+    return;
+  }
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(waiters.get()); ++i) {
+    call_quietly(PyTuple_GET_ITEM(waiters.get(), i), method, object_of(f));
+  }
+}
+
+void run_callbacks(FutureObject* f) {
+  Ref callbacks;
+  {
+    ObjectLock lock(object_of(f));
+    callbacks = std::move(f->extras->callbacks);
+  }
+  if (!callbacks) return;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i) {
+    Ref fn = Ref::borrow(PyList_GET_ITEM(callbacks.get(), i));
+    Ref done = Ref::steal(PyObject_CallOneArg(fn.get(), object_of(f)));
+    if (done) continue;
+    Ref error = Ref::steal(take_exception());
+    Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(
+        imports.log_callback_error, object_of(f), error.get(), nullptr));
+    if (!logged) PyErr_WriteUnraisable(fn.get());
+  }
+}
+
+// The end of a task that has a condition, callbacks or a group.  `publish` moves the
+// state on and returns the flags found.
+template <class Publish>
+void end_shared(FutureObject* f, const char* waiter_method, const Publish& publish) {
+  Ref condition;
+  {
+    ObjectLock lock(object_of(f));
+    condition = Ref::borrow(f->extras->condition.get());
+  }
+  TaskState::Word flags;
+  if (condition) {
+    const bool held = call_quietly(condition.get(), "acquire");
+    flags = publish();
+    tell_waiters(f, waiter_method);
+    if (held) {
+      call_quietly(condition.get(), "notify_all");
+      call_quietly(condition.get(), "release");
+    }
+  } else {
+    flags = publish();
+  }
+  announce(f, flags);
+  run_callbacks(f);
+}
+
+// The garbage collector has to know of an outcome that may be part of a cycle.
+void track_if_needed(FutureObject* f, PyObject* outcome) {
+  if (PyObject_IS_GC(outcome) && !PyObject_GC_IsTracked(object_of(f))) {
+    PyObject_GC_Track(object_of(f));
+  }
+}
+
+}  // namespace
+
+FutureObject* new_future(Engine* engine) {
+  FutureObject* f = PyObject_GC_New(FutureObject, imports.future_type);
+  if (f == nullptr) return nullptr;
+  const auto size = static_cast<std::size_t>(imports.future_type->tp_basicsize);
+  std::memset(reinterpret_cast<char*>(f) + sizeof(PyObject), 0, size - sizeof(PyObject));
+  new (&f->job) Job{nullptr, run_future};
+  new (&f->state) TaskState(Phase::kPending);
+  new (&f->call) StoredCall;
+  f->engine = engine;
+  Py_XINCREF(reinterpret_cast<PyObject*>(engine));
+  return f;
+}
+
+FutureObject* new_finished(Engine* engine, PyObject* outcome, bool failed) {
+  FutureObject* f = new_future(engine);
+  if (f == nullptr) {
+    Py_DECREF(outcome);
+    return nullptr;
+  }
+  (void)f->state.try_start();
+  settle(f, outcome, failed);
+  return f;
+}
+
+Extras& extras_of(FutureObject* f) {
+  if (f->extras == nullptr) f->extras = new Extras;
+  // Extras may close a cycle (a callback that refers to the future).
+  if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
+  return *f->extras;
+}
+
+void drop_call(FutureObject* f) {
+  if (f->holds == Holds::kCall) f->call.clear();
+  if (f->holds == Holds::kKernel) {
+    f->holds = Holds::kOutcome;
+    Py_DECREF(std::exchange(f->kernel_call.kernel, nullptr));
+    f->outcome = nullptr;
+  }
+}
+
+void settle(FutureObject* f, PyObject* outcome, bool failed) {
+  drop_call(f);
+  f->holds = Holds::kOutcome;
+  f->failed = failed;
+  f->outcome = outcome;
+  track_if_needed(f, outcome);
+  if (f->engine != nullptr) {
+    bump(failed ? f->engine->counters.failed : f->engine->counters.completed);
+  }
+  TaskState::Word flags = 0;
+  if (f->state.finish_unshared(&flags)) {
+    announce(f, flags);
+    return;
+  }
+  Ref scope;  // the future may lose its last user as soon as the end is published
+  {
+    ObjectLock lock(object_of(f));
+    if (scope_in(f) != nullptr) scope = Ref::borrow(f->extras->scope.get());
+  }
+  Ref failure = failed && scope ? Ref::borrow(outcome) : Ref();
+  end_shared(f, failed ? "add_exception" : "add_result",
+             [f] { return f->state.finish(); });
+  if (scope) scope_leave(scope_of(scope.get()), failure.get());
+}
+
+namespace {
+
+PyObject* call_in_context(FutureObject* f, StoredCall& call) {
+  Worker* worker = current_worker();
+  PyObject* context = f->extras != nullptr ? f->extras->context.get() : nullptr;
+  CurrentTask current(object_of(f));
+  if (context == nullptr) {
+    PyObject* result = call.invoke();
+    if (worker != nullptr) attachment(*worker).reset_context();
+    return result;
+  }
+  if (PyContext_Enter(context) < 0) return nullptr;
+  PyObject* result = call.invoke();
+  if (result != nullptr) {
+    if (PyContext_Exit(context) < 0) Py_CLEAR(result);
+  } else {
+    Ref error = Ref::steal(take_exception());
+    if (PyContext_Exit(context) < 0) PyErr_Clear();
+    raise_exception(error.get());
+  }
+  if (worker != nullptr) attachment(*worker).keep_context();
+  return result;
+}
+
+PyObject* broken_error(Engine* e) {
+  PyErr_SetString(imports.broken_executor,
+                  e->forked.load()
+                      ? "the process forked while this task was pending: it belongs to "
+                        "the parent; submit it again in the child"
+                      : "a worker's initializer failed; the pool is not usable anymore");
+  return take_exception();
+}
+
+}  // namespace
+
+void execute(FutureObject* f) {
+  if (f->holds == Holds::kKernel) {
+    const KernelCall call = f->kernel_call;
+    {
+      Detached detached;
+      call.kernel->function(call.index, call.kernel->data);
+    }
+    settle(f, Py_NewRef(Py_None), false);
+    return;
+  }
+  StoredCall call;
+  f->call.move_to(&call);
+  if (f->engine != nullptr && f->engine->broken.load(std::memory_order_relaxed)) {
+    settle(f, broken_error(f->engine), true);
+    call.clear();
+    return;
+  }
+  PyObject* result = call_in_context(f, call);
+  if (result != nullptr) {
+    settle(f, result, false);
+  } else {
+    PyObject* error = take_exception();
+    add_note(error, call.function(), "task", f->number);
+    settle(f, error, true);
+  }
+  call.clear();
+}
+
+void run_future(Job* job, Worker& worker) {
+  FutureObject* f = future_of(job);
+  follow_cancel(f);
+  if (f->state.try_start()) {
+    task_started(f->engine);
+    execute(f);
+  }
+  Py_DECREF(object_of(f));
+  attachment(worker).maybe_yield();
+}
+
+namespace {
+
+bool cancel_due(FutureObject* f) {
+  ScopeObject* scope = scope_in(f);
+  // relaxed: a cancel that races with the start of a task may come too late.
+  return f->engine->cancel_all.load(std::memory_order_relaxed) ||
+         (scope != nullptr && scope->cancelled.load(std::memory_order_relaxed));
+}
+
+// The rare ends of a kernel task that need the interpreter.
+void run_kernel_attached(FutureObject* f, Worker& worker, bool started) {
+  Attachment& mine = attachment(worker);
+  mine.attach();
+  if (started) {
+    settle(f, Py_NewRef(Py_None), false);
+  } else {
+    run_future(&f->job, worker);
+  }
+  mine.detach();
+}
+
+}  // namespace
+
+void run_kernel_future(Job* job, Worker& worker) {
+  FutureObject* f = future_of(job);
+  if (cancel_due(f)) {
+    run_kernel_attached(f, worker, false);
+    return;
+  }
+  Attachment& mine = attachment(worker);
+  if (f->state.try_start()) {
+    task_started(f->engine);
+    f->kernel_call.kernel->function(f->kernel_call.index, f->kernel_call.kernel->data);
+    f->engine->kernels_done.fetch_add(1, std::memory_order_relaxed);  // a statistic
+    TaskState::Word flags = 0;
+    if (!f->state.finish_unshared(&flags)) {
+      f->engine->kernels_done.fetch_sub(1, std::memory_order_relaxed);  // settle counts
+      run_kernel_attached(f, worker, true);
+    } else if ((flags & TaskState::kUrgent) != 0 ||
+               ((flags & TaskState::kWaited) != 0 && !worker.more_work(Lane::kNative))) {
+      parking_lot::announce(f);
+    }
+  }
+  // The reference can only be dropped by an attached thread: many at a time.
+  mine.drop_later(object_of(f));
+  if (mine.drops() >= 512) {
+    mine.attach();
+    mine.detach();
+  }
+}
+
+// --- cancelling -------------------------------------------------------------------------
+
+bool cancel(FutureObject* f) {
+  if (!f->state.try_cancel()) {
+    const Phase phase = f->state.phase();
+    if (phase == Phase::kRunning) f->state.add_flag(TaskState::kCancelRequested);
+    return phase == Phase::kCancelled || phase == Phase::kCancelledNotified;
+  }
+  if (f->engine != nullptr) {
+    task_started(f->engine);
+    bump(f->engine->counters.cancelled);
+  }
+  Ref scope;
+  {
+    ObjectLock lock(object_of(f));
+    if (scope_in(f) != nullptr) scope = Ref::borrow(f->extras->scope.get());
+    extras_of(f);
+  }
+  end_shared(f, "add_cancelled", [f] {
+    (void)f->state.notify_cancelled();
+    return f->state.load();
+  });
+  if (scope) scope_leave(scope_of(scope.get()), nullptr);
+  drop_call(f);
+  return true;
+}
+
+void follow_cancel(FutureObject* f) {
+  if (f->engine == nullptr || f->state.phase() != Phase::kPending) return;
+  if (cancel_due(f)) cancel(f);
+}
+
+// --- waiting ----------------------------------------------------------------------------
+
+namespace {
+
+class FutureEnd final : public Waitable {
+ public:
+  explicit FutureEnd(FutureObject* f) : f_(f) {}
+  const void* key() const override { return f_; }
+  bool done() const override { return f_->state.done(); }
+  bool enlist(bool urgent) override {
+    const TaskState::Word flag =
+        TaskState::kWaited | (urgent ? TaskState::kUrgent : TaskState::Word{0});
+    return TaskState::is_done(f_->state.add_flag(flag));
+  }
+
+ private:
+  FutureObject* f_;
+};
+
+// A task of this worker's own pool that nobody has started is best run right here.
+bool run_inline(FutureObject* f) {
+  Worker* worker = current_worker();
+  if (worker == nullptr || &worker->pool() != f->engine->pool) return false;
+  Attachment& mine = attachment(*worker);
+  if (mine.inline_depth >= kInlineDepth || !f->state.try_start()) return false;
+  task_started(f->engine);
+  ++mine.inline_depth;
+  execute(f);
+  --mine.inline_depth;
+  return true;
+}
+
+}  // namespace
+
+WaitEnd wait_until_done(FutureObject* f, double timeout) {
+  if (f->state.done()) return WaitEnd::kDone;
+  if (Engine* e = f->engine) {
+    follow_cancel(f);
+    if (e->forked.load(std::memory_order_relaxed)) {
+      (void)f->state.try_start();
+      if (!f->state.done()) settle(f, broken_error(e), true);
+      return WaitEnd::kDone;
+    }
+    if (timeout < 0 && run_inline(f)) return WaitEnd::kDone;
+  }
+  FutureEnd end(f);
+  return wait_for(end, timeout, !t_woke_worker);
+}
+
+// --- notes ------------------------------------------------------------------------------
+
+void add_note(PyObject* exception, PyObject* function, const char* kind,
+              std::uint64_t number) {
+  if (!PyObject_IsInstance(exception, PyExc_Exception)) return;
+  Ref notes = Ref::steal(PyObject_GetAttrString(exception, "__notes__"));
+  if (!notes) PyErr_Clear();
+  if (notes) return;  // raised by another task before, or annotated by its author
+  Ref name = Ref::steal(PyObject_GetAttrString(function, "__name__"));
+  if (!name || !PyUnicode_Check(name.get())) {
+    PyErr_Clear();
+    name = Ref::steal(PyUnicode_FromString(Py_TYPE(function)->tp_name));
+  }
+  if (name) {
+    Ref text = Ref::steal(PyUnicode_FromFormat(
+        "%s '%U' #%llu", kind, name.get(), static_cast<unsigned long long>(number)));
+    Ref done;
+    if (text) {
+      done = Ref::steal(PyObject_CallMethod(exception, "add_note", "O", text.get()));
+    }
+  }
+  PyErr_Clear();
+}
+
+}  // namespace fastflow::py

@@ -1,0 +1,119 @@
+// FutureBase: the native half of fastflow.Future, and the task itself.
+//
+// One object is the concurrent.futures.Future, the queued job and the stored call.  Its
+// state is one atomic word (core/task_state.hpp); a lock, a condition, waiter and
+// callback lists exist only in Extras, made when somebody asks for them.
+//
+// fastflow.Future is a Python class over (FutureBase, concurrent.futures.Future).  The
+// attributes that the standard library's wait() and as_completed() use (_state,
+// _condition, _waiters, _result, _exception) are properties here, so these functions
+// work on it, mixed with futures of other executors.
+//
+// Ownership: the queue owns one reference until the job has run.  The garbage collector
+// does not track a future until it has an outcome, extras or attributes that could be
+// part of a cycle: tracking costs microseconds per object at 10^6 of them.
+#pragma once
+
+#include "python.hpp"
+
+#include "call.hpp"
+#include "engine.hpp"
+#include "job.hpp"
+#include "task_state.hpp"
+#include "wait.hpp"
+
+namespace fastflow::py {
+
+struct KernelObject;
+struct ScopeObject;
+
+// What few futures have.
+struct Extras {
+  Ref condition;   // threading.Condition
+  Ref waiters;     // list of the standard library's waiters
+  Ref callbacks;   // list
+  Ref context;     // contextvars.Context of the submitter
+  Ref scope;       // ScopeObject of a TaskGroup
+};
+
+enum class Holds : std::uint8_t { kCall, kKernel, kOutcome };
+
+// A native function to call with an index.
+struct KernelCall {
+  KernelObject* kernel;  // owned
+  std::int64_t index;
+};
+
+struct FutureObject {
+  PyObject_HEAD
+  Job job;
+  TaskState state;
+  bool failed;              // the outcome is an exception
+  Holds holds;              // what is in the union
+  Engine* engine;           // owned; nullptr: made by hand
+  union {
+    StoredCall call;        // until the task starts; then empty until it ends
+    KernelCall kernel_call; // instead of call, to the end: a kernel ends without Python
+    PyObject* outcome;      // once it ended; nullptr stands for None
+  };
+  Extras* extras;           // owned; made under ObjectLock
+  std::uint64_t number;     // of the task within its engine, from 1
+};
+
+extern PyTypeObject* future_base_type;
+bool add_future_type(PyObject* module);
+
+inline FutureObject* future_of(Job* job) {
+  return reinterpret_cast<FutureObject*>(reinterpret_cast<char*>(job) -
+                                         offsetof(FutureObject, job));
+}
+inline PyObject* object_of(FutureObject* f) { return reinterpret_cast<PyObject*>(f); }
+
+// A new, untracked, pending future of imports.future_type; the call is still empty.
+FutureObject* new_future(Engine* engine);
+// The same, already finished.  Takes the outcome over.
+FutureObject* new_finished(Engine* engine, PyObject* outcome, bool failed);
+
+Extras& extras_of(FutureObject* f);
+
+// Runs the task on this thread and announces its end.  REQUIRES: attached; the caller's
+// try_start succeeded.
+void execute(FutureObject* f);
+
+// Forgets what was to be called.
+void drop_call(FutureObject* f);
+
+// Ends a running task.  Takes `outcome` over.
+void settle(FutureObject* f, PyObject* outcome, bool failed);
+
+// Cancels a task that has not started; true if it is cancelled now (or was).
+bool cancel(FutureObject* f);
+// Cancels it if its group or its executor was cancelled.
+void follow_cancel(FutureObject* f);
+
+// The run functions of queued futures: of calls (attached lane), of kernels (native lane).
+void run_future(Job* job, Worker& worker);
+void run_kernel_future(Job* job, Worker& worker);
+
+// Waits until `f` is done, running it here if that is allowed.
+WaitEnd wait_until_done(FutureObject* f, double timeout);
+
+// "task 'load' #4182" is added to an exception that a task raised.
+void add_note(PyObject* exception, PyObject* function, const char* kind,
+              std::uint64_t number);
+
+// The task that runs on this thread (a future or a map), borrowed; or nullptr.
+extern thread_local PyObject* t_current_task;
+
+class CurrentTask {
+ public:
+  explicit CurrentTask(PyObject* task) : before_(std::exchange(t_current_task, task)) {}
+  ~CurrentTask() { t_current_task = before_; }
+  CurrentTask(const CurrentTask&) = delete;
+  CurrentTask& operator=(const CurrentTask&) = delete;
+
+ private:
+  PyObject* before_;
+};
+
+}  // namespace fastflow::py

@@ -1,0 +1,369 @@
+// The Python face of FutureBase: the methods of concurrent.futures.Future, natively.
+#include "future.hpp"
+
+#include <new>
+
+#include "kernel.hpp"
+
+namespace fastflow::py {
+
+PyTypeObject* future_base_type = nullptr;
+
+namespace {
+
+FutureObject* self_of(PyObject* object) {
+  return reinterpret_cast<FutureObject*>(object);
+}
+
+Phase phase_of(PyObject* self) {
+  follow_cancel(self_of(self));
+  return self_of(self)->state.phase();
+}
+
+bool is_done(PyObject* self) {
+  return TaskState::is_done(static_cast<TaskState::Word>(phase_of(self)));
+}
+
+// --- construction and destruction -------------------------------------------------------
+
+PyObject* future_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  FutureObject* f = self_of(object);
+  new (&f->job) Job{nullptr, run_future};
+  new (&f->state) TaskState(Phase::kPending);
+  new (&f->call) StoredCall;
+  return object;
+}
+
+int future_init(PyObject*, PyObject* args, PyObject* kwargs) {
+  if (PyTuple_GET_SIZE(args) == 0 && (kwargs == nullptr || PyDict_Size(kwargs) == 0)) {
+    return 0;
+  }
+  PyErr_SetString(PyExc_TypeError, "Future() takes no arguments");
+  return -1;
+}
+
+int future_traverse(PyObject* object, visitproc visit, void* arg) {
+  FutureObject* f = self_of(object);
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(f->engine);
+  if (f->holds == Holds::kOutcome) Py_VISIT(f->outcome);
+  if (f->holds == Holds::kKernel) Py_VISIT(f->kernel_call.kernel);
+  if (f->holds == Holds::kCall) {
+    if (int stop = f->call.traverse(visit, arg)) return stop;
+  }
+  if (f->extras != nullptr) {
+    Py_VISIT(f->extras->condition.get());
+    Py_VISIT(f->extras->waiters.get());
+    Py_VISIT(f->extras->callbacks.get());
+    Py_VISIT(f->extras->context.get());
+    Py_VISIT(f->extras->scope.get());
+  }
+  return 0;
+}
+
+int future_clear(PyObject* object) {
+  FutureObject* f = self_of(object);
+  if (Extras* extras = std::exchange(f->extras, nullptr)) delete extras;
+  drop_call(f);
+  if (f->holds == Holds::kOutcome) Py_CLEAR(f->outcome);
+  Py_CLEAR(f->engine);
+  return 0;
+}
+
+void future_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  FutureObject* f = self_of(object);
+  const TaskState::Word w = f->state.load();
+  if (f->holds == Holds::kOutcome && f->failed && (w & TaskState::kObserved) == 0 &&
+      f->engine != nullptr && !(f->extras != nullptr && f->extras->scope)) {
+    add_unobserved(f->engine, f->outcome);
+  }
+  future_clear(object);
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+// --- asking -----------------------------------------------------------------------------
+
+PyObject* future_done(PyObject* self, PyObject*) { return PyBool_FromLong(is_done(self)); }
+
+PyObject* future_running(PyObject* self, PyObject*) {
+  return PyBool_FromLong(phase_of(self) == Phase::kRunning);
+}
+
+PyObject* future_cancelled(PyObject* self, PyObject*) {
+  const Phase phase = phase_of(self);
+  return PyBool_FromLong(phase == Phase::kCancelled ||
+                         phase == Phase::kCancelledNotified);
+}
+
+PyObject* future_cancel(PyObject* self, PyObject*) {
+  return PyBool_FromLong(cancel(self_of(self)));
+}
+
+// Waits for the end; false with an exception (timeout, cancelled, interrupted).
+bool await_outcome(PyObject* self, PyObject* timeout_arg) {
+  FutureObject* f = self_of(self);
+  if (!f->state.done()) {
+    double timeout = -1;
+    if (!parse_timeout(timeout_arg, &timeout)) return false;
+    switch (wait_until_done(f, timeout)) {
+      case WaitEnd::kDone:
+        break;
+      case WaitEnd::kTimeout:
+        PyErr_SetNone(imports.timeout_error);
+        return false;
+      case WaitEnd::kError:
+        return false;
+    }
+  }
+  if (f->state.phase() == Phase::kFinished) return true;
+  PyErr_SetNone(imports.cancelled_error);
+  return false;
+}
+
+// result(timeout=None) and exception(timeout=None) have one optional argument.
+bool timeout_argument(const char* name, PyObject* const* args, Py_ssize_t nargs,
+                      PyObject* names, PyObject** timeout) {
+  const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+  *timeout = Py_None;
+  if (nargs + named == 0) return true;
+  if (nargs + named > 1) {
+    PyErr_Format(PyExc_TypeError, "%s() takes at most 1 argument (timeout)", name);
+    return false;
+  }
+  if (named == 1 &&
+      PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") != 0) {
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", name,
+                 PyTuple_GET_ITEM(names, 0));
+    return false;
+  }
+  *timeout = args[0];
+  return true;
+}
+
+// The result of a finished task; a kernel's is None, without having been stored.
+PyObject* outcome_of(FutureObject* f) {
+  PyObject* there = f->holds == Holds::kOutcome ? f->outcome : nullptr;
+  return Py_NewRef(there != nullptr ? there : Py_None);
+}
+
+PyObject* future_result(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                        PyObject* names) {
+  FutureObject* f = self_of(self);
+  PyObject* timeout;
+  if (!timeout_argument("result", args, nargs, names, &timeout)) return nullptr;
+  if (!await_outcome(self, timeout)) return nullptr;
+  if (!f->failed) return outcome_of(f);
+  f->state.add_flag(TaskState::kObserved);
+  raise_exception(f->outcome);
+  return nullptr;
+}
+
+PyObject* future_exception(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                           PyObject* names) {
+  FutureObject* f = self_of(self);
+  PyObject* timeout;
+  if (!timeout_argument("exception", args, nargs, names, &timeout)) return nullptr;
+  if (!await_outcome(self, timeout)) return nullptr;
+  if (!f->failed) Py_RETURN_NONE;
+  f->state.add_flag(TaskState::kObserved);
+  return Py_NewRef(f->outcome);
+}
+
+PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
+  FutureObject* f = self_of(self);
+  follow_cancel(f);
+  bool late;
+  {
+    ObjectLock lock(self);
+    Extras& extras = extras_of(f);
+    if (!extras.callbacks) extras.callbacks = Ref::steal(PyList_New(0));
+    if (!extras.callbacks || PyList_Append(extras.callbacks.get(), fn) < 0) return nullptr;
+    late = TaskState::is_done(f->state.add_flag(TaskState::kShared));
+    // The end came first and may not have seen the callback: it is ours to run, unless
+    // the end took the list in the meantime.
+    if (late && extras.callbacks) {
+      const Py_ssize_t n = PyList_GET_SIZE(extras.callbacks.get());
+      late = n > 0 && PyList_GET_ITEM(extras.callbacks.get(), n - 1) == fn;
+      if (late && PyList_SetSlice(extras.callbacks.get(), n - 1, n, nullptr) < 0) {
+        return nullptr;
+      }
+    } else {
+      late = false;
+    }
+  }
+  if (!late) Py_RETURN_NONE;
+  Ref done = Ref::steal(PyObject_CallOneArg(fn, self));
+  if (!done) {
+    Ref error = Ref::steal(take_exception());
+    Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(imports.log_callback_error, self,
+                                                         error.get(), nullptr));
+    if (!logged) return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+// --- setting (for futures made by hand) -------------------------------------------------
+
+PyObject* future_set_running(PyObject* self, PyObject*) {
+  FutureObject* f = self_of(self);
+  follow_cancel(f);
+  if (f->state.try_start()) Py_RETURN_TRUE;
+  const Phase phase = f->state.phase();
+  if (phase == Phase::kCancelled || phase == Phase::kCancelledNotified) Py_RETURN_FALSE;
+  PyErr_SetString(PyExc_RuntimeError, "Future in unexpected state");
+  return nullptr;
+}
+
+PyObject* set_outcome(PyObject* self, PyObject* outcome, bool failed) {
+  FutureObject* f = self_of(self);
+  {
+    ObjectLock lock(self);
+    if (f->holds == Holds::kOutcome || f->state.done()) {
+      PyErr_Format(imports.invalid_state, "%R: the outcome is set already", self);
+      return nullptr;
+    }
+    (void)f->state.try_start();
+    drop_call(f);
+    f->holds = Holds::kOutcome;
+    f->outcome = nullptr;
+  }
+  settle(f, Py_NewRef(outcome), failed);
+  Py_RETURN_NONE;
+}
+
+PyObject* future_set_result(PyObject* self, PyObject* result) {
+  return set_outcome(self, result, false);
+}
+
+PyObject* future_set_exception(PyObject* self, PyObject* exception) {
+  return set_outcome(self, exception, true);
+}
+
+// --- what the standard library's functions use -------------------------------------------
+
+PyObject* get_state(PyObject* self, void*) {
+  switch (phase_of(self)) {
+    case Phase::kPending:
+      return PyUnicode_InternFromString("PENDING");
+    case Phase::kRunning:
+      return PyUnicode_InternFromString("RUNNING");
+    case Phase::kCancelled:
+      return PyUnicode_InternFromString("CANCELLED");
+    case Phase::kCancelledNotified:
+      return PyUnicode_InternFromString("CANCELLED_AND_NOTIFIED");
+    case Phase::kFinished:
+      break;
+  }
+  return PyUnicode_InternFromString("FINISHED");
+}
+
+PyObject* get_condition(PyObject* self, void*) {
+  FutureObject* f = self_of(self);
+  follow_cancel(f);
+  {
+    ObjectLock lock(self);
+    if (f->extras != nullptr && f->extras->condition) {
+      return Py_NewRef(f->extras->condition.get());
+    }
+  }
+  Ref made = Ref::steal(PyObject_CallNoArgs(imports.new_condition));
+  if (!made) return nullptr;
+  ObjectLock lock(self);
+  Extras& extras = extras_of(f);
+  if (!extras.condition) extras.condition = std::move(made);
+  f->state.add_flag(TaskState::kShared);
+  return Py_NewRef(extras.condition.get());
+}
+
+PyObject* get_waiters(PyObject* self, void*) {
+  FutureObject* f = self_of(self);
+  ObjectLock lock(self);
+  Extras& extras = extras_of(f);
+  if (!extras.waiters) extras.waiters = Ref::steal(PyList_New(0));
+  f->state.add_flag(TaskState::kShared);
+  return Py_XNewRef(extras.waiters.get());
+}
+
+PyObject* get_callbacks(PyObject* self, void*) {
+  FutureObject* f = self_of(self);
+  ObjectLock lock(self);
+  if (f->extras == nullptr || !f->extras->callbacks) return PyList_New(0);
+  return Py_NewRef(f->extras->callbacks.get());
+}
+
+PyObject* get_result(PyObject* self, void*) {
+  FutureObject* f = self_of(self);
+  const bool there = f->state.phase() == Phase::kFinished && !f->failed;
+  return there ? outcome_of(f) : Py_NewRef(Py_None);
+}
+
+PyObject* get_exception(PyObject* self, void*) {
+  FutureObject* f = self_of(self);
+  const bool there = f->state.phase() == Phase::kFinished && f->failed;
+  if (there) f->state.add_flag(TaskState::kObserved);
+  return Py_NewRef(there ? f->outcome : Py_None);
+}
+
+PyObject* get_number(PyObject* self, void*) {
+  return PyLong_FromUnsignedLongLong(self_of(self)->number);
+}
+
+template <class F>
+PyCFunction fast(F* function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef methods[] = {
+    {"done", future_done, METH_NOARGS, "True if the call was cancelled or has finished."},
+    {"running", future_running, METH_NOARGS, "True if the call is being executed."},
+    {"cancelled", future_cancelled, METH_NOARGS, "True if the call was cancelled."},
+    {"cancel", future_cancel, METH_NOARGS,
+     "Cancels the call if it has not started; True if it is cancelled.\n\n"
+     "A call that is running goes on; it can learn of the attempt through\n"
+     "fastflow.current_task()."},
+    {"result", fast(future_result), METH_FASTCALL | METH_KEYWORDS,
+     "result(timeout=None)\n--\n\nThe call's result, waited for at most timeout seconds."},
+    {"exception", fast(future_exception), METH_FASTCALL | METH_KEYWORDS,
+     "exception(timeout=None)\n--\n\nThe call's exception or None."},
+    {"add_done_callback", future_add_done_callback, METH_O,
+     "Calls fn(future) when the call is cancelled or has finished."},
+    {"set_running_or_notify_cancel", future_set_running, METH_NOARGS,
+     "For executors: True if the call should run, False if it was cancelled."},
+    {"set_result", future_set_result, METH_O, "For executors: sets the result."},
+    {"set_exception", future_set_exception, METH_O, "For executors: sets the exception."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef getset[] = {{"_state", get_state, nullptr, nullptr, nullptr},
+                        {"_condition", get_condition, nullptr, nullptr, nullptr},
+                        {"_waiters", get_waiters, nullptr, nullptr, nullptr},
+                        {"_done_callbacks", get_callbacks, nullptr, nullptr, nullptr},
+                        {"_result", get_result, nullptr, nullptr, nullptr},
+                        {"_exception", get_exception, nullptr, nullptr, nullptr},
+                        {"number", get_number, nullptr,
+                         "Number of the task within its executor, from 1.", nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(future_new)},
+                       {Py_tp_init, reinterpret_cast<void*>(future_init)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(future_dealloc)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(future_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(future_clear)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, getset},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.FutureBase", sizeof(FutureObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots};
+
+}  // namespace
+
+bool add_future_type(PyObject* module) {
+  return add_type(module, spec, &future_base_type);
+}
+
+}  // namespace fastflow::py

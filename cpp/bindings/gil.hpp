@@ -1,0 +1,85 @@
+// How worker threads and waiting threads attach to and detach from the interpreter.
+//
+// Crossing between threads costs as much as a thousand calls, so
+//   * a worker keeps the interpreter lock over consecutive Python jobs, and gives it up
+//     only when it runs out of them, before a native job, or every kSlice (bytecode
+//     gives it up by itself when somebody asks; C functions never look);
+//   * threads that wait for a result are announced after the worker gave the lock up,
+//     so that they do not wake only to wait for it; while the worker has more to do they
+//     look for themselves every now and then (see wait.hpp);
+//   * a worker that comes for the first job of a burst does not queue for the lock
+//     while the submitter is still running Python code, but watches for a moment.
+#pragma once
+
+#include "python.hpp"
+
+#include <chrono>
+#include <vector>
+
+#include "pool.hpp"
+
+namespace fastflow::py {
+
+// What a worker thread of a Python pool has of its own; found by Worker::binding.
+class Attachment {
+ public:
+  static constexpr std::chrono::milliseconds kSlice{5};
+
+  explicit Attachment(PyThreadState* state) : state_(state) {}
+
+  void attach();
+  void detach();
+  // Between two Python jobs of C functions: gives others a chance at the lock.
+  void maybe_yield() {
+    if (++jobs_ % 64 == 0) yield_if_due();
+  }
+  void yield_if_due();
+
+  // Announce `key` (a future) to its waiters when the lock is given up.
+  void announce_later(const void* key);
+  void announce_now();
+  // Drop a reference at the next chance; the thread may be detached.
+  void drop_later(PyObject* object) { to_drop_.push_back(object); }
+  [[nodiscard]] std::size_t drops() const noexcept { return to_drop_.size(); }
+  void drop_now();
+
+  // Tasks without a context of their own run in an empty one that belongs to the
+  // worker.  reset_context() replaces it if the last task wrote to it; keep_context()
+  // says that the last task brought (and left) its own, so nothing was written.
+  void enter_fresh_context();
+  void leave_context();
+  void reset_context();
+  void keep_context();
+
+  int inline_depth = 0;  // tasks run inside waits of tasks on this thread
+
+ private:
+  PyThreadState* state_;
+  std::chrono::steady_clock::time_point since_{};
+  std::uint32_t jobs_ = 0;
+  Ref context_;
+  std::uint64_t context_version_ = 0;
+  std::vector<const void*> to_announce_;
+  std::vector<PyObject*> to_drop_;
+};
+
+inline Attachment& attachment(Worker& worker) {
+  return *static_cast<Attachment*>(worker.binding);
+}
+
+// The worker of a Python pool on this thread, if any.
+Worker* current_worker();
+
+// Gives the lock up for a wait of ours.
+class Detached {
+ public:
+  Detached();
+  ~Detached();
+  Detached(const Detached&) = delete;
+  Detached& operator=(const Detached&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+}  // namespace fastflow::py

@@ -1,0 +1,136 @@
+#include "kernel.hpp"
+
+#include <structmember.h>
+
+#include <chrono>
+
+#include "atomic.hpp"
+
+namespace fastflow::py {
+
+PyTypeObject* kernel_type = nullptr;
+
+namespace {
+
+PyObject* kernel_call(PyObject* self, PyObject* const* args, std::size_t nargsf,
+                      PyObject* names) {
+  std::int64_t index = 0;
+  const auto nargs = static_cast<std::size_t>(PyVectorcall_NARGS(nargsf));
+  if (!kernel_index(args, nargs, names, &index)) return nullptr;
+  const KernelObject* kernel = kernel_of(self);
+  Py_BEGIN_ALLOW_THREADS kernel->function(index, kernel->data);
+  Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
+// Kernel(address, data, keep, name): addresses as integers.
+PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  unsigned long long address = 0, data = 0;
+  PyObject *keep = nullptr, *name = nullptr;
+  if (!PyArg_ParseTuple(args, "KKOU:Kernel", &address, &data, &keep, &name)) {
+    return nullptr;
+  }
+  if (address == 0) {
+    PyErr_SetString(PyExc_ValueError, "the kernel's function pointer is null");
+    return nullptr;
+  }
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  KernelObject* kernel = kernel_of(object);
+  kernel->vectorcall = kernel_call;
+  kernel->function = reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
+  kernel->data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(data));
+  kernel->keep = Py_NewRef(keep);
+  kernel->name = Py_NewRef(name);
+  return object;
+}
+
+int kernel_traverse(PyObject* object, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(kernel_of(object)->keep);
+  return 0;
+}
+
+int kernel_clear(PyObject* object) {
+  Py_CLEAR(kernel_of(object)->keep);
+  return 0;
+}
+
+void kernel_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  kernel_clear(object);
+  Py_CLEAR(kernel_of(object)->name);
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+PyObject* kernel_repr(PyObject* self) {
+  return PyUnicode_FromFormat("<Kernel %U at %p>", kernel_of(self)->name,
+                              reinterpret_cast<void*>(kernel_of(self)->function));
+}
+
+PyObject* get_address(PyObject* self, void*) {
+  return PyLong_FromVoidPtr(reinterpret_cast<void*>(kernel_of(self)->function));
+}
+PyObject* get_data(PyObject* self, void*) {
+  return PyLong_FromVoidPtr(kernel_of(self)->data);
+}
+PyObject* get_name(PyObject* self, void*) { return Py_NewRef(kernel_of(self)->name); }
+
+PyGetSetDef getset[] = {
+    {"address", get_address, nullptr, "Address of the native function.", nullptr},
+    {"data", get_data, nullptr, "The pointer passed as data, as an integer.", nullptr},
+    {"__name__", get_name, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET,
+                          offsetof(KernelObject, vectorcall), READONLY, nullptr},
+                         {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(kernel_new)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(kernel_dealloc)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(kernel_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(kernel_clear)},
+                       {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                       {Py_tp_repr, reinterpret_cast<void*>(kernel_repr)},
+                       {Py_tp_getset, getset},
+                       {Py_tp_members, members},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.Kernel", sizeof(KernelObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+                    slots};
+
+void noop_kernel(std::int64_t, void*) {}
+
+// Busy for `data` nanoseconds.
+void spin_kernel(std::int64_t, void* data) {
+  using Clock = std::chrono::steady_clock;
+  const auto ns = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(data));
+  const auto end = Clock::now() + std::chrono::nanoseconds(ns);
+  while (Clock::now() < end) {
+  }
+}
+
+}  // namespace
+
+bool add_kernel_type(PyObject* module) {
+  if (!add_type(module, spec, &kernel_type)) return false;
+  const auto address = [](KernelFunction f) {
+    return PyLong_FromVoidPtr(reinterpret_cast<void*>(f));
+  };
+  return PyModule_AddObject(module, "NOOP_ADDRESS", address(noop_kernel)) == 0 &&
+         PyModule_AddObject(module, "SPIN_ADDRESS", address(spin_kernel)) == 0;
+}
+
+bool kernel_index(PyObject* const* args, std::size_t nargs, PyObject* names,
+                  std::int64_t* index) {
+  if (nargs != 1 || (names != nullptr && PyTuple_GET_SIZE(names) > 0)) {
+    PyErr_SetString(PyExc_TypeError, "a kernel takes one argument, its index (an int)");
+    return false;
+  }
+  *index = PyLong_AsLongLong(args[0]);
+  return !(*index == -1 && PyErr_Occurred());
+}
+
+}  // namespace fastflow::py

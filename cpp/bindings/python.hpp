@@ -1,0 +1,106 @@
+// Python.h and the few helpers that every binding file needs.
+#pragma once
+
+#include <Python.h>
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+namespace fastflow::py {
+
+// An owned reference.
+class Ref {
+ public:
+  Ref() = default;
+  // Takes over a new reference; nullptr is allowed.
+  static Ref steal(PyObject* object) { return Ref(object); }
+  static Ref borrow(PyObject* object) { return Ref(Py_XNewRef(object)); }
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref& operator=(Ref&& other) noexcept {
+    Ref old(std::exchange(object_, std::exchange(other.object_, nullptr)));
+    return *this;
+  }
+  Ref(const Ref&) = delete;
+  Ref& operator=(const Ref&) = delete;
+  ~Ref() { Py_XDECREF(object_); }
+
+  [[nodiscard]] PyObject* get() const noexcept { return object_; }
+  [[nodiscard]] PyObject* release() noexcept { return std::exchange(object_, nullptr); }
+  explicit operator bool() const noexcept { return object_ != nullptr; }
+
+ private:
+  explicit Ref(PyObject* object) : object_(object) {}
+  PyObject* object_ = nullptr;
+};
+
+// A counter that is only ever changed by attached threads.  With a global interpreter
+// lock that makes a plain addition safe; without one it has to be atomic.
+inline void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexcept {
+#ifdef Py_GIL_DISABLED
+  counter.fetch_add(n, std::memory_order_relaxed);
+#else
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+#endif
+}
+
+// Mutual exclusion over one object's fields: the interpreter lock where there is one, the
+// object's own lock on a free-threaded build.
+class ObjectLock {
+ public:
+#ifdef Py_GIL_DISABLED
+  explicit ObjectLock(PyObject* object) { PyCriticalSection_Begin(&section_, object); }
+  ~ObjectLock() { PyCriticalSection_End(&section_); }
+
+ private:
+  PyCriticalSection section_;
+#else
+  explicit ObjectLock(PyObject*) {}
+  ~ObjectLock() {}
+#endif
+ public:
+  ObjectLock(const ObjectLock&) = delete;
+  ObjectLock& operator=(const ObjectLock&) = delete;
+};
+
+// The exception now set, normalised and owned; clears the error indicator.
+inline PyObject* take_exception() {
+#if PY_VERSION_HEX >= 0x030C0000
+  return PyErr_GetRaisedException();
+#else
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback != nullptr) PyException_SetTraceback(value, traceback);
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  return value;
+#endif
+}
+
+// Raises `exception` (borrowed), keeping its traceback.
+inline void raise_exception(PyObject* exception) {
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception)), exception);
+}
+
+// Registered by module.cpp.
+bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
+              PyObject* bases = nullptr);
+
+// Python objects that the binding needs from the Python layer; set once by
+// _core.configure() right after import, never changed.
+struct Imports {
+  PyTypeObject* future_type = nullptr;       // fastflow.Future
+  PyObject* cancelled_error = nullptr;       // concurrent.futures.CancelledError
+  PyObject* timeout_error = nullptr;         // concurrent.futures.TimeoutError
+  PyObject* broken_executor = nullptr;       // fastflow.errors.BrokenPoolError
+  PyObject* queue_full = nullptr;            // fastflow.errors.QueueFullError
+  PyObject* cancelled_signal = nullptr;      // fastflow.errors.Cancelled
+  PyObject* invalid_state = nullptr;         // concurrent.futures.InvalidStateError
+  PyObject* new_condition = nullptr;         // threading.Condition
+  PyObject* log_callback_error = nullptr;    // (future) -> None, with the error set
+  PyObject* log_unobserved = nullptr;        // (count, first exception) -> None
+};
+extern Imports imports;
+
+}  // namespace fastflow::py

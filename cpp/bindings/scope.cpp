@@ -1,0 +1,136 @@
+#include "scope.hpp"
+
+#include <new>
+
+#include "parking_lot.hpp"
+#include "wait.hpp"
+
+namespace fastflow::py {
+
+PyTypeObject* scope_type = nullptr;
+
+namespace {
+
+PyObject* scope_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  ScopeObject* scope = scope_of(object);
+  new (&scope->cancelled) std::atomic<bool>(false);
+  new (&scope->open) std::atomic<std::int64_t>(0);
+  new (&scope->waiters) std::atomic<std::uint32_t>(0);
+  scope->failures = PyList_New(0);
+  if (scope->failures == nullptr) {
+    Py_DECREF(object);
+    return nullptr;
+  }
+  return object;
+}
+
+int scope_traverse(PyObject* object, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(scope_of(object)->failures);
+  return 0;
+}
+
+int scope_clear(PyObject* object) {
+  Py_CLEAR(scope_of(object)->failures);
+  return 0;
+}
+
+void scope_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  scope_clear(object);
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+class ScopeEnd final : public Waitable {
+ public:
+  explicit ScopeEnd(ScopeObject* scope) : scope_(scope) {}
+  const void* key() const override { return scope_; }
+  bool done() const override { return scope_->open.load() == 0; }
+  bool enlist(bool urgent) override {
+    // seq_cst, against scope_leave: the last to leave sees the bit or we see zero.
+    scope_->waiters.fetch_or(urgent ? 3U : 1U);
+    return done();
+  }
+
+ private:
+  ScopeObject* scope_;
+};
+
+PyObject* scope_cancel(PyObject* self, PyObject*) {
+  scope_of(self)->cancelled.store(true);
+  Py_RETURN_NONE;
+}
+
+// wait(timeout=None) -> bool: whether all tasks have ended.
+PyObject* scope_wait(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  double timeout = -1;
+  if (nargs > 0 && !parse_timeout(args[0], &timeout)) return nullptr;
+  ScopeEnd end(scope_of(self));
+  switch (wait_for(end, timeout, false)) {
+    case WaitEnd::kDone:
+      Py_RETURN_TRUE;
+    case WaitEnd::kTimeout:
+      Py_RETURN_FALSE;
+    default:
+      return nullptr;
+  }
+}
+
+PyObject* scope_failures(PyObject* self, PyObject*) {
+  ObjectLock lock(self);
+  return PySequence_List(scope_of(self)->failures);
+}
+
+PyObject* get_cancelled(PyObject* self, void*) {
+  return PyBool_FromLong(scope_of(self)->cancelled.load());
+}
+PyObject* get_open(PyObject* self, void*) {
+  return PyLong_FromLongLong(scope_of(self)->open.load());
+}
+
+PyMethodDef methods[] = {
+    {"cancel", scope_cancel, METH_NOARGS, "Cancels the group: one store."},
+    {"wait", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(scope_wait)),
+     METH_FASTCALL, "wait(timeout=None) -> bool: whether all tasks have ended."},
+    {"failures", scope_failures, METH_NOARGS, "The exceptions so far, in order."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef getset[] = {{"cancelled", get_cancelled, nullptr, nullptr, nullptr},
+                        {"open", get_open, nullptr, nullptr, nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(scope_new)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(scope_dealloc)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(scope_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(scope_clear)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, getset},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.Scope", sizeof(ScopeObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+
+}  // namespace
+
+bool add_scope_type(PyObject* module) { return add_type(module, spec, &scope_type); }
+
+void scope_enter(ScopeObject* scope) {
+  scope->open.fetch_add(1, std::memory_order_relaxed);  // published with the task
+}
+
+void scope_leave(ScopeObject* scope, PyObject* failure) {
+  if (failure != nullptr) {
+    ObjectLock lock(reinterpret_cast<PyObject*>(scope));
+    if (PyList_Append(scope->failures, failure) < 0) PyErr_Clear();
+  }
+  // seq_cst: see ScopeEnd::enlist.
+  if (scope->open.fetch_sub(1) == 1 && scope->waiters.load() != 0) {
+    parking_lot::announce(scope);
+  }
+}
+
+}  // namespace fastflow::py

@@ -1,0 +1,132 @@
+#include "wait.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <new>
+
+#include "gil.hpp"
+#include "parking_lot.hpp"
+
+namespace fastflow::py {
+
+thread_local bool t_woke_worker = false;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::microseconds kSpin{30};
+constexpr std::int64_t kLooks[] = {500, 1000, 2000};  // microseconds
+constexpr int kLookCount = 3;
+
+#ifdef __linux__
+constexpr std::int64_t kSlice = -1;  // sleeping locks end at a signal
+#else
+constexpr std::int64_t kSlice = 100'000;
+#endif
+
+class Sleeper {
+ public:
+  Sleeper(Waitable& target, double timeout) : target_(target), bounded_(timeout >= 0) {
+    if (bounded_) {
+      const double capped = std::min(timeout, 1e9);
+      deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                     std::chrono::duration<double>(capped));
+    }
+  }
+
+  // Detached.  Until called, done, interrupted or out of time.
+  WaitNode::Slept until_something(WaitNode& node, bool may_spin) {
+    if (may_spin && spin(node)) return WaitNode::Slept::kCalled;
+    for (;;) {
+      if (node.called() || (look_ >= kLookCount && !urgent() && target_.enlist(true))) {
+        return WaitNode::Slept::kCalled;
+      }
+      const std::int64_t most = look_ < kLookCount ? kLooks[look_++] : kSlice;
+      const WaitNode::Slept slept = node.sleep(until_deadline(most));
+      if (slept != WaitNode::Slept::kTimeout) return slept;
+      if (target_.done() || expired()) return slept;
+      if (kSlice > 0 && look_ >= kLookCount) return WaitNode::Slept::kInterrupted;
+    }
+  }
+
+  [[nodiscard]] bool expired() const { return bounded_ && Clock::now() >= deadline_; }
+
+ private:
+  bool spin(WaitNode& node) {
+    const auto end = Clock::now() + kSpin;
+    do {
+      for (int i = 0; i < 8; ++i) {
+        if (node.called()) return true;
+        cpu_pause();
+      }
+    } while (Clock::now() < end);
+    return false;
+  }
+
+  // True from the second call on.
+  bool urgent() { return std::exchange(urgent_, true); }
+
+  [[nodiscard]] std::int64_t until_deadline(std::int64_t most) const {
+    if (!bounded_) return most;
+    const auto left =
+        std::chrono::duration_cast<std::chrono::microseconds>(deadline_ - Clock::now())
+            .count();
+    const std::int64_t bounded = std::max<std::int64_t>(left + 1, 0);
+    return most < 0 ? bounded : std::min(most, bounded);
+  }
+
+  Waitable& target_;
+  const bool bounded_;
+  Clock::time_point deadline_{};
+  int look_ = 0;
+  bool urgent_ = false;
+};
+
+}  // namespace
+
+WaitEnd wait_for(Waitable& target, double timeout, bool may_spin) {
+  if (target.done()) return WaitEnd::kDone;
+  if (timeout == 0) return WaitEnd::kTimeout;
+  Worker* worker = current_worker();
+  if (worker != nullptr) attachment(*worker).announce_now();
+  BlockedScope blocked(worker);
+  Sleeper sleeper(target, timeout);
+  for (;;) {
+    WaitNode node(target.key());
+    if (node.lock == nullptr) {
+      PyErr_NoMemory();
+      return WaitEnd::kError;
+    }
+    if (target.enlist(false)) return WaitEnd::kDone;
+    WaitNode::Slept slept;
+    {
+      Detached detached;
+      slept = sleeper.until_something(node, may_spin);
+    }
+    if (target.done()) return WaitEnd::kDone;
+    if (slept == WaitNode::Slept::kInterrupted && PyErr_CheckSignals() < 0) {
+      return WaitEnd::kError;
+    }
+    if (sleeper.expired()) return target.done() ? WaitEnd::kDone : WaitEnd::kTimeout;
+    may_spin = false;
+  }
+}
+
+bool parse_timeout(PyObject* object, double* seconds) {
+  if (object == nullptr || object == Py_None) {
+    *seconds = -1;
+    return true;
+  }
+  const double value = PyFloat_AsDouble(object);
+  if (value == -1.0 && PyErr_Occurred()) return false;
+  if (std::isnan(value)) {
+    PyErr_SetString(PyExc_ValueError, "timeout must not be NaN");
+    return false;
+  }
+  *seconds = std::max(value, 0.0);
+  return true;
+}
+
+}  // namespace fastflow::py

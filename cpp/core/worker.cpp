@@ -1,0 +1,225 @@
+#include "worker.hpp"
+
+#include <chrono>
+#include <thread>
+
+#include "pool.hpp"
+
+namespace fastflow {
+
+namespace {
+
+thread_local Worker* t_current = nullptr;
+
+// How long a worker that has just run a job looks out for the next before it sleeps:
+// about what a wake-up costs both sides together.
+constexpr std::chrono::microseconds kSpin{40};
+
+bool single_core() {
+  static const bool single = std::thread::hardware_concurrency() < 2;
+  return single;
+}
+
+// Counters have one writer, so a plain increment of an atomic will do.
+void count(atomic<std::uint64_t>& counter) {
+  // relaxed: a statistic; orders nothing.
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Worker::Worker(Pool& pool, std::uint32_t index) : pool_(pool), index_(index) {}
+
+Worker* Worker::current() noexcept { return t_current; }
+
+void Worker::run() {
+  t_current = this;
+  may_spin_ = false;
+  while (Job* job = search()) {
+    do {
+      execute(job);
+    } while (!pool_.sleep_.crowded() && (job = next()) != nullptr);
+    pool_.sleep_.begin_search();
+  }
+  ensure_detached();
+  t_current = nullptr;
+}
+
+void Worker::execute(Job* job) {
+  may_spin_ = true;
+  count(counts_.executed);
+  job->run(job, *this);
+}
+
+// Active and searching on entry.
+Job* Worker::search() {
+  for (;;) {
+    if (!pool_.sleep_.crowded()) {
+      if (pool_.has_work(Lane::kNative)) {
+        ensure_detached();
+        if (Job* job = find(Lane::kNative)) return found(job, false);
+      }
+      if (pool_.has_work(Lane::kAttached)) {
+        if (attached_) {
+          if (Job* job = find(Lane::kAttached)) return found(job, false);
+        } else {
+          attach();
+          if (Job* job = find(Lane::kAttached)) return found(job, true);
+          pool_.sleep_.end_attach();
+        }
+        continue;
+      }
+    }
+    ensure_detached();
+    if (spin()) continue;
+    if (pool_.hooks_.wants_attach(*this)) {
+      attach();
+      pool_.sleep_.end_attach();
+      continue;
+    }
+    // The look at the queues that end_search() asks for is part of sleep().
+    (void)pool_.sleep_.end_search(false);
+    if (!sleep()) return nullptr;
+  }
+}
+
+// Searching on entry, attaching on exit.
+void Worker::attach() {
+  if (pool_.sleep_.begin_attach() && pool_.has_work(Lane::kNative)) {
+    pool_.wake(Lane::kNative);
+  }
+  pool_.hooks_.attach(*this);
+  attached_ = true;
+}
+
+Job* Worker::found(Job* job, bool was_attaching) {
+  if (pool_.sleep_.end_search(was_attaching)) pool_.wake_if_work();
+  return job;
+}
+
+// After a job: stay in the lane that the worker is set up for, if it can.
+Job* Worker::next() {
+  // Only the near places: the others' queues are looked at when these are empty.
+  const bool native_near = !pool_.ready_[index_of(Lane::kNative)].empty() ||
+                           has_work(Lane::kNative);
+  if (native_near || !attached_) {
+    ensure_detached();
+    if (Job* job = find(Lane::kNative)) return job;
+  }
+  return attached_ ? find(Lane::kAttached) : nullptr;
+}
+
+Job* Worker::find(Lane lane) {
+  LaneQueues& own = lanes_[index_of(lane)];
+  const bool outside_first = ++looks_ % kFairness == 0;
+  Job* job = nullptr;
+  if (!outside_first && (job = own.stack.pop()) != nullptr) return job;
+  if (own.batch.steal(&job) == Steal::kTaken) return job;
+  if ((job = steal_batch(lane)) != nullptr) return job;
+  if ((job = take_over(lane)) != nullptr) return job;
+  if (outside_first && (job = own.stack.pop()) != nullptr) return job;
+  return steal_stack(lane);
+}
+
+Job* Worker::take_over(Lane lane) {
+  Job* newest = pool_.ready_[index_of(lane)].take_all();
+  if (newest == nullptr) return nullptr;
+  Job* oldest = nullptr;  // reverse the list: the batch is consumed oldest first
+  while (newest != nullptr) {
+    Job* next = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = next;
+  }
+  // The oldest is ours; only the rest has to be visible to others.
+  if (Job* rest = oldest->next; rest != nullptr) {
+    lanes_[index_of(lane)].batch.push_batch(rest);
+  }
+  return oldest;
+}
+
+namespace {
+
+// Takes from the old end until it succeeds or the deque is empty.
+Job* steal_from(Deque& deque) {
+  Job* job = nullptr;
+  for (;;) {
+    switch (deque.steal(&job)) {
+      case Steal::kTaken:
+        return job;
+      case Steal::kEmpty:
+        return nullptr;
+      case Steal::kLost:
+        cpu_pause();
+    }
+  }
+}
+
+}  // namespace
+
+Job* Worker::steal_batch(Lane lane) {
+  // acquire: pairs with the release in Pool::claim_worker that published the worker.
+  Worker* w = pool_.workers_.load(std::memory_order_acquire);
+  for (; w != nullptr; w = w->next_in_pool_) {
+    if (Job* job = steal_from(w->lanes_[index_of(lane)].batch)) {
+      if (w != this) count(counts_.stolen);
+      return job;
+    }
+  }
+  return nullptr;
+}
+
+Job* Worker::steal_stack(Lane lane) {
+  // Start behind ourselves and wrap around, so that not all thieves visit the same
+  // victim first.
+  auto steal = [&](Worker* from, Worker* to) -> Job* {
+    for (Worker* w = from; w != to; w = w->next_in_pool_) {
+      if (Job* job = steal_from(w->lanes_[index_of(lane)].stack)) {
+        count(counts_.stolen);
+        return job;
+      }
+    }
+    return nullptr;
+  };
+  if (Job* job = steal(next_in_pool_, nullptr)) return job;
+  // acquire: as in steal_batch.
+  return steal(pool_.workers_.load(std::memory_order_acquire), this);
+}
+
+bool Worker::more_work(Lane lane) const noexcept {
+  return has_work(lane) || !pool_.ready_[index_of(lane)].empty();
+}
+
+bool Worker::spin() {
+  if (!may_spin_ || single_core() || pool_.sleep_.searching_workers() > 1) return false;
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 8; ++i) {
+      if (pool_.has_work() && !pool_.sleep_.crowded()) return true;
+      cpu_pause();
+    }
+  } while (std::chrono::steady_clock::now() < end && !pool_.stopping());
+  return false;
+}
+
+// Active, not searching, detached on entry; active and searching when it returns true.
+bool Worker::sleep() {
+  may_spin_ = false;
+  count(counts_.parked);
+  auto has_work = [this] { return pool_.has_work(); };
+  const auto linger = pool_.hooks_.linger_time(*this);
+  Woken woken = pool_.sleep_.sleep(has_work, false, linger);
+  if (woken == Woken::kTimeout) {
+    pool_.hooks_.on_linger(*this);
+    woken = pool_.sleep_.sleep(has_work, true);
+  }
+  return woken == Woken::kAwake;
+}
+
+void Worker::ensure_detached() {
+  if (!attached_) return;
+  attached_ = false;
+  pool_.hooks_.detach(*this);
+}
+
+}  // namespace fastflow
