@@ -23,7 +23,7 @@
 
 namespace {
 
-using Kernel = void (*)(std::int64_t, void *);
+using Kernel = void (*)(std::int64_t, void*);
 using Range = tbb::blocked_range<std::int64_t>;
 
 std::int64_t spin_steps = 0;
@@ -51,9 +51,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-PEER_EXPORT void peer_noop(std::int64_t, void *) {}
+PEER_EXPORT void peer_noop(std::int64_t, void*) {}
 
-PEER_EXPORT void peer_spin(std::int64_t, void *) { spin(spin_steps); }
+PEER_EXPORT void peer_spin(std::int64_t, void*) { spin(spin_steps); }
 
 // Sets the length of peer_spin to about `ns` nanoseconds on this machine, now. Measured
 // with short spins one after another, since neighbouring ones overlap in the processor.
@@ -71,17 +71,17 @@ PEER_EXPORT void peer_calibrate(double ns) {
   spin_steps = static_cast<std::int64_t>(ns / ns_per_step);
 }
 
-PEER_EXPORT void peer_sequential(Kernel kernel, void *data, std::int64_t n) {
+PEER_EXPORT void peer_sequential(Kernel kernel, void* data, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) kernel(i, data);
 }
 
 // tbb::parallel_for with the default (auto) partitioner over `workers` threads, the
 // caller being one of them.
-PEER_EXPORT void peer_parallel_for(Kernel kernel, void *data, std::int64_t n,
+PEER_EXPORT void peer_parallel_for(Kernel kernel, void* data, std::int64_t n,
                                    int workers) {
   tbb::task_arena arena(workers);
   arena.execute([=] {
-    tbb::parallel_for(Range(0, n), [=](const Range &range) {
+    tbb::parallel_for(Range(0, n), [=](const Range& range) {
       for (std::int64_t i = range.begin(); i != range.end(); ++i) kernel(i, data);
     });
   });
@@ -92,7 +92,7 @@ PEER_EXPORT void peer_parallel_for(Kernel kernel, void *data, std::int64_t n,
 PEER_EXPORT void peer_parallel_for_inlined(std::int64_t n, int workers) {
   tbb::task_arena arena(workers);
   arena.execute([=] {
-    tbb::parallel_for(Range(0, n), [](const Range &range) {
+    tbb::parallel_for(Range(0, n), [](const Range& range) {
       for (std::int64_t i = range.begin(); i != range.end(); ++i) {
         std::atomic_signal_fence(std::memory_order_seq_cst);
       }
@@ -134,10 +134,10 @@ int main() {
   peer_calibrate(100.0);
   const double pointer = median_ns_per_item(
       kEmpty, [=] { peer_parallel_for(peer_noop, nullptr, kEmpty, workers); });
-  const double inlined = median_ns_per_item(
-      kEmpty, [=] { peer_parallel_for_inlined(kEmpty, workers); });
-  const double sequential = median_ns_per_item(
-      kBodies, [] { peer_sequential(peer_spin, nullptr, kBodies); });
+  const double inlined =
+      median_ns_per_item(kEmpty, [=] { peer_parallel_for_inlined(kEmpty, workers); });
+  const double sequential =
+      median_ns_per_item(kBodies, [] { peer_sequential(peer_spin, nullptr, kBodies); });
   const double bodies = median_ns_per_item(
       kBodies, [=] { peer_parallel_for(peer_spin, nullptr, kBodies, workers); });
   std::printf(
