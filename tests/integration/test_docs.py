@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+
+import fastflow
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -33,6 +38,17 @@ def test_python_block_runs(page, line, source):
     exec(code, {"__name__": "__main__"})
 
 
+def module_names():
+    found = pkgutil.walk_packages(fastflow.__path__, "fastflow.")
+    return ["fastflow", *(entry.name for entry in found)]
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_examples_in_docstrings_run(name):
+    outcome = doctest.testmod(importlib.import_module(name))
+    assert outcome.failed == 0
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     targets = LINK.findall(page.read_text("utf-8"))
@@ -51,8 +67,6 @@ def test_ci_runs_the_commands_of_the_readme():
 
 
 def test_docs_name_only_what_exists():
-    import fastflow
-
     missing = set()
     for page in PAGES:
         for code in BLOCK.findall(page.read_text("utf-8")):
@@ -63,8 +77,6 @@ def test_docs_name_only_what_exists():
 
 
 def test_reference_names_every_export():
-    import fastflow
-
     page = (ROOT / "docs" / "reference" / "api.md").read_text("utf-8")
     missing = [
         name
