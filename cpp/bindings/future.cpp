@@ -78,29 +78,31 @@ void run_callbacks(FutureObject* f) {
   }
 }
 
-// The end of a task that has a condition, callbacks or a group.  `publish` moves the
-// state on and returns the flags found.
+// The end of a task that may have a condition, callbacks or a group.  `publish` moves
+// the state on and returns the flags found; `failure` is borrowed.
 template <class Publish>
-void end_shared(FutureObject* f, const char* waiter_method, const Publish& publish) {
-  Ref condition;
+void end_shared(FutureObject* f, const char* waiter_method, PyObject* failure,
+                const Publish& publish) {
+  Ref condition, scope;
   {
     ObjectLock lock(object_of(f));
-    condition = Ref::borrow(f->extras->condition.get());
+    Extras& extras = extras_of(f);
+    condition = Ref::borrow(extras.condition.get());
+    scope = Ref::borrow(extras.scope.get());
   }
-  TaskState::Word flags;
   if (condition) {
     const bool held = call_quietly(condition.get(), "acquire");
-    flags = publish();
+    announce(f, publish());
     tell_waiters(f, waiter_method);
     if (held) {
       call_quietly(condition.get(), "notify_all");
       call_quietly(condition.get(), "release");
     }
   } else {
-    flags = publish();
+    announce(f, publish());
   }
-  announce(f, flags);
   run_callbacks(f);
+  if (scope) scope_leave(scope_of(scope.get()), failure);
 }
 
 // The garbage collector has to know of an outcome that may be part of a cycle.
@@ -166,16 +168,21 @@ void settle(FutureObject* f, PyObject* outcome, bool failed) {
     announce(f, flags);
     return;
   }
-  Ref scope;  // the future may lose its last user as soon as the end is published
-  {
-    ObjectLock lock(object_of(f));
-    if (scope_in(f) != nullptr) scope = Ref::borrow(f->extras->scope.get());
-  }
-  Ref failure = failed && scope ? Ref::borrow(outcome) : Ref();
-  end_shared(f, failed ? "add_exception" : "add_result",
+  Ref failure = failed ? Ref::borrow(outcome) : Ref();
+  end_shared(f, failed ? "add_exception" : "add_result", failure.get(),
              [f] { return f->state.finish(); });
-  if (scope) scope_leave(scope_of(scope.get()), failure.get());
 }
+
+namespace {
+
+// The task gave up because it was asked to.
+void settle_cancelled(FutureObject* f) {
+  if (f->engine != nullptr) bump(f->engine->counters.cancelled);
+  end_shared(f, "add_cancelled", nullptr,
+             [f] { return f->state.finish(Phase::kCancelledNotified); });
+}
+
+}  // namespace
 
 namespace {
 
@@ -233,9 +240,13 @@ void execute(FutureObject* f) {
   if (result != nullptr) {
     settle(f, result, false);
   } else {
-    PyObject* error = take_exception();
-    add_note(error, call.function(), "task", f->number);
-    settle(f, error, true);
+    Ref error = Ref::steal(take_exception());
+    if (PyErr_GivenExceptionMatches(error.get(), imports.cancelled_signal)) {
+      settle_cancelled(f);
+    } else {
+      add_note(error.get(), call.function(), "task", f->number);
+      settle(f, error.release(), true);
+    }
   }
   call.clear();
 }
@@ -314,17 +325,10 @@ bool cancel(FutureObject* f) {
     task_started(f->engine);
     bump(f->engine->counters.cancelled);
   }
-  Ref scope;
-  {
-    ObjectLock lock(object_of(f));
-    if (scope_in(f) != nullptr) scope = Ref::borrow(f->extras->scope.get());
-    extras_of(f);
-  }
-  end_shared(f, "add_cancelled", [f] {
+  end_shared(f, "add_cancelled", nullptr, [f] {
     (void)f->state.notify_cancelled();
     return f->state.load();
   });
-  if (scope) scope_leave(scope_of(scope.get()), nullptr);
   drop_call(f);
   return true;
 }

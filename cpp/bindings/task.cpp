@@ -3,6 +3,7 @@
 #include "future.hpp"
 #include "map.hpp"
 #include "scope.hpp"
+#include "stream.hpp"
 
 namespace fastflow::py {
 
@@ -12,10 +13,11 @@ PyTypeObject* task_type = nullptr;
 
 struct TaskObject {
   PyObject_HEAD
-  PyObject* work;  // a future or a map, owned
+  PyObject* work;  // a future, a map or a stream; owned
 };
 
 bool is_cancelled(PyObject* work) {
+  if (is_stream(work)) return stream_cancelled(work);
   if (Py_TYPE(work) == map_type) return map_cancelled(map_of(work));
   auto* f = reinterpret_cast<FutureObject*>(work);
   if ((f->state.load() & TaskState::kCancelRequested) != 0) return true;

@@ -1,6 +1,6 @@
 // TaskState: the life of one task in one atomic word, with named transitions.
 //
-//   Pending --try_start--> Running --finish--> Finished
+//   Pending --try_start--> Running --finish--> Finished (or CancelledNotified)
 //      \--try_cancel--> Cancelled --notify_cancelled--> CancelledNotified
 //
 // Flags beside the phase:
@@ -89,9 +89,10 @@ class TaskState {
     return true;
   }
 
-  // Ends a running task, shared or not; returns the flags found.
-  Word finish() noexcept {
-    const Word before = move(Phase::kRunning, Phase::kFinished);
+  // Ends a running task, shared or not; returns the flags found.  `end` is kFinished, or
+  // kCancelledNotified for a task that gave up because it was asked to.
+  Word finish(Phase end = Phase::kFinished) noexcept {
+    const Word before = move(Phase::kRunning, end);
     assert(before != kRefused);
     return before;
   }

@@ -1,0 +1,248 @@
+#include "map.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <new>
+
+#include "future.hpp"
+#include "map_run.hpp"
+#include "wait.hpp"
+
+namespace fastflow::py {
+
+PyTypeObject* map_type = nullptr;
+
+PyObject* Column::get(Py_ssize_t i) const {
+  switch (kind) {
+    case Kind::kRange:
+      return PyLong_FromLongLong(start + step * i);
+    case Kind::kTuple:
+      return Py_NewRef(PyTuple_GET_ITEM(object, i));
+    case Kind::kList:
+      break;
+  }
+#if PY_VERSION_HEX >= 0x030D0000
+  PyObject* item = PyList_GetItemRef(object, i);
+#else
+  PyObject* item = i < PyList_GET_SIZE(object) ? Py_NewRef(PyList_GET_ITEM(object, i))
+                                                : nullptr;
+#endif
+  if (item == nullptr) {
+    PyErr_Clear();
+    PyErr_SetString(PyExc_RuntimeError, "the input list shrank while it was mapped");
+  }
+  return item;
+}
+
+namespace {
+
+// --- construction -----------------------------------------------------------------------
+
+bool read_range(PyObject* range, Column* column) {
+  for (auto [name, to] : {std::pair{"start", &column->start}, {"step", &column->step}}) {
+    Ref value = Ref::steal(PyObject_GetAttrString(range, name));
+    if (!value) return false;
+    *to = PyLong_AsLongLong(value.get());
+    if (*to == -1 && PyErr_Occurred()) return false;
+  }
+  return true;
+}
+
+// REQUIRES: every column is a list, a tuple or a range (the Python layer sees to it).
+bool read_columns(MapObject* map) {
+  map->width = static_cast<int>(PyTuple_GET_SIZE(map->columns));
+  map->sources = new Column[static_cast<std::size_t>(map->width)];
+  map->n = map->width == 0 ? 0 : LLONG_MAX;
+  for (int i = 0; i < map->width; ++i) {
+    Column& column = map->sources[i];
+    column.object = PyTuple_GET_ITEM(map->columns, i);
+    const Py_ssize_t size = PyObject_Size(column.object);
+    if (size < 0) return false;
+    map->n = std::min<std::int64_t>(map->n, size);
+    if (PyList_CheckExact(column.object)) {
+      column.kind = Column::Kind::kList;
+    } else if (PyTuple_CheckExact(column.object)) {
+      column.kind = Column::Kind::kTuple;
+    } else {
+      column.kind = Column::Kind::kRange;
+      if (!read_range(column.object, &column)) return false;
+    }
+  }
+  return true;
+}
+
+void construct_atomics(MapObject* map) {
+  new (&map->token) Job{nullptr, run_map_token};
+  new (&map->next) std::atomic<std::int64_t>(0);
+  new (&map->inside) std::atomic<int>(0);
+  new (&map->queued) std::atomic<bool>(false);
+  new (&map->cancelled) std::atomic<bool>(false);
+  new (&map->cut) std::atomic<std::int64_t>(LLONG_MAX);
+  new (&map->wanted) std::atomic<std::int64_t>(-1);
+  new (&map->urgent) std::atomic<bool>(false);
+}
+
+// Map(engine, fn, columns, star, keep, return_exceptions, stop_on_error, chunk, most)
+PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject *engine, *function, *columns;
+  int star, keep, return_exceptions, stop_on_error, most;
+  long long chunk;
+  if (!PyArg_ParseTuple(args, "O!OO!ppppLi:Map", engine_type, &engine, &function,
+                        &PyTuple_Type, &columns, &star, &keep, &return_exceptions,
+                        &stop_on_error, &chunk, &most)) {
+    return nullptr;
+  }
+  if (!accepts_work(reinterpret_cast<Engine*>(engine))) return nullptr;
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  MapObject* map = map_of(object);
+  construct_atomics(map);
+  map->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
+  map->function = Py_NewRef(function);
+  map->columns = Py_NewRef(columns);
+  map->star = star != 0;
+  map->return_exceptions = return_exceptions != 0;
+  map->stop_on_error = stop_on_error != 0;
+  map->chunk = chunk;
+  map->most = most;
+  map->error_index = -1;
+  bool ok = read_columns(map);
+  if (ok && keep != 0) {
+    map->results = PyList_New(static_cast<Py_ssize_t>(map->n));
+    ok = map->results != nullptr;
+    // With holes in it, it is nobody's business until it is handed out.
+    if (ok) PyObject_GC_UnTrack(map->results);
+  }
+  PyThreadState* state = PyThreadState_Get();
+  if (ok && map->engine->propagate_context && state->context != nullptr &&
+      PyObject_Size(state->context) > 0) {
+    map->context = PyContext_CopyCurrent();
+    ok = map->context != nullptr;
+  }
+  if (!ok) {
+    Py_DECREF(object);
+    return nullptr;
+  }
+  bump(map->engine->counters.submitted, static_cast<std::uint64_t>(map->n));
+  return object;
+}
+
+int map_traverse(PyObject* object, visitproc visit, void* arg) {
+  MapObject* map = map_of(object);
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(map->engine);
+  Py_VISIT(map->function);
+  Py_VISIT(map->columns);
+  Py_VISIT(map->results);
+  Py_VISIT(map->context);
+  Py_VISIT(map->error);
+  return 0;
+}
+
+int map_clear(PyObject* object) {
+  MapObject* map = map_of(object);
+  Py_CLEAR(map->function);
+  Py_CLEAR(map->columns);
+  drop_results(map);
+  Py_CLEAR(map->context);
+  Py_CLEAR(map->error);
+  Py_CLEAR(map->engine);
+  return 0;
+}
+
+void map_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  map_clear(object);
+  delete[] map_of(object)->sources;
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+// --- methods ----------------------------------------------------------------------------
+
+PyObject* method_start(PyObject* self, PyObject*) {
+  if (!invite(map_of(self))) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* method_cancel(PyObject* self, PyObject*) {
+  cancel_map(map_of(self));
+  Py_RETURN_NONE;
+}
+
+// run(help, timeout) -> results: to the end, with the caller's help or without.
+PyObject* method_run(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 2) {
+    PyErr_SetString(PyExc_TypeError, "run(help, timeout)");
+    return nullptr;
+  }
+  double timeout = -1;
+  const int help = PyObject_IsTrue(args[0]);
+  if (help < 0 || !parse_timeout(args[1], &timeout)) return nullptr;
+  return run_to_end(map_of(self), help != 0, timeout);
+}
+
+// take(index, timeout) -> the result of that item, once (Executor.map's iterator).
+PyObject* method_take(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 2) {
+    PyErr_SetString(PyExc_TypeError, "take(index, timeout)");
+    return nullptr;
+  }
+  double timeout = -1;
+  const Py_ssize_t index = PyLong_AsSsize_t(args[0]);
+  if ((index == -1 && PyErr_Occurred()) || !parse_timeout(args[1], &timeout)) {
+    return nullptr;
+  }
+  if (index < 0 || index >= map_of(self)->n) {
+    PyErr_SetString(PyExc_IndexError, "take: index out of range");
+    return nullptr;
+  }
+  return take_item(map_of(self), index, timeout);
+}
+
+PyObject* get_n(PyObject* self, void*) { return PyLong_FromLongLong(map_of(self)->n); }
+
+// Items whose call has ended, for progress displays; approximate while running.
+PyObject* get_done(PyObject* self, void*) {
+  MapObject* map = map_of(self);
+  const std::int64_t claimed = std::min(map->next.load(), map->n);
+  return PyLong_FromLongLong(std::max<std::int64_t>(claimed - map->inside.load(), 0));
+}
+
+template <class F>
+PyCFunction fast(F* function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef methods[] = {
+    {"start", method_start, METH_NOARGS, "Lets the pool begin."},
+    {"cancel", method_cancel, METH_NOARGS, "Items that have not started never will."},
+    {"run", fast(method_run), METH_FASTCALL, "run(help, timeout) -> list or None"},
+    {"take", fast(method_take), METH_FASTCALL, "take(index, timeout) -> result"},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef getset[] = {{"n", get_n, nullptr, "Number of items.", nullptr},
+                        {"done", get_done, nullptr, "Items finished.", nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(map_new)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(map_dealloc)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(map_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(map_clear)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, getset},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.Map", sizeof(MapObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+
+}  // namespace
+
+bool add_map_type(PyObject* module) { return add_type(module, spec, &map_type); }
+
+bool map_cancelled(MapObject* map) {
+  return map->cancelled.load() || map->engine->cancel_all.load();
+}
+
+}  // namespace fastflow::py

@@ -1,0 +1,407 @@
+#include "map_run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+#include <vector>
+
+#include "future.hpp"
+#include "parking_lot.hpp"
+#include "wait.hpp"
+
+namespace fastflow::py {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A result slot holds a new reference, or an exception marked by the lowest bit.
+constexpr std::uintptr_t kExceptionBit = 1;
+
+PyObject* mark(PyObject* exception) {
+  return reinterpret_cast<PyObject*>(reinterpret_cast<std::uintptr_t>(exception) |
+                                     kExceptionBit);
+}
+bool is_marked(PyObject* slot) {
+  return (reinterpret_cast<std::uintptr_t>(slot) & kExceptionBit) != 0;
+}
+PyObject* unmark(PyObject* slot) {
+  return reinterpret_cast<PyObject*>(reinterpret_cast<std::uintptr_t>(slot) &
+                                     ~kExceptionBit);
+}
+
+std::atomic_ref<PyObject*> slot_of(MapObject* map, std::int64_t i) {
+  PyObject** items = reinterpret_cast<PyListObject*>(map->results)->ob_item;
+  return std::atomic_ref<PyObject*>(items[i]);
+}
+
+// --- claiming ---------------------------------------------------------------------------
+
+#ifdef Py_GIL_DISABLED
+constexpr std::int64_t kShortItems = 32;  // claimed at a time while items are short
+constexpr std::chrono::microseconds kShort{10};
+#endif
+
+std::int64_t claim(MapObject* map, std::int64_t count) {
+#ifdef Py_GIL_DISABLED
+  return map->next.fetch_add(count);
+#else
+  // relaxed: all participants hold the interpreter lock here.
+  const std::int64_t i = map->next.load(std::memory_order_relaxed);
+  map->next.store(i + count, std::memory_order_relaxed);
+  return i;
+#endif
+}
+
+bool all_claimed(MapObject* map) {
+  return map->next.load() >= std::min(map->n, map->cut.load());
+}
+
+// --- one item ---------------------------------------------------------------------------
+
+void fail(MapObject* map, std::int64_t i, PyObject* error) {
+  ObjectLock lock(reinterpret_cast<PyObject*>(map));
+  if (map->error == nullptr || i < map->error_index) {
+    Ref old = Ref::steal(std::exchange(map->error, Py_NewRef(error)));
+    map->error_index = i;
+  }
+}
+
+PyObject* call_item(MapObject* map, std::int64_t i) {
+  constexpr int kNear = 6;
+  PyObject* near[kNear + 1];
+  std::vector<PyObject*> far;
+  PyObject** args = near;
+  if (map->width > kNear) {
+    far.resize(static_cast<std::size_t>(map->width) + 1);
+    args = far.data();
+  }
+  args[0] = nullptr;
+  int got = 0;
+  PyObject* result = nullptr;
+  while (got < map->width) {
+    PyObject* arg = map->sources[got].get(static_cast<Py_ssize_t>(i));
+    if (arg == nullptr) break;
+    args[++got] = arg;
+  }
+  if (got == map->width) {
+    if (map->star) {
+      Ref tuple = Ref::steal(PySequence_Tuple(args[1]));
+      if (tuple) result = PyObject_Call(map->function, tuple.get(), nullptr);
+    } else {
+      result = PyObject_Vectorcall(
+          map->function, args + 1,
+          static_cast<std::size_t>(got) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+    }
+  }
+  for (int k = 1; k <= got; ++k) Py_DECREF(args[k]);
+  return result;
+}
+
+// False: stop, an exception that is not an item's business is set (Ctrl-C).
+bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* failures) {
+  PyObject* result = call_item(map, i);
+  if (result == nullptr) {
+    Ref error = Ref::steal(take_exception());
+    const bool ordinary = PyObject_IsInstance(error.get(), PyExc_Exception) > 0;
+    add_note(error.get(), map->function, "item", static_cast<std::uint64_t>(i));
+    ++*failures;
+    if (is_caller && PyErr_GivenExceptionMatches(error.get(), PyExc_KeyboardInterrupt)) {
+      raise_exception(error.get());
+      return false;
+    }
+    if (map->return_exceptions && ordinary) {
+      result = error.release();
+    } else {
+      fail(map, i, error.get());
+      if (map->stop_on_error) {
+        cancel_map(map);
+      } else {
+        result = mark(error.release());
+      }
+    }
+  }
+  if (map->results == nullptr) {
+    if (!is_marked(result)) Py_XDECREF(result);
+  } else if (result != nullptr) {
+#ifdef Py_GIL_DISABLED
+    slot_of(map, i).store(result);  // seq_cst, against ItemEnd::enlist
+#else
+    // relaxed: readers hold the interpreter lock, or re-check under it.
+    slot_of(map, i).store(result, std::memory_order_relaxed);
+#endif
+    if (map->wanted.load() == i) parking_lot::announce(map);
+  }
+  return true;
+}
+
+// --- participants -----------------------------------------------------------------------
+
+// What a participant does between items now and then.
+class Look {
+ public:
+  enum class Next { kGoOn, kLeave, kError };
+
+  Look(MapObject* map, bool is_caller) : map_(map), is_caller_(is_caller) {}
+
+  Next between_items() { return ++items_ % kLook != 0 ? Next::kGoOn : look(); }
+
+ private:
+  static constexpr std::uint32_t kLook = 32;
+  static constexpr std::chrono::milliseconds kSlice{5};
+
+  Next look() {
+    const auto now = Clock::now();
+    if (now - last_ < kSlice) return Next::kGoOn;
+    last_ = now;
+    if (is_caller_) {
+      if (PyErr_CheckSignals() < 0) return Next::kError;
+      Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS return Next::kGoOn;
+    }
+    Worker* worker = current_worker();
+    attachment(*worker).yield_if_due();
+    const bool others_wait = worker->more_work(Lane::kAttached) ||
+                             worker->more_work(Lane::kNative);
+    return others_wait ? Next::kLeave : Next::kGoOn;
+  }
+
+  MapObject* map_;
+  const bool is_caller_;
+  std::uint32_t items_ = 0;
+  Clock::time_point last_ = Clock::now();
+};
+
+// The claims of one participant; false with an exception that ends the map.
+bool work(MapObject* map, bool is_caller) {
+  Worker* worker = is_caller ? nullptr : current_worker();
+  Look look(map, is_caller);
+#ifdef Py_GIL_DISABLED
+  std::int64_t count = map->chunk > 0 ? map->chunk : 1;
+#else
+  const std::int64_t count = std::max<std::int64_t>(map->chunk, 1);
+#endif
+  std::uint64_t ran = 0, failures = 0;
+  bool good = true;
+  bool leave = false;
+  while (good && !leave) {
+    if (map_cancelled(map)) cancel_map(map);
+    const std::int64_t i = claim(map, count);
+    const std::int64_t end = std::min({i + count, map->n, map->cut.load()});
+    if (i >= end) break;
+#ifdef Py_GIL_DISABLED
+    const auto before = Clock::now();
+#endif
+    for (std::int64_t k = i; good && k < end; ++k) {
+      good = run_item(map, k, is_caller, &failures);
+      ++ran;
+    }
+#ifdef Py_GIL_DISABLED
+    if (map->chunk == 0) count = Clock::now() - before < kShort ? kShortItems : 1;
+#endif
+    switch (look.between_items()) {
+      case Look::Next::kGoOn:
+        leave = worker != nullptr && worker->pool().crowded();
+        break;
+      case Look::Next::kLeave:
+        leave = true;
+        break;
+      case Look::Next::kError:
+        good = false;
+    }
+  }
+  bump(map->engine->counters.completed, ran - failures);
+  bump(map->engine->counters.failed, failures);
+  return good;
+}
+
+bool work_in_context(MapObject* map, bool is_caller) {
+  CurrentTask current(reinterpret_cast<PyObject*>(map));
+  Worker* worker = is_caller ? nullptr : current_worker();
+  if (map->context == nullptr && !is_caller) {
+    const bool good = work(map, is_caller);
+    attachment(*worker).reset_context();
+    return good;
+  }
+  Ref context = Ref::steal(map->context != nullptr ? PyContext_Copy(map->context)
+                                                   : PyContext_New());
+  if (!context || PyContext_Enter(context.get()) < 0) return false;
+  const bool good = work(map, is_caller);
+  Ref error = Ref::steal(good ? nullptr : take_exception());
+  if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
+  if (worker != nullptr) attachment(*worker).keep_context();
+  if (error) raise_exception(error.get());
+  return good;
+}
+
+void leave(MapObject* map) {
+  // seq_cst, against MapEnd: the last to leave sees `wanted`, or the waiter sees nobody.
+  map->inside.fetch_sub(1);
+  if (map->wanted.load() >= 0 && all_claimed(map)) parking_lot::announce(map);
+}
+
+}  // namespace
+
+bool invite(MapObject* map) {
+  if (all_claimed(map) || map->inside.load() >= map->most || map->queued.exchange(true)) {
+    return true;
+  }
+  Py_INCREF(reinterpret_cast<PyObject*>(map));
+  const Need need = map->engine->pool->enqueue(&map->token, Lane::kAttached);
+  t_woke_worker = need != Need::kNothing;
+  return satisfy(map->engine, need);
+}
+
+void run_map_token(Job* token, Worker&) {
+  auto* map = reinterpret_cast<MapObject*>(reinterpret_cast<char*>(token) -
+                                           offsetof(MapObject, token));
+  map->queued.store(false);
+  map->inside.fetch_add(1);
+  if (map->inside.load() <= map->most && !all_claimed(map)) {
+    if (!invite(map)) PyErr_Clear();
+    if (!work_in_context(map, false)) {
+      Ref error = Ref::steal(take_exception());
+      fail(map, map->n, error.get());
+      cancel_map(map);
+    }
+  }
+  leave(map);
+  // Left before the end, for the pool's sake: somebody else may go on.
+  if (!invite(map)) PyErr_Clear();
+  Py_DECREF(reinterpret_cast<PyObject*>(map));
+}
+
+void cancel_map(MapObject* map) {
+  map->cancelled.store(true);
+  std::int64_t next = map->next.load();
+  std::int64_t cut = map->cut.load();
+  while (next < cut && !map->cut.compare_exchange_weak(cut, next)) {
+  }
+  if (map->wanted.load() >= 0) parking_lot::announce(map);
+}
+
+// --- waiting ----------------------------------------------------------------------------
+
+namespace {
+
+class MapEnd final : public Waitable {
+ public:
+  explicit MapEnd(MapObject* map) : map_(map) {}
+  const void* key() const override { return map_; }
+  bool done() const override { return all_claimed(map_) && map_->inside.load() == 0; }
+  bool enlist(bool) override {
+    map_->wanted.store(map_->n);  // seq_cst, against leave()
+    return done();
+  }
+
+ private:
+  MapObject* map_;
+};
+
+class ItemEnd final : public Waitable {
+ public:
+  ItemEnd(MapObject* map, std::int64_t index) : map_(map), index_(index) {}
+  const void* key() const override { return map_; }
+  bool done() const override {
+    return slot_of(map_, index_).load() != nullptr || index_ >= map_->cut.load();
+  }
+  bool enlist(bool) override {
+    map_->wanted.store(index_);  // seq_cst, against run_item
+    return done();
+  }
+
+ private:
+  MapObject* map_;
+  const std::int64_t index_;
+};
+
+PyObject* finished_list(MapObject* map) {
+  if (map->error != nullptr) {
+    raise_exception(map->error);
+    Py_CLEAR(map->error);  // it would keep its traceback's frames alive
+    return nullptr;
+  }
+  if (map->engine->cancel_all.load() && map->cut.load() < map->n) {
+    PyErr_SetNone(imports.cancelled_error);
+    return nullptr;
+  }
+  if (map->results == nullptr) Py_RETURN_NONE;
+  PyObject* list = std::exchange(map->results, nullptr);
+  PyObject_GC_Track(list);
+  return list;
+}
+
+// A worker that waits for a map of its own pool had better help.
+bool should_help(MapObject* map, double timeout) {
+  Worker* worker = current_worker();
+  return worker != nullptr && timeout < 0 && &worker->pool() == map->engine->pool;
+}
+
+}  // namespace
+
+PyObject* run_to_end(MapObject* map, bool help, double timeout) {
+  if (help || should_help(map, timeout)) {
+    map->inside.fetch_add(1);
+    const bool invited = invite(map);
+    const bool good = invited && work_in_context(map, true);
+    if (!good) {
+      Ref error = Ref::steal(take_exception());
+      cancel_map(map);
+      leave(map);
+      raise_exception(error.get());
+      return nullptr;
+    }
+    leave(map);
+  } else if (!invite(map)) {
+    return nullptr;
+  }
+  MapEnd end(map);
+  const WaitEnd waited = wait_for(end, timeout, false);
+  if (waited == WaitEnd::kDone) return finished_list(map);
+  cancel_map(map);
+  if (waited == WaitEnd::kTimeout) PyErr_SetNone(imports.timeout_error);
+  return nullptr;
+}
+
+void drop_results(MapObject* map) {
+  PyObject* list = std::exchange(map->results, nullptr);
+  if (list == nullptr) return;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+    PyObject** slot = &reinterpret_cast<PyListObject*>(list)->ob_item[i];
+    if (!is_marked(*slot)) continue;
+    PyObject* error = unmark(std::exchange(*slot, nullptr));
+    Py_DECREF(error);
+  }
+  Py_DECREF(list);
+}
+
+PyObject* take_item(MapObject* map, Py_ssize_t index, double timeout) {
+  if (should_help(map, timeout)) {
+    std::uint64_t failures = 0;
+    while (slot_of(map, index).load() == nullptr && !all_claimed(map)) {
+      const std::int64_t i = claim(map, 1);
+      if (i >= std::min(map->n, map->cut.load())) break;
+      if (!run_item(map, i, true, &failures)) return nullptr;
+    }
+  }
+  ItemEnd end(map, index);
+  switch (wait_for(end, timeout, false)) {
+    case WaitEnd::kDone:
+      break;
+    case WaitEnd::kTimeout:
+      PyErr_SetNone(imports.timeout_error);
+      return nullptr;
+    case WaitEnd::kError:
+      return nullptr;
+  }
+  PyObject* slot = slot_of(map, index).exchange(nullptr);
+  if (slot == nullptr) {
+    PyErr_SetNone(imports.cancelled_error);
+    return nullptr;
+  }
+  if (!is_marked(slot)) return slot;
+  Ref error = Ref::steal(unmark(slot));
+  raise_exception(error.get());
+  return nullptr;
+}
+
+}  // namespace fastflow::py

@@ -1,0 +1,83 @@
+// The extension module fastflow._core: types and the few functions beside them.
+#include <pybind11/pybind11.h>
+
+#include "engine.hpp"
+#include "executor.hpp"
+#include "future.hpp"
+#include "kernel.hpp"
+#include "kernel_loop.hpp"
+#include "map.hpp"
+#include "parking_lot.hpp"
+#include "scope.hpp"
+#include "stream.hpp"
+#include "task.hpp"
+
+namespace fastflow::py {
+
+Imports imports;
+
+bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot, PyObject* bases) {
+  PyObject* type = PyType_FromSpecWithBases(&spec, bases);
+  if (type == nullptr) return false;
+  *slot = reinterpret_cast<PyTypeObject*>(type);
+  return PyModule_AddType(module, *slot) == 0;
+}
+
+namespace {
+
+namespace pb = pybind11;
+
+// A reference kept for the life of the process.
+PyObject* keep(const pb::object& object) { return pb::object(object).release().ptr(); }
+
+void configure(const pb::type& future_type, const pb::dict& names) {
+  imports.future_type = reinterpret_cast<PyTypeObject*>(keep(future_type));
+  imports.cancelled_error = keep(names["cancelled_error"]);
+  imports.timeout_error = keep(names["timeout_error"]);
+  imports.broken_executor = keep(names["broken_executor"]);
+  imports.queue_full = keep(names["queue_full"]);
+  imports.cancelled_signal = keep(names["cancelled_signal"]);
+  imports.invalid_state = keep(names["invalid_state"]);
+  imports.new_condition = keep(names["new_condition"]);
+  imports.log_callback_error = keep(names["log_callback_error"]);
+  imports.log_unobserved = keep(names["log_unobserved"]);
+}
+
+PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
+                        PyObject* names) {
+  if (nargs < 3 || Py_TYPE(args[0]) != engine_type || Py_TYPE(args[1]) != scope_type) {
+    PyErr_SetString(PyExc_TypeError, "submit_scoped(engine, scope, fn, *args, **kwargs)");
+    return nullptr;
+  }
+  return submit(reinterpret_cast<Engine*>(args[0]), args[1], args + 2,
+                static_cast<std::size_t>(nargs - 2), names);
+}
+
+PyMethodDef functions[] = {
+    {"submit_scoped",
+     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(submit_scoped)),
+     METH_FASTCALL | METH_KEYWORDS, "submit() into the group `scope`."},
+    {"kernel_loop", kernel_loop, METH_VARARGS,
+     "kernel_loop(engine, kernel, start, step, n, most, help)"},
+    {"current_task", [](PyObject*, PyObject*) { return current_task(); }, METH_NOARGS,
+     "The task that runs on this thread, or None."},
+    {nullptr, nullptr, 0, nullptr}};
+
+}  // namespace
+
+}  // namespace fastflow::py
+
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+  using namespace fastflow::py;
+  PyObject* module = m.ptr();
+  if (!add_engine_type(module) || !add_future_type(module) || !add_executor_type(module) ||
+      !add_kernel_type(module) || !add_map_type(module) || !add_scope_type(module) ||
+      !add_stream_type(module) || !add_task_type(module) ||
+      PyModule_AddFunctions(module, functions) < 0) {
+    throw pybind11::error_already_set();
+  }
+  m.def("configure", &configure);
+  m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
+  m.def("reset_after_fork", &parking_lot::reset_after_fork);
+  m.def("in_worker", [] { return current_worker() != nullptr; });
+}

@@ -1,0 +1,462 @@
+#include "stream.hpp"
+
+#include <deque>
+#include <new>
+#include <vector>
+
+#include "engine.hpp"
+#include "future.hpp"
+#include "wait.hpp"
+#include "parking_lot.hpp"
+
+namespace fastflow::py {
+
+namespace {
+
+PyTypeObject* stream_type = nullptr;
+PyTypeObject* iterator_type = nullptr;
+
+struct Item {
+  enum State : std::uint8_t { kFree, kQueued, kRunning, kDone, kFailed };
+  std::atomic<std::uint8_t> state{kFree};
+  PyObject* value = nullptr;  // argument (tuple of them if there are several), or result
+};
+
+// The parts with constructors, so that the Python object can hold one pointer.
+struct Body {
+  explicit Body(std::size_t capacity) : items(capacity) {
+    free.reserve(capacity);
+    for (std::size_t i = capacity; i > 0; --i) free.push_back(i - 1);
+  }
+  std::vector<Item> items;
+  std::vector<std::size_t> free;
+  std::deque<std::size_t> queue;  // not started, oldest first
+  std::deque<std::size_t> order;  // to hand out: as pulled, or as finished (unordered)
+  std::atomic<int> inside{0};
+  std::atomic<bool> queued{false};   // the token is in the pool
+  std::atomic<bool> closed{false};   // the consumer is gone
+  std::atomic<std::int64_t> wanted{-1};  // item (or kAny) that the consumer waits for
+  std::atomic<std::uint64_t> ended{0};
+  static constexpr std::int64_t kAny = 1LL << 62;
+};
+
+struct StreamObject {
+  PyObject_HEAD
+  Job token;
+  Engine* engine;
+  PyObject* function;
+  PyObject* iterators;  // tuple
+  PyObject* context;
+  PyObject* input_error;  // raised by an input, to be raised after the items before it
+  bool ordered, return_exceptions, help, exhausted;
+  int most;
+  double timeout;
+  Body* body;
+};
+
+struct IteratorObject {
+  PyObject_HEAD
+  StreamObject* stream;
+};
+
+StreamObject* stream_of(PyObject* object) {
+  return reinterpret_cast<StreamObject*>(object);
+}
+PyObject* object_of(StreamObject* s) { return reinterpret_cast<PyObject*>(s); }
+
+// --- running items ----------------------------------------------------------------------
+
+PyObject* call(StreamObject* s, PyObject* value) {
+  if (PyTuple_GET_SIZE(s->iterators) == 1) {
+    PyObject* args[] = {nullptr, value};
+    return PyObject_Vectorcall(s->function, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               nullptr);
+  }
+  return PyObject_CallObject(s->function, value);
+}
+
+// Runs a claimed item.  False: Ctrl-C in the consumer's thread, set as an exception.
+bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
+  Item& item = s->body->items[index];
+  Ref value = Ref::steal(std::exchange(item.value, nullptr));
+  PyObject* result = call(s, value.get());
+  auto state = Item::kDone;
+  bool interrupted = false;
+  if (result == nullptr) {
+    result = take_exception();
+    interrupted =
+        is_consumer && PyErr_GivenExceptionMatches(result, PyExc_KeyboardInterrupt);
+    const bool ordinary = PyObject_IsInstance(result, PyExc_Exception) > 0;
+    state = s->return_exceptions && ordinary ? Item::kDone : Item::kFailed;
+    add_note(result, s->function, "item of", s->body->ended.load());
+    bump(s->engine->counters.failed);
+    if (interrupted) raise_exception(result);
+  } else {
+    bump(s->engine->counters.completed);
+  }
+  {
+    ObjectLock lock(object_of(s));
+    item.value = result;
+    item.state.store(state);  // seq_cst, against ItemEnd::enlist
+    if (!s->ordered) s->body->order.push_back(index);
+    s->body->ended.fetch_add(1);
+  }
+  const std::int64_t wanted = s->body->wanted.load();
+  if (wanted == static_cast<std::int64_t>(index) || wanted == Body::kAny) {
+    parking_lot::announce(s);
+  }
+  return !interrupted;
+}
+
+// The oldest queued item, now running; -1 if there is none (or it isn't `only`).
+std::int64_t claim(StreamObject* s, std::int64_t only = -1) {
+  ObjectLock lock(object_of(s));
+  auto& queue = s->body->queue;
+  if (queue.empty() || (only >= 0 && queue.front() != static_cast<std::size_t>(only))) {
+    return -1;
+  }
+  const std::size_t index = queue.front();
+  queue.pop_front();
+  s->body->items[index].state.store(Item::kRunning);
+  return static_cast<std::int64_t>(index);
+}
+
+bool anything_queued(StreamObject* s) {
+  ObjectLock lock(object_of(s));
+  return !s->body->queue.empty();
+}
+
+bool invite(StreamObject* s) {
+  Body& body = *s->body;
+  if (body.closed.load() || body.inside.load() >= s->most || !anything_queued(s) ||
+      body.queued.exchange(true)) {
+    return true;
+  }
+  Py_INCREF(object_of(s));
+  return satisfy(s->engine, s->engine->pool->enqueue(&s->token, Lane::kAttached));
+}
+
+void work(StreamObject* s, Worker& worker) {
+  CurrentTask current(object_of(s));
+  Ref context = Ref::steal(s->context != nullptr ? PyContext_Copy(s->context) : nullptr);
+  const bool entered = context && PyContext_Enter(context.get()) == 0;
+  while (!s->body->closed.load() && !worker.pool().crowded()) {
+    const std::int64_t index = claim(s);
+    if (index < 0) break;
+    run_item(s, static_cast<std::size_t>(index), false);
+    attachment(worker).maybe_yield();
+  }
+  if (entered && PyContext_Exit(context.get()) < 0) PyErr_Clear();
+  if (entered) {
+    attachment(worker).keep_context();
+  } else {
+    attachment(worker).reset_context();
+  }
+}
+
+void run_token(Job* token, Worker& worker) {
+  auto* s = reinterpret_cast<StreamObject*>(reinterpret_cast<char*>(token) -
+                                            offsetof(StreamObject, token));
+  s->body->queued.store(false);
+  if (s->body->inside.fetch_add(1) < s->most) {
+    if (!invite(s)) PyErr_Clear();
+    work(s, worker);
+  }
+  s->body->inside.fetch_sub(1);
+  if (!invite(s)) PyErr_Clear();
+  Py_DECREF(object_of(s));
+}
+
+// --- the consumer -----------------------------------------------------------------------
+
+// The next arguments: one, or a tuple; nullptr at the end or with an exception.
+PyObject* pull(StreamObject* s) {
+  const Py_ssize_t width = PyTuple_GET_SIZE(s->iterators);
+  auto next = [s](Py_ssize_t i) {
+    PyObject* it = PyTuple_GET_ITEM(s->iterators, i);
+    return Py_TYPE(it)->tp_iternext(it);
+  };
+  if (width == 1) return next(0);
+  Ref tuple = Ref::steal(PyTuple_New(width));
+  if (!tuple) return nullptr;
+  for (Py_ssize_t i = 0; i < width; ++i) {
+    PyObject* value = next(i);
+    if (value == nullptr) return nullptr;
+    PyTuple_SET_ITEM(tuple.get(), i, value);
+  }
+  return tuple.release();
+}
+
+// Tops the items under way up to the capacity.
+void fill(StreamObject* s) {
+  Body& body = *s->body;
+  while (!s->exhausted && !body.free.empty()) {
+    PyObject* value = pull(s);
+    if (value == nullptr) {
+      s->exhausted = true;
+      if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration)) PyErr_Clear();
+      if (PyErr_Occurred()) s->input_error = take_exception();
+      return;
+    }
+    ObjectLock lock(object_of(s));
+    const std::size_t index = body.free.back();
+    body.free.pop_back();
+    body.items[index].value = value;
+    body.items[index].state.store(Item::kQueued);
+    body.queue.push_back(index);
+    if (s->ordered) body.order.push_back(index);
+    bump(s->engine->counters.submitted);
+  }
+}
+
+// The item to hand out next if it has ended; -1 if it has not.
+std::int64_t ready_item(StreamObject* s) {
+  ObjectLock lock(object_of(s));
+  if (s->body->order.empty()) return -1;
+  const std::size_t index = s->body->order.front();
+  return s->body->items[index].state.load() >= Item::kDone
+             ? static_cast<std::int64_t>(index)
+             : -1;
+}
+
+PyObject* hand_out(StreamObject* s, std::size_t index) {
+  Ref value;
+  bool failed;
+  {
+    ObjectLock lock(object_of(s));
+    Body& body = *s->body;
+    body.order.pop_front();
+    Item& item = body.items[index];
+    value = Ref::steal(std::exchange(item.value, nullptr));
+    failed = item.state.load() == Item::kFailed;
+    item.state.store(Item::kFree);
+    body.free.push_back(index);
+  }
+  if (!failed) return value.release();
+  raise_exception(value.get());
+  return nullptr;
+}
+
+class ItemEnd final : public Waitable {
+ public:
+  explicit ItemEnd(StreamObject* s) : s_(s), ended_(s->body->ended.load()) {
+    wanted_ = s->ordered ? static_cast<std::int64_t>(s->body->order.front()) : Body::kAny;
+  }
+  const void* key() const override { return s_; }
+  bool done() const override {
+    if (wanted_ == Body::kAny) return s_->body->ended.load() != ended_;
+    return s_->body->items[static_cast<std::size_t>(wanted_)].state.load() >= Item::kDone;
+  }
+  bool enlist(bool) override {
+    s_->body->wanted.store(wanted_);  // seq_cst, against run_item
+    return done();
+  }
+
+ private:
+  StreamObject* s_;
+  std::uint64_t ended_;
+  std::int64_t wanted_;
+};
+
+bool wait_for_item(StreamObject* s) {
+  ItemEnd end(s);
+  const WaitEnd waited = ready_item(s) >= 0 ? WaitEnd::kDone
+                                            : wait_for(end, s->timeout, false);
+  s->body->wanted.store(-1);
+  if (waited == WaitEnd::kTimeout) PyErr_SetNone(imports.timeout_error);
+  return waited == WaitEnd::kDone;
+}
+
+bool nothing_under_way(StreamObject* s) {
+  ObjectLock lock(object_of(s));
+  return s->body->free.size() == s->body->items.size();
+}
+
+PyObject* iterator_next(PyObject* self) {
+  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
+  for (std::uint32_t looks = 1;; ++looks) {
+    fill(s);
+    if (nothing_under_way(s)) {
+      if (s->input_error != nullptr) {
+        Ref error = Ref::steal(std::exchange(s->input_error, nullptr));
+        raise_exception(error.get());
+      }
+      return nullptr;
+    }
+    if (s->engine->cancel_all.load()) {
+      PyErr_SetNone(imports.cancelled_error);
+      return nullptr;
+    }
+    if (!invite(s)) return nullptr;
+    std::int64_t index = ready_item(s);
+    if (index >= 0) return hand_out(s, static_cast<std::size_t>(index));
+    const std::int64_t only =
+        s->ordered ? static_cast<std::int64_t>(s->body->order.front()) : -1;
+    index = s->help ? claim(s, only) : -1;
+    const bool good = index >= 0 ? run_item(s, static_cast<std::size_t>(index), true)
+                                 : wait_for_item(s);
+    if (!good) return nullptr;
+  }
+}
+
+// --- types ------------------------------------------------------------------------------
+
+// Stream(engine, fn, iterators, capacity, ordered, return_exceptions, help, most,
+//        timeout) -> iterator
+PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject *engine, *function, *iterators, *timeout;
+  int ordered, return_exceptions, help, most;
+  Py_ssize_t capacity;
+  if (!PyArg_ParseTuple(args, "O!OO!npppiO:Stream", engine_type, &engine, &function,
+                        &PyTuple_Type, &iterators, &capacity, &ordered,
+                        &return_exceptions, &help, &most, &timeout)) {
+    return nullptr;
+  }
+  double seconds;
+  if (!parse_timeout(timeout, &seconds)) return nullptr;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(iterators); ++i) {
+    if (!PyIter_Check(PyTuple_GET_ITEM(iterators, i))) {
+      PyErr_SetString(PyExc_TypeError, "Stream wants iterators");
+      return nullptr;
+    }
+  }
+  if (capacity < 1 || PyTuple_GET_SIZE(iterators) < 1) {
+    PyErr_SetString(PyExc_ValueError, "Stream wants a capacity >= 1 and an iterator");
+    return nullptr;
+  }
+  if (!accepts_work(reinterpret_cast<Engine*>(engine))) return nullptr;
+  Ref stream = Ref::steal(stream_type->tp_alloc(stream_type, 0));
+  if (!stream) return nullptr;
+  StreamObject* s = stream_of(stream.get());
+  new (&s->token) Job{nullptr, run_token};
+  s->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
+  s->function = Py_NewRef(function);
+  s->iterators = Py_NewRef(iterators);
+  s->ordered = ordered != 0;
+  s->return_exceptions = return_exceptions != 0;
+  s->help = help != 0;
+  s->most = most;
+  s->timeout = seconds;
+  s->body = new Body(static_cast<std::size_t>(capacity));
+  PyThreadState* state = PyThreadState_Get();
+  if (s->engine->propagate_context && state->context != nullptr &&
+      PyObject_Size(state->context) > 0) {
+    s->context = PyContext_CopyCurrent();
+    if (s->context == nullptr) return nullptr;
+  }
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  reinterpret_cast<IteratorObject*>(object)->stream = stream_of(stream.release());
+  return object;
+}
+
+int stream_traverse(PyObject* object, visitproc visit, void* arg) {
+  StreamObject* s = stream_of(object);
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(s->engine);
+  Py_VISIT(s->function);
+  Py_VISIT(s->iterators);
+  Py_VISIT(s->context);
+  Py_VISIT(s->input_error);
+  if (s->body != nullptr) {
+    for (const Item& item : s->body->items) Py_VISIT(item.value);
+  }
+  return 0;
+}
+
+int stream_clear(PyObject* object) {
+  StreamObject* s = stream_of(object);
+  Py_CLEAR(s->function);
+  Py_CLEAR(s->iterators);
+  Py_CLEAR(s->context);
+  Py_CLEAR(s->input_error);
+  if (s->body != nullptr) {
+    for (Item& item : s->body->items) Py_CLEAR(item.value);
+  }
+  Py_CLEAR(s->engine);
+  return 0;
+}
+
+void stream_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  stream_clear(object);
+  delete stream_of(object)->body;
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+int iterator_traverse(PyObject* object, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(reinterpret_cast<IteratorObject*>(object)->stream);
+  return 0;
+}
+
+int iterator_clear(PyObject* object) {
+  auto* it = reinterpret_cast<IteratorObject*>(object);
+  if (it->stream != nullptr) it->stream->body->closed.store(true);
+  Py_CLEAR(it->stream);
+  return 0;
+}
+
+void iterator_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  iterator_clear(object);
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+PyObject* iterator_close(PyObject* self, PyObject*) {
+  reinterpret_cast<IteratorObject*>(self)->stream->body->closed.store(true);
+  Py_RETURN_NONE;
+}
+
+PyObject* get_done(PyObject* self, void*) {
+  return PyLong_FromUnsignedLongLong(
+      reinterpret_cast<IteratorObject*>(self)->stream->body->ended.load());
+}
+
+PyMethodDef methods[] = {{"close", iterator_close, METH_NOARGS,
+                          "Items that have not started never will."},
+                         {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef getset[] = {{"done", get_done, nullptr, "Items finished.", nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot stream_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(stream_dealloc)},
+                              {Py_tp_traverse, reinterpret_cast<void*>(stream_traverse)},
+                              {Py_tp_clear, reinterpret_cast<void*>(stream_clear)},
+                              {0, nullptr}};
+PyType_Spec stream_spec = {
+    "fastflow._core.StreamState", sizeof(StreamObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    stream_slots};
+
+PyType_Slot iterator_slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(iterator_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(iterator_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(iterator_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(iterator_clear)},
+    {Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
+    {Py_tp_iternext, reinterpret_cast<void*>(iterator_next)},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {0, nullptr}};
+PyType_Spec iterator_spec = {"fastflow._core.Stream", sizeof(IteratorObject), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, iterator_slots};
+
+}  // namespace
+
+bool add_stream_type(PyObject* module) {
+  return add_type(module, stream_spec, &stream_type) &&
+         add_type(module, iterator_spec, &iterator_type);
+}
+
+bool is_stream(PyObject* object) { return Py_TYPE(object) == stream_type; }
+
+bool stream_cancelled(PyObject* stream) {
+  StreamObject* s = stream_of(stream);
+  return s->body->closed.load() || s->engine->cancel_all.load();
+}
+
+}  // namespace fastflow::py

@@ -1,0 +1,21 @@
+// StreamObject: one imap(), a pipeline over inputs that may never end, in bounded memory.
+//
+// The consumer's thread alone pulls from the input iterators (they need not be
+// thread-safe) and keeps up to `capacity` items under way.  Workers take queued items;
+// the consumer, rather than wait for an item that nobody has started, runs it itself if
+// it may.  So a stream of no-ops costs no thread crossing, and slow items overlap.
+//
+// Threads and locks: everything but the atomics is guarded by ObjectLock; no Python code
+// runs while it is held on a free-threaded build.
+#pragma once
+
+#include "python.hpp"
+
+namespace fastflow::py {
+
+bool add_stream_type(PyObject* module);
+bool is_stream(PyObject* object);
+// Whether the consumer is gone.
+bool stream_cancelled(PyObject* stream);
+
+}  // namespace fastflow::py
