@@ -1,5 +1,7 @@
 #include "engine.hpp"
 
+#include <structmember.h>
+
 #include <new>
 
 #include "parking_lot.hpp"
@@ -93,6 +95,7 @@ void engine_dealloc(PyObject* object) {
   if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
   PyObject_GC_UnTrack(object);
   Engine* e = self_of(object);
+  if (e->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
   engine_clear(object);
   // A forked child leaves the pool alone: its threads are gone and a lock may be held.
   if (!e->forked.load()) {
@@ -128,12 +131,20 @@ PyObject* stop(PyObject* self, PyObject* cancel) {
   Py_RETURN_NONE;
 }
 
-// True if work is queued but no thread is there (or on its way) to do it; starts one.
-PyObject* ensure_drained(PyObject* self, PyObject*) {
+// wait_stopped(seconds) -> bool: whether the stopped engine has no thread and no work.
+PyObject* wait_stopped(PyObject* self, PyObject* timeout) {
   Engine* e = self_of(self);
-  if (e->forked.load() || !e->pool->has_work()) Py_RETURN_FALSE;
-  e->pool->wake_if_work();
-  Py_RETURN_TRUE;
+  double seconds;
+  if (!parse_timeout(timeout, &seconds)) return nullptr;
+  if (e->forked.load()) Py_RETURN_TRUE;
+  bool stopped;
+  {
+    Detached detached;
+    stopped = e->pool->wait_until_stopped(
+        std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9)));
+  }
+  if (PyErr_CheckSignals() < 0) return nullptr;
+  return PyBool_FromLong(stopped);
 }
 
 PyObject* set_broken(PyObject* self, PyObject*) {
@@ -186,8 +197,8 @@ PyMethodDef methods[] = {
     {"run_worker", run_worker, METH_NOARGS, "The body of a worker thread."},
     {"abandon_worker", abandon_worker, METH_NOARGS, "The thread asked for won't run."},
     {"stop", stop, METH_O, "stop(cancel_futures): finish what is queued, then leave."},
-    {"ensure_drained", ensure_drained, METH_NOARGS,
-     "Starts a thread if work is queued and none is awake; True if work is queued."},
+    {"wait_stopped", wait_stopped, METH_O,
+     "wait_stopped(seconds) -> bool: no thread is left and no work."},
     {"set_broken", set_broken, METH_NOARGS, "An initializer failed."},
     {"mark_forked", mark_forked, METH_NOARGS, "In a forked child: the threads are gone."},
     {"report_unobserved", report, METH_NOARGS, "Logs failures nobody looked at."},
@@ -203,7 +214,12 @@ PyGetSetDef getset[] = {
     {"caller_may_run", get_caller_may_run, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(engine_new)},
+PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(Engine, weakrefs),
+                          READONLY, nullptr},
+                         {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_members, members},
+                       {Py_tp_new, reinterpret_cast<void*>(engine_new)},
                        {Py_tp_dealloc, reinterpret_cast<void*>(engine_dealloc)},
                        {Py_tp_finalize, reinterpret_cast<void*>(engine_finalize)},
                        {Py_tp_traverse, reinterpret_cast<void*>(engine_traverse)},

@@ -42,6 +42,7 @@ struct Counters {
 
 struct Engine {
   PyObject_HEAD
+  PyObject* weakrefs;
   Pool* pool;
   PoolHooks* hooks;
   PyObject* spawner;       // callable(engine); starts a thread

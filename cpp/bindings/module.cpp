@@ -27,6 +27,24 @@ namespace {
 
 namespace pb = pybind11;
 
+// A with block around a wait that the core does not see: the worker that enters it does
+// not count against its pool's limit.
+class Blocking {
+ public:
+  void enter() {
+    worker_ = current_worker();
+    if (worker_ == nullptr) return;
+    attachment(*worker_).announce_now();
+    worker_->pool().blocked();
+  }
+  void leave(const pb::args&) {
+    if (Worker* worker = std::exchange(worker_, nullptr)) worker->pool().unblocked();
+  }
+
+ private:
+  Worker* worker_ = nullptr;
+};
+
 // A reference kept for the life of the process.
 PyObject* keep(const pb::object& object) { return pb::object(object).release().ptr(); }
 
@@ -76,6 +94,10 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
       PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
+  pybind11::class_<Blocking>(m, "Blocking")
+      .def(pybind11::init<>())
+      .def("__enter__", &Blocking::enter)
+      .def("__exit__", &Blocking::leave);
   m.def("configure", &configure);
   m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
   m.def("reset_after_fork", &parking_lot::reset_after_fork);

@@ -75,21 +75,24 @@ bool Pool::wait_until_stopped(std::chrono::nanoseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     const EventCount::Key key = stopped_.prepare_wait();
-    if (live_.load() == 0) {
+    if (live_.load() == 0 && !has_work()) {
       stopped_.cancel_wait();
-      if (!has_work()) return true;
-      wake_if_work();  // nobody is left to run what is queued
-      std::this_thread::yield();
-      if (std::chrono::steady_clock::now() >= end) return false;
-      continue;
+      return true;
     }
     const auto left = end - std::chrono::steady_clock::now();
     if (left <= left.zero()) {
       stopped_.cancel_wait();
-      return false;
+      break;
     }
     stopped_.commit_wait_for(key, left);
   }
+  // Work is queued, but after all that time nobody is there to do it: the thread that
+  // was asked for may never come (its starter was interrupted by whoever waits here).
+  if (live_.load() == 0 && has_work()) {
+    sleep_.add_searcher();
+    start_thread();
+  }
+  return false;
 }
 
 void Pool::blocked() {

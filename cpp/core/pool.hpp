@@ -76,7 +76,7 @@ class Pool {
   void stop() { sleep_.stop(); }
   [[nodiscard]] bool stopping() const noexcept { return sleep_.stopping(); }
   // Waits until no worker thread is alive and nothing is queued, for at most `timeout`;
-  // false when it passed.  Starts a thread if jobs are left and nobody is there.
+  // false when it passed.  Starts a thread if jobs are left then and nobody is there.
   bool wait_until_stopped(std::chrono::nanoseconds timeout);
 
   [[nodiscard]] bool has_work(Lane lane) const noexcept;

@@ -78,6 +78,9 @@ class Sleep {
   // Undoes the reservation that came with kThread.
   void spawn_failed() noexcept { gauge_->fetch_sub(kActive + kSearching); }
 
+  // A reservation for a thread that is started whatever the gauge says.
+  void add_searcher() noexcept { gauge_->fetch_add(kActive + kSearching); }
+
   // From now on sleepers leave as soon as they see no work.
   void stop() noexcept {
     stop_.store(true);

@@ -1,0 +1,292 @@
+"""``Executor``: a drop-in for ``concurrent.futures.ThreadPoolExecutor``."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from fastflow import _core
+from fastflow import future as _future  # noqa: F401  (configures _core)
+from fastflow.blas import BlasCap
+from fastflow.columns import columns_of
+from fastflow.workers import Crew, track
+
+__all__ = ["Executor", "ExecutorStats", "default_executor", "engine_of"]
+
+T = TypeVar("T")
+
+_ON_FULL = ("block", "raise", "caller_runs")
+_numbers = itertools.count()
+
+
+class ExecutorStats(NamedTuple):
+    """Counts of one executor since it was made (``Executor.stats()``).
+
+    Items of ``map`` and its relatives count like tasks.
+    """
+
+    submitted: int
+    completed: int
+    failed: int
+    cancelled: int
+    pending: int
+    """Submitted, and neither finished nor cancelled; running ones included."""
+    stolen: int
+    """Jobs run by another worker than the one that had queued them."""
+    parked: int
+    """Times that a worker went to sleep."""
+    workers: int
+    """Threads alive."""
+    blocked: int
+    """Of these, waiting for other tasks."""
+
+
+class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):  # type: ignore[misc]
+    """Runs calls on a native pool of threads.
+
+    ``from fastflow import ThreadPoolExecutor`` is the whole port from
+    ``concurrent.futures``: same arguments, same futures, same behaviour at shutdown and
+    at exit, plus the keyword arguments below.
+
+    Parameters
+    ----------
+    max_workers : int, optional
+        Calls that run at a time, >= 1.  Default: ``FASTFLOW_MAX_WORKERS`` or, like the
+        standard library, the number of CPUs + 4 but at most 32.  Threads are started
+        on demand.
+    thread_name_prefix : str
+        Threads are called ``<prefix>_<n>``.
+    initializer : callable, optional
+        Called with `initargs` in each thread before its first task.  If it fails, the
+        executor is broken and pending tasks end with ``BrokenExecutor``.
+    initargs : tuple
+        Arguments of `initializer`.
+    max_pending : int, optional
+        Limit of tasks that wait to start (back-pressure).  Default: none.
+    on_full : {"block", "raise", "caller_runs"}
+        What ``submit`` does at that limit: wait for room, raise ``QueueFullError``, or
+        run the task in the calling thread.
+    propagate_context : bool
+        Whether tasks see the context variables of whoever submitted them.
+    blas_threads : int, "auto" or None
+        Limit for each BLAS or OpenMP pool of the process while tasks run; "auto"
+        divides the cores by `max_workers`; None leaves them alone.
+
+    Notes
+    -----
+    A task that waits for another task of the same executor never deadlocks: a task that
+    has not started is run by the waiter itself, otherwise another thread takes the
+    waiter's place.  All methods are thread-safe.
+
+    Examples
+    --------
+    >>> with Executor(max_workers=2) as executor:
+    ...     executor.submit(pow, 2, 10).result()
+    1024
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_pending: int | None = None,
+        on_full: Literal["block", "raise", "caller_runs"] = "block",
+        propagate_context: bool = True,
+        blas_threads: int | Literal["auto"] | None = "auto",
+    ) -> None:
+        # ThreadPoolExecutor.__init__ is not called: none of its internals are used.
+        # (loop.set_default_executor() demands the class; Dask reads _max_workers.)
+        self._max_workers = _worker_count(max_workers)
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if max_pending is not None and _integer("max_pending", max_pending) < 1:
+            raise ValueError(f"max_pending must be at least 1, not {max_pending}")
+        if on_full not in _ON_FULL:
+            raise ValueError(f"on_full must be one of {', '.join(_ON_FULL)}; not {on_full!r}")
+        _check_blas(blas_threads)
+        self._prefix = thread_name_prefix or f"fastflow-{next(_numbers)}"
+        self._initializer = initializer
+        self._initargs = initargs
+        self._options = (max_pending or 0, _ON_FULL.index(on_full), bool(propagate_context))
+        self._blas_threads = blas_threads
+        self._renew()
+
+    def _renew(self) -> None:
+        """Make the engine: at first, and in a forked child at first use."""
+        self._crew = Crew(self._prefix, self._initializer, self._initargs)
+        cap = (
+            None
+            if self._blas_threads is None
+            else BlasCap(self._max_workers, self._blas_threads)
+        )
+        engine = _core.Engine(
+            self._max_workers, self._crew, cap, self._initializer is None, *self._options
+        )
+        track(engine)
+        self._open(engine)
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Return an iterator over ``fn(*items)`` for the zipped iterables, in order.
+
+        The work starts at once.  As in the standard library, the first exception of a
+        call ends the iterator, and dropping it cancels what has not started.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes as many arguments as there are iterables.
+        *iterables
+            Read at once, unless `buffersize` is given.
+        timeout : float, optional
+            Seconds from this call until the last result.
+        chunksize : int
+            Consecutive items that one worker takes at a time, >= 1.
+        buffersize : int, optional
+            Read the iterables lazily, at most so many items ahead.
+
+        Raises
+        ------
+        TimeoutError
+            From the iterator, if a result is not there in time.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if buffersize is not None:
+            if _integer("buffersize", buffersize) < 1:
+                raise ValueError("buffersize must be None or > 0")
+            iterators = tuple(iter(it) for it in iterables)
+            if not iterators:
+                return iter(())
+            return _core.Stream(
+                self._engine, fn, iterators, buffersize, True, False, False,
+                self._max_workers, timeout,
+            )  # fmt: skip
+        columns = tuple(tuple(column) if isinstance(column, list) else column
+                        for column in columns_of(iterables))  # fmt: skip
+        work = _core.Map(
+            self._engine, fn, columns, False, True, False, False, chunksize,
+            self._max_workers,
+        )  # fmt: skip
+        work.start()
+        return _results(work, deadline)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Refuse further submissions and, if `wait`, wait until all tasks have ended.
+
+        Parameters
+        ----------
+        wait : bool
+            If False, return at once; what is pending is finished in the background.
+        cancel_futures : bool
+            Cancel the tasks that have not started.
+        """
+        crew, engine = self._crew, self._engine
+        engine.stop(cancel_futures)
+        if wait:
+            crew.join(engine)
+            engine.report_unobserved()
+
+    def stats(self) -> ExecutorStats:
+        """Return counts of tasks and workers; a snapshot, cheap to take."""
+        submitted, completed, failed, cancelled, stolen, parked, workers, blocked = (
+            self._engine.stats()
+        )
+        pending = max(submitted - completed - failed - cancelled, 0)
+        return ExecutorStats(
+            submitted, completed, failed, cancelled, pending, stolen, parked, workers, blocked
+        )
+
+    def __repr__(self) -> str:
+        return f"<fastflow.Executor {self._prefix!r} max_workers={self._max_workers}>"
+
+
+def _results(work: _core.Map, deadline: float | None) -> Iterator[Any]:
+    try:
+        for i in range(work.n):
+            yield work.take(i, None if deadline is None else deadline - time.monotonic())
+    finally:
+        work.cancel()
+
+
+def _integer(name: str, value: object) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    return value.__index__()  # type: ignore[no-any-return]
+
+
+def _worker_count(max_workers: int | None) -> int:
+    if max_workers is None:
+        given = os.environ.get("FASTFLOW_MAX_WORKERS")
+        if given:
+            try:
+                max_workers = int(given)
+            except ValueError:
+                raise ValueError(
+                    f"FASTFLOW_MAX_WORKERS must be an integer, not {given!r}"
+                ) from None
+        else:
+            count = getattr(os, "process_cpu_count", os.cpu_count)
+            max_workers = min(32, (count() or 1) + 4)
+    workers = _integer("max_workers", max_workers)
+    if workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    return workers
+
+
+def _check_blas(threads: object) -> None:
+    if threads is None or threads == "auto":
+        return
+    if _integer("blas_threads", threads) < 1:
+        raise ValueError("blas_threads must be at least 1, 'auto' or None")
+
+
+_defaults: dict[int | None, Executor] = {}
+
+
+def default_executor(max_workers: int | None = None) -> Executor:
+    """Return the executor that the fan-out functions use; made at first use and kept.
+
+    Parameters
+    ----------
+    max_workers : int, optional
+        Each size has an executor of its own; None stands for the default size.
+    """
+    executor = _defaults.get(max_workers)
+    if executor is None or executor._engine.shut_down:
+        executor = Executor(max_workers, thread_name_prefix="fastflow")
+        executor = _defaults.setdefault(max_workers, executor)
+        if executor._engine.shut_down:
+            executor = _defaults[max_workers] = Executor(
+                max_workers, thread_name_prefix="fastflow"
+            )
+    return executor
+
+
+def engine_of(executor: Executor | None, max_workers: int | None) -> tuple[_core.Engine, int]:
+    """Return the engine to use and how many may take part (arguments of the fan-outs)."""
+    if executor is None:
+        executor = default_executor(max_workers)
+    elif not isinstance(executor, Executor):
+        raise TypeError(
+            f"executor must be a fastflow.Executor, not {type(executor).__name__}; for "
+            "another executor use its own map()"
+        )
+    most = executor._max_workers
+    if max_workers is not None:
+        most = min(most, _worker_count(max_workers))
+    return executor._engine, most

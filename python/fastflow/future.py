@@ -1,0 +1,59 @@
+"""The future that ``Executor.submit`` returns."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import threading
+
+from fastflow import _core, errors
+
+__all__ = ["Future"]
+
+_LOGGER = logging.getLogger("fastflow")
+_LOGGER.addHandler(logging.NullHandler())
+_FUTURES_LOGGER = logging.getLogger("concurrent.futures")
+
+
+class Future(_core.FutureBase, concurrent.futures.Future):  # type: ignore[misc, type-arg]
+    """A ``concurrent.futures.Future`` with native state.
+
+    Everything that accepts the standard library's futures accepts this one:
+    ``concurrent.futures.wait``, ``asyncio.wrap_future`` and so on.
+
+    Notes
+    -----
+    ``cancel()`` of a task that runs already returns False, as in the standard library;
+    the task can learn of the attempt through :func:`fastflow.current_task`.
+    """
+
+    __slots__ = ()
+
+
+def _log_callback_error(future: Future, error: BaseException) -> None:
+    _FUTURES_LOGGER.error("exception calling callback for %r", future, exc_info=error)
+
+
+def _log_unobserved(count: int, first: BaseException) -> None:
+    _LOGGER.error(
+        "%d failed task%s of this executor had a result that nobody asked for; the first:",
+        count,
+        "" if count == 1 else "s",
+        exc_info=first,
+    )
+
+
+_core.configure(
+    Future,
+    {
+        "cancelled_error": concurrent.futures.CancelledError,
+        "timeout_error": concurrent.futures.TimeoutError,
+        "broken_executor": errors.BrokenPoolError,
+        "queue_full": errors.QueueFullError,
+        "cancelled_signal": errors.Cancelled,
+        "invalid_state": concurrent.futures.InvalidStateError,
+        "new_condition": threading.Condition,
+        "log_callback_error": _log_callback_error,
+        "log_unobserved": _log_unobserved,
+    },
+)

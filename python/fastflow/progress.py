@@ -1,0 +1,92 @@
+"""Progress of long calls: read from native counters ten times a second."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol
+
+__all__ = ["Monitor", "Progress"]
+
+Progress = bool | Callable[[int, int | None], object] | None
+"""True: a bar on the terminal.  A callable: called with (done, total)."""
+
+_INTERVAL = 0.1  # seconds
+
+
+class _Counted(Protocol):
+    @property
+    def done(self) -> int: ...
+
+
+class Monitor:
+    """Shows `work.done` of `total` while the block runs; does nothing for None or False.
+
+    The bar appears on a terminal only.
+    """
+
+    def __init__(self, progress: Progress, work: _Counted, total: int | None, label: str):
+        self._work = work
+        self._total = total
+        self._show: Callable[[int, int | None], object] | None = None
+        self._bar: Any = None
+        if callable(progress):
+            self._show = progress
+        elif progress and sys.stderr.isatty():
+            self._show = self._bar_for(label)
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _bar_for(self, label: str) -> Callable[[int, int | None], object]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            auto_refresh=False,
+        )
+        task = self._bar.add_task(label, total=self._total, rate="")
+        self._bar.start()
+
+        def show(done: int, total: int | None) -> None:
+            speed = self._bar.tasks[0].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            self._bar.update(task, completed=done, total=total, rate=rate, refresh=True)
+
+        return show
+
+    def __enter__(self) -> Monitor:
+        if self._show is not None:
+            self._thread = threading.Thread(
+                target=self._run, name="fastflow-progress", daemon=True
+            )
+            self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        assert self._show is not None
+        while not self._end.wait(_INTERVAL):
+            self._show(self._work.done, self._total)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._thread is None:
+            return
+        self._end.set()
+        self._thread.join()
+        assert self._show is not None
+        self._show(self._work.done, self._total)
+        if self._bar is not None:
+            self._bar.stop()

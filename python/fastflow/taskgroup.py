@@ -1,0 +1,100 @@
+"""``TaskGroup``: tasks that do not outlive a block of code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from fastflow import _core
+from fastflow.executor import Executor, engine_of
+
+__all__ = ["TaskGroup"]
+
+
+class TaskGroup:
+    """A block of structured concurrency on an executor.
+
+    When the block ends, all its tasks have ended.  The first task that fails cancels
+    the others: those that have not started never will, those that run can see it in
+    ``current_task().cancelled``.  So does an exception in the block itself.
+
+    Parameters
+    ----------
+    executor : Executor, optional
+        Default: ``default_executor()``.
+
+    Raises
+    ------
+    ExceptionGroup
+        At the end of the block, with the exceptions of the tasks that failed and of the
+        block.
+
+    Examples
+    --------
+    >>> import fastflow
+    >>> with fastflow.TaskGroup() as group:
+    ...     a = group.create_task(pow, 2, 5)
+    ...     b = group.create_task(pow, 3, 2)
+    >>> a.result() + b.result()
+    41
+    """
+
+    def __init__(self, executor: Executor | None = None) -> None:
+        self._engine, _ = engine_of(executor, None)
+        self._scope = _core.Scope()
+        self._entered = False
+        self._left = False
+
+    def __enter__(self) -> TaskGroup:
+        if self._entered:
+            raise RuntimeError("a TaskGroup can be entered only once")
+        self._entered = True
+        return self
+
+    def create_task(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Submit ``fn(*args, **kwargs)`` to the group; returns its future.
+
+        Raises
+        ------
+        RuntimeError
+            Outside of the block, or when the group is cancelled already.
+        """
+        if not self._entered or self._left:
+            raise RuntimeError("create_task() works only inside the group's with block")
+        if self._scope.cancelled:
+            raise RuntimeError("the group is being cancelled: a task or the block failed")
+        return _core.submit_scoped(self._engine, self._scope, fn, *args, **kwargs)
+
+    def cancel(self) -> None:
+        """Cancel the group's tasks; takes the same time for one and for a million."""
+        self._scope.cancel()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the group was cancelled, by ``cancel()`` or by a failure."""
+        return self._scope.cancelled
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._scope.cancel()
+        try:
+            self._scope.wait()
+        except BaseException:
+            # Ctrl-C: no new tasks; those that run are waited for, unless it comes again.
+            self._scope.cancel()
+            self._scope.wait()
+            raise
+        finally:
+            self._left = True
+        if error is not None and not isinstance(error, Exception):
+            return
+        errors = [error] if error is not None else []
+        errors += [failure for failure in self._scope.failures() if failure is not error]
+        if errors:
+            raise BaseExceptionGroup("unhandled errors in a TaskGroup", errors) from None

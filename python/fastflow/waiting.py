@@ -1,0 +1,140 @@
+"""``wait`` and ``as_completed``: like the standard library's, for many more futures."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import queue
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastflow import _core
+
+__all__ = ["as_completed", "wait"]
+
+
+class _Finished:
+    """Futures in the order in which they end."""
+
+    def __init__(self, futures: Iterable[cf.Future[Any]]) -> None:
+        self._ended: queue.SimpleQueue[cf.Future[Any]] = queue.SimpleQueue()
+        self._put = self._ended.put
+        for future in futures:
+            future.add_done_callback(self._put)
+
+    def get(self, deadline: float | None) -> cf.Future[Any]:
+        """Return the next; raises queue.Empty when the deadline passes."""
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        with _core.Blocking():
+            return self._ended.get(timeout=left)
+
+    def forget(self, futures: Iterable[cf.Future[Any]]) -> None:
+        """Take the callbacks back, so that a wait that gave up leaves nothing behind."""
+        for future in futures:
+            try:
+                future._done_callbacks.remove(self._put)  # type: ignore[attr-defined]
+            except ValueError:
+                pass
+
+
+def as_completed(
+    fs: Iterable[cf.Future[Any]], timeout: float | None = None
+) -> Iterator[cf.Future[Any]]:
+    """Yield the futures as they end; each of them once.
+
+    Parameters
+    ----------
+    fs : iterable of Future
+        Of any executors; duplicates count once.
+    timeout : float, optional
+        Seconds from this call on.
+
+    Raises
+    ------
+    TimeoutError
+        If not all have ended when the time is up.
+
+    Notes
+    -----
+    A future that was yielded is not kept, so its result can be freed while others are
+    awaited.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pending = set(fs)
+    return _as_completed(_Finished(pending), pending, deadline)
+
+
+def _as_completed(
+    finished: _Finished, pending: set[cf.Future[Any]], deadline: float | None
+) -> Iterator[cf.Future[Any]]:
+    total = len(pending)
+    try:
+        while pending:
+            try:
+                future = finished.get(deadline)
+            except queue.Empty:
+                raise cf.TimeoutError(
+                    f"{len(pending)} (of {total}) futures unfinished"
+                ) from None
+            pending.discard(future)
+            yield future
+            del future
+    finally:
+        finished.forget(pending)
+
+
+def wait(
+    fs: Iterable[cf.Future[Any]],
+    timeout: float | None = None,
+    return_when: str = cf.ALL_COMPLETED,
+) -> cf._base.DoneAndNotDoneFutures[Any]:
+    """Wait for futures; return the named tuple of sets ``(done, not_done)``.
+
+    Parameters
+    ----------
+    fs : iterable of Future
+        Of any executors.
+    timeout : float, optional
+        Seconds to wait at most.
+    return_when : {ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION}
+        The standard library's constants.
+    """
+    futures = set(fs)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if return_when == cf.ALL_COMPLETED:
+        _wait_for_all(futures, deadline)
+    elif return_when in (cf.FIRST_COMPLETED, cf.FIRST_EXCEPTION):
+        _wait_for_first(futures, deadline, return_when == cf.FIRST_EXCEPTION)
+    else:
+        raise ValueError(f"Invalid return condition: {return_when!r}")
+    done = {future for future in futures if future.done()}
+    return cf._base.DoneAndNotDoneFutures(done, futures - done)
+
+
+def _wait_for_all(futures: set[cf.Future[Any]], deadline: float | None) -> None:
+    for future in futures:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        try:
+            future.exception(left)
+        except cf.CancelledError:
+            continue
+        except cf.TimeoutError:
+            if not future.done():
+                return
+
+
+def _wait_for_first(
+    futures: set[cf.Future[Any]], deadline: float | None, only_failures: bool
+) -> None:
+    pending = set(futures)
+    finished = _Finished(pending)
+    try:
+        while pending:
+            future = finished.get(deadline)
+            pending.discard(future)
+            if not only_failures or (not future.cancelled() and future.exception()):
+                return
+    except queue.Empty:
+        return
+    finally:
+        finished.forget(pending)

@@ -1,0 +1,134 @@
+"""Worker threads: started on demand, joined at exit, forgotten by a forked child.
+
+The threads are ``threading.Thread`` objects, so they appear in ``threading.enumerate()``
+and get the functions of ``threading.settrace`` and ``threading.setprofile``; what they
+run is native (``Engine.run_worker``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from fastflow import _core
+
+__all__ = ["Crew", "track"]
+
+_LOGGER = logging.getLogger("concurrent.futures")
+
+# All threads that may still run tasks, and their engines.
+_working: dict[threading.Thread, _core.Engine] = {}
+_engines: weakref.WeakSet[_core.Engine] = weakref.WeakSet()
+
+
+class Crew:
+    """Makes the threads of one engine; the engine calls it when it wants one more."""
+
+    def __init__(
+        self, prefix: str, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...]
+    ) -> None:
+        self.threads: set[threading.Thread] = set()
+        self._prefix = prefix
+        self._numbers = itertools.count()
+        self._initializer = initializer
+        self._initargs = initargs
+
+    def __call__(self, engine: _core.Engine) -> None:
+        thread = threading.Thread(
+            name=f"{self._prefix}_{next(self._numbers)}",
+            target=self._run,
+            args=(engine,),
+            daemon=False,
+        )
+        self.threads.add(thread)
+        _working[thread] = engine
+        try:
+            thread.start()
+        except BaseException:
+            if thread.ident is None:  # else it runs: the exception came from a signal
+                self._forget(thread)
+                raise
+            raise
+
+    def _run(self, engine: _core.Engine) -> None:
+        try:
+            if self._initializer is not None:
+                self._initialize(engine)
+            engine.run_worker()
+        finally:
+            self._forget(threading.current_thread())
+
+    def _initialize(self, engine: _core.Engine) -> None:
+        try:
+            assert self._initializer is not None
+            self._initializer(*self._initargs)
+        except BaseException:
+            _LOGGER.critical("Exception in initializer:", exc_info=True)
+            engine.set_broken()
+            # This thread goes on, to fail what is queued, and leaves.
+            engine.stop(False)
+
+    def _forget(self, thread: threading.Thread) -> None:
+        self.threads.discard(thread)
+        _working.pop(thread, None)
+
+    def join(self, engine: _core.Engine) -> None:
+        """Wait until the engine, which was stopped, has run all and its threads ended.
+
+        Raises
+        ------
+        RuntimeError
+            If called by one of the threads.
+        """
+        if threading.current_thread() in self.threads:
+            raise RuntimeError("cannot join current thread")
+        while True:
+            for thread in list(self.threads):
+                if thread.ident is not None:
+                    _join(thread)
+            if engine.wait_stopped(0.01):
+                return
+
+
+def _join(thread: threading.Thread) -> None:
+    try:
+        thread.join()
+    except RuntimeError:
+        # Being started at this moment, perhaps by the very frame that a signal
+        # interrupted to come here; wait_stopped() covers it.
+        if thread.is_alive():
+            raise
+
+
+def track(engine: _core.Engine) -> None:
+    """Let a forked child know of the engine."""
+    _engines.add(engine)
+
+
+def _at_exit() -> None:
+    # Before the interpreter finalizes, while threads can still attach and start.
+    _core.set_interpreter_exiting()
+    while _working:
+        for thread, engine in list(_working.items()):
+            engine.stop(False)
+            if thread.ident is not None:
+                _join(thread)
+        for engine in set(_working.values()):
+            engine.wait_stopped(0.01)
+
+
+def _after_fork_in_child() -> None:
+    _core.reset_after_fork()
+    for engine in list(_engines):
+        engine.mark_forked()
+    _working.clear()
+
+
+threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
