@@ -1,6 +1,6 @@
 """``python -m fastflow``: the command line."""
 
-from .cli import main
+from fastflow.cli import main
 
 if __name__ == "__main__":
     main(prog_name="fastflow")

@@ -36,7 +36,7 @@ def main() -> None:
 )
 def demo(tasks: int, records: int, workers: int | None) -> None:
     """Compare fastflow with concurrent.futures on this machine; takes < 30 s."""
-    from .demo import run
+    from fastflow.demo import run
 
     run(tasks=tasks, records=records, workers=workers)
 
@@ -46,8 +46,8 @@ def doctor() -> None:
     """Report what decides how fast fastflow can be here; exit 1 if it can't run."""
     from rich.table import Table
 
-    from .bench import report
-    from .doctor import examine, healthy
+    from fastflow.bench import report
+    from fastflow.doctor import examine, healthy
 
     table = Table(title="fastflow doctor")
     table.add_column("about")
@@ -110,8 +110,8 @@ def bench(
 
     from rich.console import Console
 
-    from .bench import report, runner
-    from .bench.rows import Row, Settings
+    from fastflow.bench import report, runner
+    from fastflow.bench.rows import Row, Settings
 
     if plot_path and importlib.util.find_spec("matplotlib") is None:
         raise click.UsageError('--plot needs matplotlib: pip install "fastflow[bench]"')

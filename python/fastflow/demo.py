@@ -10,12 +10,12 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from rich.console import Console
 from rich.table import Table
 
-from .bench import report
-from .bench import subject as ff
-from .bench.measure import Times, contest
-from .bench.records import climate, generate, merge, summarise, to_columns
-from .bench.workloads import noop
-from .doctor import usable_cores
+from fastflow.bench import report
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import Times, contest
+from fastflow.bench.records import climate, generate, merge, summarise, to_columns
+from fastflow.bench.workloads import noop
+from fastflow.doctor import usable_cores
 
 #: (what was run, how, seconds, speed-up over the first line of its kind)
 Line = tuple[str, str, float, float]

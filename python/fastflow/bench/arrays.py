@@ -10,9 +10,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from . import subject as ff
-from .measure import interleave
-from .rows import Row, Settings, Skip, faster
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import interleave
+from fastflow.bench.rows import Row, Settings, Skip, faster
 
 Block = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
-from . import subject as ff
-from .measure import interleave
-from .rows import NOT_SLOWER, Row, Settings, Skip
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import interleave
+from fastflow.bench.rows import NOT_SLOWER, Row, Settings, Skip
 
 
 def sleep_all(executor: Executor, seconds: float, tasks: int) -> None:

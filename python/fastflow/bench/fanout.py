@@ -7,11 +7,11 @@ import itertools
 from collections.abc import Iterator
 from multiprocessing.pool import ThreadPool
 
-from . import subject as ff
-from .measure import interleave
-from .memory import in_fresh_process
-from .rows import NOT_SLOWER, Row, Settings, Skip, cost, figure_below
-from .workloads import drain, noop
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import interleave
+from fastflow.bench.memory import in_fresh_process
+from fastflow.bench.rows import NOT_SLOWER, Row, Settings, Skip, cost, figure_below
+from fastflow.bench.workloads import drain, noop
 
 
 def map_of(settings: Settings, n: int) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .workloads import drain, noop, nothing
+from fastflow.bench.workloads import drain, noop, nothing
 
 
 def resident_bytes() -> int:
@@ -64,7 +64,7 @@ def pending(executor_type: Callable[[int], ThreadPoolExecutor], n: int) -> float
 
 def growth(kind: str, small: int, large: int) -> float:
     """Bytes per item by which the peak grows between two lengths of a lazy map."""
-    from . import subject as ff
+    from fastflow.bench import subject as ff
 
     def take(n: int) -> None:
         lazy = ff.imap if kind == "imap" else map
@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> None:
     kind, *sizes = arguments
     numbers = [int(size) for size in sizes]
     if kind == "ours":
-        from . import subject as ff
+        from fastflow.bench import subject as ff
 
         figure = pending(ff.Executor, numbers[0])
     elif kind == "stdlib":

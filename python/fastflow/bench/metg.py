@@ -15,23 +15,24 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
-from . import subject as ff
-from .measure import Spread, stopwatch
-from .rows import Row, Settings, Skip, figure_below
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import Spread, stopwatch
+from fastflow.bench.rows import Row, Settings, Skip, figure_below
 
-Run = Callable[[ff.Kernel, int], object]
+Kernel = Callable[[int], object]
+Run = Callable[[Kernel, int], object]
 
 #: Task sizes in nanoseconds, largest first.
 SIZES = tuple(int(1_024_000 / 2**step) for step in range(14))
 
 
-def submit_kernel(executor: Executor, kernel: ff.Kernel, n: int) -> None:
+def submit_kernel(executor: Executor, kernel: Kernel, n: int) -> None:
     """One task per index, then every result."""
     for future in [executor.submit(kernel, i) for i in range(n)]:
         future.result()
 
 
-def work_seconds(kernel: ff.Kernel, n: int) -> float:
+def work_seconds(kernel: Kernel, n: int) -> float:
     """Time of the work in ``n`` tasks, without the cost of calling them one by one."""
     indices = range(n)
     spinning = stopwatch(lambda: list(map(kernel, indices)))

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import subject as ff
-from .measure import interleave
-from .rows import Row, Settings, Skip, cost
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import interleave
+from fastflow.bench.rows import Row, Settings, Skip, cost
 
 SOURCE = "tbb_peer.cpp"
 

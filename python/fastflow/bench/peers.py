@@ -6,10 +6,10 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from multiprocessing.pool import ThreadPool
 
-from . import subject as ff
-from .measure import Thunk, interleave
-from .rows import Row, Settings, Skip
-from .workloads import noop
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import Thunk, interleave
+from fastflow.bench.rows import Row, Settings, Skip
+from fastflow.bench.workloads import noop
 
 
 def beside(

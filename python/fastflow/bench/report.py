@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .measure import Spread
-from .rows import Row, Skip
+from fastflow.bench.measure import Spread
+from fastflow.bench.rows import Row, Skip
 
 
 def console() -> Console:

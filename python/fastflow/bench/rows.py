@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .measure import SAME, Spread
+from fastflow.bench.measure import SAME, Spread
 
 
 @dataclass(frozen=True)

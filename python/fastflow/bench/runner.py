@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from . import arrays, blocking, fanout, metg, native, peers, submit
-from .rows import Benchmark, Row, Settings, Skip
+from fastflow.bench import arrays, blocking, fanout, metg, native, peers, submit
+from fastflow.bench.rows import Benchmark, Row, Settings, Skip
 
 #: Benchmarks by group, in the order in which they run.
 GROUPS: dict[str, tuple[Benchmark, ...]] = {
@@ -64,7 +64,7 @@ def run(
 
 def describe_machine() -> dict[str, object]:
     """What a reader of the figures has to know about where they were taken."""
-    from ..doctor import package_version, usable_cores
+    from fastflow.doctor import package_version, usable_cores
 
     return {
         "python": sys.version.split()[0],

@@ -1,5 +1,7 @@
 """The names under test, gathered in one place for the benchmarks and the demo."""
 
-from fastflow import Executor, Kernel, for_each, imap, kernels, map
+from fastflow.executor import Executor
+from fastflow.fanout import for_each, imap, map  # noqa: A004
+from fastflow.kernel import Kernel, kernels
 
 __all__ = ["Executor", "Kernel", "for_each", "imap", "kernels", "map"]

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
-from . import subject as ff
-from .measure import Spread, interleave
-from .memory import in_fresh_process
-from .rows import (
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import Spread, interleave
+from fastflow.bench.memory import in_fresh_process
+from fastflow.bench.rows import (
     NOT_SLOWER,
     Row,
     Settings,
@@ -19,7 +19,7 @@ from .rows import (
     faster,
     figure_below,
 )
-from .workloads import nothing
+from fastflow.bench.workloads import nothing
 
 PEER = "ThreadPoolExecutor"
 
