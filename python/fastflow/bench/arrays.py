@@ -10,6 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from fastflow.bench import capacity
 from fastflow.bench import subject as ff
 from fastflow.bench.measure import interleave
 from fastflow.bench.rows import Row, Settings, Skip, faster
@@ -55,7 +56,8 @@ def numpy_case(
                 "submit": lambda: submit_each(ours, cosines, blocks),
                 "their map": lambda: list(theirs.map(cosines, blocks)),
                 "their submit": lambda: submit_each(theirs, cosines, blocks),
-            },
+            }
+            | capacity.contestants(theirs, workers),
             settings.rounds(5),
         )
     took = times.median("sequential") / tasks * 1e6
@@ -70,7 +72,7 @@ def numpy_case(
             times.ratio("sequential", form),
             # The goals are written for two workers.
             faster(round(goal / 2 * workers, 3)),
-            f"ThreadPoolExecutor {peer.median:.2f} ×",
+            f"ThreadPoolExecutor {peer.median:.2f} ×; {capacity.note(times)}",
         )
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
+from fastflow.bench import capacity
 from fastflow.bench import subject as ff
-from fastflow.bench.measure import Spread, stopwatch
+from fastflow.bench.measure import Spread, Times, stopwatch
 from fastflow.bench.rows import Row, Settings, Skip, figure_below
 
 Kernel = Callable[[int], object]
@@ -82,6 +83,7 @@ def metg(settings: Settings) -> Iterator[Row | Skip]:
     """METG(50 %) of tasks that release the interpreter lock."""
     workers = settings.workers
     budget = 0.02 if settings.quick else 0.05
+    machine: dict[str, list[float]] = {capacity.SEQUENTIAL: [], capacity.PARALLEL: []}
     with ff.Executor(workers) as ours, ThreadPoolExecutor(workers) as theirs:
         ways: dict[str, Run] = {
             "our submit": lambda kernel, n: submit_kernel(ours, kernel, n),
@@ -93,6 +95,8 @@ def metg(settings: Settings) -> Iterator[Row | Skip]:
         for _ in range(settings.rounds(5)):
             for name, run in ways.items():
                 figures[name].append(sweep(run, workers, budget))
+            for name, stretch in capacity.contestants(theirs, workers).items():
+                machine[name].append(stopwatch(stretch))
     for form in ("submit", "map"):
         mine, other = figures[f"our {form}"], figures[f"their {form}"]
         yield Row(
@@ -103,4 +107,5 @@ def metg(settings: Settings) -> Iterator[Row | Skip]:
             "µs",
             Spread.of([b / a for a, b in zip(mine, other, strict=True)]),
             figure_below(4.0),
+            capacity.note(Times(machine)),
         )
