@@ -3,6 +3,7 @@
 #include <structmember.h>
 
 #include <new>
+#include <thread>
 
 #include "parking_lot.hpp"
 #include "wait.hpp"
@@ -120,12 +121,26 @@ PyObject* abandon_worker(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
+// A queued task that a free worker is on its way to counts as started: lets the workers
+// take what they can before the rest is cancelled.  Bounded, in case a worker can't come.
+void let_workers_start(Engine* e) {
+  Detached detached;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  while (e->pool->has_work() && e->pool->someone_is_searching() &&
+         std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
 PyObject* stop(PyObject* self, PyObject* cancel) {
   Engine* e = self_of(self);
   const int cancel_futures = PyObject_IsTrue(cancel);
   if (cancel_futures < 0) return nullptr;
-  if (cancel_futures != 0) e->cancel_all.store(true);
   e->shut_down.store(true);
+  if (cancel_futures != 0) {
+    if (!e->forked.load()) let_workers_start(e);
+    e->cancel_all.store(true);
+  }
   parking_lot::announce(&e->room_wanted);
   if (!e->forked.load()) e->pool->stop();
   Py_RETURN_NONE;

@@ -20,7 +20,7 @@ namespace {
 constexpr int kInlineDepth = 24;
 
 ScopeObject* scope_in(FutureObject* f) {
-  return f->extras != nullptr && f->extras->scope ? scope_of(f->extras->scope.get())
+  return extras_in(f) != nullptr && extras_in(f)->scope ? scope_of(extras_in(f)->scope.get())
                                                   : nullptr;
 }
 
@@ -49,8 +49,8 @@ bool call_quietly(PyObject* object, const char* method, PyObject* argument = nul
 
 // Tells the standard library's waiters; the condition is held.
 void tell_waiters(FutureObject* f, const char* method) {
-  if (!f->extras->waiters) return;
-  Ref waiters = Ref::steal(PySequence_Tuple(f->extras->waiters.get()));
+  if (!extras_in(f)->waiters) return;
+  Ref waiters = Ref::steal(PySequence_Tuple(extras_in(f)->waiters.get()));
   if (!waiters) {
     PyErr_WriteUnraisable(nullptr);
     return;
@@ -64,7 +64,7 @@ void run_callbacks(FutureObject* f) {
   Ref callbacks;
   {
     ObjectLock lock(object_of(f));
-    callbacks = std::move(f->extras->callbacks);
+    callbacks = std::move(extras_in(f)->callbacks);
   }
   if (!callbacks) return;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i) {
@@ -139,10 +139,11 @@ FutureObject* new_finished(Engine* engine, PyObject* outcome, bool failed) {
 }
 
 Extras& extras_of(FutureObject* f) {
-  if (f->extras == nullptr) f->extras = new Extras;
+  // release: pairs with extras_in.
+  if (extras_in(f) == nullptr) f->extras.store(new Extras, std::memory_order_release);
   // Extras may close a cycle (a callback that refers to the future).
   if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
-  return *f->extras;
+  return *extras_in(f);
 }
 
 void drop_call(FutureObject* f) {
@@ -188,7 +189,7 @@ namespace {
 
 PyObject* call_in_context(FutureObject* f, StoredCall& call) {
   Worker* worker = current_worker();
-  PyObject* context = f->extras != nullptr ? f->extras->context.get() : nullptr;
+  PyObject* context = extras_in(f) != nullptr ? extras_in(f)->context.get() : nullptr;
   CurrentTask current(object_of(f));
   if (context == nullptr) {
     PyObject* result = call.invoke();
@@ -218,6 +219,22 @@ PyObject* broken_error(Engine* e) {
 }
 
 }  // namespace
+
+bool run_if_pending(FutureObject* f) {
+  follow_cancel(f);
+  Ref scope = Ref::borrow(reinterpret_cast<PyObject*>(scope_in(f)));
+  if (scope && !scope_start(scope_of(scope.get()))) {
+    follow_cancel(f);
+    return false;
+  }
+  const bool started = f->state.try_start();
+  if (started) {
+    task_started(f->engine);
+    execute(f);
+  }
+  if (scope) scope_stop(scope_of(scope.get()));
+  return started;
+}
 
 void execute(FutureObject* f) {
   if (f->holds == Holds::kKernel) {
@@ -253,13 +270,9 @@ void execute(FutureObject* f) {
 
 void run_future(Job* job, Worker& worker) {
   FutureObject* f = future_of(job);
-  follow_cancel(f);
-  if (f->state.try_start()) {
-    task_started(f->engine);
-    execute(f);
-  }
+  run_if_pending(f);
   Py_DECREF(object_of(f));
-  attachment(worker).maybe_yield();
+  attachment(worker).end_of_job(worker);
 }
 
 namespace {
@@ -292,6 +305,10 @@ void run_kernel_future(Job* job, Worker& worker) {
     return;
   }
   Attachment& mine = attachment(worker);
+  if (scope_in(f) != nullptr) {  // its end is counted by attached code anyway
+    run_kernel_attached(f, worker, false);
+    return;
+  }
   if (f->state.try_start()) {
     task_started(f->engine);
     f->kernel_call.kernel->function(f->kernel_call.index, f->kernel_call.kernel->data);
@@ -362,12 +379,11 @@ bool run_inline(FutureObject* f) {
   Worker* worker = current_worker();
   if (worker == nullptr || &worker->pool() != f->engine->pool) return false;
   Attachment& mine = attachment(*worker);
-  if (mine.inline_depth >= kInlineDepth || !f->state.try_start()) return false;
-  task_started(f->engine);
+  if (mine.inline_depth >= kInlineDepth) return false;
   ++mine.inline_depth;
-  execute(f);
+  const bool ran = run_if_pending(f);
   --mine.inline_depth;
-  return true;
+  return ran;
 }
 
 }  // namespace

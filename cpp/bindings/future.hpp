@@ -56,7 +56,7 @@ struct FutureObject {
     KernelCall kernel_call; // instead of call, to the end: a kernel ends without Python
     PyObject* outcome;      // once it ended; nullptr stands for None
   };
-  Extras* extras;           // owned; made under ObjectLock
+  std::atomic<Extras*> extras;  // owned; made under ObjectLock
   std::uint64_t number;     // of the task within its engine, from 1
 };
 
@@ -74,11 +74,19 @@ FutureObject* new_future(Engine* engine);
 // The same, already finished.  Takes the outcome over.
 FutureObject* new_finished(Engine* engine, PyObject* outcome, bool failed);
 
+// Makes them at first use.  REQUIRES: ObjectLock, or that nobody else knows of `f`.
 Extras& extras_of(FutureObject* f);
+// What is there, or nullptr.  `context` and `scope` never change after the submission;
+// for the others hold ObjectLock.
+inline Extras* extras_in(FutureObject* f) {
+  return f->extras.load(std::memory_order_acquire);  // pairs with extras_of
+}
 
 // Runs the task on this thread and announces its end.  REQUIRES: attached; the caller's
 // try_start succeeded.
 void execute(FutureObject* f);
+// The same unless it was started or cancelled already; true if it ran here.
+bool run_if_pending(FutureObject* f);
 
 // Forgets what was to be called.
 void drop_call(FutureObject* f);

@@ -53,19 +53,19 @@ int future_traverse(PyObject* object, visitproc visit, void* arg) {
   if (f->holds == Holds::kCall) {
     if (int stop = f->call.traverse(visit, arg)) return stop;
   }
-  if (f->extras != nullptr) {
-    Py_VISIT(f->extras->condition.get());
-    Py_VISIT(f->extras->waiters.get());
-    Py_VISIT(f->extras->callbacks.get());
-    Py_VISIT(f->extras->context.get());
-    Py_VISIT(f->extras->scope.get());
+  if (extras_in(f) != nullptr) {
+    Py_VISIT(extras_in(f)->condition.get());
+    Py_VISIT(extras_in(f)->waiters.get());
+    Py_VISIT(extras_in(f)->callbacks.get());
+    Py_VISIT(extras_in(f)->context.get());
+    Py_VISIT(extras_in(f)->scope.get());
   }
   return 0;
 }
 
 int future_clear(PyObject* object) {
   FutureObject* f = self_of(object);
-  if (Extras* extras = std::exchange(f->extras, nullptr)) delete extras;
+  if (Extras* extras = f->extras.exchange(nullptr)) delete extras;
   drop_call(f);
   if (f->holds == Holds::kOutcome) Py_CLEAR(f->outcome);
   Py_CLEAR(f->engine);
@@ -77,7 +77,7 @@ void future_dealloc(PyObject* object) {
   FutureObject* f = self_of(object);
   const TaskState::Word w = f->state.load();
   if (f->holds == Holds::kOutcome && f->failed && (w & TaskState::kObserved) == 0 &&
-      f->engine != nullptr && !(f->extras != nullptr && f->extras->scope)) {
+      f->engine != nullptr && !(extras_in(f) != nullptr && extras_in(f)->scope)) {
     add_unobserved(f->engine, f->outcome);
   }
   future_clear(object);
@@ -267,8 +267,8 @@ PyObject* get_condition(PyObject* self, void*) {
   follow_cancel(f);
   {
     ObjectLock lock(self);
-    if (f->extras != nullptr && f->extras->condition) {
-      return Py_NewRef(f->extras->condition.get());
+    if (extras_in(f) != nullptr && extras_in(f)->condition) {
+      return Py_NewRef(extras_in(f)->condition.get());
     }
   }
   Ref made = Ref::steal(PyObject_CallNoArgs(imports.new_condition));
@@ -282,6 +282,9 @@ PyObject* get_condition(PyObject* self, void*) {
 
 PyObject* get_waiters(PyObject* self, void*) {
   FutureObject* f = self_of(self);
+  // A task that touches this is about to wait in concurrent.futures.wait().
+  Worker* worker = current_worker();
+  if (worker != nullptr && !f->state.done()) attachment(*worker).may_block(*worker);
   ObjectLock lock(self);
   Extras& extras = extras_of(f);
   if (!extras.waiters) extras.waiters = Ref::steal(PyList_New(0));
@@ -292,8 +295,8 @@ PyObject* get_waiters(PyObject* self, void*) {
 PyObject* get_callbacks(PyObject* self, void*) {
   FutureObject* f = self_of(self);
   ObjectLock lock(self);
-  if (f->extras == nullptr || !f->extras->callbacks) return PyList_New(0);
-  return Py_NewRef(f->extras->callbacks.get());
+  if (extras_in(f) == nullptr || !extras_in(f)->callbacks) return PyList_New(0);
+  return Py_NewRef(extras_in(f)->callbacks.get());
 }
 
 PyObject* get_result(PyObject* self, void*) {

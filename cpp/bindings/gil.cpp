@@ -53,6 +53,18 @@ void Attachment::yield_if_due() {
 #endif
 }
 
+void Attachment::may_block(Worker& worker) {
+  if (may_block_) return;
+  may_block_ = true;
+  announce_now();
+  worker.pool().blocked();
+}
+
+void Attachment::unblock(Worker& worker) {
+  may_block_ = false;
+  worker.pool().unblocked();
+}
+
 void Attachment::announce_later(const void* key) {
   if (to_announce_.empty() || to_announce_.back() != key) to_announce_.push_back(key);
 }

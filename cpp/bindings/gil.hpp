@@ -29,10 +29,15 @@ class Attachment {
 
   void attach();
   void detach();
-  // Between two Python jobs of C functions: gives others a chance at the lock.
-  void maybe_yield() {
+  // After every Python job: takes back may_block(); C functions never give the lock up
+  // by themselves, so now and then others get a chance at it.
+  void end_of_job(Worker& worker) {
+    if (may_block_) unblock(worker);
     if (++jobs_ % 64 == 0) yield_if_due();
   }
+  // The running task is about to enter a wait that the core can't see the end of (the
+  // standard library's wait()): until its end it does not count against the limit.
+  void may_block(Worker& worker);
   void yield_if_due();
 
   // Announce `key` (a future) to its waiters when the lock is given up.
@@ -54,7 +59,10 @@ class Attachment {
   int inline_depth = 0;  // tasks run inside waits of tasks on this thread
 
  private:
+  void unblock(Worker& worker);
+
   PyThreadState* state_;
+  bool may_block_ = false;
   std::chrono::steady_clock::time_point since_{};
   std::uint32_t jobs_ = 0;
   Ref context_;

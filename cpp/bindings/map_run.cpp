@@ -251,7 +251,7 @@ bool invite(MapObject* map) {
   return satisfy(map->engine, need);
 }
 
-void run_map_token(Job* token, Worker&) {
+void run_map_token(Job* token, Worker& worker) {
   auto* map = reinterpret_cast<MapObject*>(reinterpret_cast<char*>(token) -
                                            offsetof(MapObject, token));
   map->queued.store(false);
@@ -268,6 +268,7 @@ void run_map_token(Job* token, Worker&) {
   // Left before the end, for the pool's sake: somebody else may go on.
   if (!invite(map)) PyErr_Clear();
   Py_DECREF(reinterpret_cast<PyObject*>(map));
+  attachment(worker).end_of_job(worker);
 }
 
 void cancel_map(MapObject* map) {

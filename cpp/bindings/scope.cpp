@@ -17,6 +17,7 @@ PyObject* scope_new(PyTypeObject* type, PyObject*, PyObject*) {
   ScopeObject* scope = scope_of(object);
   new (&scope->cancelled) std::atomic<bool>(false);
   new (&scope->open) std::atomic<std::int64_t>(0);
+  new (&scope->running) std::atomic<std::int64_t>(0);
   new (&scope->waiters) std::atomic<std::uint32_t>(0);
   scope->failures = PyList_New(0);
   if (scope->failures == nullptr) {
@@ -49,9 +50,13 @@ class ScopeEnd final : public Waitable {
  public:
   explicit ScopeEnd(ScopeObject* scope) : scope_(scope) {}
   const void* key() const override { return scope_; }
-  bool done() const override { return scope_->open.load() == 0; }
+  bool done() const override {
+    return scope_->open.load() == 0 ||
+           (scope_->cancelled.load() && scope_->running.load() == 0);
+  }
   bool enlist(bool urgent) override {
-    // seq_cst, against scope_leave: the last to leave sees the bit or we see zero.
+    // seq_cst, against announce_end: whoever ends the group sees the bit or we see that
+    // it has ended.
     scope_->waiters.fetch_or(urgent ? 3U : 1U);
     return done();
   }
@@ -122,15 +127,32 @@ void scope_enter(ScopeObject* scope) {
   scope->open.fetch_add(1, std::memory_order_relaxed);  // published with the task
 }
 
+namespace {
+
+void announce_end(ScopeObject* scope) {
+  if (scope->waiters.load() != 0) parking_lot::announce(scope);  // seq_cst: see enlist
+}
+
+}  // namespace
+
+bool scope_start(ScopeObject* scope) {
+  scope->running.fetch_add(1);
+  if (!scope->cancelled.load()) return true;
+  scope_stop(scope);
+  return false;
+}
+
+void scope_stop(ScopeObject* scope) {
+  if (scope->running.fetch_sub(1) == 1 && scope->cancelled.load()) announce_end(scope);
+}
+
 void scope_leave(ScopeObject* scope, PyObject* failure) {
   if (failure != nullptr) {
     ObjectLock lock(reinterpret_cast<PyObject*>(scope));
     if (PyList_Append(scope->failures, failure) < 0) PyErr_Clear();
+    scope->cancelled.store(true);
   }
-  // seq_cst: see ScopeEnd::enlist.
-  if (scope->open.fetch_sub(1) == 1 && scope->waiters.load() != 0) {
-    parking_lot::announce(scope);
-  }
+  if (scope->open.fetch_sub(1) == 1) announce_end(scope);
 }
 
 }  // namespace fastflow::py

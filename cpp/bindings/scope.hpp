@@ -1,7 +1,12 @@
 // Scope: the cancellation group of a TaskGroup.
 //
-// Cancelling it is one store, whatever the number of tasks: queued ones are found
-// cancelled when somebody looks at them or when a worker comes to them.
+// Cancelling it is one store, whatever the number of tasks.  Queued tasks are found
+// cancelled when somebody looks at them or when a worker comes to them; a cancelled
+// group has ended as soon as none of its tasks runs, however many are still queued.
+//
+// Why no task runs after a cancelled group has ended: a task first adds itself to
+// `running`, then reads `cancelled`; the end reads `cancelled`, then `running`; all
+// seq_cst.  Either the task sees the cancel, or the end sees the task running.
 #pragma once
 
 #include "python.hpp"
@@ -12,6 +17,7 @@ struct ScopeObject {
   PyObject_HEAD
   std::atomic<bool> cancelled;
   std::atomic<std::int64_t> open;      // tasks that have not ended
+  std::atomic<std::int64_t> running;   // of these, started
   std::atomic<std::uint32_t> waiters;  // bit 0: somebody waits; bit 1: urgently
   PyObject* failures;                  // list of exceptions, guarded by ObjectLock
 };
@@ -24,7 +30,11 @@ inline ScopeObject* scope_of(PyObject* object) {
 }
 
 void scope_enter(ScopeObject* scope);
-// A task of the group ended; `failure` (borrowed) or nullptr.
+// A task of the group is about to run; false if the group is cancelled.
+bool scope_start(ScopeObject* scope);
+// The task of a successful scope_start has ended.
+void scope_stop(ScopeObject* scope);
+// A task of the group ended, run or not; a `failure` (borrowed) cancels the group.
 void scope_leave(ScopeObject* scope, PyObject* failure);
 
 }  // namespace fastflow::py

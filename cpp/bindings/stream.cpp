@@ -144,7 +144,7 @@ void work(StreamObject* s, Worker& worker) {
     const std::int64_t index = claim(s);
     if (index < 0) break;
     run_item(s, static_cast<std::size_t>(index), false);
-    attachment(worker).maybe_yield();
+    attachment(worker).end_of_job(worker);
   }
   if (entered && PyContext_Exit(context.get()) < 0) PyErr_Clear();
   if (entered) {

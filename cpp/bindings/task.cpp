@@ -22,8 +22,8 @@ bool is_cancelled(PyObject* work) {
   auto* f = reinterpret_cast<FutureObject*>(work);
   if ((f->state.load() & TaskState::kCancelRequested) != 0) return true;
   if (f->engine != nullptr && f->engine->cancel_all.load()) return true;
-  return f->extras != nullptr && f->extras->scope &&
-         scope_of(f->extras->scope.get())->cancelled.load();
+  return extras_in(f) != nullptr && extras_in(f)->scope &&
+         scope_of(extras_in(f)->scope.get())->cancelled.load();
 }
 
 PyObject* get_cancelled(PyObject* self, void*) {

@@ -14,6 +14,8 @@ thread_local Worker* t_current = nullptr;
 // How long a worker that has just run a job looks out for the next before it sleeps:
 // about what a wake-up costs both sides together.
 constexpr std::chrono::microseconds kSpin{40};
+// A sleep shorter than this was one of a burst: watching would have paid.
+constexpr std::chrono::microseconds kShortSleep{200};
 
 bool single_core() {
   static const bool single = std::thread::hardware_concurrency() < 2;
@@ -34,7 +36,7 @@ Worker* Worker::current() noexcept { return t_current; }
 
 void Worker::run() {
   t_current = this;
-  may_spin_ = false;
+  since_sleep_ = 0;
   while (Job* job = search()) {
     do {
       execute(job);
@@ -46,7 +48,7 @@ void Worker::run() {
 }
 
 void Worker::execute(Job* job) {
-  may_spin_ = true;
+  ++since_sleep_;
   count(counts_.executed);
   job->run(job, *this);
 }
@@ -190,8 +192,14 @@ bool Worker::more_work(Lane lane) const noexcept {
   return has_work(lane) || !pool_.ready_[index_of(lane)].empty();
 }
 
+// Spinning right after a wake-up from a long sleep would only be in the way of the thread
+// that was told of the result: the kernel likes to put it on this core.
+bool Worker::in_burst() const noexcept {
+  return since_sleep_ > 1 || (since_sleep_ == 1 && slept_shortly_);
+}
+
 bool Worker::spin() {
-  if (!may_spin_ || single_core() || pool_.sleep_.searching_workers() > 1) return false;
+  if (!in_burst() || single_core() || pool_.sleep_.searching_workers() > 1) return false;
   const auto end = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < 8; ++i) {
@@ -204,8 +212,9 @@ bool Worker::spin() {
 
 // Active, not searching, detached on entry; active and searching when it returns true.
 bool Worker::sleep() {
-  may_spin_ = false;
+  since_sleep_ = 0;
   count(counts_.parked);
+  const auto before = std::chrono::steady_clock::now();
   auto has_work = [this] { return pool_.has_work(); };
   const auto linger = pool_.hooks_.linger_time(*this);
   Woken woken = pool_.sleep_.sleep(has_work, false, linger);
@@ -213,6 +222,7 @@ bool Worker::sleep() {
     pool_.hooks_.on_linger(*this);
     woken = pool_.sleep_.sleep(has_work, true);
   }
+  slept_shortly_ = std::chrono::steady_clock::now() - before < kShortSleep;
   return woken == Woken::kAwake;
 }
 

@@ -89,6 +89,7 @@ class Worker {
   Job* steal_stack(Lane lane);    // step 4
   Job* take_over(Lane lane);      // step 3
   Job* found(Job* job, bool was_attaching);
+  bool in_burst() const noexcept;
   bool spin();                    // bounded; true: there is work
   bool sleep();                   // false: stop
   void execute(Job* job);
@@ -98,7 +99,8 @@ class Worker {
   Pool& pool_;
   const std::uint32_t index_;
   bool attached_ = false;
-  bool may_spin_ = false;  // ran a job since it last slept
+  bool slept_shortly_ = false;
+  std::uint64_t since_sleep_ = 0;  // jobs
   std::uint32_t looks_ = 0;
   LaneQueues lanes_[kLanes];
   CacheAligned<WorkerCounts> counts_aligned_;
