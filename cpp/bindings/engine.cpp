@@ -254,11 +254,11 @@ bool accepts_work(Engine* e) {
   if (e->broken.load(std::memory_order_relaxed)) {
     PyErr_SetString(imports.broken_executor,
                     "a worker's initializer failed; the pool is not usable anymore");
-  } else if (e->shut_down.load(std::memory_order_relaxed)) {
-    PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
   } else if (interpreter_exiting.load(std::memory_order_relaxed)) {
     PyErr_SetString(PyExc_RuntimeError,
                     "cannot schedule new futures after interpreter shutdown");
+  } else if (e->shut_down.load(std::memory_order_relaxed)) {
+    PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
   } else {
     return true;
   }
@@ -386,7 +386,7 @@ void PoolHooks::on_exit(Worker& worker) {
 
 std::chrono::nanoseconds PoolHooks::linger_time(Worker&) {
   Engine* e = reinterpret_cast<Engine*>(engine_);
-  return e->active.load() ? std::chrono::milliseconds(200)
+  return e->active.load() ? std::chrono::milliseconds(20)
                           : std::chrono::nanoseconds::max();
 }
 

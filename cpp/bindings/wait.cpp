@@ -20,11 +20,9 @@ constexpr std::chrono::microseconds kSpin{30};
 constexpr std::int64_t kLooks[] = {500, 1000, 2000};  // microseconds
 constexpr int kLookCount = 3;
 
-#ifdef __linux__
-constexpr std::int64_t kSlice = -1;  // sleeping locks end at a signal
-#else
-constexpr std::int64_t kSlice = 100'000;
-#endif
+// A signal ends a sleep at once (where the system's locks allow that), unless it comes
+// just before the sleep begins: so no sleep is longer than this.
+constexpr std::int64_t kSlice = 100'000;  // microseconds
 
 class Sleeper {
  public:
@@ -47,7 +45,7 @@ class Sleeper {
       const WaitNode::Slept slept = node.sleep(until_deadline(most));
       if (slept != WaitNode::Slept::kTimeout) return slept;
       if (target_.done() || expired()) return slept;
-      if (kSlice > 0 && look_ >= kLookCount) return WaitNode::Slept::kInterrupted;
+      if (most == kSlice) return WaitNode::Slept::kInterrupted;
     }
   }
 
@@ -73,8 +71,7 @@ class Sleeper {
     const auto left =
         std::chrono::duration_cast<std::chrono::microseconds>(deadline_ - Clock::now())
             .count();
-    const std::int64_t bounded = std::max<std::int64_t>(left + 1, 0);
-    return most < 0 ? bounded : std::min(most, bounded);
+    return std::clamp<std::int64_t>(left + 1, 0, most);
   }
 
   Waitable& target_;

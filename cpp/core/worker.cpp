@@ -136,6 +136,9 @@ Job* Worker::take_over(Lane lane) {
   // The oldest is ours; only the rest has to be visible to others.
   if (Job* rest = oldest->next; rest != nullptr) {
     lanes_[index_of(lane)].batch.push_batch(rest);
+    // In our hands the rest was in no queue: another worker may have gone to sleep over
+    // that.  (Nothing but a load if somebody is searching.)
+    pool_.wake(lane);
   }
   return oldest;
 }

@@ -1,0 +1,282 @@
+# Planted bugs, each of which the checker must find.  A mutant is a copy of the core's
+# headers with one text replaced; the model tests of GROUP run on it and succeed only if
+# they find a violation (a clean pass and a crash both fail).
+#
+#   ff_add_mutant(name GROUP group HEADER header FROM [[text]] TO [[text]])
+function(ff_add_mutant name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "GROUP;HEADER;FROM;TO" "")
+  set(dir ${CMAKE_CURRENT_BINARY_DIR}/mutants/${name})
+  file(WRITE ${dir}/from.txt.new "${arg_FROM}")
+  file(WRITE ${dir}/to.txt.new "${arg_TO}")
+  configure_file(${dir}/from.txt.new ${dir}/from.txt COPYONLY)
+  configure_file(${dir}/to.txt.new ${dir}/to.txt COPYONLY)
+  file(GLOB headers ${core}/*.hpp)
+  add_custom_command(
+    OUTPUT ${dir}/core/${arg_HEADER}
+    COMMAND ${CMAKE_COMMAND} -DCORE=${core} -DOUT_DIR=${dir}/core -DHEADER=${arg_HEADER}
+            -DFROM_FILE=${dir}/from.txt -DTO_FILE=${dir}/to.txt
+            -P ${CMAKE_CURRENT_SOURCE_DIR}/mutate.cmake
+    DEPENDS ${headers} ${dir}/from.txt ${dir}/to.txt mutate.cmake
+    COMMENT "Planting a bug: ${name}"
+    VERBATIM)
+  set(target mutant_${name})
+  add_executable(${target} ${arg_GROUP}_model.cpp ${dir}/core/${arg_HEADER})
+  target_include_directories(${target} PRIVATE ${dir}/core)
+  target_link_libraries(${target} PRIVATE ff_model)
+  # -O1: a bug is found within a second, so compile time counts more.
+  target_compile_options(${target} PRIVATE -O1)
+  add_test(NAME ${target} COMMAND ${target} --expect-violation --seed=1)
+  set_tests_properties(${target} PROPERTIES LABELS mutant TIMEOUT 600)
+endfunction()
+
+# --- deque ----------------------------------------------------------------------------
+
+ff_add_mutant(deque_push_relaxed GROUP deque HEADER deque.hpp
+  FROM [[bottom_->store(b + 1);]]
+  TO [[bottom_->store(b + 1, std::memory_order_relaxed);]])
+
+# The steal side is still safe, only the wake protocol breaks.
+ff_add_mutant(deque_push_release GROUP deque HEADER deque.hpp
+  FROM [[bottom_->store(b + 1);]]
+  TO [[bottom_->store(b + 1, std::memory_order_release);]])
+
+ff_add_mutant(deque_push_batch_relaxed GROUP deque HEADER deque.hpp
+  FROM [[bottom_->store(b + n);]]
+  TO [[bottom_->store(b + n, std::memory_order_relaxed);]])
+
+ff_add_mutant(deque_push_batch_reads_next_late GROUP deque HEADER deque.hpp
+  FROM [[room_for(b, n + 1)->put(b + n, list);
+      ++n;
+      list = next;]]
+  TO [[room_for(b, n + 1)->put(b + n, list);
+      ++n;
+      bottom_->store(b + n);
+      next = list->next;
+      list = next;]])
+
+ff_add_mutant(deque_pop_announces_release GROUP deque HEADER deque.hpp
+  FROM [[bottom_->store(b);  ]]
+  TO [[bottom_->store(b, std::memory_order_release);  ]])
+
+ff_add_mutant(deque_pop_top_acquire GROUP deque HEADER deque.hpp
+  FROM [[std::int64_t t = top_->load();    // seq_cst: see the header]]
+  TO [[std::int64_t t = top_->load(std::memory_order_acquire);]])
+
+ff_add_mutant(deque_pop_last_without_cas GROUP deque HEADER deque.hpp
+  FROM [[if (t == b && top_->compare_exchange_strong(t, t + 1)) job]]
+  TO [[if (t == b) top_->store(t + 1), job]])
+
+ff_add_mutant(deque_pop_restores_relaxed GROUP deque HEADER deque.hpp
+  FROM [[bottom_->store(b + 1, std::memory_order_release);]]
+  TO [[bottom_->store(b + 1, std::memory_order_relaxed);]])
+
+ff_add_mutant(deque_steal_bottom_acquire GROUP deque HEADER deque.hpp
+  FROM [[b = bottom_->load();  // seq_cst; acquires]]
+  TO [[b = bottom_->load(std::memory_order_acquire);  //]])
+
+ff_add_mutant(deque_steal_bottom_relaxed GROUP deque HEADER deque.hpp
+  FROM [[b = bottom_->load();  // seq_cst; acquires]]
+  TO [[b = bottom_->load(std::memory_order_relaxed);  //]])
+
+ff_add_mutant(deque_steal_reads_slot_late GROUP deque HEADER deque.hpp
+  FROM [[*job = candidate;]]
+  TO [[*job = array->get(t);]])
+
+ff_add_mutant(deque_array_published_relaxed GROUP deque HEADER deque.hpp
+  FROM [[array_.store(bigger, std::memory_order_release);]]
+  TO [[array_.store(bigger, std::memory_order_relaxed);]])
+
+ff_add_mutant(deque_array_loaded_relaxed GROUP deque HEADER deque.hpp
+  FROM [[array_.load(std::memory_order_acquire);]]
+  TO [[array_.load(std::memory_order_relaxed);]])
+
+ff_add_mutant(deque_empty_relaxed GROUP deque HEADER deque.hpp
+  FROM [[return t >= bottom_->load();]]
+  TO [[return t >= bottom_->load(std::memory_order_acquire);]])
+
+# --- ready queue ----------------------------------------------------------------------
+
+ff_add_mutant(ready_queue_push_relaxed GROUP ready_queue HEADER ready_queue.hpp
+  FROM [[compare_exchange_weak(head, job, std::memory_order_seq_cst,]]
+  TO [[compare_exchange_weak(head, job, std::memory_order_relaxed,]])
+
+ff_add_mutant(ready_queue_push_release GROUP ready_queue HEADER ready_queue.hpp
+  FROM [[compare_exchange_weak(head, job, std::memory_order_seq_cst,]]
+  TO [[compare_exchange_weak(head, job, std::memory_order_release,]])
+
+ff_add_mutant(ready_queue_take_relaxed GROUP ready_queue HEADER ready_queue.hpp
+  FROM [[head_.exchange(nullptr, std::memory_order_acquire)]]
+  TO [[head_.exchange(nullptr, std::memory_order_relaxed)]])
+
+ff_add_mutant(ready_queue_take_not_atomic GROUP ready_queue HEADER ready_queue.hpp
+  FROM [[return head_.exchange(nullptr, std::memory_order_acquire);]]
+  TO [[Job* all = head_.load(); head_.store(nullptr); return all;]])
+
+ff_add_mutant(ready_queue_empty_acquire GROUP ready_queue HEADER ready_queue.hpp
+  FROM [[return head_.load() == nullptr;]]
+  TO [[return head_.load(std::memory_order_acquire) == nullptr;]])
+
+# --- eventcount -----------------------------------------------------------------------
+
+ff_add_mutant(event_count_waiters_relaxed GROUP event_count HEADER event_count.hpp
+  FROM [[waiters_.fetch_add(1);]]
+  TO [[waiters_.fetch_add(1, std::memory_order_relaxed);]])
+
+ff_add_mutant(event_count_epoch_read_first GROUP event_count HEADER event_count.hpp
+  FROM [[waiters_.fetch_add(1);
+    return epoch_.load();]]
+  TO [[const Key key = epoch_.load();
+    waiters_.fetch_add(1);
+    return key - 1;]])
+
+ff_add_mutant(event_count_epoch_stands_still GROUP event_count HEADER event_count.hpp
+  FROM [[epoch_.fetch_add(1);]]
+  TO [[]])
+
+ff_add_mutant(event_count_wakes_first GROUP event_count HEADER event_count.hpp
+  FROM [[epoch_.fetch_add(1);
+    futex_wake(epoch_, count);]]
+  TO [[futex_wake(epoch_, count);
+    epoch_.fetch_add(1);]])
+
+ff_add_mutant(event_count_waiters_read_acquire GROUP event_count HEADER event_count.hpp
+  FROM [[if (waiters_.load() == 0) return false;]]
+  TO [[if (waiters_.load(std::memory_order_acquire) == 0) return false;]])
+
+ff_add_mutant(event_count_cancel_keeps_waiter GROUP event_count HEADER event_count.hpp
+  FROM [[void cancel_wait() noexcept { waiters_.fetch_sub(1); }]]
+  TO [[void cancel_wait() noexcept {}]])
+
+# --- join counter ---------------------------------------------------------------------
+
+ff_add_mutant(join_counter_relaxed GROUP join_counter HEADER join_counter.hpp
+  FROM [[missing_.fetch_sub(n, std::memory_order_acq_rel)]]
+  TO [[missing_.fetch_sub(n, std::memory_order_relaxed)]])
+
+ff_add_mutant(join_counter_release_only GROUP join_counter HEADER join_counter.hpp
+  FROM [[missing_.fetch_sub(n, std::memory_order_acq_rel)]]
+  TO [[missing_.fetch_sub(n, std::memory_order_release)]])
+
+# --- task state -----------------------------------------------------------------------
+
+ff_add_mutant(task_state_flag_relaxed GROUP task_state HEADER task_state.hpp
+  FROM [[word_.fetch_or(flag, std::memory_order_acq_rel)]]
+  TO [[word_.fetch_or(flag, std::memory_order_relaxed)]])
+
+ff_add_mutant(task_state_flag_not_atomic GROUP task_state HEADER task_state.hpp
+  FROM [[return word_.fetch_or(flag, std::memory_order_acq_rel);]]
+  TO [[const Word w = word_.load(); word_.store(w | flag); return w;]])
+
+ff_add_mutant(task_state_finish_relaxed GROUP task_state HEADER task_state.hpp
+  FROM [[compare_exchange_weak(w, with(w, to), std::memory_order_acq_rel,]]
+  TO [[compare_exchange_weak(w, with(w, to), std::memory_order_relaxed,]])
+
+ff_add_mutant(task_state_finish_unshared_relaxed GROUP task_state HEADER task_state.hpp
+  FROM [[compare_exchange_weak(w, with(w, Phase::kFinished),
+                                          std::memory_order_acq_rel,]]
+  TO [[compare_exchange_weak(w, with(w, Phase::kFinished),
+                                          std::memory_order_relaxed,]])
+
+ff_add_mutant(task_state_finish_ignores_shared GROUP task_state HEADER task_state.hpp
+  FROM [[if ((w & kShared) != 0) return false;]]
+  TO [[]])
+
+ff_add_mutant(task_state_load_relaxed GROUP task_state HEADER task_state.hpp
+  FROM [[return word_.load(std::memory_order_acquire);]]
+  TO [[return word_.load(std::memory_order_relaxed);]])
+
+ff_add_mutant(task_state_transition_drops_flags GROUP task_state HEADER task_state.hpp
+  FROM [[return (word & ~kPhaseMask) | static_cast<Word>(phase);]]
+  TO [[return (word & 0) | static_cast<Word>(phase);]])
+
+# --- sleep ----------------------------------------------------------------------------
+
+ff_add_mutant(sleep_no_look_before_sleeping GROUP sleep HEADER sleep.hpp
+  FROM [[const bool work = has_work();]]
+  TO [[const bool work = false;]])
+
+ff_add_mutant(sleep_looks_before_giving_back GROUP sleep HEADER sleep.hpp
+  FROM [[const EventCount::Key key = wait_.prepare_wait();
+      if (holds)]]
+  TO [[const bool early = has_work();
+      const auto has_work = [early] { return early; };
+      const EventCount::Key key = wait_.prepare_wait();
+      if (holds)]])
+
+ff_add_mutant(sleep_cancel_leaves_grant GROUP sleep HEADER sleep.hpp
+  FROM [[if (take_grant()) release_extra();]]
+  TO [[]])
+
+ff_add_mutant(sleep_stop_leaves_grant GROUP sleep HEADER sleep.hpp
+  FROM [[if (take_grant()) return Woken::kAwake;
+        return Woken::kStop;]]
+  TO [[return Woken::kStop;]])
+
+ff_add_mutant(sleep_timeout_leaves_grant GROUP sleep HEADER sleep.hpp
+  FROM [[return take_grant() ? Woken::kAwake : Woken::kTimeout;]]
+  TO [[return Woken::kTimeout;]])
+
+ff_add_mutant(sleep_end_search_never_last GROUP sleep HEADER sleep.hpp
+  FROM [[return searching(gauge_->fetch_sub(kSearching)) == 1;]]
+  TO [[return gauge_->fetch_sub(kSearching), false;]])
+
+ff_add_mutant(sleep_begin_attach_never_last GROUP sleep HEADER sleep.hpp
+  FROM [[const std::uint64_t before = gauge_->fetch_add(kAttaching - kSearching);
+    return searching(before) == 1;]]
+  TO [[return gauge_->fetch_add(kAttaching - kSearching), false;]])
+
+ff_add_mutant(sleep_stop_wakes_nobody GROUP sleep HEADER sleep.hpp
+  FROM [[wait_.notify_all();]]
+  TO [[]])
+
+ff_add_mutant(sleep_stop_wakes_one GROUP sleep HEADER sleep.hpp
+  FROM [[wait_.notify_all();]]
+  TO [[wait_.notify_one();]])
+
+ff_add_mutant(sleep_stop_wakes_first GROUP sleep HEADER sleep.hpp
+  FROM [[stop_.store(true);
+    wait_.notify_all();]]
+  TO [[wait_.notify_all();
+    stop_.store(true);]])
+
+ff_add_mutant(sleep_stop_before_work GROUP sleep HEADER sleep.hpp
+  FROM [[if (work && reserve()) {]]
+  TO [[if (work && !stopping() && reserve()) {]])
+
+ff_add_mutant(sleep_wake_ignores_limit GROUP sleep HEADER sleep.hpp
+  FROM [[return coming == 0 && active(g) < limit_;]]
+  TO [[return coming == 0;]])
+
+ff_add_mutant(sleep_grant_after_notify GROUP sleep HEADER sleep.hpp
+  FROM [[grants_.fetch_add(1);
+    if (wait_.notify_one()) return Need::kWoken;]]
+  TO [[const bool told = wait_.notify_one();
+    grants_.fetch_add(1);
+    if (told) return Need::kWoken;]])
+
+ff_add_mutant(sleep_gauge_read_relaxed GROUP sleep HEADER sleep.hpp
+  FROM [[if (!wake_wanted(gauge_->load(), lane)) return Need::kNothing;]]
+  TO [[if (!wake_wanted(gauge_->load(std::memory_order_relaxed), lane))
+      return Need::kNothing;]])
+
+ff_add_mutant(sleep_blocked_keeps_place GROUP sleep HEADER sleep.hpp
+  FROM [[void blocked() noexcept { gauge_->fetch_sub(kActive); }]]
+  TO [[void blocked() noexcept { gauge_->fetch_add(0); }]])
+
+# Sleep in a queue that breaks the wake protocol.
+ff_add_mutant(sleep_queue_push_release GROUP sleep HEADER ready_queue.hpp
+  FROM [[compare_exchange_weak(head, job, std::memory_order_seq_cst,]]
+  TO [[compare_exchange_weak(head, job, std::memory_order_release,]])
+
+# A bug of the pool around it: a worker that is not searching takes a batch, hides it
+# from a worker about to sleep, and offers the rest without waking anybody.
+add_executable(mutant_pool_offer_without_wake sleep_model.cpp)
+target_include_directories(mutant_pool_offer_without_wake PRIVATE ${core})
+target_compile_definitions(mutant_pool_offer_without_wake
+  PRIVATE FF_MUTANT_OFFER_WITHOUT_WAKE)
+target_link_libraries(mutant_pool_offer_without_wake PRIVATE ff_model)
+target_compile_options(mutant_pool_offer_without_wake PRIVATE -O1)
+add_test(NAME mutant_pool_offer_without_wake
+  COMMAND mutant_pool_offer_without_wake --expect-violation --seed=1)
+set_tests_properties(mutant_pool_offer_without_wake
+  PROPERTIES LABELS mutant TIMEOUT 600)
