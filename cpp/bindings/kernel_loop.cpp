@@ -30,7 +30,9 @@ void run_span(std::int64_t begin, std::int64_t end, void* argument) {
 
 // One block; false with an exception (Ctrl-C; what was not started never runs).
 bool run_block(Engine* e, Loop& loop, std::int64_t n, std::uint32_t most, bool help) {
-  RangeJob* job = RangeJob::create(*e->pool, n, run_span, &loop, most);
+  // The creator counts as a participant even if it only watches.
+  RangeJob* job =
+      RangeJob::create(*e->pool, n, run_span, &loop, help ? most : most + 1);
   bool helping = help, done = false, good = true;
   if (!help) job->start();
   while (!done) {

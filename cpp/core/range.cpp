@@ -96,9 +96,11 @@ void RangeJob::leave() noexcept {
 bool RangeJob::wait_for(std::chrono::nanoseconds timeout) noexcept {
   const auto end = Clock::now() + timeout;
   for (int spins = 0;; ++spins) {
-    // acquire: pairs with leave().
-    const std::uint32_t inside = inside_.load(std::memory_order_acquire);
-    if (inside == 0) return true;
+    // In this order: indices on their way between slots are held by somebody inside, so
+    // if no slot had any and then nobody is inside, all are done.
+    const bool unfinished = anything_left();
+    const std::uint32_t inside = inside_.load(std::memory_order_acquire);  // leave()
+    if (inside == 0 && !unfinished) return true;
     if (spins < 200) {
       cpu_pause();
       continue;

@@ -20,8 +20,9 @@
 //   A word is exactly the set of indices that its slot holds; whoever exchanges it takes
 //   out what it replaces.  If a word leaves and comes back, its indices really are there
 //   again, so there is no ABA problem.  Indices on their way from one slot to another
-//   are held by a participant that has not left, and `inside` is zero only when all have
-//   left: then every index was passed to body exactly once, or the job was cancelled.
+//   are held by a participant that has not left.  So if the slots are seen empty and
+//   then `inside` is seen zero, every index was passed to body exactly once, or the job
+//   was cancelled.
 //
 // Threads
 //   help, wait_for and release: the creator.  cancel: any thread.  The token runs on

@@ -67,7 +67,7 @@ def _resolve(source: Any) -> tuple[int, int, str]:
     if kind.__name__ == "PyCapsule":
         return _from_capsule(source)
     if kind.__name__ == "LowLevelCallable" and isinstance(source, tuple):
-        address, data, name = _from_capsule(source[0])
+        address, data, name = _from_capsule(tuple.__getitem__(source, 0))
         return address, data, name
     if isinstance(source, ctypes._CFuncPtr):  # type: ignore[attr-defined]
         _check_ctypes(source)
