@@ -26,7 +26,7 @@ class TestJobs {
     job.payload = i + 100;
     return &job;
   }
-  // A queue handed out `job`; returns its number.
+  // A queue handed out `job`; returns its number.  Read job->next before.
   int taken(fastflow::Job* job) {
     check(job != nullptr, "a job, not nullptr");
     auto* mine = static_cast<TestJob*>(job);
@@ -34,6 +34,7 @@ class TestJobs {
     check(i >= 0 && i < kCount, "one of our jobs");
     check(++mine->runs == 1, "no job is handed out twice");
     check(mine->payload == i + 100, "the job's contents are visible");
+    mine->next = nullptr;  // the link is free for whoever has the job
     return i;
   }
   // After everything: the first n jobs were handed out once each.

@@ -49,6 +49,7 @@ enum Feature : unsigned {
   kShare = 1,       // workers offer what they took to the others (deques)
   kLinger = 2,      // the first sleep of a worker is a timed one
   kSpawnFails = 4,  // the first thread cannot be started
+  kLeave = 8,       // with kLinger: a worker whose sleep times out leaves for good
 };
 
 template <int kLimit, unsigned kFeatures, Script... kScripts>
@@ -93,7 +94,9 @@ class MiniPool {
   static constexpr int kRendezvous = (kScripts.count('R') + ...);
   static constexpr int kNormal = (kScripts.count('N') + ...);
   static constexpr bool kBlocks = (kScripts.count('B') + ...) > 0;
-  static constexpr int kMaxWorkers = kMaxThreads - 1 - kSubmitters;
+  // More than ever run at once: slots of workers that left are not used again.
+  static constexpr int kMaxWorkers =
+      std::min(kMaxThreads - 1 - kSubmitters, kLimit + 2 + (kBlocks ? 1 : 0));
 
   static std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
 
@@ -191,6 +194,7 @@ class MiniPool {
     };
     if ((kFeatures & kLinger) == 0) return sleep_.sleep(any) == Woken::kAwake;
     Woken woken = sleep_.sleep(any, false, std::chrono::nanoseconds(1));
+    if ((kFeatures & kLeave) != 0) return woken == Woken::kAwake;
     if (woken == Woken::kTimeout) woken = sleep_.sleep(any, true);
     return woken == Woken::kAwake;
   }
