@@ -57,12 +57,12 @@ void Attachment::may_block(Worker& worker) {
   if (may_block_) return;
   may_block_ = true;
   announce_now();
-  worker.pool().blocked();
+  worker.pool().blocked(worker);
 }
 
 void Attachment::unblock(Worker& worker) {
   may_block_ = false;
-  worker.pool().unblocked();
+  worker.pool().unblocked(worker);
 }
 
 void Attachment::announce_later(const void* key) {

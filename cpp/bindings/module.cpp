@@ -35,10 +35,10 @@ class Blocking {
     worker_ = current_worker();
     if (worker_ == nullptr) return;
     attachment(*worker_).announce_now();
-    worker_->pool().blocked();
+    worker_->pool().blocked(*worker_);
   }
   void leave(const pb::args&) {
-    if (Worker* worker = std::exchange(worker_, nullptr)) worker->pool().unblocked();
+    if (Worker* worker = std::exchange(worker_, nullptr)) worker->pool().unblocked(*worker);
   }
 
  private:

@@ -95,13 +95,15 @@ bool Pool::wait_until_stopped(std::chrono::nanoseconds timeout) {
   return false;
 }
 
-void Pool::blocked() {
+void Pool::blocked(Worker& worker) {
+  if (worker.blocks_++ > 0) return;
   blocked_.fetch_add(1);
   sleep_.blocked();
   wake_if_work();
 }
 
-void Pool::unblocked() {
+void Pool::unblocked(Worker& worker) {
+  if (--worker.blocks_ > 0) return;
   sleep_.unblocked();
   blocked_.fetch_sub(1);
 }

@@ -95,8 +95,9 @@ class Pool {
   // Too many workers are active: the calling one should leave its job when it can.
   [[nodiscard]] bool crowded() const noexcept { return sleep_.crowded(); }
 
-  void blocked();
-  void unblocked();
+  // Around a wait of a worker (on its own thread); may be nested.
+  void blocked(Worker& worker);
+  void unblocked(Worker& worker);
 
   [[nodiscard]] PoolCounts counts() const;
   [[nodiscard]] std::uint32_t limit() const noexcept { return sleep_.limit(); }
@@ -122,10 +123,10 @@ class Pool {
 class BlockedScope {
  public:
   explicit BlockedScope(Worker* worker) : worker_(worker) {
-    if (worker_ != nullptr) worker_->pool().blocked();
+    if (worker_ != nullptr) worker_->pool().blocked(*worker_);
   }
   ~BlockedScope() {
-    if (worker_ != nullptr) worker_->pool().unblocked();
+    if (worker_ != nullptr) worker_->pool().unblocked(*worker_);
   }
   BlockedScope(const BlockedScope&) = delete;
   BlockedScope& operator=(const BlockedScope&) = delete;

@@ -99,6 +99,7 @@ class Worker {
   Pool& pool_;
   const std::uint32_t index_;
   bool attached_ = false;
+  std::uint32_t blocks_ = 0;  // nested waits (Pool::blocked)
   bool slept_shortly_ = false;
   std::uint64_t since_sleep_ = 0;  // jobs
   std::uint32_t looks_ = 0;
