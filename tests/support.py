@@ -9,7 +9,9 @@ import textwrap
 LIMIT = 60  # seconds after which a script counts as hanging
 
 
-def run_script(text: str, *flags: str, stimulus=None) -> subprocess.CompletedProcess[str]:
+def run_script(
+    text: str, *flags: str, stimulus=None
+) -> subprocess.CompletedProcess[str]:
     """Run Python code in a fresh interpreter and return how it ended.
 
     `stimulus(process)` is called once the script has printed its first line.
@@ -30,9 +32,13 @@ def run_script(text: str, *flags: str, stimulus=None) -> subprocess.CompletedPro
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
-        raise AssertionError(f"the script hangs; it printed {first + out!r}\n{err}") from None
+        raise AssertionError(
+            f"the script hangs; it printed {first + out!r}\n{err}"
+        ) from None
     for bad in ("Fatal Python", "Segmentation", "terminate called"):
         assert bad not in err, err
     if process.returncode not in (0, -2):
         print(err, file=sys.stderr)
-    return subprocess.CompletedProcess(process.args, process.returncode, first + out, err)
+    return subprocess.CompletedProcess(
+        process.args, process.returncode, first + out, err
+    )

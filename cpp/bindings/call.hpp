@@ -1,7 +1,7 @@
 // A stored call: function, arguments, keyword names, ready for vectorcall.
 //
-// Up to two arguments stand inside the object; more are one block on the heap.  No tuple
-// and no dict is made.
+// Up to two arguments stand inside the object; more are one block on the heap.  No
+// tuple and no dict is made.
 #pragma once
 
 #include "python.hpp"

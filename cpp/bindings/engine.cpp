@@ -17,19 +17,19 @@ namespace {
 
 Engine* self_of(PyObject* object) { return reinterpret_cast<Engine*>(object); }
 
-// --- construction ---------------------------------------------------------------------
+// --- construction
+// ---------------------------------------------------------------------
 
 PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"limit",          "spawner",     "activity",
-                                "caller_may_run", "max_pending", "on_full",
-                                "propagate_context", nullptr};
+  static const char* names[] = {
+      "limit",       "spawner", "activity",          "caller_may_run",
+      "max_pending", "on_full", "propagate_context", nullptr};
   int limit = 0, caller_may_run = 1, on_full = 0, propagate_context = 1;
   PyObject *spawner = nullptr, *activity = Py_None;
   long long max_pending = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|OpLip:Engine",
-                                   const_cast<char**>(names), &limit, &spawner,
-                                   &activity, &caller_may_run, &max_pending, &on_full,
-                                   &propagate_context)) {
+  if (!PyArg_ParseTupleAndKeywords(
+          args, kwargs, "iO|OpLip:Engine", const_cast<char**>(names), &limit, &spawner,
+          &activity, &caller_may_run, &max_pending, &on_full, &propagate_context)) {
     return nullptr;
   }
   if (limit < 1 || max_pending < 0 || on_full < 0 || on_full > 2) {
@@ -42,8 +42,8 @@ PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   new (&e->counters) Counters;
   new (&e->pending) std::atomic<std::int64_t>(0);
   new (&e->kernels_done) std::atomic<std::uint64_t>(0);
-  for (std::atomic<bool>* flag :
-       {&e->shut_down, &e->cancel_all, &e->broken, &e->forked, &e->active, &e->room_wanted}) {
+  for (std::atomic<bool>* flag : {&e->shut_down, &e->cancel_all, &e->broken, &e->forked,
+                                  &e->active, &e->room_wanted}) {
     new (flag) std::atomic<bool>(false);
   }
   e->spawner = Py_NewRef(spawner);
@@ -108,21 +108,24 @@ void engine_dealloc(PyObject* object) {
   Py_DECREF(type);
 }
 
-// --- methods ----------------------------------------------------------------------------
+// --- methods
+// ----------------------------------------------------------------------------
 
 PyObject* run_worker(PyObject* self, PyObject*) {
   self_of(self)->pool->run_worker();
   Py_RETURN_NONE;
 }
 
-// A thread that was asked for can't run: gives its reservation back.
-PyObject* abandon_worker(PyObject* self, PyObject*) {
-  self_of(self)->pool->abandon_start();
+// The spawner raises an exception but the thread has started all the same: makes up for
+// the reservation that the failure takes away.
+PyObject* keep_reservation(PyObject* self, PyObject*) {
+  self_of(self)->pool->keep_reservation();
   Py_RETURN_NONE;
 }
 
 // A queued task that a free worker is on its way to counts as started: lets the workers
-// take what they can before the rest is cancelled.  Bounded, in case a worker can't come.
+// take what they can before the rest is cancelled.  Bounded, in case a worker can't
+// come.
 void let_workers_start(Engine* e) {
   Detached detached;
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
@@ -183,13 +186,11 @@ PyObject* stats(PyObject* self, PyObject*) {
   const auto get = [](const std::atomic<std::uint64_t>& counter) {
     return static_cast<unsigned long long>(counter.load(std::memory_order_relaxed));
   };
-  return Py_BuildValue("(KKKKKKII)", get(e->counters.submitted),
-                       get(e->counters.completed) + get(e->kernels_done),
-                       get(e->counters.failed),
-                       get(e->counters.cancelled),
-                       static_cast<unsigned long long>(pool.stolen),
-                       static_cast<unsigned long long>(pool.parked), pool.workers,
-                       pool.blocked);
+  return Py_BuildValue(
+      "(KKKKKKII)", get(e->counters.submitted),
+      get(e->counters.completed) + get(e->kernels_done), get(e->counters.failed),
+      get(e->counters.cancelled), static_cast<unsigned long long>(pool.stolen),
+      static_cast<unsigned long long>(pool.parked), pool.workers, pool.blocked);
 }
 
 PyObject* get_shut_down(PyObject* self, void*) {
@@ -210,12 +211,14 @@ PyObject* get_caller_may_run(PyObject* self, void*) {
 
 PyMethodDef methods[] = {
     {"run_worker", run_worker, METH_NOARGS, "The body of a worker thread."},
-    {"abandon_worker", abandon_worker, METH_NOARGS, "The thread asked for won't run."},
+    {"keep_reservation", keep_reservation, METH_NOARGS,
+     "For a spawner that raises although its thread has started."},
     {"stop", stop, METH_O, "stop(cancel_futures): finish what is queued, then leave."},
     {"wait_stopped", wait_stopped, METH_O,
      "wait_stopped(seconds) -> bool: no thread is left and no work."},
     {"set_broken", set_broken, METH_NOARGS, "An initializer failed."},
-    {"mark_forked", mark_forked, METH_NOARGS, "In a forked child: the threads are gone."},
+    {"mark_forked", mark_forked, METH_NOARGS,
+     "In a forked child: the threads are gone."},
     {"report_unobserved", report, METH_NOARGS, "Logs failures nobody looked at."},
     {"stats", stats, METH_NOARGS,
      "(submitted, completed, failed, cancelled, stolen, parked, workers, blocked)"},
@@ -229,9 +232,9 @@ PyGetSetDef getset[] = {
     {"caller_may_run", get_caller_may_run, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(Engine, weakrefs),
-                          READONLY, nullptr},
-                         {nullptr, 0, 0, 0, nullptr}};
+PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Engine, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_members, members},
                        {Py_tp_new, reinterpret_cast<void*>(engine_new)},
@@ -325,7 +328,8 @@ void add_unobserved(Engine* e, PyObject* exception) {
   if (e->unobserved++ == 0) e->first_unobserved = Py_NewRef(exception);
 }
 
-// --- hooks ------------------------------------------------------------------------------
+// --- hooks
+// ------------------------------------------------------------------------------
 
 bool PoolHooks::spawn(Pool&) {
   Worker* worker = current_worker();

@@ -1,9 +1,9 @@
 // Engine: the Python object that owns a Pool.  Executors, futures and worker threads
-// hold references to it; it knows nothing of the executor in front of it, so an executor
-// that nobody refers to can go (and stop the engine) while its tasks go on.
+// hold references to it; it knows nothing of the executor in front of it, so an
+// executor that nobody refers to can go (and stop the engine) while its tasks go on.
 //
-// Threads are Python threads: `spawner(engine)`, a callable of the Python layer, makes a
-// threading.Thread whose target ends in engine.run_worker().
+// Threads are Python threads: `spawner(engine)`, a callable of the Python layer, makes
+// a threading.Thread whose target ends in engine.run_worker().
 //
 // Threads and locks: fields without a comment are set before the engine is shared.
 #pragma once
@@ -41,14 +41,13 @@ struct Counters {
 };
 
 struct Engine {
-  PyObject_HEAD
-  PyObject* weakrefs;
+  PyObject_HEAD PyObject* weakrefs;
   Pool* pool;
   PoolHooks* hooks;
-  PyObject* spawner;       // callable(engine); starts a thread
-  PyObject* activity;      // callable(bool) or nullptr: busy / idle for a while
+  PyObject* spawner;   // callable(engine); starts a thread
+  PyObject* activity;  // callable(bool) or nullptr: busy / idle for a while
   bool propagate_context;
-  bool caller_may_run;     // no initializer: callers may run tasks themselves
+  bool caller_may_run;  // no initializer: callers may run tasks themselves
   OnFull on_full;
   std::int64_t max_pending;  // 0: no limit
 
@@ -56,13 +55,13 @@ struct Engine {
   std::atomic<std::uint64_t> kernels_done;  // tasks that ended without the interpreter
   std::atomic<std::int64_t> pending;        // counted only if max_pending > 0
   std::atomic<bool> room_wanted;            // a submitter waits for pending to fall
-  std::atomic<bool> shut_down;        // no more submissions
-  std::atomic<bool> cancel_all;       // queued tasks are to be cancelled
-  std::atomic<bool> broken;           // an initializer failed
-  std::atomic<bool> forked;           // we are in a child: the threads are gone
-  std::atomic<bool> active;           // activity(True) was called last
-  std::uint64_t unobserved;           // failures that nobody looked at
-  PyObject* first_unobserved;         // the first of these exceptions
+  std::atomic<bool> shut_down;              // no more submissions
+  std::atomic<bool> cancel_all;             // queued tasks are to be cancelled
+  std::atomic<bool> broken;                 // an initializer failed
+  std::atomic<bool> forked;                 // we are in a child: the threads are gone
+  std::atomic<bool> active;                 // activity(True) was called last
+  std::uint64_t unobserved;                 // failures that nobody looked at
+  PyObject* first_unobserved;               // the first of these exceptions
 };
 
 extern PyTypeObject* engine_type;

@@ -10,8 +10,7 @@ PyTypeObject* executor_base_type = nullptr;
 namespace {
 
 struct ExecutorObject {
-  PyObject_HEAD
-  Engine* engine;  // owned; nullptr until _open
+  PyObject_HEAD Engine* engine;  // owned; nullptr until _open
 };
 
 ExecutorObject* self_of(PyObject* object) {
@@ -55,8 +54,8 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
 
 }  // namespace
 
-PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args, std::size_t positional,
-                 PyObject* names) {
+PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
+                 std::size_t positional, PyObject* names) {
   if (positional < 1) {
     PyErr_SetString(PyExc_TypeError,
                     "submit() missing 1 required positional argument: 'fn'");
@@ -164,7 +163,8 @@ PyMethodDef methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "submit($self, fn, /, *args, **kwargs)\n--\n\n"
      "Schedules fn(*args, **kwargs) and returns a fastflow.Future for it.\n\n"
-     "Tasks start in the order of their submission.  A fastflow.Kernel as fn takes one\n"
+     "Tasks start in the order of their submission.  A fastflow.Kernel as fn takes "
+     "one\n"
      "int and runs without the interpreter lock.\n\n"
      "Raises\n------\n"
      "RuntimeError\n    After shutdown, or while the interpreter exits.\n"
@@ -185,7 +185,8 @@ PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(executor_dealloc)
                        {0, nullptr}};
 
 PyType_Spec spec = {"fastflow._core.ExecutorBase", sizeof(ExecutorObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots};
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+                    slots};
 
 }  // namespace
 

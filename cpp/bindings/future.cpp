@@ -20,11 +20,13 @@ namespace {
 constexpr int kInlineDepth = 24;
 
 ScopeObject* scope_in(FutureObject* f) {
-  return extras_in(f) != nullptr && extras_in(f)->scope ? scope_of(extras_in(f)->scope.get())
-                                                  : nullptr;
+  return extras_in(f) != nullptr && extras_in(f)->scope
+             ? scope_of(extras_in(f)->scope.get())
+             : nullptr;
 }
 
-// --- the end ----------------------------------------------------------------------------
+// --- the end
+// ----------------------------------------------------------------------------
 
 // Waiters that look for themselves are told when the worker gives the interpreter lock
 // up; those that no longer do, at once.
@@ -39,10 +41,9 @@ void announce(FutureObject* f, TaskState::Word flags) {
 }
 
 bool call_quietly(PyObject* object, const char* method, PyObject* argument = nullptr) {
-  Ref done = Ref::steal(
-      argument == nullptr
-          ? PyObject_CallMethod(object, method, nullptr)
-          : PyObject_CallMethod(object, method, "O", argument));
+  Ref done = Ref::steal(argument == nullptr
+                            ? PyObject_CallMethod(object, method, nullptr)
+                            : PyObject_CallMethod(object, method, "O", argument));
   if (!done) PyErr_WriteUnraisable(object);
   return static_cast<bool>(done);
 }
@@ -118,7 +119,8 @@ FutureObject* new_future(Engine* engine) {
   FutureObject* f = PyObject_GC_New(FutureObject, imports.future_type);
   if (f == nullptr) return nullptr;
   const auto size = static_cast<std::size_t>(imports.future_type->tp_basicsize);
-  std::memset(reinterpret_cast<char*>(f) + sizeof(PyObject), 0, size - sizeof(PyObject));
+  std::memset(reinterpret_cast<char*>(f) + sizeof(PyObject), 0,
+              size - sizeof(PyObject));
   new (&f->job) Job{nullptr, run_future};
   new (&f->state) TaskState(Phase::kPending);
   new (&f->call) StoredCall;
@@ -210,11 +212,12 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
 }
 
 PyObject* broken_error(Engine* e) {
-  PyErr_SetString(imports.broken_executor,
-                  e->forked.load()
-                      ? "the process forked while this task was pending: it belongs to "
-                        "the parent; submit it again in the child"
-                      : "a worker's initializer failed; the pool is not usable anymore");
+  PyErr_SetString(
+      imports.broken_executor,
+      e->forked.load()
+          ? "the process forked while this task was pending: it belongs to "
+            "the parent; submit it again in the child"
+          : "a worker's initializer failed; the pool is not usable anymore");
   return take_exception();
 }
 
@@ -318,7 +321,8 @@ void run_kernel_future(Job* job, Worker& worker) {
       f->engine->kernels_done.fetch_sub(1, std::memory_order_relaxed);  // settle counts
       run_kernel_attached(f, worker, true);
     } else if ((flags & TaskState::kUrgent) != 0 ||
-               ((flags & TaskState::kWaited) != 0 && !worker.more_work(Lane::kNative))) {
+               ((flags & TaskState::kWaited) != 0 &&
+                !worker.more_work(Lane::kNative))) {
       parking_lot::announce(f);
     }
   }
@@ -330,7 +334,8 @@ void run_kernel_future(Job* job, Worker& worker) {
   }
 }
 
-// --- cancelling -------------------------------------------------------------------------
+// --- cancelling
+// -------------------------------------------------------------------------
 
 bool cancel(FutureObject* f) {
   if (!f->state.try_cancel()) {
@@ -355,7 +360,8 @@ void follow_cancel(FutureObject* f) {
   if (cancel_due(f)) cancel(f);
 }
 
-// --- waiting ----------------------------------------------------------------------------
+// --- waiting
+// ----------------------------------------------------------------------------
 
 namespace {
 
@@ -403,7 +409,8 @@ WaitEnd wait_until_done(FutureObject* f, double timeout) {
   return wait_for(end, timeout, !t_woke_worker);
 }
 
-// --- notes ------------------------------------------------------------------------------
+// --- notes
+// ------------------------------------------------------------------------------
 
 void add_note(PyObject* exception, PyObject* function, const char* kind,
               std::uint64_t number) {

@@ -29,11 +29,11 @@ struct ScopeObject;
 
 // What few futures have.
 struct Extras {
-  Ref condition;   // threading.Condition
-  Ref waiters;     // list of the standard library's waiters
-  Ref callbacks;   // list
-  Ref context;     // contextvars.Context of the submitter
-  Ref scope;       // ScopeObject of a TaskGroup
+  Ref condition;  // threading.Condition
+  Ref waiters;    // list of the standard library's waiters
+  Ref callbacks;  // list
+  Ref context;    // contextvars.Context of the submitter
+  Ref scope;      // ScopeObject of a TaskGroup
 };
 
 enum class Holds : std::uint8_t { kCall, kKernel, kOutcome };
@@ -45,19 +45,19 @@ struct KernelCall {
 };
 
 struct FutureObject {
-  PyObject_HEAD
-  Job job;
+  PyObject_HEAD Job job;
   TaskState state;
-  bool failed;              // the outcome is an exception
-  Holds holds;              // what is in the union
-  Engine* engine;           // owned; nullptr: made by hand
+  bool failed;     // the outcome is an exception
+  Holds holds;     // what is in the union
+  Engine* engine;  // owned; nullptr: made by hand
   union {
-    StoredCall call;        // until the task starts; then empty until it ends
-    KernelCall kernel_call; // instead of call, to the end: a kernel ends without Python
-    PyObject* outcome;      // once it ended; nullptr stands for None
+    StoredCall call;  // until the task starts; then empty until it ends
+    KernelCall
+        kernel_call;    // instead of call, to the end: a kernel ends without Python
+    PyObject* outcome;  // once it ended; nullptr stands for None
   };
   std::atomic<Extras*> extras;  // owned; made under ObjectLock
-  std::uint64_t number;     // of the task within its engine, from 1
+  std::uint64_t number;         // of the task within its engine, from 1
 };
 
 extern PyTypeObject* future_base_type;
@@ -99,7 +99,8 @@ bool cancel(FutureObject* f);
 // Cancels it if its group or its executor was cancelled.
 void follow_cancel(FutureObject* f);
 
-// The run functions of queued futures: of calls (attached lane), of kernels (native lane).
+// The run functions of queued futures: of calls (attached lane), of kernels (native
+// lane).
 void run_future(Job* job, Worker& worker);
 void run_kernel_future(Job* job, Worker& worker);
 

@@ -24,7 +24,8 @@ bool is_done(PyObject* self) {
   return TaskState::is_done(static_cast<TaskState::Word>(phase_of(self)));
 }
 
-// --- construction and destruction -------------------------------------------------------
+// --- construction and destruction
+// -------------------------------------------------------
 
 PyObject* future_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* object = type->tp_alloc(type, 0);
@@ -86,9 +87,12 @@ void future_dealloc(PyObject* object) {
   Py_DECREF(type);
 }
 
-// --- asking -----------------------------------------------------------------------------
+// --- asking
+// -----------------------------------------------------------------------------
 
-PyObject* future_done(PyObject* self, PyObject*) { return PyBool_FromLong(is_done(self)); }
+PyObject* future_done(PyObject* self, PyObject*) {
+  return PyBool_FromLong(is_done(self));
+}
 
 PyObject* future_running(PyObject* self, PyObject*) {
   return PyBool_FromLong(phase_of(self) == Phase::kRunning);
@@ -182,7 +186,8 @@ PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
     ObjectLock lock(self);
     Extras& extras = extras_of(f);
     if (!extras.callbacks) extras.callbacks = Ref::steal(PyList_New(0));
-    if (!extras.callbacks || PyList_Append(extras.callbacks.get(), fn) < 0) return nullptr;
+    if (!extras.callbacks || PyList_Append(extras.callbacks.get(), fn) < 0)
+      return nullptr;
     late = TaskState::is_done(f->state.add_flag(TaskState::kShared));
     // The end came first and may not have seen the callback: it is ours to run, unless
     // the end took the list in the meantime.
@@ -200,14 +205,15 @@ PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
   Ref done = Ref::steal(PyObject_CallOneArg(fn, self));
   if (!done) {
     Ref error = Ref::steal(take_exception());
-    Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(imports.log_callback_error, self,
-                                                         error.get(), nullptr));
+    Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(imports.log_callback_error,
+                                                         self, error.get(), nullptr));
     if (!logged) return nullptr;
   }
   Py_RETURN_NONE;
 }
 
-// --- setting (for futures made by hand) -------------------------------------------------
+// --- setting (for futures made by hand)
+// -------------------------------------------------
 
 PyObject* future_set_running(PyObject* self, PyObject*) {
   FutureObject* f = self_of(self);
@@ -244,7 +250,8 @@ PyObject* future_set_exception(PyObject* self, PyObject* exception) {
   return set_outcome(self, exception, true);
 }
 
-// --- what the standard library's functions use -------------------------------------------
+// --- what the standard library's functions use
+// -------------------------------------------
 
 PyObject* get_state(PyObject* self, void*) {
   switch (phase_of(self)) {
@@ -322,7 +329,8 @@ PyCFunction fast(F* function) {
 }
 
 PyMethodDef methods[] = {
-    {"done", future_done, METH_NOARGS, "True if the call was cancelled or has finished."},
+    {"done", future_done, METH_NOARGS,
+     "True if the call was cancelled or has finished."},
     {"running", future_running, METH_NOARGS, "True if the call is being executed."},
     {"cancelled", future_cancelled, METH_NOARGS, "True if the call was cancelled."},
     {"cancel", future_cancel, METH_NOARGS,
@@ -330,7 +338,8 @@ PyMethodDef methods[] = {
      "A call that is running goes on; it can learn of the attempt through\n"
      "fastflow.current_task()."},
     {"result", fast(future_result), METH_FASTCALL | METH_KEYWORDS,
-     "result(timeout=None)\n--\n\nThe call's result, waited for at most timeout seconds."},
+     "result(timeout=None)\n--\n\nThe call's result, waited for at most timeout "
+     "seconds."},
     {"exception", fast(future_exception), METH_FASTCALL | METH_KEYWORDS,
      "exception(timeout=None)\n--\n\nThe call's exception or None."},
     {"add_done_callback", future_add_done_callback, METH_O,
@@ -338,7 +347,8 @@ PyMethodDef methods[] = {
     {"set_running_or_notify_cancel", future_set_running, METH_NOARGS,
      "For executors: True if the call should run, False if it was cancelled."},
     {"set_result", future_set_result, METH_O, "For executors: sets the result."},
-    {"set_exception", future_set_exception, METH_O, "For executors: sets the exception."},
+    {"set_exception", future_set_exception, METH_O,
+     "For executors: sets the exception."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {{"_state", get_state, nullptr, nullptr, nullptr},
@@ -361,7 +371,8 @@ PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(future_new)},
                        {0, nullptr}};
 
 PyType_Spec spec = {"fastflow._core.FutureBase", sizeof(FutureObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots};
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+                    slots};
 
 }  // namespace
 

@@ -105,9 +105,7 @@ void Attachment::reset_context() {
   if (PyThreadState_Get()->context_ver != context_version_) enter_fresh_context();
 }
 
-void Attachment::keep_context() {
-  context_version_ = PyThreadState_Get()->context_ver;
-}
+void Attachment::keep_context() { context_version_ = PyThreadState_Get()->context_ver; }
 
 Worker* current_worker() {
   Worker* worker = Worker::current();

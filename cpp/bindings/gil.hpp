@@ -5,8 +5,8 @@
 //     only when it runs out of them, before a native job, or every kSlice (bytecode
 //     gives it up by itself when somebody asks; C functions never look);
 //   * threads that wait for a result are announced after the worker gave the lock up,
-//     so that they do not wake only to wait for it; while the worker has more to do they
-//     look for themselves every now and then (see wait.hpp);
+//     so that they do not wake only to wait for it; while the worker has more to do
+//     they look for themselves every now and then (see wait.hpp);
 //   * a worker that comes for the first job of a burst does not queue for the lock
 //     while the submitter is still running Python code, but watches for a moment.
 #pragma once

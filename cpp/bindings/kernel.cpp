@@ -37,7 +37,8 @@ PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
   if (object == nullptr) return nullptr;
   KernelObject* kernel = kernel_of(object);
   kernel->vectorcall = kernel_call;
-  kernel->function = reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
+  kernel->function =
+      reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
   kernel->data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(data));
   kernel->keep = Py_NewRef(keep);
   kernel->name = Py_NewRef(name);
@@ -97,9 +98,9 @@ PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(kernel_new)},
                        {Py_tp_members, members},
                        {0, nullptr}};
 
-PyType_Spec spec = {"fastflow._core.Kernel", sizeof(KernelObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
-                    slots};
+PyType_Spec spec = {
+    "fastflow._core.Kernel", sizeof(KernelObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
 void noop_kernel(std::int64_t, void*) {}
 

@@ -9,8 +9,7 @@ namespace fastflow::py {
 using KernelFunction = void (*)(std::int64_t index, void* data);
 
 struct KernelObject {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   KernelFunction function;
   void* data;
   PyObject* keep;  // keeps function and data alive

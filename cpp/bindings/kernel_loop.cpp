@@ -60,8 +60,8 @@ PyObject* kernel_loop(PyObject*, PyObject* args) {
   PyObject *engine, *kernel;
   long long start, step, n;
   int most, help;
-  if (!PyArg_ParseTuple(args, "O!O!LLLip:kernel_loop", engine_type, &engine, kernel_type,
-                        &kernel, &start, &step, &n, &most, &help)) {
+  if (!PyArg_ParseTuple(args, "O!O!LLLip:kernel_loop", engine_type, &engine,
+                        kernel_type, &kernel, &start, &step, &n, &most, &help)) {
     return nullptr;
   }
   auto* e = reinterpret_cast<Engine*>(engine);

@@ -24,8 +24,8 @@ PyObject* Column::get(Py_ssize_t i) const {
 #if PY_VERSION_HEX >= 0x030D0000
   PyObject* item = PyList_GetItemRef(object, i);
 #else
-  PyObject* item = i < PyList_GET_SIZE(object) ? Py_NewRef(PyList_GET_ITEM(object, i))
-                                                : nullptr;
+  PyObject* item =
+      i < PyList_GET_SIZE(object) ? Py_NewRef(PyList_GET_ITEM(object, i)) : nullptr;
 #endif
   if (item == nullptr) {
     PyErr_Clear();
@@ -36,10 +36,12 @@ PyObject* Column::get(Py_ssize_t i) const {
 
 namespace {
 
-// --- construction -----------------------------------------------------------------------
+// --- construction
+// -----------------------------------------------------------------------
 
 bool read_range(PyObject* range, Column* column) {
-  for (auto [name, to] : {std::pair{"start", &column->start}, {"step", &column->step}}) {
+  for (auto [name, to] :
+       {std::pair{"start", &column->start}, {"step", &column->step}}) {
     Ref value = Ref::steal(PyObject_GetAttrString(range, name));
     if (!value) return false;
     *to = PyLong_AsLongLong(value.get());
@@ -159,7 +161,8 @@ void map_dealloc(PyObject* object) {
   Py_DECREF(type);
 }
 
-// --- methods ----------------------------------------------------------------------------
+// --- methods
+// ----------------------------------------------------------------------------
 
 PyObject* method_start(PyObject* self, PyObject*) {
   if (!invite(map_of(self))) return nullptr;

@@ -1,9 +1,9 @@
 // MapObject: one call of map / for_each / Executor.map over n items.
 //
-// One function, one set of input columns, one array of results; no job, no future and no
-// tuple per item.  Those who work on it (workers of the pool, and the caller if it may)
-// are its participants.  Each claims the next index, calls the function, stores the
-// result in that index's slot.
+// One function, one set of input columns, one array of results; no job, no future and
+// no tuple per item.  Those who work on it (workers of the pool, and the caller if it
+// may) are its participants.  Each claims the next index, calls the function, stores
+// the result in that index's slot.
 //
 // Claiming
 //   With a global interpreter lock every participant holds it when it claims, so the
@@ -19,8 +19,8 @@
 //   now and then (kLook): C functions never give the interpreter lock up by themselves;
 //   a pool that has too many workers awake, or other work queued, gets this one back.
 //
-// Threads and locks: `inside`, `next` and `wanted` are seq_cst where they decide about a
-// wake-up.  Slots are written by the one participant that claimed the index.
+// Threads and locks: `inside`, `next` and `wanted` are seq_cst where they decide about
+// a wake-up.  Slots are written by the one participant that claimed the index.
 #pragma once
 
 #include "engine.hpp"
@@ -32,44 +32,45 @@ namespace fastflow::py {
 // Where the i-th argument of one position comes from.
 struct Column {
   enum class Kind { kList, kTuple, kRange } kind;
-  PyObject* object;         // borrowed from MapObject::columns
-  long long start, step;    // kRange
+  PyObject* object;       // borrowed from MapObject::columns
+  long long start, step;  // kRange
   // A new reference, or nullptr with an exception.
   [[nodiscard]] PyObject* get(Py_ssize_t i) const;
 };
 
 struct MapObject {
-  PyObject_HEAD
-  Job token;
-  Engine* engine;      // owned
+  PyObject_HEAD Job token;
+  Engine* engine;  // owned
   PyObject* function;
-  PyObject* columns;   // tuple of list / tuple / range
-  Column* sources;     // one for each column
-  int width;           // how many columns
-  bool star;           // the one column's items are argument tuples
+  PyObject* columns;  // tuple of list / tuple / range
+  Column* sources;    // one for each column
+  int width;          // how many columns
+  bool star;          // the one column's items are argument tuples
   bool return_exceptions;
   bool stop_on_error;
   std::int64_t n;
   std::int64_t chunk;
-  int most;            // participants at a time
+  int most;  // participants at a time
 
-  PyObject* results;   // list under construction, untracked; or nullptr: for_each
-  PyObject* context;   // the caller's, copied; or nullptr
+  PyObject* results;  // list under construction, untracked; or nullptr: for_each
+  PyObject* context;  // the caller's, copied; or nullptr
   std::atomic<std::int64_t> next;
   std::atomic<int> inside;
-  std::atomic<bool> queued;       // the token is in the pool
+  std::atomic<bool> queued;  // the token is in the pool
   std::atomic<bool> cancelled;
-  std::atomic<std::int64_t> cut;  // items from here on will never run
+  std::atomic<std::int64_t> cut;     // items from here on will never run
   std::atomic<std::int64_t> wanted;  // index somebody waits for; n: all; -1: nobody
   std::atomic<bool> urgent;
-  PyObject* error;                // of the failed item with the lowest index
+  PyObject* error;  // of the failed item with the lowest index
   std::int64_t error_index;
 };
 
 extern PyTypeObject* map_type;
 bool add_map_type(PyObject* module);
 
-inline MapObject* map_of(PyObject* object) { return reinterpret_cast<MapObject*>(object); }
+inline MapObject* map_of(PyObject* object) {
+  return reinterpret_cast<MapObject*>(object);
+}
 bool map_cancelled(MapObject* map);
 
 }  // namespace fastflow::py

@@ -35,7 +35,8 @@ std::atomic_ref<PyObject*> slot_of(MapObject* map, std::int64_t i) {
   return std::atomic_ref<PyObject*>(items[i]);
 }
 
-// --- claiming ---------------------------------------------------------------------------
+// --- claiming
+// ---------------------------------------------------------------------------
 
 #ifdef Py_GIL_DISABLED
 constexpr std::int64_t kShortItems = 32;  // claimed at a time while items are short
@@ -57,7 +58,8 @@ bool all_claimed(MapObject* map) {
   return map->next.load() >= std::min(map->n, map->cut.load());
 }
 
-// --- one item ---------------------------------------------------------------------------
+// --- one item
+// ---------------------------------------------------------------------------
 
 void fail(MapObject* map, std::int64_t i, PyObject* error) {
   ObjectLock lock(reinterpret_cast<PyObject*>(map));
@@ -106,7 +108,8 @@ bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* fai
     const bool ordinary = PyObject_IsInstance(error.get(), PyExc_Exception) > 0;
     add_note(error.get(), map->function, "item", static_cast<std::uint64_t>(i));
     ++*failures;
-    if (is_caller && PyErr_GivenExceptionMatches(error.get(), PyExc_KeyboardInterrupt)) {
+    if (is_caller &&
+        PyErr_GivenExceptionMatches(error.get(), PyExc_KeyboardInterrupt)) {
       raise_exception(error.get());
       return false;
     }
@@ -135,7 +138,8 @@ bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* fai
   return true;
 }
 
-// --- participants -----------------------------------------------------------------------
+// --- participants
+// -----------------------------------------------------------------------
 
 // What a participant does between items now and then.
 class Look {
@@ -160,8 +164,8 @@ class Look {
     }
     Worker* worker = current_worker();
     attachment(*worker).yield_if_due();
-    const bool others_wait = worker->more_work(Lane::kAttached) ||
-                             worker->more_work(Lane::kNative);
+    const bool others_wait =
+        worker->more_work(Lane::kAttached) || worker->more_work(Lane::kNative);
     return others_wait ? Next::kLeave : Next::kGoOn;
   }
 
@@ -234,7 +238,8 @@ bool work_in_context(MapObject* map, bool is_caller) {
 }
 
 void leave(MapObject* map) {
-  // seq_cst, against MapEnd: the last to leave sees `wanted`, or the waiter sees nobody.
+  // seq_cst, against MapEnd: the last to leave sees `wanted`, or the waiter sees
+  // nobody.
   map->inside.fetch_sub(1);
   if (map->wanted.load() >= 0 && all_claimed(map)) parking_lot::announce(map);
 }
@@ -242,7 +247,8 @@ void leave(MapObject* map) {
 }  // namespace
 
 bool invite(MapObject* map) {
-  if (all_claimed(map) || map->inside.load() >= map->most || map->queued.exchange(true)) {
+  if (all_claimed(map) || map->inside.load() >= map->most ||
+      map->queued.exchange(true)) {
     return true;
   }
   Py_INCREF(reinterpret_cast<PyObject*>(map));
@@ -280,7 +286,8 @@ void cancel_map(MapObject* map) {
   if (map->wanted.load() >= 0) parking_lot::announce(map);
 }
 
-// --- waiting ----------------------------------------------------------------------------
+// --- waiting
+// ----------------------------------------------------------------------------
 
 namespace {
 

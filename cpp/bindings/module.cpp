@@ -16,7 +16,8 @@ namespace fastflow::py {
 
 Imports imports;
 
-bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot, PyObject* bases) {
+bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
+              PyObject* bases) {
   PyObject* type = PyType_FromSpecWithBases(&spec, bases);
   if (type == nullptr) return false;
   *slot = reinterpret_cast<PyTypeObject*>(type);
@@ -38,7 +39,8 @@ class Blocking {
     worker_->pool().blocked(*worker_);
   }
   void leave(const pb::args&) {
-    if (Worker* worker = std::exchange(worker_, nullptr)) worker->pool().unblocked(*worker);
+    if (Worker* worker = std::exchange(worker_, nullptr))
+      worker->pool().unblocked(*worker);
   }
 
  private:
@@ -64,7 +66,8 @@ void configure(const pb::type& future_type, const pb::dict& names) {
 PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
                         PyObject* names) {
   if (nargs < 3 || Py_TYPE(args[0]) != engine_type || Py_TYPE(args[1]) != scope_type) {
-    PyErr_SetString(PyExc_TypeError, "submit_scoped(engine, scope, fn, *args, **kwargs)");
+    PyErr_SetString(PyExc_TypeError,
+                    "submit_scoped(engine, scope, fn, *args, **kwargs)");
     return nullptr;
   }
   return submit(reinterpret_cast<Engine*>(args[0]), args[1], args + 2,
@@ -88,9 +91,9 @@ PyMethodDef functions[] = {
 PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   using namespace fastflow::py;
   PyObject* module = m.ptr();
-  if (!add_engine_type(module) || !add_future_type(module) || !add_executor_type(module) ||
-      !add_kernel_type(module) || !add_map_type(module) || !add_scope_type(module) ||
-      !add_stream_type(module) || !add_task_type(module) ||
+  if (!add_engine_type(module) || !add_future_type(module) ||
+      !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
+      !add_scope_type(module) || !add_stream_type(module) || !add_task_type(module) ||
       PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }

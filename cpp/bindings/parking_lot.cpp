@@ -122,7 +122,8 @@ void announce(const void* key) {
         }
         *at = node->next;
         node->linked = false;
-        PyThread_type_lock lock = node->lock;  // the node may be gone after the exchange
+        PyThread_type_lock lock =
+            node->lock;  // the node may be gone after the exchange
         // acq_rel: releases what is announced to called() and sleep().
         if (node->state.exchange(WaitNode::kCalled, std::memory_order_acq_rel) ==
             WaitNode::kAsleep) {

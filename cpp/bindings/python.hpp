@@ -44,8 +44,8 @@ inline void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexc
 #endif
 }
 
-// Mutual exclusion over one object's fields: the interpreter lock where there is one, the
-// object's own lock on a free-threaded build.
+// Mutual exclusion over one object's fields: the interpreter lock where there is one,
+// the object's own lock on a free-threaded build.
 class ObjectLock {
  public:
 #ifdef Py_GIL_DISABLED
@@ -90,16 +90,16 @@ bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
 // Python objects that the binding needs from the Python layer; set once by
 // _core.configure() right after import, never changed.
 struct Imports {
-  PyTypeObject* future_type = nullptr;       // fastflow.Future
-  PyObject* cancelled_error = nullptr;       // concurrent.futures.CancelledError
-  PyObject* timeout_error = nullptr;         // concurrent.futures.TimeoutError
-  PyObject* broken_executor = nullptr;       // fastflow.errors.BrokenPoolError
-  PyObject* queue_full = nullptr;            // fastflow.errors.QueueFullError
-  PyObject* cancelled_signal = nullptr;      // fastflow.errors.Cancelled
-  PyObject* invalid_state = nullptr;         // concurrent.futures.InvalidStateError
-  PyObject* new_condition = nullptr;         // threading.Condition
-  PyObject* log_callback_error = nullptr;    // (future) -> None, with the error set
-  PyObject* log_unobserved = nullptr;        // (count, first exception) -> None
+  PyTypeObject* future_type = nullptr;     // fastflow.Future
+  PyObject* cancelled_error = nullptr;     // concurrent.futures.CancelledError
+  PyObject* timeout_error = nullptr;       // concurrent.futures.TimeoutError
+  PyObject* broken_executor = nullptr;     // fastflow.errors.BrokenPoolError
+  PyObject* queue_full = nullptr;          // fastflow.errors.QueueFullError
+  PyObject* cancelled_signal = nullptr;    // fastflow.errors.Cancelled
+  PyObject* invalid_state = nullptr;       // concurrent.futures.InvalidStateError
+  PyObject* new_condition = nullptr;       // threading.Condition
+  PyObject* log_callback_error = nullptr;  // (future) -> None, with the error set
+  PyObject* log_unobserved = nullptr;      // (count, first exception) -> None
 };
 extern Imports imports;
 

@@ -14,8 +14,7 @@
 namespace fastflow::py {
 
 struct ScopeObject {
-  PyObject_HEAD
-  std::atomic<bool> cancelled;
+  PyObject_HEAD std::atomic<bool> cancelled;
   std::atomic<std::int64_t> open;      // tasks that have not ended
   std::atomic<std::int64_t> running;   // of these, started
   std::atomic<std::uint32_t> waiters;  // bit 0: somebody waits; bit 1: urgently

@@ -6,8 +6,8 @@
 
 #include "engine.hpp"
 #include "future.hpp"
-#include "wait.hpp"
 #include "parking_lot.hpp"
+#include "wait.hpp"
 
 namespace fastflow::py {
 
@@ -19,7 +19,8 @@ PyTypeObject* iterator_type = nullptr;
 struct Item {
   enum State : std::uint8_t { kFree, kQueued, kRunning, kDone, kFailed };
   std::atomic<std::uint8_t> state{kFree};
-  PyObject* value = nullptr;  // argument (tuple of them if there are several), or result
+  PyObject* value =
+      nullptr;  // argument (tuple of them if there are several), or result
 };
 
 // The parts with constructors, so that the Python object can hold one pointer.
@@ -33,16 +34,15 @@ struct Body {
   std::deque<std::size_t> queue;  // not started, oldest first
   std::deque<std::size_t> order;  // to hand out: as pulled, or as finished (unordered)
   std::atomic<int> inside{0};
-  std::atomic<bool> queued{false};   // the token is in the pool
-  std::atomic<bool> closed{false};   // the consumer is gone
+  std::atomic<bool> queued{false};       // the token is in the pool
+  std::atomic<bool> closed{false};       // the consumer is gone
   std::atomic<std::int64_t> wanted{-1};  // item (or kAny) that the consumer waits for
   std::atomic<std::uint64_t> ended{0};
   static constexpr std::int64_t kAny = 1LL << 62;
 };
 
 struct StreamObject {
-  PyObject_HEAD
-  Job token;
+  PyObject_HEAD Job token;
   Engine* engine;
   PyObject* function;
   PyObject* iterators;  // tuple
@@ -55,8 +55,7 @@ struct StreamObject {
 };
 
 struct IteratorObject {
-  PyObject_HEAD
-  StreamObject* stream;
+  PyObject_HEAD StreamObject* stream;
 };
 
 StreamObject* stream_of(PyObject* object) {
@@ -64,13 +63,14 @@ StreamObject* stream_of(PyObject* object) {
 }
 PyObject* object_of(StreamObject* s) { return reinterpret_cast<PyObject*>(s); }
 
-// --- running items ----------------------------------------------------------------------
+// --- running items
+// ----------------------------------------------------------------------
 
 PyObject* call(StreamObject* s, PyObject* value) {
   if (PyTuple_GET_SIZE(s->iterators) == 1) {
     PyObject* args[] = {nullptr, value};
-    return PyObject_Vectorcall(s->function, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               nullptr);
+    return PyObject_Vectorcall(s->function, args + 1,
+                               1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
   }
   return PyObject_CallObject(s->function, value);
 }
@@ -138,7 +138,8 @@ bool invite(StreamObject* s) {
 
 void work(StreamObject* s, Worker& worker) {
   CurrentTask current(object_of(s));
-  Ref context = Ref::steal(s->context != nullptr ? PyContext_Copy(s->context) : nullptr);
+  Ref context =
+      Ref::steal(s->context != nullptr ? PyContext_Copy(s->context) : nullptr);
   const bool entered = context && PyContext_Enter(context.get()) == 0;
   while (!s->body->closed.load() && !worker.pool().crowded()) {
     const std::int64_t index = claim(s);
@@ -167,7 +168,8 @@ void run_token(Job* token, Worker& worker) {
   Py_DECREF(object_of(s));
 }
 
-// --- the consumer -----------------------------------------------------------------------
+// --- the consumer
+// -----------------------------------------------------------------------
 
 // The next arguments: one, or a tuple; nullptr at the end or with an exception.
 PyObject* pull(StreamObject* s) {
@@ -194,7 +196,8 @@ void fill(StreamObject* s) {
     PyObject* value = pull(s);
     if (value == nullptr) {
       s->exhausted = true;
-      if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration)) PyErr_Clear();
+      if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration))
+        PyErr_Clear();
       if (PyErr_Occurred()) s->input_error = take_exception();
       return;
     }
@@ -240,12 +243,14 @@ PyObject* hand_out(StreamObject* s, std::size_t index) {
 class ItemEnd final : public Waitable {
  public:
   explicit ItemEnd(StreamObject* s) : s_(s), ended_(s->body->ended.load()) {
-    wanted_ = s->ordered ? static_cast<std::int64_t>(s->body->order.front()) : Body::kAny;
+    wanted_ =
+        s->ordered ? static_cast<std::int64_t>(s->body->order.front()) : Body::kAny;
   }
   const void* key() const override { return s_; }
   bool done() const override {
     if (wanted_ == Body::kAny) return s_->body->ended.load() != ended_;
-    return s_->body->items[static_cast<std::size_t>(wanted_)].state.load() >= Item::kDone;
+    return s_->body->items[static_cast<std::size_t>(wanted_)].state.load() >=
+           Item::kDone;
   }
   bool enlist(bool) override {
     s_->body->wanted.store(wanted_);  // seq_cst, against run_item
@@ -260,8 +265,8 @@ class ItemEnd final : public Waitable {
 
 bool wait_for_item(StreamObject* s) {
   ItemEnd end(s);
-  const WaitEnd waited = ready_item(s) >= 0 ? WaitEnd::kDone
-                                            : wait_for(end, s->timeout, false);
+  const WaitEnd waited =
+      ready_item(s) >= 0 ? WaitEnd::kDone : wait_for(end, s->timeout, false);
   s->body->wanted.store(-1);
   if (waited == WaitEnd::kTimeout) PyErr_SetNone(imports.timeout_error);
   return waited == WaitEnd::kDone;
@@ -299,7 +304,8 @@ PyObject* iterator_next(PyObject* self) {
   }
 }
 
-// --- types ------------------------------------------------------------------------------
+// --- types
+// ------------------------------------------------------------------------------
 
 // Stream(engine, fn, iterators, capacity, ordered, return_exceptions, help, most,
 //        timeout) -> iterator
@@ -417,16 +423,17 @@ PyObject* get_done(PyObject* self, void*) {
       reinterpret_cast<IteratorObject*>(self)->stream->body->ended.load());
 }
 
-PyMethodDef methods[] = {{"close", iterator_close, METH_NOARGS,
-                          "Items that have not started never will."},
-                         {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {
+    {"close", iterator_close, METH_NOARGS, "Items that have not started never will."},
+    {nullptr, nullptr, 0, nullptr}};
 PyGetSetDef getset[] = {{"done", get_done, nullptr, "Items finished.", nullptr},
                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot stream_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(stream_dealloc)},
-                              {Py_tp_traverse, reinterpret_cast<void*>(stream_traverse)},
-                              {Py_tp_clear, reinterpret_cast<void*>(stream_clear)},
-                              {0, nullptr}};
+PyType_Slot stream_slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(stream_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(stream_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(stream_clear)},
+    {0, nullptr}};
 PyType_Spec stream_spec = {
     "fastflow._core.StreamState", sizeof(StreamObject), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,

@@ -1,12 +1,13 @@
-// StreamObject: one imap(), a pipeline over inputs that may never end, in bounded memory.
+// StreamObject: one imap(), a pipeline over inputs that may never end, in bounded
+// memory.
 //
 // The consumer's thread alone pulls from the input iterators (they need not be
 // thread-safe) and keeps up to `capacity` items under way.  Workers take queued items;
 // the consumer, rather than wait for an item that nobody has started, runs it itself if
 // it may.  So a stream of no-ops costs no thread crossing, and slow items overlap.
 //
-// Threads and locks: everything but the atomics is guarded by ObjectLock; no Python code
-// runs while it is held on a free-threaded build.
+// Threads and locks: everything but the atomics is guarded by ObjectLock; no Python
+// code runs while it is held on a free-threaded build.
 #pragma once
 
 #include "python.hpp"

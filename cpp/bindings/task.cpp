@@ -12,8 +12,7 @@ namespace {
 PyTypeObject* task_type = nullptr;
 
 struct TaskObject {
-  PyObject_HEAD
-  PyObject* work;  // a future, a map or a stream; owned
+  PyObject_HEAD PyObject* work;  // a future, a map or a stream; owned
 };
 
 bool is_cancelled(PyObject* work) {

@@ -3,8 +3,8 @@
 // 64 bytes is the line size of every x86-64 and of most 64-bit ARM cores; Apple's cores
 // and the adjacent-line prefetcher of Intel's make 128 the safer figure for words that
 // different threads hammer.  std::hardware_destructive_interference_size is avoided: it
-// is a compile-time guess of the compiler's that changes with -mtune and so would change
-// the layout between translation units.
+// is a compile-time guess of the compiler's that changes with -mtune and so would
+// change the layout between translation units.
 #pragma once
 
 #include <cstddef>

@@ -8,7 +8,8 @@
 //   D. Chase, Y. Lev, "Dynamic circular work-stealing deque", SPAA 2005, with the C11
 //   orders studied by N. M. Lê, A. Pop, A. Cohen, F. Zappa Nardelli, "Correct and
 //   efficient work-stealing for weak memory models", PPoPP 2013, but without standalone
-//   fences: where they put a seq_cst fence, the two accesses around it are seq_cst here.
+//   fences: where they put a seq_cst fence, the two accesses around it are seq_cst
+//   here.
 //
 //   `bottom` is written by the owner only, `top` only ever grows.  The jobs are at
 //   indices [top, bottom).  The owner takes index bottom-1 after announcing it by
@@ -120,7 +121,8 @@ class Deque {
   class Array {
    public:
     explicit Array(std::int64_t capacity)
-        : mask_(capacity - 1), slots_(new atomic<Job*>[static_cast<std::size_t>(capacity)]) {
+        : mask_(capacity - 1),
+          slots_(new atomic<Job*>[static_cast<std::size_t>(capacity)]) {
       assert(capacity > 0 && (capacity & mask_) == 0);
     }
     [[nodiscard]] std::int64_t capacity() const noexcept { return mask_ + 1; }
@@ -130,7 +132,8 @@ class Deque {
       slots_[static_cast<std::size_t>(i & mask_)].store(job, std::memory_order_relaxed);
     }
     [[nodiscard]] Job* get(std::int64_t i) const noexcept {
-      return slots_[static_cast<std::size_t>(i & mask_)].load(std::memory_order_relaxed);
+      return slots_[static_cast<std::size_t>(i & mask_)].load(
+          std::memory_order_relaxed);
     }
 
    private:

@@ -17,7 +17,8 @@
 //   All operations named here are seq_cst, so there is one order of them all.
 //   (1) The waker reads waiters == 0: then the sleeper's increment of waiters comes
 //       after, hence so does its look at the condition, and it sees the condition true.
-//   (2) The waker reads waiters > 0 and advances the epoch.  A sleeper that read the old
+//   (2) The waker reads waiters > 0 and advances the epoch.  A sleeper that read the
+//   old
 //       epoch does not sleep, or is woken by the futex (compare-and-sleep is one step).
 //       A sleeper that read the new epoch looked at the condition after the waker had
 //       made it true.
@@ -26,8 +27,8 @@
 //   that slept): sleepers look at the condition again, always.
 //
 // Threads
-//   Every member may be called by any thread.  A prepare_wait is followed by exactly one
-//   cancel_wait, commit_wait or commit_wait_for on the same thread.
+//   Every member may be called by any thread.  A prepare_wait is followed by exactly
+//   one cancel_wait, commit_wait or commit_wait_for on the same thread.
 //
 // Limits
 //   The epoch has 32 bits: a sleeper suspended between prepare and commit for exactly a

@@ -53,7 +53,7 @@ Worker& Pool::claim_worker() {
   const auto index = static_cast<std::uint32_t>(owned_.size());
   owned_.push_back(std::make_unique<Worker>(*this, index));
   Worker* fresh = owned_.back().get();
-  fresh->in_use_.store(true, std::memory_order_relaxed);  // published below
+  fresh->in_use_.store(true, std::memory_order_relaxed);            // published below
   fresh->next_in_pool_ = workers_.load(std::memory_order_relaxed);  // under the mutex
   // release: thieves that load the head see the worker whole.
   workers_.store(fresh, std::memory_order_release);

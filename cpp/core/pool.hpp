@@ -36,10 +36,10 @@ namespace fastflow {
 
 struct PoolCounts {
   std::uint64_t executed = 0;  // jobs
-  std::uint64_t stolen = 0;    // jobs run by another worker than the one that queued them
-  std::uint64_t parked = 0;    // times that a worker went to sleep
-  std::uint32_t workers = 0;   // threads alive
-  std::uint32_t blocked = 0;   // of them, waiting for other jobs
+  std::uint64_t stolen = 0;  // jobs run by another worker than the one that queued them
+  std::uint64_t parked = 0;  // times that a worker went to sleep
+  std::uint32_t workers = 0;  // threads alive
+  std::uint32_t blocked = 0;  // of them, waiting for other jobs
 };
 
 class Pool {
@@ -54,8 +54,8 @@ class Pool {
   [[nodiscard]] Need enqueue(Job* job, Lane lane);
   // Starts a thread through the hooks; false if that failed.
   bool start_thread();
-  // The thread that start_thread() or kThread asked for won't call run_worker().
-  void abandon_start() { sleep_.spawn_failed(); }
+  // For hooks whose spawn() has started a thread and yet has to return false.
+  void keep_reservation() { sleep_.add_searcher(); }
   void submit(Job* job, Lane lane) {
     if (enqueue(job, lane) == Need::kThread) start_thread();
   }

@@ -40,7 +40,8 @@ RangeJob::RangeJob(Pool& pool, std::int64_t n, Body body, void* argument,
       slots_(new CacheAligned<Slot>[most]) {
   run = run_token;
   // relaxed: nobody else knows of us yet; enqueueing the token publishes it.
-  slots_[0]->word.store(pack(0, static_cast<std::uint32_t>(n)), std::memory_order_relaxed);
+  slots_[0]->word.store(pack(0, static_cast<std::uint32_t>(n)),
+                        std::memory_order_relaxed);
 }
 
 void RangeJob::release() noexcept {
@@ -90,7 +91,8 @@ void RangeJob::start() {
 
 void RangeJob::leave() noexcept {
   // acq_rel: releases our calls of body; the creator acquires them in wait_for.
-  if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) futex_wake(inside_, INT_MAX);
+  if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    futex_wake(inside_, INT_MAX);
 }
 
 bool RangeJob::wait_for(std::chrono::nanoseconds timeout) noexcept {
@@ -137,8 +139,7 @@ bool RangeJob::steal_into(Slot& own) noexcept {
     Slot& victim = *slots_[i];
     std::uint64_t word = victim.word.load();
     while (&victim != &own && begin_of(word) < end_of(word)) {
-      const std::uint32_t middle =
-          begin_of(word) + (end_of(word) - begin_of(word)) / 2;
+      const std::uint32_t middle = begin_of(word) + (end_of(word) - begin_of(word)) / 2;
       if (victim.word.compare_exchange_weak(word, pack(begin_of(word), middle))) {
         own.word.store(pack(middle, end_of(word)));
         return true;

@@ -7,22 +7,22 @@
 //   job->release();
 //
 // Algorithm
-//   Lazy splitting: nothing is split in advance.  Every participant owns a slot with one
-//   range, packed into a 64-bit word (begin, end).  The owner takes a grain from the
-//   front, a thief takes the back half, both by compare-exchange.  A participant whose
-//   slot is empty visits the others' and leaves when all are empty.
+//   Lazy splitting: nothing is split in advance.  Every participant owns a slot with
+//   one range, packed into a 64-bit word (begin, end).  The owner takes a grain from
+//   the front, a thief takes the back half, both by compare-exchange.  A participant
+//   whose slot is empty visits the others' and leaves when all are empty.
 //
 //   The grain adapts: it doubles while a grain takes less than kAim, and halves when it
 //   takes much more; near the end of a slot's range it is bounded by a quarter of what
 //   is left, so that there is something to steal.
 //
 // Why the compare-exchange is enough
-//   A word is exactly the set of indices that its slot holds; whoever exchanges it takes
-//   out what it replaces.  If a word leaves and comes back, its indices really are there
-//   again, so there is no ABA problem.  Indices on their way from one slot to another
-//   are held by a participant that has not left.  So if the slots are seen empty and
-//   then `inside` is seen zero, every index was passed to body exactly once, or the job
-//   was cancelled.
+//   A word is exactly the set of indices that its slot holds; whoever exchanges it
+//   takes out what it replaces.  If a word leaves and comes back, its indices really
+//   are there again, so there is no ABA problem.  Indices on their way from one slot to
+//   another are held by a participant that has not left.  So if the slots are seen
+//   empty and then `inside` is seen zero, every index was passed to body exactly once,
+//   or the job was cancelled.
 //
 // Threads
 //   help, wait_for and release: the creator.  cancel: any thread.  The token runs on

@@ -1,6 +1,6 @@
 // Sleep: decides which workers are awake.  Wakes dominate the cost of a fine-grained
-// pool (a wake costs its issuer microseconds), so at most one worker at a time is on its
-// way to new work, and nobody is woken beyond the pool's limit.
+// pool (a wake costs its issuer microseconds), so at most one worker at a time is on
+// its way to new work, and nobody is woken beyond the pool's limit.
 //
 // Usage
 //   submitter            push a job; if (sleep.work_added(lane) == Need::kThread) start
@@ -16,7 +16,8 @@
 //   attaching   active workers that wait for the binding's lock (the interpreter's) in
 //               order to take a job of the attached lane; they can't serve the native
 //               lane
-//   and the counter `grants`: reservations made by a waker for whichever sleeper gets up.
+//   and the counter `grants`: reservations made by a waker for whichever sleeper gets
+//   up.
 //
 // Protocol and why no job is forgotten
 //   All accesses to the gauge, to the grants, and the queues' push and empty are
@@ -159,7 +160,8 @@ class Sleep {
     return active(gauge_->load(std::memory_order_relaxed)) > limit_;
   }
 
-  // --- for statistics and tests -------------------------------------------------------
+  // --- for statistics and tests
+  // -------------------------------------------------------
   [[nodiscard]] std::uint32_t active_workers() const noexcept {
     return active(gauge_->load());
   }

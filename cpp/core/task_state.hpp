@@ -6,7 +6,8 @@
 // Flags beside the phase:
 //   kWaited           a thread waits for the end (it is in the parking lot)
 //   kUrgent           ... and sleeps without looking by itself now and then
-//   kShared           somebody attached a callback, a condition or a group: the end must
+//   kShared           somebody attached a callback, a condition or a group: the end
+//   must
 //                     be announced under the task's lock (the slow way)
 //   kObserved         result() or exception() was asked for
 //   kCancelRequested  cancel() came too late to stop the task; it may look at this
@@ -15,10 +16,10 @@
 // returned true may call finish or finish_unshared.
 //
 // The argument for "no callback and no waiter is forgotten": flags are set with a
-// read-modify-write that returns the phase it found; the end is a read-modify-write that
-// returns the flags it found.  One of the two comes first in the word's modification
-// order: either the end sees the flag, or whoever sets the flag sees the end and acts by
-// itself.
+// read-modify-write that returns the phase it found; the end is a read-modify-write
+// that returns the flags it found.  One of the two comes first in the word's
+// modification order: either the end sees the flag, or whoever sets the flag sees the
+// end and acts by itself.
 #pragma once
 
 #include <cassert>
@@ -74,7 +75,8 @@ class TaskState {
   }
 
   // Ends a running task unless it is shared; then nothing changes and the caller goes
-  // the slow way.  On success `flags` are those found.  REQUIRES: the outcome is stored.
+  // the slow way.  On success `flags` are those found.  REQUIRES: the outcome is
+  // stored.
   [[nodiscard]] bool finish_unshared(Word* flags) noexcept {
     Word w = word_.load(std::memory_order_relaxed);  // a guess, validated below
     do {
@@ -89,8 +91,8 @@ class TaskState {
     return true;
   }
 
-  // Ends a running task, shared or not; returns the flags found.  `end` is kFinished, or
-  // kCancelledNotified for a task that gave up because it was asked to.
+  // Ends a running task, shared or not; returns the flags found.  `end` is kFinished,
+  // or kCancelledNotified for a task that gave up because it was asked to.
   Word finish(Phase end = Phase::kFinished) noexcept {
     const Word before = move(Phase::kRunning, end);
     assert(before != kRefused);

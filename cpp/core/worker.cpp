@@ -102,8 +102,8 @@ Job* Worker::found(Job* job, bool was_attaching) {
 // After a job: stay in the lane that the worker is set up for, if it can.
 Job* Worker::next() {
   // Only the near places: the others' queues are looked at when these are empty.
-  const bool native_near = !pool_.ready_[index_of(Lane::kNative)].empty() ||
-                           has_work(Lane::kNative);
+  const bool native_near =
+      !pool_.ready_[index_of(Lane::kNative)].empty() || has_work(Lane::kNative);
   if (native_near || !attached_) {
     ensure_detached();
     if (Job* job = find(Lane::kNative)) return job;
@@ -195,14 +195,15 @@ bool Worker::more_work(Lane lane) const noexcept {
   return has_work(lane) || !pool_.ready_[index_of(lane)].empty();
 }
 
-// Spinning right after a wake-up from a long sleep would only be in the way of the thread
-// that was told of the result: the kernel likes to put it on this core.
+// Spinning right after a wake-up from a long sleep would only be in the way of the
+// thread that was told of the result: the kernel likes to put it on this core.
 bool Worker::in_burst() const noexcept {
   return since_sleep_ > 1 || (since_sleep_ == 1 && slept_shortly_);
 }
 
 bool Worker::spin() {
-  if (!in_burst() || single_core() || pool_.sleep_.searching_workers() > 1) return false;
+  if (!in_burst() || single_core() || pool_.sleep_.searching_workers() > 1)
+    return false;
   const auto end = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < 8; ++i) {

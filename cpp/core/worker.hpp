@@ -4,13 +4,14 @@
 //   1. its own stack of jobs that its own jobs pushed, newest first (depth first keeps
 //      the working set small); every kFairness-th look skips this step, so that a job
 //      that keeps pushing successors can't starve those from outside;
-//   2. the batches that workers took over from the ready queue, its own and the others',
+//   2. the batches that workers took over from the ready queue, its own and the
+//   others',
 //      oldest first;
 //   3. the ready queue: the whole of it becomes this worker's batch;
 //   4. the stacks of other workers, oldest first.
-// Jobs submitted from outside therefore start in submission order: a batch is taken over
-// only when all older batches are used up, and batches are consumed at their old end by
-// everybody.
+// Jobs submitted from outside therefore start in submission order: a batch is taken
+// over only when all older batches are used up, and batches are consumed at their old
+// end by everybody.
 //
 // Threads: run() and what it calls belong to the worker's own thread; steal_* and the
 // counters may be used by any thread.
@@ -82,16 +83,16 @@ class Worker {
     return static_cast<std::size_t>(lane);
   }
 
-  Job* search();                  // with the search accounted for; nullptr: stop
-  Job* next();                    // without; nullptr: nothing to take as things are
-  Job* find(Lane lane);           // one pass over all places
-  Job* steal_batch(Lane lane);    // step 2, others'
-  Job* steal_stack(Lane lane);    // step 4
-  Job* take_over(Lane lane);      // step 3
+  Job* search();                // with the search accounted for; nullptr: stop
+  Job* next();                  // without; nullptr: nothing to take as things are
+  Job* find(Lane lane);         // one pass over all places
+  Job* steal_batch(Lane lane);  // step 2, others'
+  Job* steal_stack(Lane lane);  // step 4
+  Job* take_over(Lane lane);    // step 3
   Job* found(Job* job, bool was_attaching);
   bool in_burst() const noexcept;
-  bool spin();                    // bounded; true: there is work
-  bool sleep();                   // false: stop
+  bool spin();   // bounded; true: there is work
+  bool sleep();  // false: stop
   void execute(Job* job);
   void attach();
   void ensure_detached();

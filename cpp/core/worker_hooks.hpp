@@ -1,8 +1,9 @@
-// WorkerHooks: how a binding attaches itself to the workers without the core knowing it.
+// WorkerHooks: how a binding attaches itself to the workers without the core knowing
+// it.
 //
-// The core calls these; a binding to a language with a global lock implements attach and
-// detach by taking and giving up that lock.  PlainHooks, for C++ only, does neither and
-// starts std::threads.
+// The core calls these; a binding to a language with a global lock implements attach
+// and detach by taking and giving up that lock.  PlainHooks, for C++ only, does neither
+// and starts std::threads.
 #pragma once
 
 #include <chrono>

@@ -21,7 +21,7 @@ def run_chunks(
     workers: int,
     run: Callable[[Callable[[int], None], int], None],
 ) -> Array:
-    """Apply `fn` to slices; `run(task, count)` calls task(i) for each i, in parallel."""
+    """Apply `fn` to slices; `run(task, count)` calls task(i) for each i at once."""
     array = np.asarray(array)
     if array.ndim == 0:
         raise ValueError("map_array() needs an array with at least one axis")
@@ -69,8 +69,8 @@ def _with_length(shape: tuple[int, ...], axis: int, n: int) -> tuple[int, ...]:
     return (*shape[:axis], n, *shape[axis + 1 :])
 
 
-def _checked(result: Any, view: Array, axis: int) -> Array:
-    result = np.asarray(result)
+def _checked(returned: Any, view: Array, axis: int) -> Array:
+    result: Array = np.asarray(returned)
     if result.ndim <= axis or result.shape[axis] != view.shape[axis]:
         raise ValueError(
             f"fn returned shape {result.shape} for a slice of shape {view.shape}; its "

@@ -1,9 +1,9 @@
 """Keeps BLAS and OpenMP pools from multiplying with the workers of an executor.
 
 Two workers that each call a BLAS with two threads on two cores fight for the cores.
-While any executor with ``blas_threads`` set is busy, the process-wide limits of these
-libraries are lowered (threadpoolctl); when the last one has been idle for a moment they
-are put back.
+While any executor with ``blas_threads`` set is busy, the process-wide limits of
+these libraries are lowered (threadpoolctl); when the last one has been idle for a
+moment they are put back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CARRIERS = ("numpy", "scipy", "torch", "sklearn")
 
 
 class _Limits:
-    """The process-wide limits: lowered by the first active executor, for all of them."""
+    """The process-wide limits: lowered by the first executor, for all of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,6 +36,7 @@ class _Limits:
             self._apply()
 
     def leave(self, key: int) -> None:
+        """Note that executor `key` is idle."""
         with self._lock:
             if self._active.pop(key, None) is not None:
                 self._apply()
@@ -83,6 +84,7 @@ class BlasCap:
         self._threads = max(1, cores // workers) if threads == "auto" else int(threads)
 
     def __call__(self, active: bool) -> None:
+        """Note that the executor gets busy, or has been idle for a moment."""
         if active:
             _limits.enter(id(self), self._threads)
         else:

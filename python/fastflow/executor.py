@@ -45,7 +45,7 @@ class ExecutorStats(NamedTuple):
     """Of these, waiting for other tasks."""
 
 
-class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):  # type: ignore[misc]
+class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
     """Runs calls on a native pool of threads.
 
     ``from fastflow import ThreadPoolExecutor`` is the whole port from
@@ -109,30 +109,40 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):  # ty
         if max_pending is not None and _integer("max_pending", max_pending) < 1:
             raise ValueError(f"max_pending must be at least 1, not {max_pending}")
         if on_full not in _ON_FULL:
-            raise ValueError(f"on_full must be one of {', '.join(_ON_FULL)}; not {on_full!r}")
+            raise ValueError(
+                f"on_full must be one of {', '.join(_ON_FULL)}; not {on_full!r}"
+            )
         _check_blas(blas_threads)
         self._prefix = thread_name_prefix or f"fastflow-{next(_numbers)}"
-        self._initializer = initializer
-        self._initargs = initargs
-        self._options = (max_pending or 0, _ON_FULL.index(on_full), bool(propagate_context))
+        self._start: tuple[Callable[..., object] | None, tuple[Any, ...]]
+        self._start = (initializer, initargs)
+        self._options = (
+            max_pending or 0,
+            _ON_FULL.index(on_full),
+            bool(propagate_context),
+        )
         self._blas_threads = blas_threads
         self._renew()
 
     def _renew(self) -> None:
         """Make the engine: at first, and in a forked child at first use."""
-        self._crew = Crew(self._prefix, self._initializer, self._initargs)
+        self._crew = Crew(self._prefix, *self._start)
         cap = (
             None
             if self._blas_threads is None
             else BlasCap(self._max_workers, self._blas_threads)
         )
         engine = _core.Engine(
-            self._max_workers, self._crew, cap, self._initializer is None, *self._options
+            self._max_workers,
+            self._crew,
+            cap,
+            self._start[0] is None,
+            *self._options,
         )
         track(engine)
         self._open(engine)
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any],
@@ -208,7 +218,15 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):  # ty
         )
         pending = max(submitted - completed - failed - cancelled, 0)
         return ExecutorStats(
-            submitted, completed, failed, cancelled, pending, stolen, parked, workers, blocked
+            submitted,
+            completed,
+            failed,
+            cancelled,
+            pending,
+            stolen,
+            parked,
+            workers,
+            blocked,
         )
 
     def __repr__(self) -> str:
@@ -218,7 +236,9 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):  # ty
 def _results(work: _core.Map, deadline: float | None) -> Iterator[Any]:
     try:
         for i in range(work.n):
-            yield work.take(i, None if deadline is None else deadline - time.monotonic())
+            yield work.take(
+                i, None if deadline is None else deadline - time.monotonic()
+            )
     finally:
         work.cancel()
 
@@ -277,8 +297,10 @@ def default_executor(max_workers: int | None = None) -> Executor:
     return executor
 
 
-def engine_of(executor: Executor | None, max_workers: int | None) -> tuple[_core.Engine, int]:
-    """Return the engine to use and how many may take part (arguments of the fan-outs)."""
+def engine_of(
+    executor: Executor | None, max_workers: int | None
+) -> tuple[_core.Engine, int]:
+    """Return the engine that a fan-out uses and how many may take part."""
     if executor is None:
         executor = default_executor(max_workers)
     elif not isinstance(executor, Executor):

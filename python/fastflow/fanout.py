@@ -51,7 +51,7 @@ def map(  # noqa: A001  (the name is the point)
     return_exceptions : bool
         Put exceptions into the result in place of raising the first one.
     progress : bool or callable, optional
-        True shows a bar on a terminal; a callable gets (done, total) ten times a second.
+        True shows a bar on a terminal; a callable gets (done, total) now and then.
 
     Returns
     -------
@@ -122,7 +122,13 @@ def for_each(
         if isinstance(column, range):
             engine, most = engine_of(executor, max_workers)
             _core.kernel_loop(
-                engine, fn, column.start, column.step, len(column), most, engine.caller_may_run
+                engine,
+                fn,
+                column.start,
+                column.step,
+                len(column),
+                most,
+                engine.caller_may_run,
             )
             return
         iterable = column
@@ -253,7 +259,11 @@ def map_array(
 
     def run(task: Callable[[int], None], count: int) -> None:
         for_each(
-            task, range(count), executor=executor, max_workers=max_workers, progress=progress
+            task,
+            range(count),
+            executor=executor,
+            max_workers=max_workers,
+            progress=progress,
         )
 
     return run_chunks(fn, array, out, axis, chunks, most, run)

@@ -15,7 +15,7 @@ _LOGGER.addHandler(logging.NullHandler())
 _FUTURES_LOGGER = logging.getLogger("concurrent.futures")
 
 
-class Future(_core.FutureBase, concurrent.futures.Future):  # type: ignore[misc, type-arg]
+class Future(_core.FutureBase, concurrent.futures.Future):  # type: ignore[type-arg]
     """A ``concurrent.futures.Future`` with native state.
 
     Everything that accepts the standard library's futures accepts this one:
@@ -36,7 +36,7 @@ def _log_callback_error(future: Future, error: BaseException) -> None:
 
 def _log_unobserved(count: int, first: BaseException) -> None:
     _LOGGER.error(
-        "%d failed task%s of this executor had a result that nobody asked for; the first:",
+        "%d failed task%s of this executor that nobody asked about; the first:",
         count,
         "" if count == 1 else "s",
         exc_info=first,

@@ -109,7 +109,8 @@ def _check_ctypes(function: Any) -> None:
         return
     wanted = (ctypes.c_int64, ctypes.c_void_p)
     if len(arguments) != 2 or any(
-        ctypes.sizeof(a) != ctypes.sizeof(b) for a, b in zip(arguments, wanted, strict=True)
+        ctypes.sizeof(a) != ctypes.sizeof(b)
+        for a, b in zip(arguments, wanted, strict=True)
     ):
         raise KernelError(
             f"{function!r} takes {[a.__name__ for a in arguments]}; expected "

@@ -22,12 +22,14 @@ class _Counted(Protocol):
 
 
 class Monitor:
-    """Shows `work.done` of `total` while the block runs; does nothing for None or False.
+    """Shows `work.done` of `total` while the block runs; nothing for None or False.
 
     The bar appears on a terminal only.
     """
 
-    def __init__(self, progress: Progress, work: _Counted, total: int | None, label: str):
+    def __init__(
+        self, progress: Progress, work: _Counted, total: int | None, label: str
+    ):
         self._work = work
         self._total = total
         self._show: Callable[[int, int | None], object] | None = None
@@ -41,7 +43,12 @@ class Monitor:
 
     def _bar_for(self, label: str) -> Callable[[int, int | None], object]:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as Bar
 
         self._bar = Bar(

@@ -63,7 +63,9 @@ class TaskGroup:
         if not self._entered or self._left:
             raise RuntimeError("create_task() works only inside the group's with block")
         if self._scope.cancelled:
-            raise RuntimeError("the group is being cancelled: a task or the block failed")
+            raise RuntimeError(
+                "the group is being cancelled: a task or the block failed"
+            )
         return _core.submit_scoped(self._engine, self._scope, fn, *args, **kwargs)
 
     def cancel(self) -> None:
@@ -86,7 +88,7 @@ class TaskGroup:
         try:
             self._scope.wait()
         except BaseException:
-            # Ctrl-C: no new tasks; those that run are waited for, unless it comes again.
+            # Ctrl-C: no new tasks; running ones are waited for, until it comes again.
             self._scope.cancel()
             self._scope.wait()
             raise
@@ -94,7 +96,11 @@ class TaskGroup:
             self._left = True
         if error is not None and not isinstance(error, Exception):
             return
-        errors = [error] if error is not None else []
-        errors += [failure for failure in self._scope.failures() if failure is not error]
+        errors: list[BaseException] = [] if error is None else [error]
+        errors += [
+            failure for failure in self._scope.failures() if failure is not error
+        ]
         if errors:
-            raise BaseExceptionGroup("unhandled errors in a TaskGroup", errors) from None
+            raise BaseExceptionGroup(
+                "unhandled errors in a TaskGroup", errors
+            ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextlib
 import queue
 import time
 from collections.abc import Iterable, Iterator
@@ -29,12 +30,10 @@ class _Finished:
             return self._ended.get(timeout=left)
 
     def forget(self, futures: Iterable[cf.Future[Any]]) -> None:
-        """Take the callbacks back, so that a wait that gave up leaves nothing behind."""
+        """Take the callbacks back: a wait that gave up leaves nothing behind."""
         for future in futures:
-            try:
+            with contextlib.suppress(ValueError):
                 future._done_callbacks.remove(self._put)  # type: ignore[attr-defined]
-            except ValueError:
-                pass
 
 
 def as_completed(

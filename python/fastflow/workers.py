@@ -1,8 +1,8 @@
 """Worker threads: started on demand, joined at exit, forgotten by a forked child.
 
-The threads are ``threading.Thread`` objects, so they appear in ``threading.enumerate()``
-and get the functions of ``threading.settrace`` and ``threading.setprofile``; what they
-run is native (``Engine.run_worker``).
+The threads are ``threading.Thread`` objects, so they appear in
+``threading.enumerate()`` and get the functions of ``threading.settrace`` and
+``threading.setprofile``; what they run is native (``Engine.run_worker``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class Crew:
     """Makes the threads of one engine; the engine calls it when it wants one more."""
 
     def __init__(
-        self, prefix: str, initializer: Callable[..., Any] | None, initargs: tuple[Any, ...]
+        self,
+        prefix: str,
+        initializer: Callable[..., Any] | None,
+        initargs: tuple[Any, ...],
     ) -> None:
         self.threads: set[threading.Thread] = set()
         self._prefix = prefix
@@ -39,10 +42,16 @@ class Crew:
         self._initargs = initargs
 
     def __call__(self, engine: _core.Engine) -> None:
+        """Start a thread.
+
+        An exception may come from a signal handler while the thread is starting: then
+        either we or the thread take the one ticket.  If we do, the thread won't work.
+        """
+        ticket = [None]
         thread = threading.Thread(
             name=f"{self._prefix}_{next(self._numbers)}",
             target=self._run,
-            args=(engine,),
+            args=(engine, ticket),
             daemon=False,
         )
         self.threads.add(thread)
@@ -50,13 +59,16 @@ class Crew:
         try:
             thread.start()
         except BaseException:
-            if thread.ident is None:  # else it runs: the exception came from a signal
+            if _taken(ticket):
                 self._forget(thread)
-                raise
+            else:
+                engine.keep_reservation()  # the thread works: nothing has failed
             raise
 
-    def _run(self, engine: _core.Engine) -> None:
+    def _run(self, engine: _core.Engine, ticket: list[None]) -> None:
         try:
+            if not _taken(ticket):
+                return
             if self._initializer is not None:
                 self._initialize(engine)
             engine.run_worker()
@@ -103,6 +115,15 @@ def _join(thread: threading.Thread) -> None:
         # interrupted to come here; wait_stopped() covers it.
         if thread.is_alive():
             raise
+
+
+def _taken(ticket: list[None]) -> bool:
+    """Take the one ticket; True for the one thread that gets it (pop is atomic)."""
+    try:
+        ticket.pop()
+    except IndexError:
+        return False
+    return True
 
 
 def track(engine: _core.Engine) -> None:

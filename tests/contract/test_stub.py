@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import fastflow._core as core
-
 import fastflow
+import fastflow._core as core
 
 STUB = Path(fastflow.__file__).with_name("_core.pyi")
 

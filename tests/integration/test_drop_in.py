@@ -177,7 +177,7 @@ def test_default_workers_from_the_environment(monkeypatch):
     monkeypatch.setenv("FASTFLOW_MAX_WORKERS", "3")
     assert Executor()._max_workers == 3
     monkeypatch.setenv("FASTFLOW_MAX_WORKERS", "many")
-    with pytest.raises(ValueError, match="FASTFLOW_MAX_WORKERS.*'many'"):
+    with pytest.raises(ValueError, match=r"FASTFLOW_MAX_WORKERS.*'many'"):
         Executor()
     monkeypatch.delenv("FASTFLOW_MAX_WORKERS")
     count = getattr(os, "process_cpu_count", os.cpu_count)() or 1

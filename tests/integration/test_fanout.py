@@ -32,10 +32,14 @@ def test_every_fan_out_equals_the_builtin_map(items, workers, chunksize):
 
     expected = [f(x) for x in items]
     with Executor(workers) as executor:
-        assert fastflow.map(f, items, executor=executor, chunksize=chunksize) == expected
+        assert (
+            fastflow.map(f, items, executor=executor, chunksize=chunksize) == expected
+        )
         assert list(executor.map(f, items, chunksize=chunksize or 1)) == expected
         assert list(fastflow.imap(f, iter(items), executor=executor)) == expected
-        unordered = fastflow.imap(f, items, executor=executor, ordered=False, buffersize=3)
+        unordered = fastflow.imap(
+            f, items, executor=executor, ordered=False, buffersize=3
+        )
         assert sorted(unordered) == sorted(expected)
         assert fastflow.starmap(f, [(x,) for x in items], executor=executor) == expected
         both = fastflow.map(f, items, range(len(items)), executor=executor)
@@ -148,7 +152,9 @@ def test_exceptions_as_results(executor):
     results = fastflow.map(item, range(9), executor=executor, return_exceptions=True)
     assert [type(r) for r in results[::3]] == [KeyError] * 3
     assert results[1::3] == [1, 4, 7]
-    lazy = list(fastflow.imap(item, range(9), executor=executor, return_exceptions=True))
+    lazy = list(
+        fastflow.imap(item, range(9), executor=executor, return_exceptions=True)
+    )
     assert [repr(r) for r in lazy] == [repr(r) for r in results]
 
     def leave(i):
@@ -201,7 +207,9 @@ def test_map_timeout():
     gate = threading.Event()
     with Executor(2) as executor:
         with pytest.raises(TimeoutError):
-            fastflow.map(lambda _: gate.wait(60), range(4), executor=executor, timeout=0.05)
+            fastflow.map(
+                lambda _: gate.wait(60), range(4), executor=executor, timeout=0.05
+            )
         gate.set()
 
 
@@ -273,7 +281,9 @@ def test_progress_is_reported():
     fastflow.map(lambda i: gate.wait(60), range(50), progress=show)
     assert calls[-1] == (50, 50)
     assert all(0 <= done <= total for done, total in calls)
-    assert list(fastflow.imap(abs, range(5), progress=lambda *_: None)) == list(range(5))
+    assert list(fastflow.imap(abs, range(5), progress=lambda *_: None)) == list(
+        range(5)
+    )
     assert fastflow.map(abs, range(5), progress=True) == list(range(5))
 
 
@@ -312,7 +322,7 @@ def test_a_raising_input_loses_nothing_that_came_before():
     got = []
     with pytest.raises(OSError, match="source is gone"):
         for x in fastflow.imap(lambda x: x, numbers()):
-            got.append(x)  # noqa: PERF402
+            got.append(x)
     assert got == list(range(5))
     with pytest.raises(OSError, match="source is gone"):
         fastflow.map(lambda x: x, numbers())
@@ -335,7 +345,7 @@ def test_imap_reads_only_a_bounded_number_ahead():
 
     def numbers():
         nonlocal read
-        for read in itertools.count(1):  # noqa: B007, B020
+        for read in itertools.count(1):
             yield read
 
     stream = fastflow.imap(lambda x: x, numbers(), buffersize=7)

@@ -18,9 +18,9 @@ def capsule(pointer, name, context=None):
     )(("PyCapsule_New", ctypes.pythonapi))
     made = new(pointer, name, None)
     if context is not None:
-        set_context = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p)(
-            ("PyCapsule_SetContext", ctypes.pythonapi)
-        )
+        set_context = ctypes.PYFUNCTYPE(
+            ctypes.c_int, ctypes.py_object, ctypes.c_void_p
+        )(("PyCapsule_SetContext", ctypes.pythonapi))
         set_context(made, context)
     return made
 
@@ -78,7 +78,9 @@ def test_nested_kernel_tasks():
     with Executor(1) as executor:
 
         def parent():
-            return [executor.submit(fastflow.kernels.noop, i).result() for i in range(10)]
+            return [
+                executor.submit(fastflow.kernels.noop, i).result() for i in range(10)
+            ]
 
         assert executor.submit(parent).result(60) == [None] * 10
 

@@ -81,7 +81,8 @@ SCRIPT = """
         settle()
         return sys.getrefcount(token), sys.getrefcount(ok), sys.getrefcount(None)
 
-    kinds = [succeed, failing, cancelled, with_callbacks, mapped, grouped, kernels, dropped]
+    kinds = [succeed, failing, cancelled, with_callbacks, mapped, grouped, kernels,
+             dropped]
     gc.disable()
     for kind in kinds:
         in_rounds(kind, 2000)

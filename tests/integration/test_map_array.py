@@ -12,7 +12,11 @@ import fastflow
 @pytest.mark.parametrize("chunks", [None, 1, 7, 1000])
 def test_it_equals_the_call_on_the_whole(axis, chunks):
     array = np.random.default_rng(1).random((40, 30, 3))
-    for fn in (np.sqrt, lambda view: view.cumsum(axis=2), lambda view: view[..., 0] > 0.5):
+    for fn in (
+        np.sqrt,
+        lambda view: view.cumsum(axis=2),
+        lambda view: view[..., 0] > 0.5,
+    ):
         if fn is not np.sqrt and axis == -1:
             continue
         result = fastflow.map_array(fn, array, axis=axis, chunks=chunks, max_workers=2)

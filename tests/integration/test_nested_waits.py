@@ -51,7 +51,7 @@ def test_a_waiter_that_holds_a_lock_which_others_want(single):
     def holder():
         with lock:
             others = [single.submit(wants) for _ in range(10)]
-            # Runs inline (or on another thread), but none of `others` does on our stack.
+            # Runs inline or elsewhere, but none of `others` does on our stack.
             return others, single.submit(pow, 2, 5).result()
 
     others, result = single.submit(holder).result(60)

@@ -27,7 +27,8 @@ def interrupt(process):
         "fastflow.map(time.sleep, [3600] * 10, executor=executor)",
         "list(executor.map(time.sleep, [3600] * 10))",
         "next(fastflow.imap(time.sleep, [3600] * 10, executor=executor))",
-        "fastflow.for_each(fastflow.kernels.spin(10**6), range(10**6), executor=executor)",
+        "fastflow.for_each(fastflow.kernels.spin(10**6), range(10**6), "
+        "executor=executor)",
         "fastflow.for_each(id, range(10**10), executor=executor)",
     ],
 )

@@ -6,6 +6,7 @@ The seed is printed; FASTFLOW_STRESS_SEED repeats it, FASTFLOW_STRESS_TASKS scal
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextlib
 import os
 import random
 import threading
@@ -86,10 +87,8 @@ def test_cancels_callbacks_and_waiters_race(seed):
 
         def wait():
             for f in random.Random(2).sample(futures, TASKS // 8):
-                try:
+                with contextlib.suppress(cf.CancelledError):
                     f.result()
-                except cf.CancelledError:
-                    pass
             cf.wait(random.Random(3).sample(futures, TASKS // 8))
 
         threads = [threading.Thread(target=t) for t in (cancel, watch, wait, wait)]
@@ -156,7 +155,9 @@ def test_executors_come_and_go(seed):
             executor = Executor(rng.randrange(1, 5))
             futures = [executor.submit(busy, rng) for _ in range(rng.randrange(30))]
             if rng.random() < 0.5:
-                executor.shutdown(wait=rng.random() < 0.5, cancel_futures=rng.random() < 0.5)
+                executor.shutdown(
+                    wait=rng.random() < 0.5, cancel_futures=rng.random() < 0.5
+                )
             del executor
             cf.wait([f for f in futures if not f.cancelled()])
 
@@ -167,21 +168,24 @@ def test_executors_come_and_go(seed):
         thread.join()
 
 
+def feed(executor, accepted, start):
+    start.wait()
+    try:
+        for i in range(500):
+            accepted.append(executor.submit(pow, i, 2))
+    except RuntimeError:
+        pass
+
+
 def test_shutdown_loses_no_accepted_task(seed):
     for k in range(30):
         executor = Executor(3)
         accepted: list[cf.Future[int]] = []
         start = threading.Barrier(4)
-
-        def feed():
-            start.wait()
-            try:
-                for i in range(500):
-                    accepted.append(executor.submit(pow, i, 2))
-            except RuntimeError:
-                pass
-
-        feeders = [threading.Thread(target=feed) for _ in range(3)]
+        feeders = [
+            threading.Thread(target=feed, args=(executor, accepted, start))
+            for _ in range(3)
+        ]
         for feeder in feeders:
             feeder.start()
         start.wait()
