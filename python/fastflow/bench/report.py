@@ -17,8 +17,8 @@ from fastflow.bench.rows import Row, Skip
 
 def console() -> Console:
     """Where reports go: as wide as the terminal, 110 columns into a file."""
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=110)
+    plain = Console(markup=False)
+    return plain if plain.is_terminal else Console(width=110, markup=False)
 
 
 def figure(value: float, unit: str) -> str:

@@ -107,6 +107,11 @@ def test_benchmarks_are_selected_by_group_and_name():
     assert select(GROUPS, "no such name") == []
 
 
+def test_brackets_survive_printing(capsys):
+    report.console().print(report.summary([Skip("x", 'pip install "fastflow[bench]"')]))
+    assert '"fastflow[bench]"' in capsys.readouterr().out
+
+
 def test_rows_and_skips_are_reported(tmp_path):
     def benchmark(settings):
         yield row(faster(1.5))
