@@ -59,7 +59,7 @@ TEST_CASE("push_batch pushes a list in its order and counts it") {
 TEST_CASE("stress: each job is taken exactly once") {
   const std::uint64_t seed = stress::seed();
   constexpr int kThieves = 3;
-  stress::Jobs jobs(300'000);
+  stress::Jobs jobs(1'000'000);
   Deque deque(2);
   stress::threads(1 + kThieves, seed, [&](int id, std::mt19937_64& random) {
     std::size_t pushed = 0;

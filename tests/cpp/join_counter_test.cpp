@@ -34,7 +34,7 @@ TEST_CASE("expect announces more, reset starts over") {
 TEST_CASE("stress: one last arrival per round, which sees everybody's work") {
   const std::uint64_t seed = stress::seed();
   constexpr int kThreads = 4;
-  constexpr int kRounds = 20'000;
+  constexpr int kRounds = 50'000;
   // One counter per round; the last arrival opens the next round.
   std::vector<JoinCounter> counters(kRounds);
   for (JoinCounter& counter : counters) counter.reset(kThreads);

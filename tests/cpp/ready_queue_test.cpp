@@ -37,7 +37,7 @@ TEST_CASE("a job may be pushed again after it was taken") {
 TEST_CASE("stress: exactly once, and in each producer's order within a taker") {
   const std::uint64_t seed = stress::seed();
   constexpr std::size_t kPushers = 3;
-  constexpr std::size_t kEach = 80'000;
+  constexpr std::size_t kEach = 250'000;
   stress::Jobs jobs(kPushers * kEach);
   ReadyQueue queue;
   std::atomic<int> out_of_order{0};

@@ -14,8 +14,10 @@
 #include <cstddef>
 #include <memory>
 
-#if !defined(__x86_64__) || defined(_WIN32)
-#define FF_MODEL_UCONTEXT 1
+#if !defined(__x86_64__) && !defined(FF_MODEL_UCONTEXT)
+#define FF_MODEL_UCONTEXT 1  // may also be defined from outside, to test that path
+#endif
+#if defined(FF_MODEL_UCONTEXT)
 #include <ucontext.h>
 #endif
 

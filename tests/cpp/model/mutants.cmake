@@ -280,6 +280,7 @@ target_compile_definitions(mutant_pool_offer_without_wake
 target_link_libraries(mutant_pool_offer_without_wake PRIVATE ff_model)
 target_compile_options(mutant_pool_offer_without_wake PRIVATE -O1)
 add_test(NAME mutant_pool_offer_without_wake
-  COMMAND mutant_pool_offer_without_wake --expect-violation --seed=1)
+  COMMAND mutant_pool_offer_without_wake --expect-violation --seed=1
+          "--only=three meet")
 set_tests_properties(mutant_pool_offer_without_wake
   PROPERTIES LABELS mutant TIMEOUT 600)
