@@ -87,6 +87,13 @@ def test_bad_arguments_end_with_2_and_a_reason(arguments):
     assert "Error" in result.output
 
 
+def test_bench_knows_every_group():
+    from fastflow.bench.runner import GROUPS
+
+    (group,) = (x for x in main.commands["bench"].params if x.name == "groups")
+    assert list(group.type.choices) == list(GROUPS)
+
+
 def test_bench_writes_valid_json(tmp_path):
     target = tmp_path / "figures.json"
     result = invoke(
