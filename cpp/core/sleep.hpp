@@ -228,7 +228,7 @@ class Sleep {
   void release_extra() noexcept { gauge_->fetch_sub(kActive + kSearching); }
 
   const std::uint32_t limit_;
-  CacheAligned<atomic<std::uint64_t>> gauge_{0};
+  CacheAligned<atomic<std::uint64_t>> gauge_{std::uint64_t{0}};
   atomic<std::uint32_t> grants_{0};
   atomic<bool> stop_{false};
   EventCount wait_;
