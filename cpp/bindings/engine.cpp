@@ -17,8 +17,7 @@ namespace {
 
 Engine* self_of(PyObject* object) { return reinterpret_cast<Engine*>(object); }
 
-// --- construction
-// ---------------------------------------------------------------------
+// --- construction --------------------------------------------------------------------
 
 PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {
@@ -108,8 +107,7 @@ void engine_dealloc(PyObject* object) {
   Py_DECREF(type);
 }
 
-// --- methods
-// ----------------------------------------------------------------------------
+// --- methods -------------------------------------------------------------------------
 
 PyObject* run_worker(PyObject* self, PyObject*) {
   self_of(self)->pool->run_worker();
@@ -328,8 +326,7 @@ void add_unobserved(Engine* e, PyObject* exception) {
   if (e->unobserved++ == 0) e->first_unobserved = Py_NewRef(exception);
 }
 
-// --- hooks
-// ------------------------------------------------------------------------------
+// --- hooks ---------------------------------------------------------------------------
 
 bool PoolHooks::spawn(Pool&) {
   Worker* worker = current_worker();

@@ -25,8 +25,7 @@ ScopeObject* scope_in(FutureObject* f) {
              : nullptr;
 }
 
-// --- the end
-// ----------------------------------------------------------------------------
+// --- the end -------------------------------------------------------------------------
 
 // Waiters that look for themselves are told when the worker gives the interpreter lock
 // up; those that no longer do, at once.
@@ -334,8 +333,7 @@ void run_kernel_future(Job* job, Worker& worker) {
   }
 }
 
-// --- cancelling
-// -------------------------------------------------------------------------
+// --- cancelling ----------------------------------------------------------------------
 
 bool cancel(FutureObject* f) {
   if (!f->state.try_cancel()) {
@@ -360,8 +358,7 @@ void follow_cancel(FutureObject* f) {
   if (cancel_due(f)) cancel(f);
 }
 
-// --- waiting
-// ----------------------------------------------------------------------------
+// --- waiting -------------------------------------------------------------------------
 
 namespace {
 
@@ -409,8 +406,7 @@ WaitEnd wait_until_done(FutureObject* f, double timeout) {
   return wait_for(end, timeout, !t_woke_worker);
 }
 
-// --- notes
-// ------------------------------------------------------------------------------
+// --- notes ---------------------------------------------------------------------------
 
 void add_note(PyObject* exception, PyObject* function, const char* kind,
               std::uint64_t number) {

@@ -24,8 +24,7 @@ bool is_done(PyObject* self) {
   return TaskState::is_done(static_cast<TaskState::Word>(phase_of(self)));
 }
 
-// --- construction and destruction
-// -------------------------------------------------------
+// --- construction and destruction ----------------------------------------------------
 
 PyObject* future_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* object = type->tp_alloc(type, 0);
@@ -87,8 +86,7 @@ void future_dealloc(PyObject* object) {
   Py_DECREF(type);
 }
 
-// --- asking
-// -----------------------------------------------------------------------------
+// --- asking --------------------------------------------------------------------------
 
 PyObject* future_done(PyObject* self, PyObject*) {
   return PyBool_FromLong(is_done(self));
@@ -212,8 +210,7 @@ PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
   Py_RETURN_NONE;
 }
 
-// --- setting (for futures made by hand)
-// -------------------------------------------------
+// --- setting (for futures made by hand) ----------------------------------------------
 
 PyObject* future_set_running(PyObject* self, PyObject*) {
   FutureObject* f = self_of(self);
@@ -250,8 +247,7 @@ PyObject* future_set_exception(PyObject* self, PyObject* exception) {
   return set_outcome(self, exception, true);
 }
 
-// --- what the standard library's functions use
-// -------------------------------------------
+// --- what the standard library's functions use ---------------------------------------
 
 PyObject* get_state(PyObject* self, void*) {
   switch (phase_of(self)) {

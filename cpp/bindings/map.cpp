@@ -36,8 +36,7 @@ PyObject* Column::get(Py_ssize_t i) const {
 
 namespace {
 
-// --- construction
-// -----------------------------------------------------------------------
+// --- construction --------------------------------------------------------------------
 
 bool read_range(PyObject* range, Column* column) {
   for (auto [name, to] :
@@ -81,7 +80,6 @@ void construct_atomics(MapObject* map) {
   new (&map->cancelled) std::atomic<bool>(false);
   new (&map->cut) std::atomic<std::int64_t>(LLONG_MAX);
   new (&map->wanted) std::atomic<std::int64_t>(-1);
-  new (&map->urgent) std::atomic<bool>(false);
 }
 
 // Map(engine, fn, columns, star, keep, return_exceptions, stop_on_error, chunk, most)
@@ -161,8 +159,7 @@ void map_dealloc(PyObject* object) {
   Py_DECREF(type);
 }
 
-// --- methods
-// ----------------------------------------------------------------------------
+// --- methods -------------------------------------------------------------------------
 
 PyObject* method_start(PyObject* self, PyObject*) {
   if (!invite(map_of(self))) return nullptr;

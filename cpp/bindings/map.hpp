@@ -60,8 +60,7 @@ struct MapObject {
   std::atomic<bool> cancelled;
   std::atomic<std::int64_t> cut;     // items from here on will never run
   std::atomic<std::int64_t> wanted;  // index somebody waits for; n: all; -1: nobody
-  std::atomic<bool> urgent;
-  PyObject* error;  // of the failed item with the lowest index
+  PyObject* error;                   // of the failed item with the lowest index
   std::int64_t error_index;
 };
 

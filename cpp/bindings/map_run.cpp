@@ -35,8 +35,7 @@ std::atomic_ref<PyObject*> slot_of(MapObject* map, std::int64_t i) {
   return std::atomic_ref<PyObject*>(items[i]);
 }
 
-// --- claiming
-// ---------------------------------------------------------------------------
+// --- claiming ------------------------------------------------------------------------
 
 #ifdef Py_GIL_DISABLED
 constexpr std::int64_t kShortItems = 32;  // claimed at a time while items are short
@@ -58,8 +57,7 @@ bool all_claimed(MapObject* map) {
   return map->next.load() >= std::min(map->n, map->cut.load());
 }
 
-// --- one item
-// ---------------------------------------------------------------------------
+// --- one item ------------------------------------------------------------------------
 
 void fail(MapObject* map, std::int64_t i, PyObject* error) {
   ObjectLock lock(reinterpret_cast<PyObject*>(map));
@@ -138,8 +136,7 @@ bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* fai
   return true;
 }
 
-// --- participants
-// -----------------------------------------------------------------------
+// --- participants --------------------------------------------------------------------
 
 // What a participant does between items now and then.
 class Look {
@@ -286,8 +283,7 @@ void cancel_map(MapObject* map) {
   if (map->wanted.load() >= 0) parking_lot::announce(map);
 }
 
-// --- waiting
-// ----------------------------------------------------------------------------
+// --- waiting -------------------------------------------------------------------------
 
 namespace {
 

@@ -38,6 +38,7 @@ struct Body {
   std::atomic<bool> closed{false};       // the consumer is gone
   std::atomic<std::int64_t> wanted{-1};  // item (or kAny) that the consumer waits for
   std::atomic<std::uint64_t> ended{0};
+  std::atomic<bool> consuming{false};  // a thread is in iterator_next
   static constexpr std::int64_t kAny = 1LL << 62;
 };
 
@@ -63,8 +64,7 @@ StreamObject* stream_of(PyObject* object) {
 }
 PyObject* object_of(StreamObject* s) { return reinterpret_cast<PyObject*>(s); }
 
-// --- running items
-// ----------------------------------------------------------------------
+// --- running items -------------------------------------------------------------------
 
 PyObject* call(StreamObject* s, PyObject* value) {
   if (PyTuple_GET_SIZE(s->iterators) == 1) {
@@ -168,8 +168,7 @@ void run_token(Job* token, Worker& worker) {
   Py_DECREF(object_of(s));
 }
 
-// --- the consumer
-// -----------------------------------------------------------------------
+// --- the consumer --------------------------------------------------------------------
 
 // The next arguments: one, or a tuple; nullptr at the end or with an exception.
 PyObject* pull(StreamObject* s) {
@@ -277,9 +276,8 @@ bool nothing_under_way(StreamObject* s) {
   return s->body->free.size() == s->body->items.size();
 }
 
-PyObject* iterator_next(PyObject* self) {
-  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
-  for (std::uint32_t looks = 1;; ++looks) {
+PyObject* next_result(StreamObject* s) {
+  for (;;) {
     fill(s);
     if (nothing_under_way(s)) {
       if (s->input_error != nullptr) {
@@ -304,8 +302,19 @@ PyObject* iterator_next(PyObject* self) {
   }
 }
 
-// --- types
-// ------------------------------------------------------------------------------
+// --- types ---------------------------------------------------------------------------
+
+PyObject* iterator_next(PyObject* self) {
+  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
+  if (s->body->consuming.exchange(true)) {
+    PyErr_SetString(PyExc_ValueError,
+                    "the iterator is in use by another thread, or by its own input");
+    return nullptr;
+  }
+  PyObject* result = next_result(s);
+  s->body->consuming.store(false);
+  return result;
+}
 
 // Stream(engine, fn, iterators, capacity, ordered, return_exceptions, help, most,
 //        timeout) -> iterator

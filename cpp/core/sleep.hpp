@@ -67,7 +67,7 @@ class Sleep {
   explicit Sleep(std::uint32_t limit, EventCount::Key first_epoch = 0)
       : limit_(limit), wait_(first_epoch) {}
 
-  // --- submitters -------------------------------------------------------------------
+  // --- submitters --------------------------------------------------------------------
 
   // After a push.  kWoken: a sleeper was woken for it.  kThread: nobody sleeps; start a
   // thread, which owns a reservation and is searching (or call `spawn_failed`).
@@ -89,7 +89,7 @@ class Sleep {
   }
   [[nodiscard]] bool stopping() const noexcept { return stop_.load(); }
 
-  // --- workers ----------------------------------------------------------------------
+  // --- workers -----------------------------------------------------------------------
 
   // A searcher enters attach().  True: it must look at the native lane once more, and
   // wake somebody for it if there is work (see (1)).

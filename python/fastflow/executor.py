@@ -122,6 +122,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             bool(propagate_context),
         )
         self._blas_threads = blas_threads
+        self._closed = False
         self._renew()
 
     def _renew(self) -> None:
@@ -140,6 +141,8 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             *self._options,
         )
         track(engine)
+        if self._closed:
+            engine.stop(False)
         self._open(engine)
 
     def map(
@@ -205,6 +208,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         cancel_futures : bool
             Cancel the tasks that have not started.
         """
+        self._closed = True
         crew, engine = self._crew, self._engine
         engine.stop(cancel_futures)
         if wait:

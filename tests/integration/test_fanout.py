@@ -354,6 +354,16 @@ def test_imap_reads_only_a_bounded_number_ahead():
         assert read <= i + 7
 
 
+def test_imap_has_one_consumer_at_a_time():
+    def numbers():
+        yield 1
+        next(stream)
+
+    stream = fastflow.imap(lambda x: x, numbers())
+    with pytest.raises(ValueError, match="in use"):
+        list(stream)
+
+
 def test_imap_keeps_going_after_an_item_failed():
     stream = fastflow.imap(lambda x: 10 // x, [1, 0, 5])
     assert next(stream) == 10

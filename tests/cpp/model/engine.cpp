@@ -17,8 +17,7 @@ Engine& Engine::get() {
   return engine;
 }
 
-// --- exploring
-// ------------------------------------------------------------------------
+// --- exploring -----------------------------------------------------------------------
 
 Outcome Engine::explore(Program& program, const Options& options, std::uint64_t seed) {
   program_ = &program;
@@ -140,8 +139,7 @@ void Engine::fail(const std::string& what) {
   __builtin_unreachable();
 }
 
-// --- scheduling
-// -----------------------------------------------------------------------
+// --- scheduling ----------------------------------------------------------------------
 
 int Engine::pick(int n) {
   return choices_.pick(n, choices_.random() ? random_.below(n) : 0);
@@ -300,8 +298,7 @@ void Engine::yield() {
   at(me).chosen = true;
 }
 
-// --- operations
-// -----------------------------------------------------------------------
+// --- operations ----------------------------------------------------------------------
 
 void Engine::check_access(int location) {
   if (location < 0 || location >= memory_.locations()) {
@@ -447,8 +444,7 @@ void Engine::futex_wake(int location, int count) {
   }
 }
 
-// --- traces
-// ---------------------------------------------------------------------------
+// --- traces --------------------------------------------------------------------------
 
 void Engine::label(const void* begin, std::size_t size, const char* name) {
   if (tracing_) labels_.push_back({static_cast<const char*>(begin), size, name});

@@ -36,8 +36,7 @@ struct Litmus {
   }
 };
 
-// --- store buffering
-// -----------------------------------------------------------------
+// --- store buffering -----------------------------------------------------------------
 template <Order kStore, Order kLoad, bool kWeak>
 struct StoreBuffering : Litmus<StoreBuffering<kStore, kLoad, kWeak>, kWeak> {
   static constexpr int kThreads = 2;
@@ -63,8 +62,7 @@ struct RmwBuffering : Litmus<RmwBuffering<kRmw, kLoad, kWeak>, kWeak> {
   void finish() { this->outcome(2 * r[0] + r[1], r[0] == 0 && r[1] == 0); }
 };
 
-// --- message passing
-// -----------------------------------------------------------------
+// --- message passing -----------------------------------------------------------------
 template <Order kStore, Order kLoad, bool kWeak>
 struct MessagePassing : Litmus<MessagePassing<kStore, kLoad, kWeak>, kWeak> {
   static constexpr int kThreads = 2;
@@ -101,8 +99,7 @@ struct WriteToReadCausality : Litmus<WriteToReadCausality, false> {
   void finish() { outcome(4 * a + 2 * b + c, a == 1 && b == 1 && c == 0); }
 };
 
-// --- independent reads of independent writes
-// -----------------------------------------
+// --- independent reads of independent writes -----------------------------------------
 template <Order kStore, Order kLoad, bool kWeak>
 struct Iriw : Litmus<Iriw<kStore, kLoad, kWeak>, kWeak> {
   static constexpr int kThreads = 4;
@@ -125,8 +122,7 @@ struct Iriw : Litmus<Iriw<kStore, kLoad, kWeak>, kWeak> {
   }
 };
 
-// --- coherence
-// -----------------------------------------------------------------------
+// --- coherence -----------------------------------------------------------------------
 struct LoadLoadCoherence : Litmus<LoadLoadCoherence, false> {
   static constexpr int kThreads = 2;
   model::atomic<int> x{0};
@@ -279,8 +275,7 @@ struct SeqCstOrder : Litmus<SeqCstOrder<kLast, kWeak>, kWeak> {
   void finish() { this->outcome(4 * a + 2 * b + c, a == 0 && b == 0 && c == 0); }
 };
 
-// --- plain variables
-// -----------------------------------------------------------------
+// --- plain variables -----------------------------------------------------------------
 template <Order kStore, Order kLoad>
 struct PlainMessage {
   static constexpr int kThreads = 2;
