@@ -32,7 +32,6 @@ void watch_for_free_lock() {
 void Attachment::attach() {
   watch_for_free_lock();
   PyEval_RestoreThread(state_);
-  since_ = std::chrono::steady_clock::now();
   drop_now();
 }
 
@@ -42,15 +41,9 @@ void Attachment::detach() {
   announce_now();
 }
 
-void Attachment::yield_if_due() {
-#ifndef Py_GIL_DISABLED
-  const auto now = std::chrono::steady_clock::now();
-  if (now - since_ < kSlice) return;
-  PyEval_SaveThread();
-  announce_now();
-  PyEval_RestoreThread(state_);
-  since_ = std::chrono::steady_clock::now();
-#endif
+bool yield_point() {
+  Ref done = Ref::steal(PyObject_CallNoArgs(imports.empty_function));
+  return static_cast<bool>(done);
 }
 
 void Attachment::may_block(Worker& worker) {
@@ -116,7 +109,7 @@ Detached::Detached() : state_(PyEval_SaveThread()) {
   g_waiting.fetch_add(1, std::memory_order_relaxed);  // a hint
 }
 
-Detached::~Detached() {
+Detached::~Detached() noexcept(false) {
   g_waiting.fetch_sub(1, std::memory_order_relaxed);  // a hint
   PyEval_RestoreThread(state_);
 }

@@ -2,8 +2,8 @@
 //
 // Crossing between threads costs as much as a thousand calls, so
 //   * a worker keeps the interpreter lock over consecutive Python jobs, and gives it up
-//     only when it runs out of them, before a native job, or every kSlice (bytecode
-//     gives it up by itself when somebody asks; C functions never look);
+//     only when it runs out of them, before a native job, or when somebody asks for it
+//     (bytecode looks by itself; C functions never do: see yield_point);
 //   * threads that wait for a result are announced after the worker gave the lock up,
 //     so that they do not wake only to wait for it; while the worker has more to do
 //     they look for themselves every now and then (see wait.hpp);
@@ -20,25 +20,28 @@
 
 namespace fastflow::py {
 
+// Hands the interpreter lock over if another thread has asked for it.  It calls an
+// empty Python function, at whose start the interpreter looks for such requests. Giving
+// the lock up and taking it again would not do: it starts the waiting threads' clocks
+// anew, and done often enough they never get to ask.  False: a signal handler raised
+// (on the main thread only).
+bool yield_point();
+
 // What a worker thread of a Python pool has of its own; found by Worker::binding.
 class Attachment {
  public:
-  static constexpr std::chrono::milliseconds kSlice{5};
-
   explicit Attachment(PyThreadState* state) : state_(state) {}
 
   void attach();
   void detach();
-  // After every Python job: takes back may_block(); C functions never give the lock up
-  // by themselves, so now and then others get a chance at it.
+  // After every Python job: takes back may_block(), and gives others a chance.
   void end_of_job(Worker& worker) {
     if (may_block_) unblock(worker);
-    if (++jobs_ % 64 == 0) yield_if_due();
+    if (++jobs_ % 8 == 0 && !yield_point()) PyErr_WriteUnraisable(nullptr);
   }
   // The running task is about to enter a wait that the core can't see the end of (the
   // standard library's wait()): until its end it does not count against the limit.
   void may_block(Worker& worker);
-  void yield_if_due();
 
   // Announce `key` (a future) to its waiters when the lock is given up.
   void announce_later(const void* key);
@@ -63,7 +66,6 @@ class Attachment {
 
   PyThreadState* state_;
   bool may_block_ = false;
-  std::chrono::steady_clock::time_point since_{};
   std::uint32_t jobs_ = 0;
   Ref context_;
   std::uint64_t context_version_ = 0;
@@ -82,7 +84,9 @@ Worker* current_worker();
 class Detached {
  public:
   Detached();
-  ~Detached();
+  // Taking the lock again may end the thread, by unwinding its stack: that is what
+  // Python before 3.14 does with daemon threads once the interpreter finalizes.
+  ~Detached() noexcept(false);
   Detached(const Detached&) = delete;
   Detached& operator=(const Detached&) = delete;
 

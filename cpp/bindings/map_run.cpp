@@ -143,31 +143,33 @@ class Look {
  public:
   enum class Next { kGoOn, kLeave, kError };
 
-  Look(MapObject* map, bool is_caller) : map_(map), is_caller_(is_caller) {}
+  Look(MapObject* map, bool is_caller)
+      : is_caller_(is_caller), looks_by_itself_(PyFunction_Check(map->function)) {}
 
-  Next between_items() { return ++items_ % kLook != 0 ? Next::kGoOn : look(); }
+  Next between_items() {
+    if (++items_ % kYield == 0 && !looks_by_itself_ && !yield_point())
+      return Next::kError;
+    return items_ % kLook != 0 ? Next::kGoOn : look();
+  }
 
  private:
   static constexpr std::uint32_t kLook = 32;
+  static constexpr std::uint32_t kYield = 8;
   static constexpr std::chrono::milliseconds kSlice{5};
 
   Next look() {
     const auto now = Clock::now();
     if (now - last_ < kSlice) return Next::kGoOn;
     last_ = now;
-    if (is_caller_) {
-      if (PyErr_CheckSignals() < 0) return Next::kError;
-      Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS return Next::kGoOn;
-    }
+    if (is_caller_) return Next::kGoOn;
     Worker* worker = current_worker();
-    attachment(*worker).yield_if_due();
     const bool others_wait =
         worker->more_work(Lane::kAttached) || worker->more_work(Lane::kNative);
     return others_wait ? Next::kLeave : Next::kGoOn;
   }
 
-  MapObject* map_;
   const bool is_caller_;
+  const bool looks_by_itself_;  // Python functions do
   std::uint32_t items_ = 0;
   Clock::time_point last_ = Clock::now();
 };

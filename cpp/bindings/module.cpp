@@ -60,6 +60,7 @@ void configure(const pb::type& future_type, const pb::dict& names) {
   imports.invalid_state = keep(names["invalid_state"]);
   imports.new_condition = keep(names["new_condition"]);
   imports.log_callback_error = keep(names["log_callback_error"]);
+  imports.empty_function = keep(names["empty_function"]);
   imports.log_unobserved = keep(names["log_unobserved"]);
 }
 

@@ -99,6 +99,7 @@ struct Imports {
   PyObject* invalid_state = nullptr;       // concurrent.futures.InvalidStateError
   PyObject* new_condition = nullptr;       // threading.Condition
   PyObject* log_callback_error = nullptr;  // (future) -> None, with the error set
+  PyObject* empty_function = nullptr;      // a Python function that does nothing
   PyObject* log_unobserved = nullptr;      // (count, first exception) -> None
 };
 extern Imports imports;

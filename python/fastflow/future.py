@@ -43,6 +43,10 @@ def _log_unobserved(count: int, first: BaseException) -> None:
     )
 
 
+def _nothing() -> None:
+    pass
+
+
 _core.configure(
     Future,
     {
@@ -55,5 +59,6 @@ _core.configure(
         "new_condition": threading.Condition,
         "log_callback_error": _log_callback_error,
         "log_unobserved": _log_unobserved,
+        "empty_function": _nothing,
     },
 )
