@@ -306,7 +306,7 @@ Room make_room(Engine* e) {
       return Room::kError;
     }
     RoomWanted room(e);
-    if (wait_for(room, -1, false) == WaitEnd::kError) return Room::kError;
+    if (wait_for(room, -1) == WaitEnd::kError) return Room::kError;
     if (!accepts_work(e)) return Room::kError;
   }
 }

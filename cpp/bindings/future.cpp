@@ -403,7 +403,10 @@ WaitEnd wait_until_done(FutureObject* f, double timeout) {
     if (timeout < 0 && run_inline(f)) return WaitEnd::kDone;
   }
   FutureEnd end(f);
-  return wait_for(end, timeout, !t_woke_worker);
+  if (!t_woke_worker) return wait_for(end, timeout, Outlook::kSoon);
+  const bool newest =
+      f->engine != nullptr && f->number == f->engine->counters.submitted.load();
+  return wait_for(end, timeout, newest ? Outlook::kNext : Outlook::kBusy);
 }
 
 // --- notes ---------------------------------------------------------------------------

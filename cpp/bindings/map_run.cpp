@@ -361,7 +361,7 @@ PyObject* run_to_end(MapObject* map, bool help, double timeout) {
     return nullptr;
   }
   MapEnd end(map);
-  const WaitEnd waited = wait_for(end, timeout, false);
+  const WaitEnd waited = wait_for(end, timeout);
   if (waited == WaitEnd::kDone) return finished_list(map);
   cancel_map(map);
   if (waited == WaitEnd::kTimeout) PyErr_SetNone(imports.timeout_error);
@@ -390,7 +390,7 @@ PyObject* take_item(MapObject* map, Py_ssize_t index, double timeout) {
     }
   }
   ItemEnd end(map, index);
-  switch (wait_for(end, timeout, false)) {
+  switch (wait_for(end, timeout)) {
     case WaitEnd::kDone:
       break;
     case WaitEnd::kTimeout:

@@ -75,7 +75,7 @@ PyObject* scope_wait(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
   double timeout = -1;
   if (nargs > 0 && !parse_timeout(args[0], &timeout)) return nullptr;
   ScopeEnd end(scope_of(self));
-  switch (wait_for(end, timeout, false)) {
+  switch (wait_for(end, timeout)) {
     case WaitEnd::kDone:
       Py_RETURN_TRUE;
     case WaitEnd::kTimeout:

@@ -265,7 +265,7 @@ class ItemEnd final : public Waitable {
 bool wait_for_item(StreamObject* s) {
   ItemEnd end(s);
   const WaitEnd waited =
-      ready_item(s) >= 0 ? WaitEnd::kDone : wait_for(end, s->timeout, false);
+      ready_item(s) >= 0 ? WaitEnd::kDone : wait_for(end, s->timeout);
   s->body->wanted.store(-1);
   if (waited == WaitEnd::kTimeout) PyErr_SetNone(imports.timeout_error);
   return waited == WaitEnd::kDone;

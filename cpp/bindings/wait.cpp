@@ -17,16 +17,23 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::microseconds kSpin{30};
-constexpr std::int64_t kLooks[] = {500, 1000, 2000};  // microseconds
+constexpr std::int64_t kLooks[] = {1000, 1000, 2000};  // microseconds
 constexpr int kLookCount = 3;
 
 // A signal ends a sleep at once (where the system's locks allow that), unless it comes
-// just before the sleep begins: so no sleep is longer than this.
+// just before the sleep begins: so no sleep is longer than this.  Only Outlook::kNext
+// takes that risk, as the standard library does: there the time between the last look
+// for signals and the sleep is a microsecond or two, and setting the machine's timer
+// would double the cost of the wait.
 constexpr std::int64_t kSlice = 100'000;  // microseconds
 
 class Sleeper {
  public:
-  Sleeper(Waitable& target, double timeout) : target_(target), bounded_(timeout >= 0) {
+  Sleeper(Waitable& target, double timeout, Outlook outlook)
+      : target_(target),
+        bounded_(timeout >= 0),
+        untimed_(outlook == Outlook::kNext && !bounded_),
+        look_(outlook == Outlook::kNext ? kLookCount : 0) {
     if (bounded_) {
       const double capped = std::min(timeout, 1e9);
       deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
@@ -41,8 +48,8 @@ class Sleeper {
       if (node.called() || (look_ >= kLookCount && !urgent() && target_.enlist(true))) {
         return WaitNode::Slept::kCalled;
       }
-      const std::int64_t most = look_ < kLookCount ? kLooks[look_++] : kSlice;
-      const WaitNode::Slept slept = node.sleep(until_deadline(most));
+      const std::int64_t most = next_sleep();
+      const WaitNode::Slept slept = node.sleep(most < 0 ? most : until_deadline(most));
       if (slept != WaitNode::Slept::kTimeout) return slept;
       if (target_.done() || expired()) return slept;
       if (most == kSlice) return WaitNode::Slept::kInterrupted;
@@ -63,6 +70,12 @@ class Sleeper {
     return false;
   }
 
+  // Microseconds; -1: until woken.
+  [[nodiscard]] std::int64_t next_sleep() {
+    if (look_ < kLookCount) return kLooks[look_++];
+    return std::exchange(untimed_, false) ? -1 : kSlice;
+  }
+
   // True from the second call on.
   bool urgent() { return std::exchange(urgent_, true); }
 
@@ -77,19 +90,21 @@ class Sleeper {
   Waitable& target_;
   const bool bounded_;
   Clock::time_point deadline_{};
-  int look_ = 0;
+  bool untimed_;  // the next sleep
+  int look_;
   bool urgent_ = false;
 };
 
 }  // namespace
 
-WaitEnd wait_for(Waitable& target, double timeout, bool may_spin) {
+WaitEnd wait_for(Waitable& target, double timeout, Outlook outlook) {
   if (target.done()) return WaitEnd::kDone;
   if (timeout == 0) return WaitEnd::kTimeout;
   Worker* worker = current_worker();
   if (worker != nullptr) attachment(*worker).announce_now();
   BlockedScope blocked(worker);
-  Sleeper sleeper(target, timeout);
+  Sleeper sleeper(target, timeout, outlook);
+  bool may_spin = outlook == Outlook::kSoon;
   for (;;) {
     WaitNode node(target.key());
     if (node.lock == nullptr) {

@@ -4,8 +4,9 @@
 //   1. If the submission did not have to wake anybody, the answer may be a microsecond
 //      away: watch for it a little while (kSpin) without sleeping.  After waking a
 //      sleeper never: the kernel tends to put it on the waker's own core.
-//   2. Sleep, but look by oneself after 0.5, 1 and 2 ms.  While this lasts, a worker
-//      that has more to do need not wake us for every result.
+//   2. If more work is queued behind what we wait for: sleep, but look by oneself after
+//      1, 1 and 2 ms.  While this lasts, a worker that has more to do need not wake us
+//      for every result.
 //   3. Tell the workers that we no longer look ("urgent") and sleep until woken.
 // A wait on a worker's thread does not count against the pool's limit (BlockedScope).
 #pragma once
@@ -29,9 +30,16 @@ class Waitable {
 
 enum class WaitEnd { kDone, kTimeout, kError };
 
+// What is known about the answer.
+enum class Outlook {
+  kSoon,  // somebody is at it or about to be: watch, then look now and then
+  kBusy,  // other work comes first, or is done meanwhile: look now and then
+  kNext,  // a sleeper was woken for this very thing
+};
+
 // Waits, attached on entry and exit, for at most timeout seconds (negative: for ever).
 // kError: an exception is set (a signal handler raised, or out of memory).
-WaitEnd wait_for(Waitable& target, double timeout, bool may_spin);
+WaitEnd wait_for(Waitable& target, double timeout, Outlook outlook = Outlook::kBusy);
 
 // Reads a timeout argument: None -> -1, else seconds >= 0; false with an exception.
 bool parse_timeout(PyObject* object, double* seconds);
