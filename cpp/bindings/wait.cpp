@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <new>
+#include <thread>
 
 #include "gil.hpp"
 #include "parking_lot.hpp"
@@ -62,10 +63,11 @@ class Sleeper {
   bool spin(WaitNode& node) {
     const auto end = Clock::now() + kSpin;
     do {
-      for (int i = 0; i < 8; ++i) {
+      for (int i = 0; i < 16; ++i) {
         if (node.called()) return true;
         cpu_pause();
       }
+      std::this_thread::yield();  // the worker may be on this very core
     } while (Clock::now() < end);
     return false;
   }

@@ -206,10 +206,11 @@ bool Worker::spin() {
     return false;
   const auto end = std::chrono::steady_clock::now() + kSpin;
   do {
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < 16; ++i) {
       if (pool_.has_work() && !pool_.sleep_.crowded()) return true;
       cpu_pause();
     }
+    std::this_thread::yield();  // whom we just told of a result may be on this core
   } while (std::chrono::steady_clock::now() < end && !pool_.stopping());
   return false;
 }

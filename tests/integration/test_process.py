@@ -57,14 +57,18 @@ def test_ctrl_c_with_a_million_tasks_queued(wait):
 @unix
 def test_ctrl_c_in_a_task_group_cancels_it():
     script = """
+        import threading
         import fastflow
+        running = threading.Event()
         def task():
+            running.set()
             while not fastflow.current_task().cancelled:
                 pass
         executor = fastflow.Executor(2)
         try:
             with fastflow.TaskGroup(executor) as group:
                 futures = [group.create_task(task) for _ in range(1000)]
+                running.wait()
                 print("ready", flush=True)
         except KeyboardInterrupt:
             print("interrupted", sum(f.cancelled() for f in futures))
