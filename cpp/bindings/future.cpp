@@ -188,15 +188,8 @@ void settle_cancelled(FutureObject* f) {
 
 namespace {
 
-PyObject* call_in_context(FutureObject* f, StoredCall& call) {
-  Worker* worker = current_worker();
-  PyObject* context = extras_in(f) != nullptr ? extras_in(f)->context.get() : nullptr;
-  CurrentTask current(object_of(f));
-  if (context == nullptr) {
-    PyObject* result = call.invoke();
-    if (worker != nullptr) attachment(*worker).reset_context();
-    return result;
-  }
+// Calls within `context` (entered and left again).
+PyObject* call_within(PyObject* context, StoredCall& call) {
   if (PyContext_Enter(context) < 0) return nullptr;
   PyObject* result = call.invoke();
   if (result != nullptr) {
@@ -206,7 +199,28 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
     if (PyContext_Exit(context) < 0) PyErr_Clear();
     raise_exception(error.get());
   }
-  if (worker != nullptr) attachment(*worker).keep_context();
+  return result;
+}
+
+// Every task has a context to itself: the submitter's, or an empty one.  The outermost
+// task of a worker may use the worker's own, which is replaced if it was written to.
+PyObject* call_in_context(FutureObject* f, StoredCall& call) {
+  Worker* worker = current_worker();
+  PyObject* context = extras_in(f) != nullptr ? extras_in(f)->context.get() : nullptr;
+  CurrentTask current(object_of(f));
+  const bool outermost = worker != nullptr && attachment(*worker).inline_depth == 0;
+  if (!outermost) {
+    Ref empty = Ref::steal(context == nullptr ? PyContext_New() : nullptr);
+    if (context == nullptr && !empty) return nullptr;
+    return call_within(context != nullptr ? context : empty.get(), call);
+  }
+  if (context != nullptr) {
+    PyObject* result = call_within(context, call);
+    attachment(*worker).keep_context();
+    return result;
+  }
+  PyObject* result = call.invoke();
+  attachment(*worker).reset_context();
   return result;
 }
 

@@ -294,6 +294,36 @@ def test_a_task_does_not_see_another_tasks_context():
     assert variable.get() == 0
 
 
+@pytest.mark.parametrize("propagate", [True, False])
+def test_contexts_of_nested_tasks_are_apart(propagate):
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    def inner():
+        before = variable.get()
+        variable.set("inner")
+        return before
+
+    with Executor(1, propagate_context=propagate) as executor:
+
+        def outer():
+            before = variable.get()
+            variable.set("outer")
+            seen = executor.submit(inner).result()
+            return before, seen, variable.get()
+
+        seen_by_inner = "outer" if propagate else "unset"
+        expected = ("unset", seen_by_inner, "outer")
+        for _ in range(3):
+            assert executor.submit(outer).result() == expected
+            assert executor.submit(variable.get).result() == "unset"
+    with Executor(1, max_pending=1, on_full="caller_runs") as executor:
+        _, gate = gated(executor, 1)
+        executor.submit(pow, 1, 1)
+        assert executor.submit(inner).result() == "unset"
+        assert variable.get() == "unset"
+        gate.set()
+
+
 def test_initializer_and_its_failure(caplog):
     local = threading.local()
     with Executor(2, initializer=setattr, initargs=(local, "x", 5)) as executor:
