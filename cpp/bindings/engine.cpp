@@ -102,9 +102,7 @@ void engine_dealloc(PyObject* object) {
     delete e->pool;
     delete e->hooks;
   }
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 // --- methods -------------------------------------------------------------------------

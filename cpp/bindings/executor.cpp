@@ -17,16 +17,6 @@ ExecutorObject* self_of(PyObject* object) {
   return reinterpret_cast<ExecutorObject*>(object);
 }
 
-// The submitter's context variables, if there are any; false with an exception.
-bool capture_context(FutureObject* f) {
-  PyThreadState* state = PyThreadState_Get();
-  if (state->context == nullptr || PyObject_Size(state->context) == 0) return true;
-  Ref context = Ref::steal(PyContext_CopyCurrent());
-  if (!context) return false;
-  extras_of(f).context = std::move(context);
-  return true;
-}
-
 bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t nargs,
           PyObject* names) {
   if (is_kernel(args[0])) {
@@ -36,7 +26,9 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
     f->job.run = run_kernel_future;
   } else {
     if (!f->call.store(args[0], args + 1, nargs - 1, names)) return false;
-    if (f->engine->propagate_context && !capture_context(f)) return false;
+    PyObject* context = nullptr;
+    if (f->engine->propagate_context && !capture_context(&context)) return false;
+    if (context != nullptr) extras_of(f).context = Ref::steal(context);
   }
   if (scope != nullptr) {
     extras_of(f).scope = Ref::borrow(scope);
@@ -152,15 +144,11 @@ void executor_dealloc(PyObject* object) {
   if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
   PyObject_GC_UnTrack(object);
   executor_clear(object);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 PyMethodDef methods[] = {
-    {"submit",
-     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(executor_submit)),
-     METH_FASTCALL | METH_KEYWORDS,
+    {"submit", as_method(executor_submit), METH_FASTCALL | METH_KEYWORDS,
      "submit($self, fn, /, *args, **kwargs)\n--\n\n"
      "Schedules fn(*args, **kwargs) and returns a fastflow.Future for it.\n\n"
      "Tasks start in the order of their submission.  A fastflow.Kernel as fn takes "

@@ -81,9 +81,7 @@ void future_dealloc(PyObject* object) {
     add_unobserved(f->engine, f->outcome);
   }
   future_clear(object);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 // --- asking --------------------------------------------------------------------------
@@ -319,11 +317,6 @@ PyObject* get_number(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(self_of(self)->number);
 }
 
-template <class F>
-PyCFunction fast(F* function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyMethodDef methods[] = {
     {"done", future_done, METH_NOARGS,
      "True if the call was cancelled or has finished."},
@@ -333,10 +326,10 @@ PyMethodDef methods[] = {
      "Cancels the call if it has not started; True if it is cancelled.\n\n"
      "A call that is running goes on; it can learn of the attempt through\n"
      "fastflow.current_task()."},
-    {"result", fast(future_result), METH_FASTCALL | METH_KEYWORDS,
+    {"result", as_method(future_result), METH_FASTCALL | METH_KEYWORDS,
      "result(timeout=None)\n--\n\nThe call's result, waited for at most timeout "
      "seconds."},
-    {"exception", fast(future_exception), METH_FASTCALL | METH_KEYWORDS,
+    {"exception", as_method(future_exception), METH_FASTCALL | METH_KEYWORDS,
      "exception(timeout=None)\n--\n\nThe call's exception or None."},
     {"add_done_callback", future_add_done_callback, METH_O,
      "Calls fn(future) when the call is cancelled or has finished."},

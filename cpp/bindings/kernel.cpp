@@ -60,9 +60,7 @@ void kernel_dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   kernel_clear(object);
   Py_CLEAR(kernel_of(object)->name);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 PyObject* kernel_repr(PyObject* self) {

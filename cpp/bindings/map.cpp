@@ -113,12 +113,7 @@ PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
     // With holes in it, it is nobody's business until it is handed out.
     if (ok) PyObject_GC_UnTrack(map->results);
   }
-  PyThreadState* state = PyThreadState_Get();
-  if (ok && map->engine->propagate_context && state->context != nullptr &&
-      PyObject_Size(state->context) > 0) {
-    map->context = PyContext_CopyCurrent();
-    ok = map->context != nullptr;
-  }
+  if (ok && map->engine->propagate_context) ok = capture_context(&map->context);
   if (!ok) {
     Py_DECREF(object);
     return nullptr;
@@ -154,9 +149,7 @@ void map_dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   map_clear(object);
   delete[] map_of(object)->sources;
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 // --- methods -------------------------------------------------------------------------
@@ -210,16 +203,11 @@ PyObject* get_done(PyObject* self, void*) {
   return PyLong_FromLongLong(std::max<std::int64_t>(claimed - map->inside.load(), 0));
 }
 
-template <class F>
-PyCFunction fast(F* function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyMethodDef methods[] = {
     {"start", method_start, METH_NOARGS, "Lets the pool begin."},
     {"cancel", method_cancel, METH_NOARGS, "Items that have not started never will."},
-    {"run", fast(method_run), METH_FASTCALL, "run(help, timeout) -> list or None"},
-    {"take", fast(method_take), METH_FASTCALL, "take(index, timeout) -> result"},
+    {"run", as_method(method_run), METH_FASTCALL, "run(help, timeout) -> list or None"},
+    {"take", as_method(method_take), METH_FASTCALL, "take(index, timeout) -> result"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {{"n", get_n, nullptr, "Number of items.", nullptr},

@@ -76,9 +76,8 @@ PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
 }
 
 PyMethodDef functions[] = {
-    {"submit_scoped",
-     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(submit_scoped)),
-     METH_FASTCALL | METH_KEYWORDS, "submit() into the group `scope`."},
+    {"submit_scoped", as_method(submit_scoped), METH_FASTCALL | METH_KEYWORDS,
+     "submit() into the group `scope`."},
     {"kernel_loop", kernel_loop, METH_VARARGS,
      "kernel_loop(engine, kernel, start, step, n, most, help)"},
     {"current_task", [](PyObject*, PyObject*) { return current_task(); }, METH_NOARGS,

@@ -83,6 +83,28 @@ inline void raise_exception(PyObject* exception) {
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception)), exception);
 }
 
+// The last step of a tp_dealloc: frees the object and drops its (heap) type.
+inline void free_object(PyObject* object) {
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+// A function of one of the METH_FASTCALL kinds for a PyMethodDef.
+template <class F>
+PyCFunction as_method(F* function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+// A copy of the calling thread's context variables, or nullptr if none are set.  False
+// with an exception.
+inline bool capture_context(PyObject** context) {
+  PyThreadState* state = PyThreadState_Get();
+  if (state->context == nullptr || PyObject_Size(state->context) == 0) return true;
+  *context = PyContext_CopyCurrent();
+  return *context != nullptr;
+}
+
 // Registered by module.cpp.
 bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
               PyObject* bases = nullptr);

@@ -41,9 +41,7 @@ int scope_clear(PyObject* object) {
 void scope_dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   scope_clear(object);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 class ScopeEnd final : public Waitable {
@@ -99,8 +97,8 @@ PyObject* get_open(PyObject* self, void*) {
 
 PyMethodDef methods[] = {
     {"cancel", scope_cancel, METH_NOARGS, "Cancels the group: one store."},
-    {"wait", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(scope_wait)),
-     METH_FASTCALL, "wait(timeout=None) -> bool: whether all tasks have ended."},
+    {"wait", as_method(scope_wait), METH_FASTCALL,
+     "wait(timeout=None) -> bool: whether all tasks have ended."},
     {"failures", scope_failures, METH_NOARGS, "The exceptions so far, in order."},
     {nullptr, nullptr, 0, nullptr}};
 

@@ -353,12 +353,7 @@ PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
   s->most = most;
   s->timeout = seconds;
   s->body = new Body(static_cast<std::size_t>(capacity));
-  PyThreadState* state = PyThreadState_Get();
-  if (s->engine->propagate_context && state->context != nullptr &&
-      PyObject_Size(state->context) > 0) {
-    s->context = PyContext_CopyCurrent();
-    if (s->context == nullptr) return nullptr;
-  }
+  if (s->engine->propagate_context && !capture_context(&s->context)) return nullptr;
   PyObject* object = type->tp_alloc(type, 0);
   if (object == nullptr) return nullptr;
   reinterpret_cast<IteratorObject*>(object)->stream = stream_of(stream.release());
@@ -396,9 +391,7 @@ void stream_dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   stream_clear(object);
   delete stream_of(object)->body;
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 int iterator_traverse(PyObject* object, visitproc visit, void* arg) {
@@ -417,9 +410,7 @@ int iterator_clear(PyObject* object) {
 void iterator_dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   iterator_clear(object);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 PyObject* iterator_close(PyObject* self, PyObject*) {

@@ -51,9 +51,7 @@ int clear(PyObject* object) {
 void dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   clear(object);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 PyMethodDef methods[] = {
