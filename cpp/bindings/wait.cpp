@@ -42,18 +42,16 @@ class Sleeper {
     }
   }
 
-  // Detached.  Until called, done, interrupted or out of time.
-  WaitNode::Slept until_something(WaitNode& node, bool may_spin) {
-    if (may_spin && spin(node)) return WaitNode::Slept::kCalled;
+  // Detached.  Until called, done or out of time, or to look for signals.
+  void until_something(WaitNode& node, bool may_spin) {
+    if (may_spin && spin(node)) return;
     for (;;) {
-      if (node.called() || (look_ >= kLookCount && !urgent() && target_.enlist(true))) {
-        return WaitNode::Slept::kCalled;
-      }
+      if (node.called()) return;
+      if (look_ >= kLookCount && !urgent() && target_.enlist(true)) return;
       const std::int64_t most = next_sleep();
       const WaitNode::Slept slept = node.sleep(most < 0 ? most : until_deadline(most));
-      if (slept != WaitNode::Slept::kTimeout) return slept;
-      if (target_.done() || expired()) return slept;
-      if (most == kSlice) return WaitNode::Slept::kInterrupted;
+      if (slept != WaitNode::Slept::kTimeout || target_.done() || expired()) return;
+      if (most == kSlice) return;  // time to look for signals
     }
   }
 
@@ -114,15 +112,14 @@ WaitEnd wait_for(Waitable& target, double timeout, Outlook outlook) {
       return WaitEnd::kError;
     }
     if (target.enlist(false)) return WaitEnd::kDone;
-    WaitNode::Slept slept;
     {
       Detached detached;
-      slept = sleeper.until_something(node, may_spin);
+      sleeper.until_something(node, may_spin);
     }
+    // Also when it is done: a signal that came during the wait is raised from the wait,
+    // not from wherever the caller happens to be next.
+    if (PyErr_CheckSignals() < 0) return WaitEnd::kError;
     if (target.done()) return WaitEnd::kDone;
-    if (slept == WaitNode::Slept::kInterrupted && PyErr_CheckSignals() < 0) {
-      return WaitEnd::kError;
-    }
     if (sleeper.expired()) return target.done() ? WaitEnd::kDone : WaitEnd::kTimeout;
     may_spin = false;
   }
