@@ -128,17 +128,6 @@ FutureObject* new_future(Engine* engine) {
   return f;
 }
 
-FutureObject* new_finished(Engine* engine, PyObject* outcome, bool failed) {
-  FutureObject* f = new_future(engine);
-  if (f == nullptr) {
-    Py_DECREF(outcome);
-    return nullptr;
-  }
-  (void)f->state.try_start();
-  settle(f, outcome, failed);
-  return f;
-}
-
 Extras& extras_of(FutureObject* f) {
   // release: pairs with extras_in.
   if (extras_in(f) == nullptr) f->extras.store(new Extras, std::memory_order_release);

@@ -71,8 +71,6 @@ inline PyObject* object_of(FutureObject* f) { return reinterpret_cast<PyObject*>
 
 // A new, untracked, pending future of imports.future_type; the call is still empty.
 FutureObject* new_future(Engine* engine);
-// The same, already finished.  Takes the outcome over.
-FutureObject* new_finished(Engine* engine, PyObject* outcome, bool failed);
 
 // Makes them at first use.  REQUIRES: ObjectLock, or that nobody else knows of `f`.
 Extras& extras_of(FutureObject* f);

@@ -104,5 +104,4 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.def("configure", &configure);
   m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
   m.def("reset_after_fork", &parking_lot::reset_after_fork);
-  m.def("in_worker", [] { return current_worker() != nullptr; });
 }

@@ -61,8 +61,6 @@ class Worker {
   [[nodiscard]] Pool& pool() const noexcept { return pool_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] bool attached() const noexcept { return attached_; }
-  // For a binding whose job gives the lock up and takes it again by itself.
-  void set_attached(bool attached) noexcept { attached_ = attached; }
   [[nodiscard]] WorkerCounts& counts() noexcept { return counts_; }
   [[nodiscard]] const WorkerCounts& counts() const noexcept { return counts_; }
 
