@@ -13,9 +13,15 @@ from fastflow._core import current_task
 from fastflow.errors import (
     BrokenPoolError,
     Cancelled,
+    CycleError,
     FastflowError,
+    FlowError,
+    GraphError,
     KernelError,
     QueueFullError,
+    TaskError,
+    TaskErrorGroup,
+    TaskTimeout,
 )
 from fastflow.executor import Executor, ExecutorStats, default_executor
 from fastflow.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
@@ -34,14 +40,20 @@ ThreadPoolExecutor = Executor
 __all__ = [
     "BrokenPoolError",
     "Cancelled",
+    "CycleError",
     "Executor",
     "ExecutorStats",
     "FastflowError",
+    "FlowError",
     "Future",
+    "GraphError",
     "Kernel",
     "KernelError",
     "QueueFullError",
+    "TaskError",
+    "TaskErrorGroup",
     "TaskGroup",
+    "TaskTimeout",
     "ThreadPoolExecutor",
     "as_completed",
     "current_task",

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures.thread import BrokenThreadPool
+from typing import Any
 
 __all__ = [
     "BrokenPoolError",
     "Cancelled",
+    "CycleError",
     "FastflowError",
+    "FlowError",
+    "GraphError",
     "KernelError",
     "QueueFullError",
+    "TaskError",
+    "TaskErrorGroup",
+    "TaskTimeout",
 ]
 
 
@@ -30,6 +38,104 @@ class QueueFullError(FastflowError, RuntimeError):
 
 class KernelError(FastflowError, ValueError):
     """The source given to ``Kernel`` is not a usable native function."""
+
+
+class FlowError(FastflowError, ValueError):
+    """The definition of a flow or a graph is wrong; nothing has run."""
+
+
+class GraphError(FlowError):
+    """Edges out of range, a self-edge, a node of another graph, ..."""
+
+
+class CycleError(GraphError):
+    """Some nodes wait for each other.
+
+    Attributes
+    ----------
+    cycle : tuple
+        The nodes on the cycle (names or numbers) in the order of its edges; the first
+        one is repeated at the end.
+    """
+
+    def __init__(self, message: str, cycle: Sequence[Any] = ()) -> None:
+        super().__init__(message, tuple(cycle))
+        self.cycle = tuple(cycle)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TaskError(FastflowError):
+    """A task (a node of a graph, a step of a flow) failed.
+
+    The task's own exception is the ``__cause__``.
+
+    Attributes
+    ----------
+    task : str
+        Its name.
+    result
+        The partial result of the run: all that did finish, and what became of the rest.
+    """
+
+    def __init__(self, message: str, task: str = "", result: Any = None) -> None:
+        super().__init__(message, task, result)
+        self.task = task
+        self.result = result
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TaskErrorGroup(TaskError, ExceptionGroup[Exception]):  # noqa: N818
+    """Several tasks of one run failed; ``exceptions`` are their `TaskError`.
+
+    `task` is the first failed one, and its exception is the ``__cause__``.
+    """
+
+    def __new__(
+        cls,
+        message: str,
+        errors: Sequence[Exception],
+        *_: Any,
+    ) -> TaskErrorGroup:
+        """Make the group; see `ExceptionGroup`."""
+        return super().__new__(cls, message, errors)
+
+    def __init__(
+        self,
+        message: str,
+        errors: Sequence[Exception],
+        task: str = "",
+        result: Any = None,
+    ) -> None:
+        ExceptionGroup.__init__(self, message, errors)
+        self.task = task
+        self.result = result
+
+    def derive(  # type: ignore[override]
+        self, errors: Sequence[Exception]
+    ) -> TaskErrorGroup:
+        """Return a group of the same run with other exceptions (for ``split``)."""
+        return TaskErrorGroup(self.message, errors, self.task, self.result)
+
+    def __str__(self) -> str:
+        return ExceptionGroup.__str__(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            type(self),
+            (self.message, list(self.exceptions), self.task, self.result),
+        )
+
+
+class TaskTimeout(FastflowError, TimeoutError):  # noqa: N818  (the specified name)
+    """A task did not finish in time.
+
+    On threads the call itself can't be stopped: it runs on, and its late result is
+    dropped.
+    """
 
 
 class Cancelled(BaseException):
