@@ -1,0 +1,72 @@
+"""Durations as people write them: ``"500ms"``, ``"30s"``, ``"5m"``, or seconds."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+__all__ = ["parse_duration"]
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TEXT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([^\W\d_]*)\s*", re.ASCII)
+_FORMS = 'write for example "500ms", "30s", "5m", "2h", "1d", or a number of seconds'
+
+
+def parse_duration(value: Any) -> float:
+    """Return the seconds that `value` means.
+
+    Parameters
+    ----------
+    value : str, float, int or datetime.timedelta
+        A number with one of the units ``ms``, ``s``, ``m``, ``h``, ``d``; a number
+        without a unit means seconds.
+
+    Raises
+    ------
+    ValueError
+        If it is negative, not finite, or not in one of these forms.
+    TypeError
+        If it is of another type.
+
+    Examples
+    --------
+    >>> parse_duration("500ms"), parse_duration("2h"), parse_duration(1.5)
+    (0.5, 7200.0, 1.5)
+    """
+    if isinstance(value, str):
+        seconds = _parse_text(value)
+    elif isinstance(value, bool):
+        raise TypeError(f"a duration can't be {value}; {_FORMS}")
+    elif hasattr(value, "total_seconds"):
+        seconds = value.total_seconds()
+    elif hasattr(value, "__float__") or hasattr(value, "__index__"):
+        seconds = _as_float(value)
+    else:
+        raise TypeError(f"a duration can't be a {type(value).__name__}; {_FORMS}")
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"a duration must be finite and not negative: {value!r}")
+    return seconds
+
+
+def _parse_text(text: str) -> float:
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        if text.lstrip().startswith("-"):
+            raise ValueError(f"a duration must not be negative: {text!r}")
+        raise ValueError(f"not a duration: {text!r}; {_FORMS}")
+    number, unit = match.groups()
+    scale = _UNITS.get(unit or "s")
+    if scale is None:
+        raise ValueError(
+            f"unknown unit {unit!r} in the duration {text!r}; units: "
+            + ", ".join(_UNITS)
+        )
+    return float(number) * scale
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("a duration must be finite") from None
