@@ -14,6 +14,9 @@ from typing import Any
 from fastflow.bench.graph_shapes import Shape, chain
 from fastflow.bench.peer_library import KERNEL, PeerMissingError, load_peer
 
+#: Environment variable with the path of the library, where it was built before.
+VARIABLE = "FASTFLOW_GRAPH_PEER"
+
 #: Engines of the library, by the names that rows print.
 ENGINES = {
     "sweep": "sequential sweep",
@@ -42,10 +45,9 @@ def _load() -> ctypes.CDLL:
     include = os.environ.get("FASTFLOW_TASKFLOW_INCLUDE")
     flags = ["-isystem", include] if include else []
     try:
-        return load_peer("graph_peer.cpp", "FASTFLOW_GRAPH_PEER", flags)
+        return load_peer("graph_peer.cpp", VARIABLE, flags)
     except PeerMissingError:
-        without = ["-DFASTFLOW_WITHOUT_TASKFLOW"]
-        return load_peer("graph_peer.cpp", "FASTFLOW_GRAPH_PEER", without)
+        return load_peer("graph_peer.cpp", VARIABLE, ["-DFASTFLOW_WITHOUT_TASKFLOW"])
 
 
 class GraphPeers:
@@ -55,10 +57,13 @@ class GraphPeers:
     ----------
     noop, spin : ctypes function pointers
         The bodies; ``spin`` is as long as `calibrate` was told.
+    path : str
+        Where the library is, for as long as this process lives.
     """
 
     def __init__(self) -> None:
         self.library = _load()
+        self.path: str = self.library._name
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(self.library, name)
             function.restype, function.argtypes = result, arguments

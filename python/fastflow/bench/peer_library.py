@@ -6,7 +6,9 @@ pointers in the same process, in turns.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
@@ -79,12 +81,18 @@ def load_peer(name: str, variable: str, flags: Sequence[str] = ()) -> ctypes.CDL
     PeerMissingError
         When it can't be compiled or loaded.
     """
-    ready = os.environ.get(variable)
-    with tempfile.TemporaryDirectory(
+    path = os.environ.get(variable) or compile_peer(name, scratch(), flags)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise PeerMissingError(str(error)) from error
+
+
+@functools.cache
+def scratch() -> Path:
+    """A directory for libraries, kept until this process ends for others to load."""
+    kept = tempfile.TemporaryDirectory(
         prefix="fastflow-bench-", ignore_cleanup_errors=True
-    ) as scratch:
-        path = Path(ready) if ready else compile_peer(name, Path(scratch), flags)
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError as error:
-            raise PeerMissingError(str(error)) from error
+    )
+    atexit.register(kept.cleanup)
+    return Path(kept.name)

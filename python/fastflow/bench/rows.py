@@ -52,6 +52,11 @@ def figure_below(bound: float) -> Goal:
     return Goal(bound, at_least=False, figure=True)
 
 
+def figure_above(bound: float) -> Goal:
+    """Goal: our own figure at least ``bound``."""
+    return Goal(bound, at_least=True, figure=True)
+
+
 NOT_SLOWER = cost(SAME)
 
 

@@ -17,6 +17,7 @@ from fastflow.bench.rows import (
     Skip,
     cost,
     faster,
+    figure_above,
     figure_below,
 )
 from fastflow.bench.runner import GROUPS, as_json, run, save_json, select
@@ -61,6 +62,8 @@ def test_a_contest_refuses_a_wrong_result():
         (NOT_SLOWER, 1.1, 0.0, False),
         (figure_below(4.0), 99.0, 4.0, True),
         (figure_below(4.0), 0.1, 4.1, False),
+        (figure_above(6), 0.1, 6.0, True),
+        (figure_above(6), 9.0, 5.0, False),
         (None, 1.0, 1.0, None),
     ],
 )
@@ -75,6 +78,7 @@ def test_a_goal_bounds_the_ratio_or_the_figure(goal, ratio, ours, met):
         (cost(1.5), "≤ 1.5 ×"),
         (NOT_SLOWER, "not slower"),
         (figure_below(250), "ours ≤ 250"),
+        (figure_above(6), "ours ≥ 6"),
     ],
 )
 def test_goals_are_readable(goal, text):
