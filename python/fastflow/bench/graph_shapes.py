@@ -1,7 +1,7 @@
 """The graphs that schedulers are compared on, made by numpy in one go.
 
-In all of them an edge leads from a smaller to a larger number, so that the order of the
-numbers is one valid order.
+In all of `SHAPES` an edge leads from a smaller to a larger number, so that the order of
+the numbers is one valid order; `shuffled` takes that away.
 """
 
 from __future__ import annotations
@@ -143,6 +143,19 @@ def stencil_narrow(n: int) -> Shape:
 def stencil_wide(n: int) -> Shape:
     """Rows of 64 nodes."""
     return stencil(n, 64)
+
+
+def shuffled(shape: Shape, seed: int = 11) -> Shape:
+    """The same graph with its nodes numbered, and its edges listed, at random."""
+    generator = np.random.default_rng(seed)
+    number = generator.permutation(shape.n).astype(np.int32)
+    place = generator.permutation(shape.edges)
+    return Shape(
+        f"{shape.name}, numbers shuffled",
+        shape.n,
+        number[shape.src[place]],
+        number[shape.dst[place]],
+    )
 
 
 #: All of them, by a name without blanks.

@@ -74,3 +74,21 @@ def test_random_predecessors_come_from_everywhere():
     shape = graph_shapes.random(20_000)
     reach = shape.src[shape.dst >= 10_000] / shape.dst[shape.dst >= 10_000]
     assert np.histogram(reach, bins=4, range=(0, 1))[0].min() > 0.2 * reach.size
+
+
+def test_shuffling_gives_the_nodes_other_numbers_and_keeps_the_graph():
+    plain = graph_shapes.tree(100)
+    shape = graph_shapes.shuffled(plain)
+    assert (shape.n, shape.edges) == (plain.n, plain.edges)
+    assert sorted(np.bincount(shape.src, minlength=100)) == sorted(
+        np.bincount(plain.src, minlength=100)
+    )
+    assert (shape.src > shape.dst).any()
+    parent = dict(zip(shape.dst.tolist(), shape.src.tolist(), strict=True))
+    (root,) = set(range(100)) - parent.keys()
+    for node in parent:
+        seen = {node}
+        while node != root:
+            node = parent[node]
+            assert node not in seen
+            seen.add(node)
