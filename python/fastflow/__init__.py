@@ -30,7 +30,9 @@ from fastflow.taskgroup import TaskGroup
 
 if TYPE_CHECKING:
     from fastflow.kernel import Kernel, kernels
+    from fastflow.retry import RetryPolicy
     from fastflow.waiting import as_completed, wait
+    from fastflow.workflows import RunResult, Workflow, workflow
 
 __version__ = "0.1.0"
 
@@ -50,11 +52,14 @@ __all__ = [
     "Kernel",
     "KernelError",
     "QueueFullError",
+    "RetryPolicy",
+    "RunResult",
     "TaskError",
     "TaskErrorGroup",
     "TaskGroup",
     "TaskTimeout",
     "ThreadPoolExecutor",
+    "Workflow",
     "as_completed",
     "current_task",
     "default_executor",
@@ -65,6 +70,7 @@ __all__ = [
     "map_array",
     "starmap",
     "wait",
+    "workflow",
 ]
 
 # Imported when first used: `import fastflow` stays quick.
@@ -73,6 +79,10 @@ _LAZY = {
     "kernels": "fastflow.kernel",
     "as_completed": "fastflow.waiting",
     "wait": "fastflow.waiting",
+    "RetryPolicy": "fastflow.retry",
+    "RunResult": "fastflow.workflows",
+    "Workflow": "fastflow.workflows",
+    "workflow": "fastflow.workflows",
 }
 
 

@@ -34,11 +34,12 @@ LAYERS = {
     "executor": 2,
     "fanout": 3,
     "taskgroup": 3,
-    "bench": 4,
-    "demo": 5,
-    "cli": 6,
-    "__main__": 7,
-    "__init__": 8,
+    "workflows": 4,
+    "bench": 5,
+    "demo": 6,
+    "cli": 7,
+    "__main__": 8,
+    "__init__": 9,
 }
 
 #: Where Python.h and pybind11 may be included, and what the core must not know.

@@ -1,0 +1,28 @@
+"""The workflow builder: ``fastflow.workflow(name).step(...).parallel(...).run()``.
+
+The layers, lowest first: `records`, `state`, `limits`, `mailbox` (data); `context`,
+`places`, `calls` (one call of a user's function); `program`, `line` (instructions and
+who executes them); `steps`, `branches`, `fan`, `fans`, `waits` (the instructions);
+`run`, `service` (a run, and what runs share); `verbs`, `workflow` (the public face) and
+`mocks`, `harness` (tests).
+"""
+
+from __future__ import annotations
+
+from fastflow.workflows.context import Context
+from fastflow.workflows.harness import Harness
+from fastflow.workflows.records import RunResult, StepRecord
+from fastflow.workflows.run import Run
+from fastflow.workflows.state import State
+from fastflow.workflows.workflow import Workflow, workflow
+
+__all__ = [
+    "Context",
+    "Harness",
+    "Run",
+    "RunResult",
+    "State",
+    "StepRecord",
+    "Workflow",
+    "workflow",
+]

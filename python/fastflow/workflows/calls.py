@@ -1,0 +1,247 @@
+"""One call of a user's function: attempts, delays, time limit, cancelling.
+
+A `Call` waits for nothing: delays and limits are timers, coroutines run on the event
+loop, and other functions on the run's executor.  It reports once, by calling
+``done(error, value)``, unless it is cancelled first; then it reports nothing.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any
+
+from fastflow.errors import TaskTimeout
+from fastflow.timers import Clock, Timer
+from fastflow.workflows.context import Context, Token
+from fastflow.workflows.options import CallOptions
+from fastflow.workflows.places import Home, Places
+
+__all__ = ["Call", "Done", "is_async"]
+
+Done = Callable[[BaseException | None, Any], object]
+
+_PLAIN = CallOptions()
+
+
+def is_async(fn: object) -> bool:
+    """Whether calling fn returns at once, with a coroutine."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)  # noqa: B004  (an object with an async __call__)
+    )
+
+
+class Call:
+    """A call of ``fn(ctx, *args)``.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    places : Places
+        Where it is executed.
+    clock : Clock
+        For delays and limits.
+    ctx : Context
+        Its token is set when the result isn't wanted any more.
+    context : contextvars.Context
+        Copied for each attempt.
+    home : Home, optional
+        Make the calls here in place of the executor.
+    """
+
+    __slots__ = (
+        "_args", "_clock", "_context", "_ctx", "_done", "_fn", "_future", "_home",
+        "_lock", "_name", "_options", "_over", "_places", "_ticket", "_timer", "_token",
+        "attempts",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        ctx: Context,
+        args: tuple[Any, ...],
+        done: Done,
+        *,
+        places: Places,
+        clock: Clock,
+        context: contextvars.Context,
+        options: CallOptions = _PLAIN,
+        home: Home | None = None,
+    ) -> None:
+        self._name = name
+        self._fn = fn
+        self._ctx = ctx
+        self._token = ctx._token
+        self._args = args
+        self._done = done
+        self._places = places
+        self._clock = clock
+        self._context = context
+        self._options = options
+        self._home = home
+        self._lock = threading.Lock()
+        self._over = False
+        self._ticket = 0  # number of the attempt whose outcome counts; 0: none
+        self._future: cf.Future[Any] | None = None
+        self._timer: Timer | None = None
+        self.attempts = 0
+
+    def start(self) -> None:
+        """Begin; ``done`` may be called before this returns."""
+        if self._options.delay:
+            self._set_timer(self._options.delay, self._attempt)
+        else:
+            self._attempt()
+
+    def cancel(self) -> None:
+        """Ask the function to stop; nothing is reported from now on."""
+        self._token.set()
+        with self._lock:
+            self._over = True
+            self._ticket = 0
+        self._drop()
+
+    def _set_timer(self, seconds: float, fn: Callable[..., object], *args: Any) -> None:
+        timer = self._clock.call_later(seconds, fn, *args)
+        with self._lock:
+            self._timer = timer
+            over = self._over
+        if over:
+            timer.cancel()
+
+    def _drop(self) -> None:
+        """Forget the timer and what is being executed."""
+        with self._lock:
+            timer, self._timer = self._timer, None
+            future, self._future = self._future, None
+        if timer is not None:
+            timer.cancel()
+        if future is not None:
+            future.cancel()
+
+    def _attempt(self) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self.attempts += 1
+            ticket = self._ticket = self.attempts
+            self._timer = None
+        if self._options.timeout is not None:
+            # A token for each attempt: one whose time is up must stop, the next not.
+            self._ctx = self._ctx.branch(Token(self._token))
+            self._set_timer(self._options.timeout, self._expired, ticket)
+        try:
+            self._launch(ticket)
+        except BaseException as error:  # the executor refused
+            self._failed(ticket, error)
+
+    def _launch(self, ticket: int) -> None:
+        if is_async(self._fn):
+            self._call(ticket)
+        elif self._home is not None:
+            self._home.post(self._call, ticket)
+        elif self._places.threads:
+            run = self._context.copy().run
+            self._hold(ticket, self._places.submit(run, self._call, ticket), False)
+        else:
+            self._hold(
+                ticket,
+                self._places.send(
+                    lambda future: self._arrived(ticket, future),
+                    _call_elsewhere, self._fn, self._ctx, self._args,
+                ),
+                False,
+            )  # fmt: skip
+
+    def _hold(self, ticket: int, future: cf.Future[Any], replace: bool) -> None:
+        """Keep the future for ``cancel``; that of a coroutine replaces its call's."""
+        with self._lock:
+            if self._ticket == ticket:
+                if replace or self._future is None:
+                    self._future = future
+                return
+        future.cancel()  # cancelled meanwhile, or its outcome is known already
+
+    def _call(self, ticket: int) -> None:
+        if self._ticket != ticket:
+            return
+        try:
+            value = self._fn(self._ctx, *self._args)
+            if type(value) is CoroutineType:
+                self._context.copy().run(self._await, ticket, value)
+                return
+        except BaseException as error:
+            self._failed(ticket, error)
+        else:
+            self._succeeded(ticket, value)
+
+    def _await(self, ticket: int, coroutine: Any) -> None:
+        self._hold(
+            ticket,
+            self._places.run_coroutine(
+                lambda future: self._arrived(ticket, future), coroutine
+            ),
+            True,
+        )
+
+    def _arrived(self, ticket: int, future: cf.Future[Any]) -> None:
+        if self._ticket != ticket:
+            return
+        try:
+            value = future.result()
+        except BaseException as error:
+            self._failed(ticket, error)
+        else:
+            self._succeeded(ticket, value)
+
+    def _take(self, ticket: int, over: bool) -> bool:
+        """Whether the outcome of this attempt is the one that counts."""
+        with self._lock:
+            if self._over or self._ticket != ticket:
+                return False
+            self._ticket = 0
+            self._over = over
+            return True
+
+    def _succeeded(self, ticket: int, value: Any) -> None:
+        if self._take(ticket, over=True):
+            self._drop()
+            self._done(None, value)
+
+    def _failed(self, ticket: int, error: BaseException) -> None:
+        policy = self._options.retry
+        again = policy is not None and policy.wants(error, self.attempts)
+        if not self._take(ticket, over=not again):
+            return
+        self._drop()
+        if again:
+            assert policy is not None
+            self._set_timer(policy.delay(self.attempts), self._attempt)
+        else:
+            self._done(error, None)
+
+    def _expired(self, ticket: int) -> None:
+        if self._ticket == ticket:
+            self._ctx._token.set()
+            self._failed(
+                ticket,
+                TaskTimeout(
+                    f"{self._name} did not finish within {self._options.timeout:g} s; "
+                    "a function on a thread runs on, its result is dropped"
+                ),
+            )
+
+
+def _call_elsewhere(fn: Callable[..., Any], ctx: Context, args: tuple[Any, ...]) -> Any:
+    value = fn(ctx, *args)
+    if type(value) is CoroutineType:
+        import asyncio
+
+        return asyncio.run(value)
+    return value

@@ -1,0 +1,154 @@
+"""``ctx``: what the functions of a workflow are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from fastflow.errors import Cancelled
+from fastflow.workflows.records import Steps
+
+__all__ = ["Context", "RunInfo", "Token"]
+
+
+class Token:
+    """Whether something was cancelled, itself or what it is a part of."""
+
+    __slots__ = ("_parent", "_set")
+
+    def __init__(self, parent: Token | None = None) -> None:
+        self._parent = parent
+        self._set = False
+
+    def set(self) -> None:
+        """Cancel it, and with it all its parts."""
+        self._set = True
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was."""
+        token: Token | None = self
+        while token is not None:
+            if token._set:
+                return True
+            token = token._parent
+        return False
+
+
+class Context:
+    """What a function of a workflow knows about its run.
+
+    Attributes
+    ----------
+    payload
+        What the run was given, the same object.
+    last
+        The value of the step before: a list in input order after parallel, for_each and
+        batch, the winner's value after race; at the beginning, the payload.
+    steps : Mapping
+        Step records by name: ``ctx.steps["load"].output``.
+    run
+        The run: ``ctx.run.id``, ``ctx.run.workflow``.
+    state, global_state : State
+        Values shared by all runs of this workflow, and by all workflows.
+    item, index
+        In a sub-flow of for_each: its item and the position.
+    error, failed_step
+        In on_error and the on_failure hook: what was raised, and by which step.
+    """
+
+    __slots__ = (
+        "_token", "error", "failed_step", "global_state", "index", "item", "last",
+        "payload", "run", "state", "steps",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        run: Any,
+        payload: Any,
+        steps: Steps,
+        state: Any,
+        global_state: Any,
+        token: Token,
+    ) -> None:
+        self.run = run
+        self.payload = payload
+        self.last = payload
+        self.steps = steps
+        self.state = state
+        self.global_state = global_state
+        self.item: Any = None
+        self.index: int | None = None
+        self.error: BaseException | None = None
+        self.failed_step: str | None = None
+        self._token = token
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this function was asked to stop: its result is not wanted any more.
+
+        It lost a race, another branch of its parallel failed, its time is up, or the
+        run was cancelled.
+        """
+        return self._token.cancelled
+
+    def check(self) -> None:
+        """Raise `fastflow.Cancelled` if this function was asked to stop."""
+        if self._token.cancelled:
+            raise Cancelled("the result of this step is not wanted any more")
+
+    def branch(self, token: Token, steps: Steps | None = None) -> Context:
+        """Return a context for a part of the run that goes its own way."""
+        steps = self.steps if steps is None else steps
+        other = Context(
+            self.run, self.payload, steps, self.state, self.global_state, token
+        )
+        other.last = self.last
+        other.item = self.item
+        other.index = self.index
+        return other
+
+    def __repr__(self) -> str:
+        return f"<ctx of {self.run!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        info = RunInfo(self.run.id, self.run.workflow)
+        return _rebuild, (
+            info, self.payload, self.last, self.steps.outputs(), self.steps.names(),
+            self.item, self.index,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run as seen from another process."""
+
+    id: str
+    workflow: str
+
+
+class _Elsewhere:
+    """Stands for the state in another process."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuntimeError(
+            "ctx.state lives in the process of the run, and this function was called "
+            "in another one; use a thread executor, or return the value instead"
+        )
+
+
+def _rebuild(
+    info: RunInfo,
+    payload: Any,
+    last: Any,
+    outputs: dict[str, Any],
+    names: frozenset[str],
+    item: Any,
+    index: int | None,
+) -> Context:
+    steps = Steps.of_outputs(outputs, names)
+    context = Context(info, payload, steps, _Elsewhere(), _Elsewhere(), Token())
+    context.last, context.item, context.index = last, item, index
+    return context

@@ -1,0 +1,233 @@
+"""Instructions that fan out: parallel, race, for_each, batch."""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastflow.workflows.calls import Done
+from fastflow.workflows.context import Token
+from fastflow.workflows.fan import (
+    AllSettled,
+    AllSucceeded,
+    Branch,
+    Fan,
+    FirstOf,
+    Policy,
+)
+from fastflow.workflows.line import SUSPENDED
+from fastflow.workflows.program import Instruction, Program
+from fastflow.workflows.records import StepRecord, Steps
+
+if TYPE_CHECKING:
+    from fastflow.workflows.line import Line
+
+__all__ = ["FanOptions", "ForEach", "Parallel", "Race"]
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FanOptions:
+    """Limits of a fan-out, and what a failed branch means."""
+
+    max_concurrency: int | None = None
+    timeout: float | None = None
+    settle: bool = False
+
+
+class Parallel(Instruction):
+    """Calls functions side by side; the value is the list of theirs."""
+
+    __slots__ = ("_functions", "_options")
+
+    def __init__(
+        self, name: str, functions: tuple[Function, ...], options: FanOptions
+    ) -> None:
+        super().__init__(name)
+        self._functions = functions
+        self._options = options
+
+    def execute(self, line: Line) -> int:
+        """Start the branches."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        policy = _policy(self._options, self._describe)
+        return self._fan_out(line, record, policy)
+
+    def _fan_out(self, line: Line, record: StepRecord, policy: Policy) -> int:
+        make = _calls(line, self._describe)
+        items = ((fn, ()) for fn in self._functions)
+        return _start(line, record, iter(items), make, policy, self._options)
+
+    def _describe(self, index: int) -> str:
+        fn = self._functions[index]
+        called = getattr(fn, "__name__", type(fn).__name__)
+        return f"branch {index} ({called}) of {self.name!r}"
+
+
+class Race(Parallel):
+    """Calls functions side by side; the first one decides."""
+
+    __slots__ = ("_settled",)
+
+    def __init__(
+        self,
+        name: str,
+        functions: tuple[Function, ...],
+        options: FanOptions,
+        settled: bool,
+    ) -> None:
+        super().__init__(name, functions, options)
+        self._settled = settled
+
+    def execute(self, line: Line) -> int:
+        """Start the branches."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        policy = FirstOf(record, self._describe, self._settled)
+        return self._fan_out(line, record, policy)
+
+
+class ForEach(Instruction):
+    """Calls a function, or executes a sub-flow, for each of some items.
+
+    Parameters
+    ----------
+    name : str
+        Of the step.
+    items : callable or iterable
+        Takes ctx and returns the items.
+    body : callable or Program
+        ``fn(ctx, item)``, or the sub-flow.
+    size : int, optional
+        Give it lists of so many items.
+    options : FanOptions
+        Limits.
+    """
+
+    __slots__ = ("_body", "_items", "_options", "_size")
+
+    def __init__(
+        self,
+        name: str,
+        items: Function | Iterable[Any],
+        body: Function | Program,
+        size: int | None,
+        options: FanOptions,
+    ) -> None:
+        super().__init__(name)
+        self._items = items
+        self._body = body
+        self._size = size
+        self._options = options
+
+    @property
+    def sub_program(self) -> Program | None:
+        """The sub-flow, if it has one."""
+        return self._body if isinstance(self._body, Program) else None
+
+    def with_body(self, change: Callable[[Program], Program]) -> ForEach:
+        """Return the same with another sub-flow."""
+        if not isinstance(self._body, Program):
+            return self
+        body = change(self._body)
+        return ForEach(str(self.name), self._items, body, self._size, self._options)
+
+    def execute(self, line: Line) -> int:
+        """Get the items, then start."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        if not callable(self._items):
+            return self._fan_out(line, record, self._items)
+        return line.call(self._items, lambda items: self._fan_out(line, record, items))
+
+    def _fan_out(self, line: Line, record: StepRecord, items: Iterable[Any]) -> int:
+        iterator = iter(items)
+        if self._size is not None:
+            iterator = _chunks(iterator, self._size)
+        policy = _policy(self._options, self._describe)
+        if isinstance(self._body, Program):
+            make = _lines(line, self._body)
+        else:
+            make = _calls(line, self._describe)
+            body = self._body
+            iterator = ((body, (item,)) for item in iterator)
+        return _start(line, record, iterator, make, policy, self._options)
+
+    def _describe(self, index: int) -> str:
+        return f"item {index} of {self.name!r}"
+
+
+def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
+
+
+def _policy(options: FanOptions, describe: Callable[[int], str]) -> Policy:
+    return AllSettled() if options.settle else AllSucceeded(describe)
+
+
+def _calls(
+    line: Line, describe: Callable[[int], str]
+) -> Callable[[int, Any, Done], Branch]:
+    """Branches that are calls of functions."""
+    context = contextvars.copy_context()
+
+    def make(index: int, item: Any, done: Done) -> Branch:
+        fn, args = item
+        ctx = line.ctx.branch(Token(line.ctx._token))
+        return line.run.make_call(describe(index), fn, ctx, args, done, context=context)
+
+    return make
+
+
+def _lines(line: Line, program: Program) -> Callable[[int, Any, Done], Branch]:
+    """Branches that are lines of execution on the threads of a pool."""
+    home = line.run.places.pool_home()
+
+    def make(index: int, item: Any, done: Done) -> Branch:
+        steps = Steps(program.names, line.steps)
+        ctx = line.ctx.branch(Token(line.ctx._token), steps)
+        ctx.item, ctx.index = item, index
+        return _LineBranch(type(line)(line.run, program, home, ctx, done))
+
+    return make
+
+
+class _LineBranch:
+    """A line of execution as a branch."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def start(self) -> None:
+        self._line.home.post(self._line.advance)
+
+    def cancel(self) -> None:
+        self._line.cancel()
+
+
+def _start(
+    line: Line,
+    record: StepRecord,
+    items: Iterator[Any],
+    make: Callable[[int, Any, Done], Branch],
+    policy: Policy,
+    options: FanOptions,
+) -> int:
+    def finish(value: Any) -> int:
+        return line.complete(record, value)
+
+    fan = Fan(line, items, make, policy, options.max_concurrency, finish)
+    line.suspend(fan)
+    fan.start(options.timeout, f"step {record.name!r}")
+    return SUSPENDED

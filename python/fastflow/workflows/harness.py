@@ -1,0 +1,281 @@
+"""``wf.test()``: a run with mocks, virtual time and expectations."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastflow.errors import FlowError
+from fastflow.timers import VirtualClock
+from fastflow.workflows.mocks import replaced
+from fastflow.workflows.options import check_function
+from fastflow.workflows.places import Activity, CallerHome, Places
+from fastflow.workflows.program import Program
+from fastflow.workflows.records import COMPLETED, FAILED, SKIPPED, RunResult
+from fastflow.workflows.run import Run
+from fastflow.workflows.service import Service
+from fastflow.workflows.state import State
+
+__all__ = ["Harness", "StepExpectation"]
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One expectation: what it is about, what is wanted, and how to see."""
+
+    subject: str
+    expected: str
+    look: Callable[[RunResult], tuple[bool, str]]
+
+
+class StepExpectation:
+    """What one step is expected to do; every method returns the harness."""
+
+    def __init__(self, harness: Harness, name: str) -> None:
+        self._harness = harness
+        self._name = name
+
+    def to_succeed(self) -> Harness:
+        """It completes."""
+        return self._status(COMPLETED)
+
+    def to_fail(self, error: type[BaseException] | None = None) -> Harness:
+        """It fails, with an exception of this type if one is given."""
+        if error is None:
+            return self._status(FAILED, fails=True)
+        name = self._name
+
+        def look(result: RunResult) -> tuple[bool, str]:
+            record = result.steps[name]
+            return isinstance(record.error, error), _describe(result, name)
+
+        return self._add(f"{FAILED} ({error.__name__})", look, fails=True)
+
+    def to_be_skipped(self) -> Harness:
+        """It never starts."""
+        return self._status(SKIPPED)
+
+    def to_return(self, value: Any) -> Harness:
+        """It completes with an output that equals this."""
+        name = self._name
+
+        def look(result: RunResult) -> tuple[bool, str]:
+            record = result.steps[name]
+            if record.status != COMPLETED:
+                return False, _describe(result, name)
+            return bool(record.output == value), f"output {record.output!r}"
+
+        return self._add(f"output {value!r}", look)
+
+    def to_take_attempts(self, attempts: int) -> Harness:
+        """Its function is called so many times."""
+        name = self._name
+
+        def look(result: RunResult) -> tuple[bool, str]:
+            made = result.steps[name].attempts
+            return made == attempts, f"{made} attempts"
+
+        return self._add(f"{attempts} attempts", look)
+
+    def _status(self, status: str, *, fails: bool = False) -> Harness:
+        name = self._name
+
+        def look(result: RunResult) -> tuple[bool, str]:
+            return result.steps[name].status == status, _describe(result, name)
+
+        return self._add(status, look, fails=fails)
+
+    def _add(
+        self,
+        expected: str,
+        look: Callable[[RunResult], tuple[bool, str]],
+        *,
+        fails: bool = False,
+    ) -> Harness:
+        subject = f"step {self._name!r}"
+        return self._harness._expect(_Check(subject, expected, look), fails)
+
+
+class Harness:
+    """A test of a workflow; made by ``wf.test()``.
+
+    Sleeps, delays, retries and time limits pass at once, as soon as nothing else is
+    going on; ``ctx.state`` begins empty; limits on concurrency and rate don't apply.
+    Every method but `run` and `expect_step` returns the harness itself.
+    """
+
+    def __init__(self, program: Program, service: Service) -> None:
+        self._program = program
+        self._service = service
+        self._payload: Any = None
+        self._mocks: dict[str, Callable[..., Any]] = {}
+        self._events: list[tuple[str, Any]] = []
+        self._answers: dict[str, Any] = {}
+        self._checks: list[_Check] = []
+        self._failure_expected = False
+
+    def trigger(self, payload: Any = None) -> Harness:
+        """Set the payload of the run."""
+        self._payload = payload
+        return self
+
+    def mock_step(self, name: str, fn: Callable[..., Any]) -> Harness:
+        """Call ``fn(ctx)`` in place of a step.
+
+        Its options (retries, time limit, ...) stay.  A step of another kind (parallel,
+        for_each, while_, subflow, wait_for_event, ...) is replaced as a whole, and the
+        value of fn becomes its output; that of an if_ decides.
+        """
+        self._known(name)
+        self._mocks[name] = check_function(f"the mock of {name!r}", fn)
+        return self
+
+    def emit(self, event: str, payload: Any = None) -> Harness:
+        """Have an event there when it is waited for."""
+        self._events.append((event, payload))
+        return self
+
+    def answer(self, name: str, value: Any) -> Harness:
+        """Answer the human_in_the_loop of this name."""
+        self._known(name)
+        self._answers[name] = value
+        return self
+
+    def expect_step(self, name: str) -> StepExpectation:
+        """Begin an expectation about a step."""
+        if name not in self._program.names:
+            self._known(name)
+            raise FlowError(
+                f"{name!r} is a step of a sub-flow, which runs many times; "
+                "expectations are about steps of the workflow itself"
+            )
+        return StepExpectation(self, name)
+
+    def expect_last(self, value: Any) -> Harness:
+        """Expect the run's last value to equal this."""
+
+        def look(result: RunResult) -> tuple[bool, str]:
+            return bool(result.last == value), repr(result.last)
+
+        return self._expect(_Check("last value", repr(value), look), False)
+
+    def expect_failure(self, error: type[BaseException] = Exception) -> Harness:
+        """Expect the run to fail, because of an exception of this type."""
+
+        def look(result: RunResult) -> tuple[bool, str]:
+            found = result.error
+            cause = None if found is None else found.__cause__
+            met = isinstance(found, error) or isinstance(cause, error)
+            return met, f"{result.status} ({_name(cause or found)})"
+
+        return self._expect(_Check("run", f"{FAILED} ({error.__name__})", look), True)
+
+    def run(self) -> RunResult:
+        """Run the workflow and check all expectations.
+
+        Returns
+        -------
+        RunResult
+            Also if it failed, provided that a failure was expected.
+
+        Raises
+        ------
+        AssertionError
+            With what was expected and what was found, if an expectation is not met, if
+            the run fails unexpectedly, or if it waits for what never comes.
+        """
+        result = self._execute()
+        unmet = []
+        for check in self._checks:
+            met, found = check.look(result)
+            if not met:
+                unmet.append(
+                    f"  {check.subject}\n  - expected: {check.expected}"
+                    f"\n  + actual:   {found}"
+                )
+        if result.error is not None and not self._failure_expected:
+            unmet.append(
+                f"  run\n  - expected: {COMPLETED}"
+                f"\n  + actual:   {result.status} ({_name(result.error)})"
+            )
+        if unmet:
+            title = f"workflow {result.workflow!r}: {len(unmet)} unmet expectation"
+            title += "" if len(unmet) == 1 else "s"
+            raise AssertionError("\n".join([title, *unmet])) from result.error
+        return result
+
+    def _expect(self, check: _Check, fails: bool) -> Harness:
+        self._checks.append(check)
+        self._failure_expected = self._failure_expected or fails
+        return self
+
+    def _known(self, name: str) -> None:
+        names = self._program.all_names()
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise FlowError(f"the workflow has no step {name!r}{hint}")
+
+    def _execute(self) -> RunResult:
+        clock = VirtualClock()
+        home = CallerHome()
+        activity = Activity(lambda: home.post(_nothing))
+        service = Service(
+            self._service.name,
+            clock,
+            timeout=self._service.timeout,
+            on_success=self._service.on_success,
+            on_failure=self._service.on_failure,
+            global_state=State(clock),
+        )
+        run = Run(
+            service, replaced(self._program, self._mocks), self._payload, home,
+            Places(None, activity), timeout=service.timeout,
+        )  # fmt: skip
+        for event, payload in self._events:
+            run.emit(event, payload)
+        run.begin()
+        try:
+            while not run.done():
+                self._serve(run, home, activity, clock)
+            while not (activity.idle and home.empty):  # background actions
+                home.serve()
+        finally:
+            run.cancel()
+        assert run._result is not None
+        return run._result
+
+    def _serve(
+        self, run: Run, home: CallerHome, activity: Activity, clock: VirtualClock
+    ) -> None:
+        # In this order: what goes on elsewhere posts its outcome before it ends.
+        if not (activity.idle and home.empty):
+            home.serve()
+            return
+        for token, step in run.pauses.items():
+            if step in self._answers:
+                run.resume(token, self._answers[step])
+                return
+        if not clock.advance_to_next():
+            waits = ", ".join(run.mailbox.expected) or "something outside"
+            raise AssertionError(
+                f"workflow {run.workflow!r} waits for ever: {waits}; give it by "
+                "emit(event, payload) or answer(step, value) before run()"
+            )
+
+
+def _nothing() -> None:
+    pass
+
+
+def _name(error: BaseException | None) -> str:
+    return "no error" if error is None else f"{type(error).__name__}: {error}"
+
+
+def _describe(result: RunResult, name: str) -> str:
+    record = result.steps[name]
+    if record.error is None:
+        return record.status
+    return f"{record.status} ({_name(record.error)})"

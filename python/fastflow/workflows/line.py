@@ -1,0 +1,191 @@
+"""A line of execution: one program counter going through a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastflow.workflows.calls import Done
+from fastflow.workflows.context import Context
+from fastflow.workflows.places import Home
+from fastflow.workflows.records import COMPLETED, FAILED, RUNNING, StepRecord, Steps
+
+if TYPE_CHECKING:
+    from fastflow.workflows.program import Program
+    from fastflow.workflows.run import Run
+
+__all__ = ["SUSPENDED", "Line", "Operation"]
+
+SUSPENDED = -1
+"""In place of the next instruction: somebody will call ``resume``."""
+
+
+class Operation(Protocol):
+    """What a suspended line waits for."""
+
+    def cancel(self) -> object:
+        """Stop it; the line won't be resumed."""
+
+
+class Line:
+    """Executes a program, one instruction after the other.
+
+    An instruction returns the number of the next one, or SUSPENDED after it has seen to
+    it that ``resume`` will be called.  No thread belongs to a suspended line.
+
+    Parameters
+    ----------
+    run : Run
+        What the line is a part of.
+    program : Program
+        What to execute.
+    home : Home
+        Where to go on after having been suspended.
+    ctx : Context
+        Given to the functions; its token is the line's.
+    done : callable
+        Called with (error, None) or (None, last) at the end, unless it was cancelled.
+    """
+
+    __slots__ = (
+        "_done", "_operation", "_stopped", "ctx", "failure", "home", "loops", "now",
+        "origin", "pc", "program", "run", "steps",
+    )  # fmt: skip
+
+    def __init__(
+        self, run: Run, program: Program, home: Home, ctx: Context, done: Done
+    ) -> None:
+        self.run = run
+        self.program = program
+        self.home = home
+        self.ctx = ctx
+        self.steps: Steps = ctx.steps
+        self.now = run.clock.now
+        self.pc = 0
+        self.loops: dict[int, int] = {}
+        self.failure: Exception | None = None
+        self.origin: tuple[BaseException, str] | None = None
+        self._done = done
+        self._operation: Operation | None = None
+        self._stopped = False
+
+    def advance(self, resume: Callable[[], int] | None = None) -> None:
+        """Execute instructions until the line ends or is suspended.
+
+        `resume` completes the instruction that suspended it.
+        """
+        code = self.program.code
+        pc = self.pc
+        while pc != SUSPENDED:
+            if self._stopped:
+                return
+            self.pc = pc
+            try:
+                if resume is None:
+                    pc = code[pc].execute(self)
+                else:
+                    complete, resume = resume, None
+                    pc = complete()
+            except BaseException as error:
+                pc = self._failed(error)
+
+    def suspend(self, operation: Operation) -> int:
+        """Note what the line waits for; call it before that can come."""
+        self._operation = operation
+        if self._stopped:
+            operation.cancel()
+        return SUSPENDED
+
+    def resume(self, complete: Callable[[], int]) -> None:
+        """Go on: ``complete()`` returns the next instruction, or raises."""
+        self._operation = None
+        self.home.post(self.advance, complete)
+
+    def cancel(self) -> None:
+        """Stop before the next instruction, and whatever the line waits for."""
+        self.ctx._token.set()
+        self._stopped = True
+        operation = self._operation
+        if operation is not None:
+            operation.cancel()
+
+    def finish(self) -> int:
+        """End the line with its last value."""
+        self._done(None, self.ctx.last)
+        return SUSPENDED
+
+    def begin(self, name: str) -> StepRecord:
+        """Open the record of a step."""
+        record = StepRecord(name, self.now())
+        self.steps.open(record)
+        return record
+
+    def complete(self, record: StepRecord, value: Any) -> int:
+        """Close the record of a step with its value, and go to the next one."""
+        self.ctx.last = record.output = value
+        record.status = COMPLETED
+        record.end = self.now()
+        return self.pc + 1
+
+    def call(self, fn: Callable[..., Any], then: Callable[[Any], int]) -> int:
+        """Call ``fn(ctx)`` here, await what it returns if it's async, then go on."""
+        value = fn(self.ctx)
+        if type(value) is CoroutineType:
+            return self.wait_for(value, then)
+        return then(value)
+
+    def wait_for(self, coroutine: Any, then: Callable[[Any], int]) -> int:
+        """Suspend until the coroutine has ended; ``then(value)`` is what follows."""
+        waiting = _Awaiting(self, then)
+        self.suspend(waiting)
+        waiting.start(coroutine)
+        return SUSPENDED
+
+    def _failed(self, error: BaseException) -> int:
+        """Close the record of the failed instruction; find who handles the error."""
+        name = self.program.code[self.pc].name
+        if name is not None:
+            record = self.steps[name]
+            if record.status != RUNNING:
+                record = self.begin(name)
+                record.attempts = 1
+            record.close(FAILED, error, self.now())
+        if self.origin is not None and self.origin[0] is error:
+            name = self.origin[1]  # passed on by on_error
+        self.origin = (error, name or "?")
+        handler = self.program.handlers[self.pc]
+        if handler is not None and isinstance(error, Exception):
+            self.failure = error
+            return handler
+        self._done(error, None)
+        return SUSPENDED
+
+
+class _Awaiting:
+    """A coroutine that a line waits for."""
+
+    __slots__ = ("_cancelled", "_future", "_line", "_then")
+
+    def __init__(self, line: Line, then: Callable[[Any], int]) -> None:
+        self._line = line
+        self._then = then
+        self._future: Any = None
+        self._cancelled = False
+
+    def start(self, coroutine: Any) -> None:
+        self._future = self._line.run.places.run_coroutine(self._arrived, coroutine)
+        if self._cancelled:
+            self._future.cancel()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._future is not None:
+            self._future.cancel()
+
+    def _arrived(self, future: Any) -> None:
+        if self._cancelled:
+            return
+        then = self._then
+        # result() raises inside of advance(), as if the function had raised there.
+        self._line.resume(lambda: then(future.result()))

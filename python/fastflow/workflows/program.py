@@ -1,0 +1,228 @@
+"""The compiled form of a workflow: a flat, immutable list of instructions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastflow.errors import FlowError
+
+if TYPE_CHECKING:
+    from fastflow.workflows.line import Line
+
+__all__ = ["Assembler", "Finish", "Instruction", "Jump", "Program"]
+
+
+class Instruction:
+    """One instruction; subclasses implement ``execute``.
+
+    Attributes
+    ----------
+    name : str or None
+        Under which the run keeps a record of it.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+
+    def execute(self, line: Line) -> int:
+        """Do it, and return the number of the next instruction, or SUSPENDED."""
+        raise NotImplementedError
+
+    def retarget(self, target: int) -> None:
+        """Set where to go instead of straight on; only while it's being assembled."""
+        raise NotImplementedError
+
+    @property
+    def sub_program(self) -> Program | None:
+        """The sub-flow, if it has one."""
+        return None
+
+
+class Jump(Instruction):
+    """Goes on somewhere else."""
+
+    __slots__ = ("_target",)
+
+    def __init__(self, target: int = -1) -> None:
+        super().__init__(None)
+        self._target = target
+
+    def execute(self, line: Line) -> int:  # noqa: ARG002
+        """Return the target."""
+        return self._target
+
+    def retarget(self, target: int) -> None:
+        """Set the target."""
+        self._target = target
+
+
+class Finish(Instruction):
+    """Ends the line."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def execute(self, line: Line) -> int:
+        """Tell whoever waits for the line."""
+        return line.finish()
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a line executes; may be shared by any number of lines.
+
+    Attributes
+    ----------
+    code : tuple of Instruction
+        The last one is `Finish`.
+    handlers : tuple of int or None
+        For each instruction, that of the on_error which gets its exceptions.
+    names : frozenset of str
+        Names of the steps.
+    """
+
+    code: tuple[Instruction, ...]
+    handlers: tuple[int | None, ...]
+    names: frozenset[str]
+
+    def all_names(self) -> frozenset[str]:
+        """Return the names of all steps, those of sub-flows included."""
+        found, programs = set(self.names), [self]
+        while programs:
+            for instruction in programs.pop().code:
+                inner = instruction.sub_program
+                if inner is not None:
+                    found |= inner.names
+                    programs.append(inner)
+        return frozenset(found)
+
+
+class _Block:
+    """An open if_, the body of a loop, or the whole program."""
+
+    def __init__(self, name: str | None, start: int) -> None:
+        self.name = name
+        self.unguarded = start  # from here on, no on_error of this block applies
+        self.test: Instruction | None = None  # goes on at the next elif_, else_, end_if
+        self.exits: list[Jump] = []
+        self.has_else = False
+        self.is_loop = False
+
+
+class Assembler:
+    """Puts a program together, one instruction after the other.
+
+    An on_error gets the exceptions of what comes before it in its block, unless an
+    earlier one gets them already; hence the innermost one comes first.
+    """
+
+    def __init__(self) -> None:
+        self._code: list[Instruction] = []
+        self._handlers: list[int | None] = []
+        self._names: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._blocks = [_Block(None, 0)]
+
+    @property
+    def here(self) -> int:
+        """Number of the next instruction."""
+        return len(self._code)
+
+    def claim(self, name: str) -> str:
+        """Reserve the name of a step."""
+        if name in self._names:
+            raise FlowError(
+                f"there is a step {name!r} already; names of steps must differ, in the "
+                "branches of an if_, too"
+            )
+        self._names.add(name)
+        return name
+
+    def unused_name(self, kind: str) -> str:
+        """Reserve and return ``kind-1``, ``kind-2``, ..."""
+        while True:
+            count = self._counts[kind] = self._counts.get(kind, 0) + 1
+            if f"{kind}-{count}" not in self._names:
+                return self.claim(f"{kind}-{count}")
+
+    def emit(self, instruction: Instruction) -> int:
+        """Add an instruction and return its number."""
+        self._code.append(instruction)
+        self._handlers.append(None)
+        return len(self._code) - 1
+
+    def emit_handler(self, instruction: Instruction) -> None:
+        """Add an on_error instruction."""
+        at = self.emit(instruction)
+        block = self._blocks[-1]
+        for guarded in range(block.unguarded, at):
+            if self._handlers[guarded] is None:
+                self._handlers[guarded] = at
+        block.unguarded = at
+
+    def open_if(self, test: Instruction) -> None:
+        """Begin an if_; `test` jumps when it is false."""
+        self.emit(test)
+        block = _Block(test.name, self.here)
+        block.test = test
+        self._blocks.append(block)
+
+    def next_branch(self, verb: str, test: Instruction | None) -> None:
+        """End a branch of the innermost if_ and begin the next; None for else_."""
+        block = self.inner_if(verb)
+        if block.has_else:
+            raise FlowError(f"{verb}() after else_() in the if_ {block.name!r}")
+        exit_ = Jump()
+        self.emit(exit_)
+        block.exits.append(exit_)
+        assert block.test is not None
+        block.test.retarget(self.here)
+        block.test = test
+        if test is None:
+            block.has_else = True
+        else:
+            self.emit(test)
+        block.unguarded = self.here
+
+    def close_if(self) -> None:
+        """End the innermost if_."""
+        block = self.inner_if("end_if")
+        self._blocks.pop()
+        if block.test is not None:
+            block.test.retarget(self.here)
+        for exit_ in block.exits:
+            exit_.retarget(self.here)
+
+    def inner_if(self, verb: str) -> _Block:
+        """Return the innermost open if_."""
+        block = self._blocks[-1]
+        if block.name is None or block.is_loop:
+            raise FlowError(f"{verb}() without an open if_()")
+        return block
+
+    def open_body(self, name: str) -> None:
+        """Begin the body of a loop, a block of its own."""
+        block = _Block(name, self.here)
+        block.is_loop = True
+        self._blocks.append(block)
+
+    def close_body(self, name: str) -> None:
+        """End the body of a loop."""
+        block = self._blocks[-1]
+        if not block.is_loop:
+            raise FlowError(
+                f"the if_ {block.name!r} in the body of {name!r} has no end_if()"
+            )
+        self._blocks.pop()
+
+    def program(self) -> Program:
+        """Return the program so far; more can be added and another one made."""
+        if len(self._blocks) > 1:
+            raise FlowError(f"the if_ {self._blocks[-1].name!r} has no end_if()")
+        code = (*self._code, Finish())
+        return Program(code, (*self._handlers, None), frozenset(self._names))

@@ -1,0 +1,187 @@
+"""What became of the steps of a run, and of the run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "CANCELLED",
+    "COMPLETED",
+    "FAILED",
+    "PENDING",
+    "RUNNING",
+    "SKIPPED",
+    "RunResult",
+    "StepRecord",
+    "Steps",
+]
+
+PENDING = "PENDING"
+RUNNING = "RUNNING"
+COMPLETED = "COMPLETED"
+FAILED = "FAILED"
+CANCELLED = "CANCELLED"
+SKIPPED = "SKIPPED"
+
+
+class StepRecord:
+    """What is known about one step of a run.
+
+    Attributes
+    ----------
+    name : str
+        The step's name.
+    status : str
+        PENDING, RUNNING, COMPLETED, FAILED, CANCELLED or SKIPPED.
+    output
+        What the step's function returned; None before.
+    error : BaseException or None
+        What made it fail.
+    attempts : int
+        Calls of the function; 0 if the output came from the cache.
+    start, end : float or None
+        Seconds on the run's clock (``time.monotonic()``).
+    winner : int or None
+        Of a race: the position of the branch that decided it.
+    """
+
+    __slots__ = (
+        "attempts", "end", "error", "name", "output", "start", "status", "winner",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, start: float | None = None, status: str = RUNNING
+    ) -> None:
+        self.name = name
+        self.status = status
+        self.output: Any = None
+        self.error: BaseException | None = None
+        self.attempts = 0
+        self.start = start
+        self.end: float | None = None
+        self.winner: int | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end, waits and retries included; None before."""
+        if self.start is None or self.end is None:
+            return None
+        return self.end - self.start
+
+    def close(self, status: str, error: BaseException | None, now: float) -> None:
+        """Note how it ended."""
+        self.status = status
+        self.error = error
+        self.end = now
+
+    def __repr__(self) -> str:
+        return f"<step {self.name!r} {self.status}>"
+
+
+class Steps(Mapping[str, StepRecord]):
+    """Step records by name.
+
+    Iteration yields the steps that have started, in that order.  The record of one that
+    has not is PENDING, or SKIPPED once the run has ended.
+    """
+
+    __slots__ = ("_absent", "_names", "_outer", "_records")
+
+    def __init__(self, names: frozenset[str], outer: Steps | None = None) -> None:
+        self._names = names
+        self._records: dict[str, StepRecord] = {}
+        self._outer = outer
+        self._absent = PENDING
+
+    def __getitem__(self, name: str) -> StepRecord:
+        record = self._records.get(name)
+        if record is not None:
+            return record
+        if name in self._names:
+            return StepRecord(name, status=self._absent)
+        if self._outer is not None:
+            return self._outer[name]
+        near = difflib.get_close_matches(str(name), self._names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise KeyError(f"the workflow has no step {name!r}{hint}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records.copy())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._records
+
+    def open(self, record: StepRecord) -> None:
+        """Add the record of a step that starts."""
+        self._records[record.name] = record
+
+    def finish(self) -> None:
+        """From now on, what has not started is SKIPPED."""
+        self._absent = SKIPPED
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the outputs of the completed steps, the outer ones' included."""
+        found = self._outer.outputs() if self._outer is not None else {}
+        for record in list(self._records.values()):
+            if record.status == COMPLETED:
+                found[record.name] = record.output
+        return found
+
+    @classmethod
+    def of_outputs(cls, outputs: Mapping[str, Any], names: Iterable[str]) -> Steps:
+        """Make completed records with these outputs."""
+        steps = cls(frozenset(names))
+        for name, output in outputs.items():
+            record = StepRecord(name, status=COMPLETED)
+            record.output = output
+            steps.open(record)
+        return steps
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all steps, the outer ones' included."""
+        outer = self._outer.names() if self._outer is not None else frozenset()
+        return self._names | outer
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{r.name}: {r.status}" for r in self._records.values())
+        return f"<steps {inside}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunResult:
+    """A finished run.
+
+    Attributes
+    ----------
+    id : str
+        The run's own name.
+    workflow : str
+        Name of the workflow.
+    status : str
+        COMPLETED, FAILED or CANCELLED.
+    last
+        The last value: that of the step which ran last.
+    steps : Mapping of str to StepRecord
+        By name; steps that never ran are SKIPPED.  Background actions may still go on.
+    duration : float
+        Seconds, waiting for admission included.
+    error : BaseException or None
+        Why it is not COMPLETED.
+    """
+
+    id: str
+    workflow: str
+    status: str
+    last: Any
+    steps: Steps
+    duration: float
+    error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} {self.status} in {self.duration:.3g} s>"

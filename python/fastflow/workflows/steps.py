@@ -1,0 +1,191 @@
+"""Instructions for single calls: step, action, log, on_error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from fastflow.workflows.context import Token
+from fastflow.workflows.line import SUSPENDED
+from fastflow.workflows.options import CallOptions
+from fastflow.workflows.program import Instruction
+from fastflow.workflows.records import COMPLETED, FAILED, StepRecord
+
+if TYPE_CHECKING:
+    from fastflow.workflows.line import Line
+
+__all__ = ["Action", "GuardedStep", "Log", "OnError", "Step"]
+
+Function = Callable[..., Any]
+
+_LOGGER = logging.getLogger("fastflow")
+
+
+class Step(Instruction):
+    """Calls a function on the line's own thread."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, name: str, fn: Function) -> None:
+        super().__init__(name)
+        self.fn = fn
+
+    def execute(self, line: Line) -> int:
+        """Call it; the value is the output."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        value = self.fn(line.ctx)
+        if type(value) is CoroutineType:
+            return line.wait_for(value, lambda value: line.complete(record, value))
+        return line.complete(record, value)
+
+
+class GuardedStep(Instruction):
+    """A step with retries, time limit, delay or cache.
+
+    With a time limit, a function that isn't async is called on the run's executor: so
+    the line can go on when the time is up.
+    """
+
+    __slots__ = ("fn", "options")
+
+    def __init__(self, name: str, fn: Function, options: CallOptions) -> None:
+        super().__init__(name)
+        self.fn = fn
+        self.options = options
+
+    def execute(self, line: Line) -> int:
+        """Look into the cache, else call."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        cache = self.options.cache
+        if cache is None:
+            return self._call(line, record, None)
+        key = cache.key(line.ctx)
+        found = cache.find(key, line.run.clock)
+        if found is not None:
+            return line.complete(record, found[0])
+        return self._call(line, record, lambda value: cache.keep(
+            key, value, line.run.clock
+        ))  # fmt: skip
+
+    def _call(
+        self, line: Line, record: StepRecord, keep: Callable[[Any], None] | None
+    ) -> int:
+        def done(error: BaseException | None, value: Any) -> None:
+            record.attempts = call.attempts
+            line.resume(lambda: complete(error, value))
+
+        def complete(error: BaseException | None, value: Any) -> int:
+            if error is not None:
+                raise error
+            if keep is not None:
+                keep(value)
+            return line.complete(record, value)
+
+        home = line.home if self.options.timeout is None else None
+        call = line.run.make_call(
+            f"step {self.name!r}", self.fn, line.ctx.branch(Token(line.ctx._token)),
+            (), done, self.options, home,
+        )  # fmt: skip
+        line.suspend(call)
+        call.start()
+        return SUSPENDED
+
+
+class Action(Instruction):
+    """Calls a function in the background."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, name: str, fn: Function) -> None:
+        super().__init__(name)
+        self.fn = fn
+
+    def execute(self, line: Line) -> int:
+        """Start it and go on."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        run = line.run
+
+        def done(error: BaseException | None, value: Any) -> None:
+            record.output = value
+            status = COMPLETED if error is None else FAILED
+            record.close(status, error, run.clock.now())
+            if error is not None:
+                _LOGGER.error(
+                    "action %r of %s failed", self.name, run.label, exc_info=error
+                )
+            run.actions.remove(call, record)
+
+        ctx = line.ctx.branch(Token(line.ctx._token))
+        call = run.make_call(f"action {self.name!r}", self.fn, ctx, (), done)
+        run.actions.add(call, record)
+        call.start()
+        return line.pc + 1
+
+
+class Log(Instruction):
+    """Writes a line to the log."""
+
+    __slots__ = ("level", "text")
+
+    def __init__(self, text: str | Function, level: int) -> None:
+        super().__init__(None)
+        self.text = text
+        self.level = level
+
+    def execute(self, line: Line) -> int:
+        """Format and write it; a mistake in the text does not fail the run."""
+        if _LOGGER.isEnabledFor(self.level):
+            try:
+                message = self._format(line)
+            except Exception as error:
+                message = f"{self.text!r} can't be formatted: {error!r}"
+            _LOGGER.log(
+                self.level, "%s: %s", line.run.label, message,
+                extra={"run": line.run.id, "workflow": line.run.workflow},
+            )  # fmt: skip
+        return line.pc + 1
+
+    def _format(self, line: Line) -> str:
+        ctx = line.ctx
+        if not isinstance(self.text, str):
+            return str(self.text(ctx))
+        return self.text.format(**{name: getattr(ctx, name) for name in LOG_FIELDS})
+
+
+LOG_FIELDS = ("payload", "last", "steps", "run", "item", "index", "state")
+
+
+class OnError(Instruction):
+    """Gets the exceptions of what is before it; without one, does nothing."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, name: str, fn: Function) -> None:
+        super().__init__(name)
+        self.fn = fn
+
+    def execute(self, line: Line) -> int:
+        """Call the handler; the run goes on with what it returns."""
+        error, line.failure = line.failure, None
+        if error is None:
+            return line.pc + 1
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        ctx = line.ctx
+        ctx.error = error
+        ctx.failed_step = line.origin[1] if line.origin is not None else None
+
+        def handled(value: Any) -> int:
+            ctx.error = ctx.failed_step = None
+            line.origin = None
+            return line.complete(record, value)
+
+        return line.call(self.fn, handled)

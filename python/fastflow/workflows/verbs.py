@@ -1,0 +1,519 @@
+"""The verbs with which a workflow is written down."""
+
+from __future__ import annotations
+
+import logging
+import string
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from fastflow.errors import FlowError
+from fastflow.retry import RetryPolicy
+from fastflow.workflows.branches import EnterLoop, LoopBody, Subflow, TestIf, TestLoop
+from fastflow.workflows.cache import StepCache
+from fastflow.workflows.fans import FanOptions, ForEach, Parallel, Race
+from fastflow.workflows.options import (
+    CallOptions,
+    check_choice,
+    check_count,
+    check_function,
+    check_name,
+    duration,
+    retry_policy,
+    verb,
+)
+from fastflow.workflows.program import Assembler, Jump, Program
+from fastflow.workflows.steps import LOG_FIELDS, Action, GuardedStep, Log, OnError, Step
+from fastflow.workflows.waits import Ask, Sleep, WaitForEvent
+
+if TYPE_CHECKING:
+    from fastflow.workflows.workflow import Workflow
+
+__all__ = ["Verbs"]
+
+Function = Callable[..., Any]
+Build = Callable[["Verbs"], object]
+Duration = float | str
+
+_ON_ERROR = ("fail_fast", "settle")
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class Verbs:
+    """Steps in the order in which they run; every verb returns the object itself.
+
+    Functions take ``ctx`` and may be async.  Mistakes raise `FlowError` at once.
+    """
+
+    def __init__(self, assembler: Assembler) -> None:
+        self._assembler = assembler
+
+    @verb
+    def step(
+        self,
+        name: str,
+        fn: Function,
+        *,
+        retries: int | RetryPolicy = 0,
+        retry_delay: Duration = 1.0,
+        backoff: float = 2.0,
+        max_delay: Duration = 60.0,
+        jitter: float = 0.1,
+        retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
+        timeout: Duration | None = None,
+        cache: Function | None = None,
+        cache_ttl: Duration | None = None,
+        cache_size: int = 1024,
+        delay: Duration | None = None,
+    ) -> Self:
+        """Call a function; what it returns is the step's output and ``ctx.last``.
+
+        Parameters
+        ----------
+        name : str
+            Unique in the workflow.
+        fn : callable
+            Takes ctx.
+        retries : int or RetryPolicy
+            Further attempts after a failure; the following four options belong to it.
+        retry_delay, backoff, max_delay, jitter, retry_on
+            See `RetryPolicy`.
+        timeout : float or str, optional
+            Time for each attempt; then it fails with `TaskTimeout`.
+        cache : callable, optional
+            ``cache(ctx)`` returns a hashable key; the outputs of runs that completed
+            this step are used again for the same key.
+        cache_ttl : float or str, optional
+            How long.
+        cache_size : int
+            How many; the least recently used are dropped.
+        delay : float or str, optional
+            Wait before the first attempt.
+        """
+        what = f"step {name!r}"
+        retry = retry_policy(
+            what, retries, delay=retry_delay, backoff=backoff, max_delay=max_delay,
+            jitter=jitter, retry_on=retry_on,
+        )  # fmt: skip
+        seconds = duration(f"timeout of {what}", timeout)
+        kept = _cache(what, cache, cache_ttl, cache_size)
+        before = duration(f"delay of {what}", delay) or 0.0
+        check_function(f"fn of {what}", fn)
+        options = CallOptions(retry, seconds, before, kept)
+        name = self._claim(name)
+        if options == CallOptions():
+            self._assembler.emit(Step(name, fn))
+        else:
+            self._assembler.emit(GuardedStep(name, fn, options))
+        return self
+
+    @verb
+    def parallel(
+        self,
+        functions: Sequence[Function],
+        name: str | None = None,
+        *,
+        max_concurrency: int | None = None,
+        timeout: Duration | None = None,
+        on_error: str = "fail_fast",
+    ) -> Self:
+        """Call functions side by side; ``ctx.last`` becomes the list of their values.
+
+        Parameters
+        ----------
+        functions : sequence of callables
+            Each takes ctx; its `last` is that of before for all of them.
+        name : str, optional
+            Default: ``parallel-1``, ``parallel-2``, ...
+        max_concurrency : int, optional
+            Calls at a time.
+        timeout : float or str, optional
+            For all of them together.
+        on_error : {"fail_fast", "settle"}
+            The first failure cancels the others and fails the step; or all go on to
+            their ends, and exceptions take the places of their values.
+        """
+        name = self._claim(name, "parallel")
+        options = _fan_options(name, max_concurrency, timeout, on_error)
+        branches = _functions(name, functions)
+        self._assembler.emit(Parallel(name, branches, options))
+        return self
+
+    @verb
+    def race(
+        self,
+        functions: Sequence[Function],
+        name: str | None = None,
+        *,
+        win: str = "success",
+        timeout: Duration | None = None,
+    ) -> Self:
+        """Call functions side by side; the value of the first becomes ``ctx.last``.
+
+        The others are cancelled: coroutines by their event loop; functions on threads
+        see it in ``ctx.cancelled``.
+
+        Parameters
+        ----------
+        functions : sequence of callables
+            At least one; each takes ctx.
+        name : str, optional
+            Default: ``race-1``, ``race-2``, ...
+        win : {"success", "settled"}
+            The first that succeeds (the step fails if none does, with an ExceptionGroup
+            of all failures); or the first that ends, even if it fails.
+        timeout : float or str, optional
+            For a winner to be found.
+        """
+        name = self._claim(name, "race")
+        settled = check_choice("win", win, ("success", "settled")) == "settled"
+        branches = _functions(name, functions)
+        if not branches:
+            raise FlowError(f"race {name!r} needs at least one function")
+        options = FanOptions(timeout=duration(f"timeout of {name!r}", timeout))
+        self._assembler.emit(Race(name, branches, options, settled))
+        return self
+
+    @verb
+    def if_(self, name: str, predicate: Function) -> Self:
+        """Begin steps that run if ``predicate(ctx)`` is true; end them by `end_if`.
+
+        ``ctx.last`` stays what it was, also if nothing of it runs.
+        """
+        check_function(f"predicate of if_ {name!r}", predicate)
+        self._assembler.open_if(TestIf(self._claim(name), predicate))
+        return self
+
+    @verb
+    def elif_(self, name: str, predicate: Function) -> Self:
+        """Begin steps that run if those before did not, and the predicate is true."""
+        self._assembler.inner_if("elif_")
+        check_function(f"predicate of elif_ {name!r}", predicate)
+        test = TestIf(self._claim(name), predicate)
+        self._assembler.next_branch("elif_", test)
+        return self
+
+    @verb
+    def else_(self) -> Self:
+        """Begin steps that run if none of those before did."""
+        self._assembler.next_branch("else_", None)
+        return self
+
+    @verb
+    def end_if(self) -> Self:
+        """End the innermost `if_`."""
+        self._assembler.close_if()
+        return self
+
+    @verb
+    def for_each(
+        self,
+        name: str,
+        items: Function | Iterable[Any],
+        fn: Function | None = None,
+        *,
+        build: Build | None = None,
+        max_concurrency: int | None = None,
+        timeout: Duration | None = None,
+        on_error: str = "fail_fast",
+    ) -> Self:
+        """Do something for each of some items; ``ctx.last`` becomes the list of values.
+
+        Parameters
+        ----------
+        name : str
+            Unique in the workflow.
+        items : callable or iterable
+            ``items(ctx)`` returns them.  They are drawn one after another as the limit
+            allows.
+        fn : callable, optional
+            Called as ``fn(ctx, item)``.
+        build : callable, optional
+            In place of fn: gets an object with all these verbs and puts down a sub-flow
+            that is run for each item.  Its functions find the item in ``ctx.item``; its
+            steps have names of their own, the ones outside can be read.
+        max_concurrency : int, optional
+            Items at a time.
+        timeout : float or str, optional
+            For all of them together.
+        on_error : {"fail_fast", "settle"}
+            As for `parallel`.
+        """
+        name = self._claim(name)
+        options = _fan_options(name, max_concurrency, timeout, on_error)
+        body: Function | Program
+        if build is None:
+            body = check_function(f"fn of for_each {name!r}", fn)
+        elif fn is not None:
+            raise FlowError(f"for_each {name!r} takes fn or build=, not both")
+        else:
+            inner = Assembler()
+            check_function(f"build of for_each {name!r}", build)(Verbs(inner))
+            body = inner.program()
+        _check_items(name, items)
+        self._assembler.emit(ForEach(name, items, body, None, options))
+        return self
+
+    @verb
+    def batch(
+        self,
+        name: str,
+        items: Function | Iterable[Any],
+        size: int = 100,
+        fn: Function | None = None,
+        *,
+        max_concurrency: int | None = None,
+        timeout: Duration | None = None,
+        on_error: str = "fail_fast",
+    ) -> Self:
+        """Call ``fn(ctx, chunk)`` with lists of `size` items; the last may be shorter.
+
+        ``ctx.last`` becomes the list of values, one per chunk; the other parameters are
+        those of `for_each`.
+        """
+        name = self._claim(name)
+        options = _fan_options(name, max_concurrency, timeout, on_error)
+        check_function(f"fn of batch {name!r}", fn)
+        assert fn is not None
+        if check_count(f"size of batch {name!r}", size) is None:
+            raise FlowError(f"batch {name!r} needs a size")
+        _check_items(name, items)
+        self._assembler.emit(ForEach(name, items, fn, size, options))
+        return self
+
+    @verb
+    def while_(
+        self,
+        name: str,
+        predicate: Function,
+        fn: Function | None = None,
+        *,
+        build: Build | None = None,
+        max_iterations: int = 10_000,
+    ) -> Self:
+        """Repeat while ``predicate(ctx)`` is true.
+
+        Parameters
+        ----------
+        name : str
+            Unique in the workflow.
+        predicate : callable
+            Called before each iteration.
+        fn : callable, optional
+            ``fn(ctx)``; its value is ``ctx.last`` for the next iteration.
+        build : callable, optional
+            In place of fn: puts down the steps of the body.  They are steps of this
+            workflow; their records are those of the last iteration.
+        max_iterations : int
+            If the predicate is still true after so many, the step fails.
+        """
+        name = self._claim(name)
+        check_function(f"predicate of while_ {name!r}", predicate)
+        most = check_count(f"max_iterations of while_ {name!r}", max_iterations)
+        if most is None:
+            raise FlowError(f"while_ {name!r} needs max_iterations")
+        if (fn is None) == (build is None):
+            raise FlowError(f"while_ {name!r} takes either fn or build=")
+        enter, test = EnterLoop(name), TestLoop(name, predicate, most)
+        self._assembler.emit(enter)
+        head = self._assembler.emit(test)
+        if fn is not None:
+            check_function(f"fn of while_ {name!r}", fn)
+            self._assembler.emit(LoopBody(name, fn, head))
+        else:
+            self._assembler.open_body(name)
+            check_function(f"build of while_ {name!r}", build)(Verbs(self._assembler))
+            self._assembler.close_body(name)
+            self._assembler.emit(Jump(head))
+        enter.retarget(self._assembler.here)
+        test.retarget(self._assembler.here)
+        return self
+
+    @verb
+    def sleep(self, time: Duration | Function, *, name: str | None = None) -> Self:
+        """Wait, without occupying a thread; ``ctx.last`` stays.
+
+        `time` may be a function of ctx.  The default name is ``sleep-1``, ...
+        """
+        name = self._claim(name, "sleep")
+        seconds = time if callable(time) else duration(f"time of {name!r}", time)
+        if seconds is None:
+            raise FlowError(f"{name!r} needs a time")
+        self._assembler.emit(Sleep(name, seconds))
+        return self
+
+    @verb
+    def action(self, name: str, fn: Function) -> Self:
+        """Call a function in the background; ``ctx.last`` stays.
+
+        The run goes on at once and does not wait for it at its end, either; a failure
+        is logged and kept in the step's record.  ``wf.close()`` and the end of the
+        program wait for it.
+        """
+        check_function(f"fn of action {name!r}", fn)
+        self._assembler.emit(Action(self._claim(name), fn))
+        return self
+
+    @verb
+    def log(self, text: str | Function, *, level: str = "info") -> Self:
+        """Write to the logger "fastflow".
+
+        Parameters
+        ----------
+        text : str or callable
+            May have fields as in ``"{last} of {payload[customer]}"``: payload, last,
+            steps, run, item, index and state.  A function gets ctx.
+        level : str
+            debug, info, warning, error or critical.
+        """
+        check_choice("level", level, _LEVELS)
+        if isinstance(text, str):
+            _check_template(text)
+        else:
+            check_function("text of log", text)
+        number = logging.getLevelNamesMapping()[level.upper()]
+        self._assembler.emit(Log(text, number))
+        return self
+
+    @verb
+    def subflow(
+        self, name: str, workflow: Workflow, payload: Function | None = None
+    ) -> Self:
+        """Run another workflow as a step; its last value is the output.
+
+        `payload` is a function of ctx; by default the other run gets ``ctx.last``.
+        """
+        if not hasattr(workflow, "service"):
+            raise FlowError(
+                f"subflow {name!r} needs a workflow, not {type(workflow).__name__}"
+            )
+        if payload is not None:
+            check_function(f"payload of subflow {name!r}", payload)
+        self._assembler.emit(Subflow(self._claim(name), workflow, payload))
+        return self
+
+    @verb
+    def wait_for_event(
+        self,
+        event: str,
+        *,
+        timeout: Duration | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Wait until ``run.emit(event, payload)``; the payload becomes ``ctx.last``.
+
+        One that came before is not lost: it's taken then.  The step is called like the
+        event unless it has a `name`.  After `timeout` it fails with `TaskTimeout`.
+        """
+        check_name(event)
+        seconds = duration(f"timeout of wait_for_event {event!r}", timeout)
+        step = self._claim(event if name is None else name)
+        self._assembler.emit(WaitForEvent(step, event, seconds))
+        return self
+
+    @verb
+    def human_in_the_loop(
+        self,
+        name: str,
+        on_pause: Function | None = None,
+        *,
+        timeout: Duration | None = None,
+    ) -> Self:
+        """Pause until somebody answers; the answer becomes ``ctx.last``.
+
+        Parameters
+        ----------
+        name : str
+            Unique in the workflow.
+        on_pause : callable, optional
+            Called as ``on_pause(ctx, token)``, to tell the human.  The answer is given
+            by ``run.resume(token, answer)`` or ``wf.resume(token, answer)``.  Open
+            tokens are in ``run.pauses``, too.
+        timeout : float or str, optional
+            Then it fails with `TaskTimeout`.
+        """
+        if on_pause is not None:
+            check_function(f"on_pause of {name!r}", on_pause)
+        seconds = duration(f"timeout of human_in_the_loop {name!r}", timeout)
+        self._assembler.emit(Ask(self._claim(name), on_pause, seconds))
+        return self
+
+    @verb
+    def on_error(self, handler: Function, *, name: str | None = None) -> Self:
+        """Handle exceptions of the steps before, back to the on_error before.
+
+        It covers the block that it stands in: the workflow, a branch of an `if_`, a
+        sub-flow.  What ``handler(ctx)`` returns becomes ``ctx.last`` and the run goes
+        on after it; what it raises goes to the next on_error, or fails the run.
+        ``ctx.error`` is the exception, ``ctx.failed_step`` the name of the step.
+        """
+        check_function("the handler of on_error", handler)
+        self._assembler.emit_handler(OnError(self._claim(name, "on_error"), handler))
+        return self
+
+    def _claim(self, name: str | None, kind: str | None = None) -> str:
+        if name is None and kind is not None:
+            return self._assembler.unused_name(kind)
+        return self._assembler.claim(check_name(name))
+
+
+def _functions(name: str, functions: Sequence[Function]) -> tuple[Function, ...]:
+    if callable(functions) or not isinstance(functions, Iterable):
+        raise FlowError(f"{name!r} needs a list of functions")
+    branches = tuple(functions)
+    for position, fn in enumerate(branches):
+        check_function(f"branch {position} of {name!r}", fn)
+    return branches
+
+
+def _fan_options(
+    name: str, max_concurrency: int | None, timeout: Duration | None, on_error: str
+) -> FanOptions:
+    return FanOptions(
+        check_count(f"max_concurrency of {name!r}", max_concurrency),
+        duration(f"timeout of {name!r}", timeout),
+        check_choice(f"on_error of {name!r}", on_error, _ON_ERROR) == "settle",
+    )
+
+
+def _check_items(name: str, items: object) -> None:
+    if not callable(items) and not isinstance(items, Iterable):
+        raise FlowError(
+            f"items of {name!r} must be a function of ctx or an iterable, not "
+            f"{type(items).__name__}"
+        )
+    if hasattr(items, "__next__"):
+        raise FlowError(
+            f"items of {name!r} is an iterator, which only one run could use; give a "
+            "function that makes it: lambda ctx: ..."
+        )
+
+
+def _cache(
+    what: str, key: Function | None, ttl: Duration | None, size: int
+) -> StepCache | None:
+    seconds = duration(f"cache_ttl of {what}", ttl)
+    most = check_count(f"cache_size of {what}", size)
+    if key is None:
+        if seconds is not None:
+            raise FlowError(f"cache_ttl of {what} needs cache=: a function for the key")
+        return None
+    check_function(f"cache of {what}", key)
+    if most is None:
+        raise FlowError(f"cache_size of {what} must be a number")
+    return StepCache(key, seconds, most)
+
+
+def _check_template(text: str) -> None:
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(text)]
+    except ValueError as error:
+        raise FlowError(f"text of log: {error}: {text!r}") from None
+    for field in fields:
+        if field is not None:
+            first = field.replace("[", ".").split(".")[0]
+            if first not in LOG_FIELDS:
+                raise FlowError(
+                    f"text of log has an unknown field {{{field}}}; known are: "
+                    + ", ".join(LOG_FIELDS)
+                )

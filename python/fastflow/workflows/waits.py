@@ -1,0 +1,206 @@
+"""Instructions that wait, without a thread: sleep, wait_for_event, a human's answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastflow.durations import parse_duration
+from fastflow.errors import TaskTimeout
+from fastflow.timers import Timer
+from fastflow.workflows.line import SUSPENDED
+from fastflow.workflows.program import Instruction
+from fastflow.workflows.records import COMPLETED, StepRecord
+
+if TYPE_CHECKING:
+    from fastflow.workflows.line import Line
+
+__all__ = ["Ask", "Sleep", "WaitForEvent"]
+
+Function = Callable[..., Any]
+
+
+class _Wait:
+    """A line that waits for one of: a value, a time limit, its end.
+
+    Whichever comes first counts.
+    """
+
+    def __init__(self, line: Line, finish: Callable[[Any], int]) -> None:
+        self._line = line
+        self._finish = finish
+        self._lock = threading.Lock()
+        self._over = False
+        self._timer: Timer | None = None
+        self.withdraw: Callable[[], object] = lambda: None
+
+    def limit(self, seconds: float | None, error: BaseException) -> None:
+        """Fail with an error after so many seconds."""
+        if seconds is None:
+            return
+
+        def fail() -> int:
+            raise error
+
+        self._set_timer(seconds, fail)
+
+    def sleep(self, seconds: float) -> None:
+        """End after so many seconds."""
+        self._set_timer(seconds, lambda: self._finish(None))
+
+    def _set_timer(self, seconds: float, complete: Callable[[], int]) -> None:
+        timer = self._line.run.clock.call_later(seconds, self._resume, complete)
+        with self._lock:
+            self._timer = timer
+            over = self._over
+        if over:
+            timer.cancel()
+
+    def deliver(self, value: Any) -> None:
+        """End with a value."""
+        self._resume(lambda: self._finish(value))
+
+    def _end(self) -> bool:
+        with self._lock:
+            first = not self._over
+            self._over = True
+            timer = self._timer
+        if timer is not None:
+            timer.cancel()
+        if first:
+            self.withdraw()
+        return first
+
+    def _resume(self, complete: Callable[[], int]) -> None:
+        if self._end():
+            self._line.resume(complete)
+
+    def cancel(self) -> None:
+        """Stop waiting; the line won't be resumed."""
+        self._end()
+
+
+class Sleep(Instruction):
+    """Waits for a time; ``last`` stays."""
+
+    __slots__ = ("_duration",)
+
+    def __init__(self, name: str, duration: float | Function) -> None:
+        super().__init__(name)
+        self._duration = duration
+
+    def execute(self, line: Line) -> int:
+        """Set a timer."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        if callable(self._duration):
+            return line.call(
+                self._duration,
+                lambda value: self._sleep(line, record, parse_duration(value)),
+            )
+        return self._sleep(line, record, self._duration)
+
+    def _sleep(self, line: Line, record: StepRecord, seconds: float) -> int:
+        def finish(_: object) -> int:
+            record.close(COMPLETED, None, line.now())
+            return line.pc + 1
+
+        wait = _Wait(line, finish)
+        line.suspend(wait)
+        wait.sleep(seconds)
+        return SUSPENDED
+
+
+class WaitForEvent(Instruction):
+    """Waits for an event; its payload is the value."""
+
+    __slots__ = ("_event", "_timeout")
+
+    def __init__(self, name: str, event: str, timeout: float | None) -> None:
+        super().__init__(name)
+        self._event = event
+        self._timeout = timeout
+
+    def execute(self, line: Line) -> int:
+        """Look into the mailbox, or wait for it."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        mailbox, event = line.run.mailbox, self._event
+        wait = _Wait(line, lambda value: line.complete(record, value))
+        wait.withdraw = lambda: mailbox.give_up(event, wait.deliver)
+        line.suspend(wait)
+        wait.limit(
+            self._timeout,
+            TaskTimeout(f"the event {event!r} did not come within {self._timeout} s"),
+        )
+        mailbox.wait(event, wait.deliver)
+        return SUSPENDED
+
+
+class Ask(Instruction):
+    """Pauses until somebody answers with the token; the answer is the value."""
+
+    __slots__ = ("_on_pause", "_timeout")
+
+    def __init__(
+        self, name: str, on_pause: Function | None, timeout: float | None
+    ) -> None:
+        super().__init__(name)
+        self._on_pause = on_pause
+        self._timeout = timeout
+
+    def execute(self, line: Line) -> int:
+        """Make a token and tell on_pause; then wait."""
+        assert self.name is not None
+        record = line.begin(self.name)
+        record.attempts = 1
+        mailbox = line.run.mailbox
+        answer = _Answer()
+        token = mailbox.pause(self.name, answer.deliver)
+
+        def wait(_: object) -> int:
+            waiting = _Wait(line, lambda value: line.complete(record, value))
+            waiting.withdraw = lambda: mailbox.end_pause(token)
+            line.suspend(waiting)
+            waiting.limit(
+                self._timeout,
+                TaskTimeout(f"nobody answered {self.name!r} within {self._timeout} s"),
+            )
+            answer.wait(waiting.deliver)
+            return SUSPENDED
+
+        on_pause = self._on_pause
+        if on_pause is None:
+            return wait(None)
+        try:
+            return line.call(lambda ctx: on_pause(ctx, token), wait)
+        except BaseException:
+            mailbox.end_pause(token)
+            raise
+
+
+class _Answer:
+    """An answer that may come before the line waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value: tuple[Any] | None = None
+        self._deliver: Callable[[Any], object] | None = None
+
+    def deliver(self, value: Any) -> None:
+        with self._lock:
+            deliver = self._deliver
+            if deliver is None:
+                self._value = (value,)
+        if deliver is not None:
+            deliver(value)
+
+    def wait(self, deliver: Callable[[Any], object]) -> None:
+        with self._lock:
+            self._deliver = deliver
+            value = self._value
+        if value is not None:
+            deliver(value[0])
