@@ -44,7 +44,8 @@ class Context:
         What the run was given, the same object.
     last
         The value of the step before: a list in input order after parallel, for_each and
-        batch, the winner's value after race; at the beginning, the payload.
+        batch, the winner's value after race; at the beginning, the payload, and in a
+        sub-flow of for_each, the item.
     steps : Mapping
         Step records by name: ``ctx.steps["load"].output``.
     run

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastflow.workflows.calls import Done
-from fastflow.workflows.context import Token
+from fastflow.workflows.context import Context, Token
 from fastflow.workflows.fan import (
     AllSettled,
     AllSucceeded,
@@ -18,12 +18,13 @@ from fastflow.workflows.fan import (
     FirstOf,
     Policy,
 )
-from fastflow.workflows.line import SUSPENDED
+from fastflow.workflows.line import SUSPENDED, Line
+from fastflow.workflows.places import Home
 from fastflow.workflows.program import Instruction, Program
 from fastflow.workflows.records import StepRecord, Steps
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.run import Run
 
 __all__ = ["FanOptions", "ForEach", "Parallel", "Race"]
 
@@ -195,8 +196,9 @@ def _lines(line: Line, program: Program) -> Callable[[int, Any, Done], Branch]:
     def make(index: int, item: Any, done: Done) -> Branch:
         steps = Steps(program.names, line.steps)
         ctx = line.ctx.branch(Token(line.ctx._token), steps)
-        ctx.item, ctx.index = item, index
-        return _LineBranch(type(line)(line.run, program, home, ctx, done))
+        ctx.last = ctx.item = item
+        ctx.index = index
+        return _LineBranch(line.run, program, home, ctx, done)
 
     return make
 
@@ -206,8 +208,15 @@ class _LineBranch:
 
     __slots__ = ("_line",)
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(
+        self, run: Run, program: Program, home: Home, ctx: Context, done: Done
+    ) -> None:
+        def ended(error: BaseException | None, value: Any) -> None:
+            if error is not None and line.origin is not None:
+                error.add_note(f"in step {line.origin[1]!r}")
+            done(error, value)
+
+        line = self._line = Line(run, program, home, ctx, ended)
 
     def start(self) -> None:
         self._line.home.post(self._line.advance)

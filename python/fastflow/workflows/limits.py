@@ -77,8 +77,8 @@ class Gate:
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], object]] = deque()
         self._inside = 0
-        self._tokens = rate[0] if rate else 0.0
-        self._capacity = max(self._tokens, 1.0)
+        self._capacity = max(rate[0], 1.0) if rate else 0.0
+        self._tokens = self._capacity
         self._counted_at = clock.now()
         self._timer: Timer | None = None
 

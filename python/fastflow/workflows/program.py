@@ -134,21 +134,26 @@ class Assembler:
         return len(self._code)
 
     def claim(self, name: str) -> str:
-        """Reserve the name of a step."""
+        """Take a name for a step."""
+        self._names.add(self.check_unused(name))
+        return name
+
+    def check_unused(self, name: str) -> str:
+        """Return the name, if no step has it."""
         if name in self._names:
             raise FlowError(
                 f"there is a step {name!r} already; names of steps must differ, in the "
                 "branches of an if_, too"
             )
-        self._names.add(name)
         return name
 
     def unused_name(self, kind: str) -> str:
-        """Reserve and return ``kind-1``, ``kind-2``, ..."""
-        while True:
-            count = self._counts[kind] = self._counts.get(kind, 0) + 1
-            if f"{kind}-{count}" not in self._names:
-                return self.claim(f"{kind}-{count}")
+        """Return the first of ``kind-1``, ``kind-2``, ... that no step has."""
+        count = self._counts.get(kind, 1)
+        while f"{kind}-{count}" in self._names:
+            count += 1
+        self._counts[kind] = count
+        return f"{kind}-{count}"
 
     def emit(self, instruction: Instruction) -> int:
         """Add an instruction and return its number."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from fastflow import _core
+from fastflow import _core, aio
 from fastflow.errors import Cancelled, TaskError, TaskTimeout
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.calls import Call, Done
@@ -178,7 +178,7 @@ class Run:
         LookupError
             If nothing waits for this token: answered already, timed out, or unknown.
         """
-        if not self.mailbox.resume(token, value):
+        if self.done() or not self.mailbox.resume(token, value):
             raise LookupError(
                 f"{self.label} does not wait for an answer to the token {token!r}: it "
                 "is unknown, was used already, or its time was up"
@@ -220,6 +220,11 @@ class Run:
             if self._result is None and self._outcome is None:
                 self._outcome = cf.Future()
             outcome = self._outcome
+        if outcome is not None and aio.is_loop_thread():
+            raise RuntimeError(
+                "result() would block the event loop that async steps need; wait in "
+                "another thread: asyncio.to_thread(run.result)"
+            )
         try:
             if outcome is not None:
                 # On a worker, others may take this one's place meanwhile.

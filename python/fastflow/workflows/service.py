@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from fastflow.workflows.run import Run
 
 __all__ = ["Service"]
-
-_LOGGER = logging.getLogger("fastflow")
 
 Hook = Callable[[Any], Any]
 
@@ -92,7 +90,10 @@ class Service:
 
     def wait(self, timeout: float | None) -> list[str]:
         """Wait for runs and actions; return what has not ended, in words."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._changed.wait_for(lambda: not self._runs, timeout)
             left = [run.label for run in self._runs]
+        if deadline is not None:
+            timeout = max(deadline - time.monotonic(), 0.0)
         return left + [f"action {name!r}" for name in self.actions.wait(timeout)]

@@ -1,4 +1,4 @@
-"""At interpreter exit, runs and background actions are finished."""
+"""At interpreter exit, started runs and background actions are finished."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import weakref
 
 from fastflow import aio, workers
 from fastflow.timers import system_clock
+from fastflow.workflows.run import Run
 from fastflow.workflows.service import Service
 
-__all__ = ["keep"]
+__all__ = ["finish_at_exit"]
 
 # Handlers run in the reverse order of their registration: the pool and the event loop,
 # which the runs need, must have registered theirs before.
@@ -20,36 +21,41 @@ assert aio
 assert workers
 
 _LOGGER = logging.getLogger("fastflow")
+_runs: weakref.WeakSet[Run] = weakref.WeakSet()
 _services: weakref.WeakSet[Service] = weakref.WeakSet()
 _POLL = 0.02  # seconds
 
 
-def keep(service: Service) -> None:
-    """Finish the service's runs before the interpreter ends."""
-    _services.add(service)
+def finish_at_exit(what: Run | Service) -> None:
+    """Let the interpreter wait for a run, or for the actions of a workflow."""
+    if isinstance(what, Run):
+        _runs.add(what)
+    else:
+        _services.add(what)
 
 
 def _at_exit() -> None:
+    for run in list(_runs):
+        while not run.done():
+            expected = run.mailbox.expected
+            if run.clock is not system_clock:
+                expected.append("a clock that nobody advances")
+            if expected:
+                # Nobody is left who could send it.
+                _LOGGER.warning(
+                    "%s is cancelled at exit; it waits for: %s",
+                    run.label,
+                    ", ".join(expected),
+                )
+                run.cancel()
+            time.sleep(_POLL)
     for service in list(_services):
-        for run in service.runs:
-            while not run.done():
-                expected = run.mailbox.expected
-                if run.clock is not system_clock:
-                    expected.append("a clock that nobody advances")
-                if expected:
-                    # Nobody is left who could send it.
-                    _LOGGER.warning(
-                        "%s is cancelled at exit; it waits for: %s",
-                        run.label,
-                        ", ".join(expected),
-                    )
-                    run.cancel()
-                time.sleep(_POLL)
         service.actions.wait(None)
 
 
 def _after_fork_in_child() -> None:
-    _services.clear()  # their threads are the parent's
+    _runs.clear()  # their threads are the parent's
+    _services.clear()
 
 
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]

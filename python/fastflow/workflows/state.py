@@ -11,7 +11,7 @@ from fastflow.timers import Clock, system_clock
 
 __all__ = ["State", "global_state"]
 
-_SWEEP = 256  # writes between two looks for expired entries
+_SWEEP = 256  # writes, at least, between two looks for expired values
 
 
 class State:
@@ -24,7 +24,7 @@ class State:
         self._clock = clock
         self._lock = threading.RLock()  # fn in update() may use the state, too
         self._values: dict[Hashable, tuple[Any, float | None]] = {}
-        self._writes = 0
+        self._writes_left = _SWEEP
 
     def get(self, key: Hashable, default: Any = None) -> Any:
         """Return the value, or `default` if there is none or it has expired."""
@@ -105,19 +105,23 @@ class State:
 
     def _store(self, key: Hashable, value: Any, expiry: float | None) -> None:
         self._values[key] = (value, expiry)
-        self._writes += 1
-        if self._writes >= max(_SWEEP, len(self._values)):
+        self._writes_left -= 1
+        if self._writes_left <= 0:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Drop what has expired; every so many writes, so memory stays bounded."""
-        self._writes = 0
+        """Drop what has expired.
+
+        It happens after as many writes as there are values: a bounded cost per write,
+        and never more expired values than twice the others.
+        """
         now = self._clock.now()
         self._values = {
             key: entry
             for key, entry in self._values.items()
             if entry[1] is None or now < entry[1]
         }
+        self._writes_left = max(_SWEEP, len(self._values))
 
 
 global_state = State()

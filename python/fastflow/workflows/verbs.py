@@ -22,7 +22,7 @@ from fastflow.workflows.options import (
     retry_policy,
     verb,
 )
-from fastflow.workflows.program import Assembler, Jump, Program
+from fastflow.workflows.program import Assembler, Instruction, Jump, Program
 from fastflow.workflows.steps import LOG_FIELDS, Action, GuardedStep, Log, OnError, Step
 from fastflow.workflows.waits import Ask, Sleep, WaitForEvent
 
@@ -100,11 +100,11 @@ class Verbs:
         before = duration(f"delay of {what}", delay) or 0.0
         check_function(f"fn of {what}", fn)
         options = CallOptions(retry, seconds, before, kept)
-        name = self._claim(name)
+        name = self._name(name)
         if options == CallOptions():
-            self._assembler.emit(Step(name, fn))
+            self._emit(Step(name, fn))
         else:
-            self._assembler.emit(GuardedStep(name, fn, options))
+            self._emit(GuardedStep(name, fn, options))
         return self
 
     @verb
@@ -133,10 +133,10 @@ class Verbs:
             The first failure cancels the others and fails the step; or all go on to
             their ends, and exceptions take the places of their values.
         """
-        name = self._claim(name, "parallel")
+        name = self._name(name, "parallel")
         options = _fan_options(name, max_concurrency, timeout, on_error)
         branches = _functions(name, functions)
-        self._assembler.emit(Parallel(name, branches, options))
+        self._emit(Parallel(name, branches, options))
         return self
 
     @verb
@@ -165,13 +165,13 @@ class Verbs:
         timeout : float or str, optional
             For a winner to be found.
         """
-        name = self._claim(name, "race")
+        name = self._name(name, "race")
         settled = check_choice("win", win, ("success", "settled")) == "settled"
         branches = _functions(name, functions)
         if not branches:
             raise FlowError(f"race {name!r} needs at least one function")
         options = FanOptions(timeout=duration(f"timeout of {name!r}", timeout))
-        self._assembler.emit(Race(name, branches, options, settled))
+        self._emit(Race(name, branches, options, settled))
         return self
 
     @verb
@@ -181,7 +181,8 @@ class Verbs:
         ``ctx.last`` stays what it was, also if nothing of it runs.
         """
         check_function(f"predicate of if_ {name!r}", predicate)
-        self._assembler.open_if(TestIf(self._claim(name), predicate))
+        name = self._assembler.claim(self._name(name))
+        self._assembler.open_if(TestIf(name, predicate))
         return self
 
     @verb
@@ -189,8 +190,9 @@ class Verbs:
         """Begin steps that run if those before did not, and the predicate is true."""
         self._assembler.inner_if("elif_")
         check_function(f"predicate of elif_ {name!r}", predicate)
-        test = TestIf(self._claim(name), predicate)
+        test = TestIf(self._name(name), predicate)
         self._assembler.next_branch("elif_", test)
+        self._assembler.claim(name)
         return self
 
     @verb
@@ -239,7 +241,7 @@ class Verbs:
         on_error : {"fail_fast", "settle"}
             As for `parallel`.
         """
-        name = self._claim(name)
+        name = self._name(name)
         options = _fan_options(name, max_concurrency, timeout, on_error)
         body: Function | Program
         if build is None:
@@ -251,7 +253,7 @@ class Verbs:
             check_function(f"build of for_each {name!r}", build)(Verbs(inner))
             body = inner.program()
         _check_items(name, items)
-        self._assembler.emit(ForEach(name, items, body, None, options))
+        self._emit(ForEach(name, items, body, None, options))
         return self
 
     @verb
@@ -271,14 +273,14 @@ class Verbs:
         ``ctx.last`` becomes the list of values, one per chunk; the other parameters are
         those of `for_each`.
         """
-        name = self._claim(name)
+        name = self._name(name)
         options = _fan_options(name, max_concurrency, timeout, on_error)
         check_function(f"fn of batch {name!r}", fn)
         assert fn is not None
         if check_count(f"size of batch {name!r}", size) is None:
             raise FlowError(f"batch {name!r} needs a size")
         _check_items(name, items)
-        self._assembler.emit(ForEach(name, items, fn, size, options))
+        self._emit(ForEach(name, items, fn, size, options))
         return self
 
     @verb
@@ -307,22 +309,22 @@ class Verbs:
         max_iterations : int
             If the predicate is still true after so many, the step fails.
         """
-        name = self._claim(name)
+        name = self._name(name)
         check_function(f"predicate of while_ {name!r}", predicate)
         most = check_count(f"max_iterations of while_ {name!r}", max_iterations)
         if most is None:
             raise FlowError(f"while_ {name!r} needs max_iterations")
         if (fn is None) == (build is None):
             raise FlowError(f"while_ {name!r} takes either fn or build=")
+        check_function(f"body of while_ {name!r}", fn or build)
         enter, test = EnterLoop(name), TestLoop(name, predicate, most)
-        self._assembler.emit(enter)
+        self._emit(enter)
         head = self._assembler.emit(test)
         if fn is not None:
-            check_function(f"fn of while_ {name!r}", fn)
             self._assembler.emit(LoopBody(name, fn, head))
-        else:
+        elif build is not None:
             self._assembler.open_body(name)
-            check_function(f"build of while_ {name!r}", build)(Verbs(self._assembler))
+            build(Verbs(self._assembler))
             self._assembler.close_body(name)
             self._assembler.emit(Jump(head))
         enter.retarget(self._assembler.here)
@@ -335,11 +337,11 @@ class Verbs:
 
         `time` may be a function of ctx.  The default name is ``sleep-1``, ...
         """
-        name = self._claim(name, "sleep")
+        name = self._name(name, "sleep")
         seconds = time if callable(time) else duration(f"time of {name!r}", time)
         if seconds is None:
             raise FlowError(f"{name!r} needs a time")
-        self._assembler.emit(Sleep(name, seconds))
+        self._emit(Sleep(name, seconds))
         return self
 
     @verb
@@ -351,7 +353,7 @@ class Verbs:
         program wait for it.
         """
         check_function(f"fn of action {name!r}", fn)
-        self._assembler.emit(Action(self._claim(name), fn))
+        self._emit(Action(self._name(name), fn))
         return self
 
     @verb
@@ -372,7 +374,7 @@ class Verbs:
         else:
             check_function("text of log", text)
         number = logging.getLevelNamesMapping()[level.upper()]
-        self._assembler.emit(Log(text, number))
+        self._emit(Log(text, number))
         return self
 
     @verb
@@ -389,7 +391,7 @@ class Verbs:
             )
         if payload is not None:
             check_function(f"payload of subflow {name!r}", payload)
-        self._assembler.emit(Subflow(self._claim(name), workflow, payload))
+        self._emit(Subflow(self._name(name), workflow, payload))
         return self
 
     @verb
@@ -407,8 +409,8 @@ class Verbs:
         """
         check_name(event)
         seconds = duration(f"timeout of wait_for_event {event!r}", timeout)
-        step = self._claim(event if name is None else name)
-        self._assembler.emit(WaitForEvent(step, event, seconds))
+        step = self._name(event if name is None else name)
+        self._emit(WaitForEvent(step, event, seconds))
         return self
 
     @verb
@@ -435,7 +437,7 @@ class Verbs:
         if on_pause is not None:
             check_function(f"on_pause of {name!r}", on_pause)
         seconds = duration(f"timeout of human_in_the_loop {name!r}", timeout)
-        self._assembler.emit(Ask(self._claim(name), on_pause, seconds))
+        self._emit(Ask(self._name(name), on_pause, seconds))
         return self
 
     @verb
@@ -448,13 +450,20 @@ class Verbs:
         ``ctx.error`` is the exception, ``ctx.failed_step`` the name of the step.
         """
         check_function("the handler of on_error", handler)
-        self._assembler.emit_handler(OnError(self._claim(name, "on_error"), handler))
+        name = self._assembler.claim(self._name(name, "on_error"))
+        self._assembler.emit_handler(OnError(name, handler))
         return self
 
-    def _claim(self, name: str | None, kind: str | None = None) -> str:
+    def _name(self, name: str | None, kind: str | None = None) -> str:
+        """Return the name of a new step; it is taken when the step is emitted."""
         if name is None and kind is not None:
             return self._assembler.unused_name(kind)
-        return self._assembler.claim(check_name(name))
+        return self._assembler.check_unused(check_name(name))
+
+    def _emit(self, instruction: Instruction) -> None:
+        if instruction.name is not None:
+            self._assembler.claim(instruction.name)
+        self._assembler.emit(instruction)
 
 
 def _functions(name: str, functions: Sequence[Function]) -> tuple[Function, ...]:

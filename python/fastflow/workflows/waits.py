@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.durations import parse_duration
@@ -14,6 +15,7 @@ from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, StepRecord
 
 if TYPE_CHECKING:
+    from fastflow.workflows.context import Context
     from fastflow.workflows.line import Line
 
 __all__ = ["Ask", "Sleep", "WaitForEvent"]
@@ -172,14 +174,32 @@ class Ask(Instruction):
             answer.wait(waiting.deliver)
             return SUSPENDED
 
-        on_pause = self._on_pause
-        if on_pause is None:
+        if self._on_pause is None:
             return wait(None)
-        try:
-            return line.call(lambda ctx: on_pause(ctx, token), wait)
-        except BaseException:
-            mailbox.end_pause(token)
-            raise
+        tell = self._on_pause
+        return line.call(
+            lambda ctx: _told(tell, ctx, token, lambda: mailbox.end_pause(token)), wait
+        )
+
+
+def _told(
+    tell: Function, ctx: Context, token: str, withdraw: Callable[[], object]
+) -> Any:
+    """Call ``tell(ctx, token)``; if it fails, nobody knows the token."""
+    try:
+        value = tell(ctx, token)
+    except BaseException:
+        withdraw()
+        raise
+    return _awaited(value, withdraw) if type(value) is CoroutineType else value
+
+
+async def _awaited(coroutine: Any, withdraw: Callable[[], object]) -> Any:
+    try:
+        return await coroutine
+    except BaseException:
+        withdraw()
+        raise
 
 
 class _Answer:

@@ -25,7 +25,7 @@ from fastflow.workflows.program import Assembler, Program
 from fastflow.workflows.records import RunResult
 from fastflow.workflows.run import Run
 from fastflow.workflows.service import Service
-from fastflow.workflows.shutdown import keep
+from fastflow.workflows.shutdown import finish_at_exit
 from fastflow.workflows.state import State
 from fastflow.workflows.verbs import Verbs
 
@@ -136,6 +136,8 @@ class Workflow(Verbs):
                     home.serve()
         except BaseException:  # Ctrl-C
             run.cancel()
+            while not run.done():
+                home.serve()
             raise
         return run.outcome()
 
@@ -152,6 +154,7 @@ class Workflow(Verbs):
         """
         places = Places(executor)
         run = self._run(payload, timeout, places.pool_home(), places)
+        finish_at_exit(run)
         run.begin()
         return run
 
@@ -288,5 +291,5 @@ def workflow(
         on_success=on_success,
         on_failure=on_failure,
     )
-    keep(service)
+    finish_at_exit(service)
     return Workflow(name, service, description)
