@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures.thread import BrokenThreadPool
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "BrokenPoolError",
     "Cancelled",
     "CycleError",
+    "DslCycleError",
+    "DslError",
     "FastflowError",
     "FlowError",
     "GraphError",
     "KernelError",
+    "ParameterError",
+    "Problem",
     "QueueFullError",
     "TaskError",
     "TaskErrorGroup",
     "TaskTimeout",
+    "ValidationError",
 ]
 
 
@@ -64,6 +69,64 @@ class CycleError(GraphError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong in the text of a flow."""
+
+    file: str
+    line: int
+    """From 1."""
+    column: int
+    """From 1, in characters."""
+    message: str
+    excerpt: str = ""
+    """The line, and below it carets; unprintable characters are replaced."""
+
+    def __str__(self) -> str:
+        head = f"{self.file}:{self.line}:{self.column}: {self.message}"
+        return f"{head}\n{self.excerpt}" if self.excerpt else head
+
+
+class DslError(FlowError):
+    """The text of a flow is wrong; all that is wrong with it is told at once.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        In the order of the text; each has ``file``, ``line``, ``column``, ``message``.
+    omitted : int
+        How many more there are: only the first thousand are kept.
+    """
+
+    def __init__(self, problems: Sequence[Problem], omitted: int = 0) -> None:
+        Exception.__init__(self, tuple(problems), omitted)
+        self.problems = tuple(problems)
+        self.omitted = omitted
+
+    def __str__(self) -> str:
+        parts = [str(problem) for problem in self.problems[:_SHOWN]]
+        hidden = len(self.problems) - len(parts) + self.omitted
+        if hidden:
+            parts.append(f"... and {hidden:,} more problems")
+        return "\n".join(parts)
+
+
+_SHOWN = 50  # problems in the text of a DslError
+
+
+class DslCycleError(DslError, CycleError):
+    """The one thing that is wrong with a text: tasks wait for each other."""
+
+    def __init__(
+        self, problems: Sequence[Problem], omitted: int = 0, cycle: Sequence[str] = ()
+    ) -> None:
+        DslError.__init__(self, problems, omitted)
+        self.args = (self.problems, omitted, tuple(cycle))
+        self.cycle = tuple(cycle)
+
+    def __str__(self) -> str:
+        return DslError.__str__(self)
 
 
 class TaskError(FastflowError):
@@ -130,12 +193,35 @@ class TaskErrorGroup(TaskError, ExceptionGroup[Exception]):  # noqa: N818
         )
 
 
+class ParameterError(TaskError, FlowError):
+    """What a task is to be called with can't be told from its inputs.
+
+    Raised before anything runs where that is certain by then.
+    """
+
+
+class ValidationError(FastflowError, ValueError):
+    """A task's ``validate_input`` or ``validate_output`` returned False."""
+
+
 class TaskTimeout(FastflowError, TimeoutError):  # noqa: N818  (the specified name)
     """A task did not finish in time.
 
     On threads the call itself can't be stopped: it runs on, and its late result is
     dropped.
+
+    Attributes
+    ----------
+    result
+        The partial result, if it was a whole run that took too long; else None.
     """
+
+    def __init__(self, message: str = "", result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (str(self), self.result))
 
 
 class Cancelled(BaseException):

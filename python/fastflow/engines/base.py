@@ -1,0 +1,128 @@
+"""What all engines have in common: the order, and what happens after a failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastflow.params import BoundRecipe, Unfilled
+from fastflow.plan import FlowPlan, Inputs
+from fastflow.progress import Progress
+from fastflow.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
+
+__all__ = ["Engine", "Run", "RunOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a plan is run.
+
+    Attributes
+    ----------
+    keep_going : bool
+        After a failure, run all that does not depend on it.
+    max_workers : int, optional
+        Tasks at a time.
+    timeout : float, optional
+        Seconds for the whole run.
+    progress : bool or callable, optional
+    """
+
+    keep_going: bool = False
+    max_workers: int | None = None
+    timeout: float | None = None
+    progress: Progress = None
+
+
+class Run:
+    """A run of a plan: what its engine works on."""
+
+    def __init__(self, plan: FlowPlan, input_data: Any, options: RunOptions) -> None:
+        self.plan = plan
+        self.input_data = input_data
+        self.options = options
+        self.recipes: dict[int, BoundRecipe] = plan.bind(input_data)
+        self.track = Track(plan.names, time.perf_counter())
+        self.timed_out = False
+
+    @property
+    def done(self) -> int:
+        """Tasks that have ended; for progress."""
+        states = self.track.states
+        return len(states) - states.count(PENDING)
+
+    def arguments(
+        self, number: int, item: Any = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of a task whose parents have completed.
+
+        `item` takes the place of the result that the task is run over.
+
+        Raises
+        ------
+        ParameterError
+            If that can't be told.
+        """
+        plan, results = self.plan, self.track.results
+        node = plan.nodes[number]
+        values: Sequence[Any] = [results[parent] for parent in plan.parents.of(number)]
+        if node.each >= 0:
+            values = [*values[: node.each], item, *values[node.each + 1 :]]
+        try:
+            return self.recipes[id(node.recipe)].arguments(
+                values, results, lambda: Inputs(plan, results, number)
+            )
+        except Unfilled as error:
+            raise plan.parameter_error(number, error) from None
+
+    def items(self, number: int) -> list[Any]:
+        """Return what a task is run over, item by item.
+
+        Raises
+        ------
+        TypeError
+            If that is not iterable.
+        """
+        parent = self.plan.parents.of(number)[self.plan.nodes[number].each]
+        value = self.track.results[parent]
+        if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+            raise TypeError(
+                f"{self.plan.names[number]}[*] runs once per item of the result of "
+                f"{self.plan.names[parent]!r}, which must be a list or another "
+                f"iterable, not {type(value).__name__}"
+            )
+        return list(value)
+
+    def complete(self, number: int, value: Any) -> None:
+        """Write down a result."""
+        self.track.results[number] = value
+        self.track.states[number] = COMPLETED
+
+    def fail(self, number: int, *errors: BaseException) -> None:
+        """Write down a failure."""
+        self.track.errors[number] = list(errors)
+        self.track.states[number] = FAILED
+
+    def skip_the_rest(self) -> None:
+        """Mark what has not run, and remember the names of the threads."""
+        states = self.track.states
+        states[:] = states.replace(bytes([PENDING]), bytes([SKIPPED]))
+        self.track.threads.update(
+            (thread.ident or 0, thread.name) for thread in threading.enumerate()
+        )
+
+    def spread(self, number: int, missing: list[int]) -> list[int]:
+        """Return the tasks that can run now that `number` has completed."""
+        ready = []
+        for child in self.plan.children.of(number):
+            missing[child] -= 1
+            if not missing[child]:
+                ready.append(child)
+        return ready
+
+
+Engine = Callable[[Run], None]
+"""Runs all tasks of a run, and leaves results and errors in it."""

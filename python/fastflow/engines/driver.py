@@ -1,0 +1,376 @@
+"""Runs tasks with all their options and never waits inside of a worker.
+
+One thread, whoever calls `Driver.run`, handles events one after another: an attempt has
+ended, a delay or a timeout is over. Workers, timers and the event loop only put events
+into its queue, so nothing here needs a lock, and a chain of any length needs no stack.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import inspect
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from fastflow import _core, aio
+from fastflow.cache import MISSING
+from fastflow.calling import timeout_error
+from fastflow.engines.pools import Done, Pool
+from fastflow.tasks import InvalidInput, Task
+from fastflow.timers import Clock, Timer, system_clock
+
+__all__ = ["Driver", "Job"]
+
+
+class Job:
+    """One call of a task, from launch to its result; all attempts."""
+
+    __slots__ = (
+        "args", "attempts", "cancel", "done", "dropped", "end", "error", "key",
+        "kwargs", "live", "start", "submitted", "tag", "task", "timer", "value",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        task: Task,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        done: Callable[[Job], object],
+        tag: Any,
+    ) -> None:
+        self.task = task
+        self.args = args
+        self.kwargs = kwargs
+        self.done = done
+        self.tag = tag
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.dropped = False
+        """Given up before it ran."""
+        self.attempts = 0
+        self.start = self.end = self.submitted = 0.0
+        self.worker: int | str | None = None
+        self.key: Any = None
+        self.live = 0
+        """Number of the attempt whose end counts; 0 when none does."""
+        self.timer: Timer | None = None
+        self.cancel: Callable[[], object] | None = None
+
+
+class Driver:
+    """An event loop over jobs.
+
+    Parameters
+    ----------
+    pool : Pool
+        Where functions run.
+    limit : int, optional
+        Attempts at a time, coroutines included if `limit_async`.
+    limit_async : bool
+        Whether coroutines count.
+    clock : Clock, optional
+        For delays and timeouts.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        limit: int | None = None,
+        *,
+        limit_async: bool = False,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._limit_async = limit_async
+        self._clock = clock
+        self._events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._waiting: deque[Job] = deque()
+        self._coroutines: list[tuple[Job, int]] = []
+        self._running = 0
+        self._live: set[Job] = set()
+        self.closed = False
+
+    def post(self, fn: Callable[..., object], *args: Any) -> None:
+        """Have ``fn(*args)`` called by the driver's thread; from any thread."""
+        self._events.put((fn, *args))
+
+    def run(self, finished: Callable[[], bool]) -> None:
+        """Handle events until `finished` says so."""
+        events = self._events
+        self._start_coroutines()
+        while not finished():
+            try:
+                event = events.get_nowait()
+            except queue.Empty:
+                self._start_coroutines()
+                with _core.Blocking():
+                    event = events.get()
+            event[0](*event[1:])
+
+    # All below runs in the driver's thread only.
+
+    def launch(self, job: Job) -> None:
+        """Run a job; its ``done`` is called in a later event."""
+        cache = job.task.cache
+        if cache is not None:
+            job.key = cache.key(job.args, job.kwargs)
+            value = cache.get(job.key)
+            if value is not MISSING:
+                job.value = value
+                job.start = job.end = time.perf_counter()
+                job.worker = "cache"
+                self.post(job.done, job)
+                return
+        self._live.add(job)
+        self._admit(job)
+
+    def cancel_queued(self) -> None:
+        """Give up all jobs that have not begun; those that run go on."""
+        for job in self._waiting:
+            self._drop(job)
+        self._waiting.clear()
+        for job in list(self._live):
+            if job.live and job.cancel is not None and job.cancel() is True:
+                self._drop(job)
+            elif not job.live and job.timer is not None and job.timer.cancel():
+                self._drop(job)  # between two attempts
+
+    def abandon(self) -> None:
+        """Give up all jobs; results that come later are dropped."""
+        self.closed = True
+        for job in self._live:
+            job.live = 0
+            if job.timer is not None:
+                job.timer.cancel()
+            if job.cancel is not None:
+                job.cancel()
+        self._live.clear()
+        self._waiting.clear()
+        self._coroutines.clear()
+
+    def _drop(self, job: Job) -> None:
+        if job in self._live:
+            self._live.discard(job)
+            if job.live:
+                self._leave(job)
+            job.dropped = True
+            self.post(job.done, job)
+
+    def _counts(self, job: Job) -> bool:
+        return self._limit is not None and (self._limit_async or not job.task.is_async)
+
+    def _admit(self, job: Job) -> None:
+        if self._counts(job) and self._running >= (self._limit or 0):
+            self._waiting.append(job)
+        else:
+            self._begin(job)
+
+    def _enter(self, job: Job) -> int:
+        if self._counts(job):
+            self._running += 1
+        job.attempts += 1
+        job.live = job.attempts
+        job.submitted = time.perf_counter()
+        return job.attempts
+
+    def _leave(self, job: Job) -> None:
+        """End the live attempt: nothing that comes of it later counts."""
+        job.live = 0
+        job.cancel = None
+        if job.timer is not None:
+            job.timer.cancel()
+            job.timer = None
+        if self._counts(job):
+            self._running -= 1
+            if self._waiting and self._running < (self._limit or 0):
+                self._begin(self._waiting.popleft())
+
+    def _begin(self, job: Job) -> None:
+        if self.closed:
+            return
+        attempt = self._enter(job)
+        if job.task.is_async:
+            self._coroutines.append((job, attempt))
+            return
+
+        def started() -> None:
+            job.start = job.start or time.perf_counter()
+            job.worker = threading.current_thread().name
+            if job.task.timeout is not None:
+                self._set_timer(job, attempt)
+
+        if job.task.timeout is not None and self._pool.remote:
+            self._set_timer(job, attempt)
+        try:
+            future = self._pool.submit(job.task, job.args, job.kwargs, started)
+        except Exception as error:  # the executor is shut down or broken
+            self.post(self._failed, job, attempt, error)
+            return
+        job.cancel = future.cancel
+        future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
+
+    def _set_timer(self, job: Job, attempt: int) -> None:
+        assert job.task.timeout is not None
+        timer = self._clock.call_later(
+            job.task.timeout, self.post, self._timed_out, job, attempt
+        )
+        job.timer = timer
+        if job.live != attempt:
+            timer.cancel()
+
+    def _ended(
+        self, job: Job, attempt: int, future: concurrent.futures.Future[Any]
+    ) -> None:
+        if job.live != attempt:
+            return
+        if future.cancelled():
+            self._drop(job)
+            return
+        error = future.exception()
+        if error is not None:
+            self._failed(job, attempt, error)
+        else:
+            self._returned(job, attempt, future.result())
+
+    def _returned(self, job: Job, attempt: int, result: Any) -> None:
+        if job.live != attempt:
+            return
+        done = self._pool.read(result, job.submitted)
+        if job.error is not None and inspect.iscoroutine(done.value):
+            self._await_fallback(job, attempt, done.value)
+            return
+        job.value, job.end, job.worker = done.value, done.end, done.worker
+        job.start = job.start or done.start
+        if job.task.cache is not None and job.error is None:
+            job.task.cache.put(job.key, job.value)
+        job.error = None
+        self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        self._leave(job)
+        self._live.discard(job)
+        job.done(job)
+
+    def _timed_out(self, job: Job, attempt: int) -> None:
+        if job.live == attempt:
+            cancel = job.cancel
+            self._failed(job, attempt, timeout_error(job.task))
+            if cancel is not None:
+                cancel()
+
+    def _failed(self, job: Job, attempt: int, error: BaseException) -> None:
+        if job.live != attempt:
+            return
+        job.start = job.start or job.submitted
+        job.end = time.perf_counter()
+        reason = error.reason if isinstance(error, InvalidInput) else error
+        in_fallback = job.error is not None
+        final = in_fallback or self.closed or reason is not error
+        if not final and job.task.retry.wants(error, job.attempts):
+            self._leave(job)
+            job.timer = self._clock.call_later(
+                job.task.retry.delay(job.attempts), self.post, self._again, job
+            )
+            return
+        job.error = reason
+        if job.task.has_fallback and not in_fallback and isinstance(reason, Exception):
+            self._recover(job, attempt, reason)
+        else:
+            self._finish(job)
+
+    def _again(self, job: Job) -> None:
+        job.timer = None
+        if job in self._live:
+            self._admit(job)
+
+    def _recover(self, job: Job, attempt: int, reason: Exception) -> None:
+        """Run the fallback as a part of the attempt that has failed."""
+        task, args, kwargs = job.task, job.args, job.kwargs
+        if job.timer is not None:
+            job.timer.cancel()  # the limit is that of the attempt alone
+        if not callable(task.fallback):
+            job.value, job.error = task.fallback, None
+            self._finish(job)
+            return
+        try:
+            future = self._pool.recover(lambda: task.recover(reason, args, kwargs))
+        except Exception as error:
+            job.error = error
+            self._finish(job)
+            return
+        job.cancel = None
+        future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
+
+    # Coroutines: started many at a time, as waking the event loop costs more than they.
+
+    def _start_coroutines(self) -> None:
+        if self._coroutines:
+            jobs, self._coroutines = self._coroutines, []
+            aio.submit(self._start_all(jobs))
+
+    async def _start_all(self, jobs: list[tuple[Job, int]]) -> None:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        for job, attempt in jobs:
+            if job.live != attempt:
+                continue
+            task = loop.create_task(self._coroutine(job, attempt))
+            job.cancel = _canceller(loop, task)
+            task.add_done_callback(_keep.discard)
+            _keep.add(task)
+
+    async def _coroutine(self, job: Job, attempt: int) -> None:
+        import asyncio
+
+        task = job.task
+        start = time.perf_counter()
+        job.start = job.start or start
+        job.worker = threading.current_thread().name
+        limit = None
+        try:
+            if task.timeout is None:
+                value = await task.attempt_async(job.args, job.kwargs)
+            else:
+                async with asyncio.timeout(task.timeout) as limit:
+                    value = await task.attempt_async(job.args, job.kwargs)
+        except TimeoutError as error:
+            late = limit is not None and limit.expired()
+            self.post(
+                self._failed, job, attempt, timeout_error(task) if late else error
+            )
+        except BaseException as error:
+            self.post(self._failed, job, attempt, error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            name = threading.current_thread().name
+            done = Done(value, start, time.perf_counter(), name)
+            self.post(self._returned, job, attempt, done)
+
+    def _await_fallback(self, job: Job, attempt: int, coroutine: Any) -> None:
+        async def body() -> Done:
+            start = time.perf_counter()
+            value = await coroutine
+            name = threading.current_thread().name
+            return Done(value, start, time.perf_counter(), name)
+
+        future = aio.submit(body())
+        future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
+
+
+_keep: set[Any] = set()
+"""Tasks of the event loop, which itself keeps weak references only."""
+
+
+def _canceller(loop: Any, task: Any) -> Callable[[], object]:
+    def cancel() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    return cancel

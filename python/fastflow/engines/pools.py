@@ -1,0 +1,148 @@
+"""How an attempt gets onto an executor, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from fastflow.executor import Executor, default_executor
+from fastflow.tasks import Task, task_of
+
+__all__ = ["Done", "Pool", "pool_for"]
+
+
+class Done(NamedTuple):
+    """An attempt that has returned."""
+
+    value: Any
+    start: float
+    """By ``time.perf_counter``."""
+    end: float
+    worker: int | str
+
+
+class Pool(Protocol):
+    """Runs attempts."""
+
+    remote: bool
+    """Whether calls go to other processes, so that their start is not seen."""
+
+    def submit(
+        self,
+        task: Task,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        started: Callable[[], object],
+    ) -> concurrent.futures.Future[Any]:
+        """Submit one attempt; `started` is called when it begins, if that is seen."""
+
+    def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
+        """Run a fallback, in this process."""
+
+    def read(self, result: Any, submitted: float) -> Done:
+        """Interpret the result of a future that `submit` has returned."""
+
+
+class ThreadPool:
+    """An executor whose workers are threads of this process."""
+
+    remote = False
+
+    def __init__(self, executor: concurrent.futures.Executor) -> None:
+        self._submit = executor.submit
+
+    def submit(
+        self,
+        task: Task,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        started: Callable[[], object],
+    ) -> concurrent.futures.Future[Any]:
+        """See `Pool`."""
+        return self._submit(_attempt, task, args, kwargs, started)
+
+    def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
+        """See `Pool`."""
+        return self._submit(_timed, call)
+
+    def read(self, result: Any, submitted: float) -> Done:  # noqa: ARG002
+        """See `Pool`."""
+        return result  # type: ignore[no-any-return]
+
+
+def _attempt(
+    task: Task,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    started: Callable[[], object],
+) -> Done:
+    start = time.perf_counter()
+    started()
+    value = task.attempt(args, kwargs)
+    return Done(value, start, time.perf_counter(), threading.current_thread().name)
+
+
+def _timed(call: Callable[[], Any]) -> Done:
+    start = time.perf_counter()
+    value = call()
+    return Done(value, start, time.perf_counter(), threading.current_thread().name)
+
+
+class RemotePool:
+    """An executor that pickles what it is given: tasks travel by reference."""
+
+    remote = True
+
+    def __init__(self, executor: concurrent.futures.Executor) -> None:
+        self._submit = executor.submit
+
+    def submit(
+        self,
+        task: Task,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        started: Callable[[], object],  # noqa: ARG002  (not seen from here)
+    ) -> concurrent.futures.Future[Any]:
+        """See `Pool`."""
+        return self._submit(_remote_attempt, task.reference or task.fn, args, kwargs)
+
+    def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
+        """See `Pool`."""
+        future: concurrent.futures.Future[Any]
+        future = default_executor().submit(_timed, call)
+        return future
+
+    def read(self, result: Any, submitted: float) -> Done:
+        """See `Pool`."""
+        if isinstance(result, Done):  # a fallback's
+            return result
+        value, began, seconds, process = result
+        # The other process has another clock; both know the time of day.
+        start = time.perf_counter() - max(time.time() - began, 0.0)
+        start = max(start, submitted)
+        return Done(value, start, start + seconds, f"process {process}")
+
+
+def _remote_attempt(
+    reference: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, float, float, int]:
+    began, start = time.time(), time.perf_counter()
+    value = task_of(reference, "task").attempt(args, kwargs)
+    return value, began, time.perf_counter() - start, os.getpid()
+
+
+def pool_for(executor: concurrent.futures.Executor) -> Pool:
+    """Return the adapter for an executor.
+
+    Executors that are not known to be threads get picklable calls only, which is right
+    for processes, other interpreters, and clusters.
+    """
+    in_process = isinstance(executor, Executor | concurrent.futures.ThreadPoolExecutor)
+    interpreters = getattr(concurrent.futures, "InterpreterPoolExecutor", None)
+    if interpreters is not None and isinstance(executor, interpreters):
+        in_process = False
+    return ThreadPool(executor) if in_process else RemotePool(executor)

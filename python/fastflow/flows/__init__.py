@@ -1,0 +1,1 @@
+"""Flows: texts and functions, ready to run."""

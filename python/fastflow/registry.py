@@ -1,0 +1,195 @@
+"""``@task``, and where tasks are found by name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar, overload
+
+from fastflow import active
+from fastflow.calling import run_async, run_blocking
+from fastflow.tasks import Task, make_task, mark, task_of
+
+__all__ = ["TaskRegistry", "default_registry", "task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskRegistry(Mapping[str, Callable[..., Any]]):
+    """Tasks by name: a mapping of names to the decorated functions.
+
+    A task is found by its ``name=`` and by its ``__name__``. Definitions are rare and
+    lookups cheap; both may happen in any thread.
+
+    Examples
+    --------
+    >>> registry = TaskRegistry()
+    >>> @registry.task(retries=2)
+    ... def load(path):
+    ...     return path.upper()
+    >>> registry["load"]("a")
+    'A'
+    """
+
+    def __init__(self) -> None:
+        self._named: dict[str, Callable[..., Any]] = {}
+        self._aliases: dict[str, Callable[..., Any]] = {}
+
+    def register(self, fn: Callable[..., Any], name: str | None = None) -> None:
+        """Add a callable, decorated or not.
+
+        Warns
+        -----
+        UserWarning
+            If the name is taken; the later definition wins.
+        """
+        self._add(fn, task_of(fn).name if name is None else name, stacklevel=3)
+
+    def _add(self, fn: Callable[..., Any], key: str, stacklevel: int) -> None:
+        if key in self._named and self._named[key] is not fn:
+            warnings.warn(
+                f"task {key!r} is defined again; the later definition is used",
+                stacklevel=stacklevel,
+            )
+        self._named[key] = fn
+        alias = getattr(fn, "__name__", None)
+        if isinstance(alias, str) and alias != key:
+            self._aliases[alias] = fn
+
+    def task(self, fn: Any = None, /, **options: Any) -> Any:
+        """Decorate a function as `fastflow.task` does, and add it to this registry."""
+        if fn is None:
+            return lambda function: self.register_new(function, options)
+        return self.register_new(fn, options)
+
+    def register_new(self, fn: Callable[..., Any], options: dict[str, Any]) -> Any:
+        """Decorate `fn` and add it."""
+        task = make_task(fn, **options)
+        decorated = _decorate(task)
+        self._add(decorated, task.name, stacklevel=4)
+        return decorated
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        try:
+            return self._named[name]
+        except KeyError:
+            return self._aliases[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from list(self._named)
+        yield from [alias for alias in self._aliases if alias not in self._named]
+
+    def __len__(self) -> int:
+        return len(self._named.keys() | self._aliases.keys())
+
+    def __repr__(self) -> str:
+        return f"<TaskRegistry of {len(self._named)} tasks>"
+
+
+default_registry = TaskRegistry()
+"""Where ``@task`` puts its tasks."""
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    validate_input: Callable[..., Any] | None = None,
+    validate_output: Callable[[Any], Any] | None = None,
+    retries: int = 0,
+    retry_delay: float | str = 1.0,
+    backoff: float = 2.0,
+    max_delay: float | str = 60.0,
+    jitter: float = 0.1,
+    retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
+    timeout: float | str | None = None,
+    fallback: Any = None,
+    cache: Any = None,
+    tags: Iterable[str] = (),
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def task(fn: Any = None, /, **options: Any) -> Any:
+    """Mark a function as a task, so that flows find it by its name.
+
+    ``@task`` and ``@task(...)`` both work. The function stays a plain callable with the
+    same signature, and is pickled by reference. Called inside of a ``@flow`` function
+    it returns a handle; called anywhere else it runs at once, and the caller waits. The
+    options hold in either case.
+
+    Parameters
+    ----------
+    fn : callable
+        A function or an ``async def`` function.
+    name : str, optional
+        Default: its ``__name__``, by which it is found in any case.
+    description : str, optional
+    validate_input : callable, optional
+        Called with the task's arguments. The task fails if it raises or returns False;
+        that is not retried.
+    validate_output : callable, optional
+        Called with the result; likewise, but retried.
+    retries : int
+        Attempts after the first, >= 0.
+    retry_delay, max_delay : float or str
+        Seconds, or a text such as ``"500ms"``: before the first retry, and at most.
+    backoff : float
+        Factor from one delay to the next, >= 1.
+    jitter : float
+        Fraction of a delay by which it varies at random, 0 to 1.
+    retry_on : exception type or tuple of them
+        Other exceptions are final.
+    timeout : float or str, optional
+        Time of one attempt; when it is over, the attempt fails with `TaskTimeout` at
+        once. A coroutine is cancelled then; a thread can't be stopped: it runs on, and
+        its result is dropped.
+    fallback : optional
+        What the result is after the last attempt has failed: a constant (other than
+        None), or a callable that is given the exception and the arguments (a dict).
+    cache : bool, float, str or mapping, optional
+        Keeps results by arguments: True for as long as the process lives, a duration
+        for so long, a mapping is used as the store.
+    tags : iterable of str
+
+    Warns
+    -----
+    UserWarning
+        If there is a task of this name already; the later one is used.
+
+    Examples
+    --------
+    >>> @task(name="doc.double", retries=2)
+    ... def double(n):
+    ...     return 2 * n
+    >>> double(21)
+    42
+    """
+    if fn is None:
+        return lambda function: default_registry.register_new(function, options)
+    if options:
+        raise TypeError("write @task or @task(...), not task(fn, ...)")
+    return default_registry.register_new(fn, options)
+
+
+def _decorate(spec: Task) -> Callable[..., Any]:
+    fn = spec.fn
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        flow = active.current()
+        if flow is not None:
+            return flow.call(call, args, kwargs)
+        if spec.is_async:
+            return run_async(spec, args, kwargs)
+        return run_blocking(spec, args, kwargs)
+
+    if not hasattr(fn, "__name__"):
+        call.__name__ = call.__qualname__ = spec.name
+    if spec.is_async and hasattr(inspect, "markcoroutinefunction"):
+        call = inspect.markcoroutinefunction(call)
+    mark(call, spec)
+    return call
