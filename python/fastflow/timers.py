@@ -85,6 +85,12 @@ class _Queue:
                 self._dead = 0
             return True
 
+    @property
+    def pending(self) -> int:
+        """How many calls are still to be made."""
+        with self.lock:
+            return len(self._heap) - self._dead
+
     def next_due(self) -> float | None:
         """Time of the next call, or None."""
         with self.lock:
@@ -228,15 +234,13 @@ class VirtualClock:
         self.advance(max(due - self._now, 0.0))
         return True
 
-    def wait_for_timer(self, timeout: float | None = None) -> bool:
-        """Block until some thread has set a timer (True), for real `timeout` seconds.
+    def wait_for_timer(self, timeout: float | None = None, count: int = 1) -> bool:
+        """Block until `count` timers are set (True), for real `timeout` seconds.
 
         So a test need not guess when the code under test has come to its wait.
         """
         with self._set:
-            return self._set.wait_for(
-                lambda: self._queue.next_due() is not None, timeout
-            )
+            return self._set.wait_for(lambda: self._queue.pending >= count, timeout)
 
 
 def _run(call: Callable[[], object]) -> None:

@@ -90,6 +90,11 @@ def test_virtual_timers_can_be_waited_for():
     thread.start()
     assert clock.wait_for_timer(60)
     thread.join()
+    assert not clock.wait_for_timer(0, count=2)
+    clock.call_later(1, print).cancel()
+    assert not clock.wait_for_timer(0, count=2)
+    clock.call_later(1, print)
+    assert clock.wait_for_timer(0, count=2)
 
 
 def test_a_forked_child_has_no_timers_but_can_set_some():

@@ -110,6 +110,11 @@ class Line:
         if operation is not None:
             operation.cancel()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was cancelled."""
+        return self._stopped
+
     def finish(self) -> int:
         """End the line with its last value."""
         self._done(None, self.ctx.last)

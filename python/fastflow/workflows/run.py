@@ -311,7 +311,7 @@ class Run:
             status = COMPLETED
         else:
             status = CANCELLED if isinstance(error, Cancelled) else FAILED
-            self._close_records(status)
+            self._close_records(CANCELLED if self._line.stopped else status)
             value = self._ctx.last
         self.steps.finish()
         duration = self.clock.now() - self._since
