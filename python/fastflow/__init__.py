@@ -14,14 +14,17 @@ from fastflow.errors import (
     BrokenPoolError,
     Cancelled,
     CycleError,
+    DslError,
     FastflowError,
     FlowError,
     GraphError,
     KernelError,
+    ParameterError,
     QueueFullError,
     TaskError,
     TaskErrorGroup,
     TaskTimeout,
+    ValidationError,
 )
 from fastflow.executor import Executor, ExecutorStats, default_executor
 from fastflow.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
@@ -29,7 +32,18 @@ from fastflow.future import Future
 from fastflow.taskgroup import TaskGroup
 
 if TYPE_CHECKING:
+    from fastflow.dsl.reader import parse_dsl
+    from fastflow.dsl.spec import FlowSpec
+    from fastflow.flows.flow import (
+        Flow,
+        run_flow_from_dsl,
+        run_parallel_flow_from_dsl,
+    )
+    from fastflow.flows.function import flow
+    from fastflow.flows.history import list_flows
     from fastflow.kernel import Kernel, kernels
+    from fastflow.registry import TaskRegistry, default_registry, task
+    from fastflow.results import FlowResult
     from fastflow.retry import RetryPolicy
     from fastflow.waiting import as_completed, wait
     from fastflow.workflows import RunResult, Workflow, workflow
@@ -43,38 +57,63 @@ __all__ = [
     "BrokenPoolError",
     "Cancelled",
     "CycleError",
+    "DslError",
     "Executor",
     "ExecutorStats",
     "FastflowError",
+    "Flow",
     "FlowError",
+    "FlowResult",
+    "FlowSpec",
     "Future",
     "GraphError",
     "Kernel",
     "KernelError",
+    "ParameterError",
     "QueueFullError",
     "RetryPolicy",
     "RunResult",
     "TaskError",
     "TaskErrorGroup",
     "TaskGroup",
+    "TaskRegistry",
     "TaskTimeout",
     "ThreadPoolExecutor",
+    "ValidationError",
     "Workflow",
     "as_completed",
     "current_task",
     "default_executor",
+    "default_registry",
+    "flow",
     "for_each",
     "imap",
     "kernels",
+    "list_flows",
     "map",
     "map_array",
+    "parse_dsl",
+    "run_flow_from_dsl",
+    "run_parallel_flow_from_dsl",
     "starmap",
+    "task",
     "wait",
     "workflow",
 ]
 
 # Imported when first used: `import fastflow` stays quick.
 _LAZY = {
+    "Flow": "fastflow.flows.flow",
+    "FlowResult": "fastflow.results",
+    "FlowSpec": "fastflow.dsl.spec",
+    "TaskRegistry": "fastflow.registry",
+    "default_registry": "fastflow.registry",
+    "flow": "fastflow.flows.function",
+    "list_flows": "fastflow.flows.history",
+    "parse_dsl": "fastflow.dsl.reader",
+    "run_flow_from_dsl": "fastflow.flows.flow",
+    "run_parallel_flow_from_dsl": "fastflow.flows.flow",
+    "task": "fastflow.registry",
     "Kernel": "fastflow.kernel",
     "kernels": "fastflow.kernel",
     "as_completed": "fastflow.waiting",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +11,7 @@ import click
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fastflow", prog_name="fastflow")
 def main() -> None:
-    """Fast fan-out on threads: demo, benchmarks and a look at this machine."""
+    """Run flows; demo, benchmarks and a look at this machine."""
 
 
 @main.command()
@@ -133,6 +134,77 @@ def bench(
         runner.save_json(json_path, outcome, settings)
     if plot_path:
         report.plot(plot_path, rows)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--tasks", metavar="MODULE", help="Where the tasks are, to check their names, too."
+)
+def check(file: Path, tasks: str | None) -> None:
+    """Report all that is wrong with the text of a flow."""
+    from fastflow.flows import commands
+
+    raise SystemExit(commands.check(file, tasks))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--check", "check_only", is_flag=True, help="Exit 1 if any differs.")
+@click.option("--write", is_flag=True, help="Write the files in place of printing.")
+def fmt(files: tuple[Path, ...], check_only: bool, write: bool) -> None:
+    """Print the text of a flow in canonical layout."""
+    from fastflow.flows import commands
+
+    if check_only and write:
+        raise click.UsageError("--check and --write exclude each other")
+    raise SystemExit(commands.fmt(files, check_only, write))
+
+
+@main.command()
+@click.argument("file")
+@click.option(
+    "--input", "input_text", metavar="JSON|@FILE", help="What the flow works on."
+)
+@click.option("--flow", metavar="NAME", help="Which flow, if the text has several.")
+@click.option(
+    "--tasks", metavar="MODULE", help="A module, or a .py file, with the tasks."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Tasks at a time.")
+@click.option(
+    "--executor",
+    type=click.Choice(["native", "threads", "processes", "serial"]),
+    default="native",
+    show_default=True,
+    help="What runs the tasks.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["raise", "continue"]),
+    default="raise",
+    show_default=True,
+    help="After a failure: stop, or run what does not depend on it.",
+)
+@click.option("--timeout", metavar="TIME", help="For the whole run: 30s, 5m, ...")
+@click.option(
+    "--history",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory that gets a record of the run.",
+)
+@click.option("--allow-code", is_flag=True, help="Let 'code:' blocks of the text run.")
+@click.option(
+    "--progress/--no-progress", default=True, help="Show a bar on a terminal."
+)
+def run(file: str, timeout: str | None, **options: Any) -> None:
+    """Run a .flow file, or module.py:NAME; print the result as JSON."""
+    from fastflow.durations import parse_duration
+    from fastflow.flows import commands
+
+    try:
+        seconds = None if timeout is None else parse_duration(timeout)
+    except ValueError as error:
+        raise click.UsageError(f"--timeout: {error}") from None
+    raise SystemExit(commands.run(file, timeout=seconds, **options))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,13 @@ from fastflow.registry import default_registry
 from fastflow.results import FlowResult
 from fastflow.topology import sort_tasks
 
-__all__ = ["Flow", "OnError", "run_flow_from_dsl", "run_parallel_flow_from_dsl"]
+__all__ = [
+    "Flow",
+    "OnError",
+    "check_flows",
+    "run_flow_from_dsl",
+    "run_parallel_flow_from_dsl",
+]
 
 Registry = Mapping[str, Callable[..., Any]]
 OnError = Literal["raise", "continue", "return"]
@@ -233,6 +239,28 @@ def _plan_of_text(
     plan = _compile(found, registry, allowed, problems)
     problems.raise_if_any()
     return chosen, plan
+
+
+def check_flows(
+    text: str, *, registry: Registry | None = None, file: str = "<flow>"
+) -> tuple[FlowSpec, ...]:
+    """Return the flows of a text after looking for all that could be wrong.
+
+    With a registry (else only the text itself is judged) tasks are looked up as for a
+    run, which imports the modules that the text names.
+
+    Raises
+    ------
+    DslError
+        With all that is wrong, in all flows.
+    """
+    problems = Problems(Source(check_text(text), file))
+    flows = read(problems)
+    if registry is not None:
+        for flow in flows:
+            _compile(flow, registry, Allowed(code=True), problems)
+    problems.raise_if_any()
+    return tuple(flow.spec for flow in flows)
 
 
 def _compile(

@@ -1,0 +1,373 @@
+"""``@flow``: a function whose task calls run side by side."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import inspect
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from fastflow import active
+from fastflow.calling import run_blocking
+from fastflow.engines.choose import check_executor
+from fastflow.engines.driver import Driver, Job
+from fastflow.engines.pools import pool_for
+from fastflow.errors import TaskError
+from fastflow.executor import default_executor
+from fastflow.flows.handles import Handle, handles_in, replace_handles
+from fastflow.flows.outcome import error_of, task_error
+from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
+from fastflow.tasks import task_of
+
+__all__ = ["FlowFunction", "flow"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FlowFunction(Generic[P, R]):
+    """A function that `flow` has marked; calling it runs the flow.
+
+    Attributes
+    ----------
+    name, description : str
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        name: str,
+        description: str,
+        executor: Any = None,
+        max_workers: int | None = None,
+    ) -> None:
+        functools.update_wrapper(self, fn)
+        self._fn = fn
+        self._executor = executor
+        self._max_workers = max_workers
+        self.name = name
+        self.description = description
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the flow; returns what the function returns, with results for handles.
+
+        Raises
+        ------
+        TaskError
+            If a task failed and the function has not dealt with it.
+        """
+        if self._executor == "serial":
+            run: _Run = _SerialRun(self.name)
+        else:
+            executor = self._executor or default_executor(self._max_workers)
+            run = _ParallelRun(self.name, executor, self._max_workers)
+        return run.run(lambda: self._fn(*args, **kwargs))  # type: ignore[no-any-return]
+
+    def with_options(
+        self, *, executor: Any = None, max_workers: int | None = None
+    ) -> FlowFunction[P, R]:
+        """Return the same flow on another executor.
+
+        Parameters
+        ----------
+        executor, max_workers
+            As for ``Flow.run``.
+        """
+        check_executor(executor)
+        return FlowFunction(
+            self._fn, self.name, self.description, executor, max_workers
+        )
+
+    def __reduce__(self) -> str:
+        return str(self.__qualname__)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name!r}>"
+
+
+class _Run:
+    """What both ways of running a flow function have in common."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.started = time.time()
+        self.origin = time.perf_counter()
+        self.handles: list[Handle] = []
+        self.jobs: dict[Handle, Job] = {}
+        self.errors: dict[Handle, TaskError] = {}
+        self.calls: dict[str, int] = {}
+
+    def call(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Handle:
+        """Start a task; see `fastflow.active.Caller`."""
+        task = task_of(fn)
+        count = self.calls[task.name] = self.calls.get(task.name, 0) + 1
+        handle = Handle(task.name if count == 1 else f"{task.name}#{count}")
+        handle.set_running_or_notify_cancel()
+        self.handles.append(handle)
+        self.start(handle, Job(task, args, kwargs, lambda _: None, handle))
+        return handle
+
+    def start(self, handle: Handle, job: Job) -> None:
+        raise NotImplementedError
+
+    def close(self, *, cancel: bool) -> None:
+        raise NotImplementedError
+
+    def run(self, body: Callable[[], Any]) -> Any:
+        before = active.set_current(self)
+        try:
+            value = body()
+        except BaseException:
+            active.set_current(before)
+            self.close(cancel=True)
+            raise
+        finally:
+            active.set_current(before)
+        self.close(cancel=False)
+        returned = handles_in(value)
+        self.raise_unseen()
+        for handle in returned:
+            handle.result()
+        return replace_handles(value, Handle.result)
+
+    def raise_unseen(self) -> None:
+        """Raise the errors that the function does not know of."""
+        seen = {id(_error(handle)) for handle in self.handles if handle.seen}
+        errors = [error for error in self.errors.values() if id(error) not in seen]
+        if not self.errors:
+            return
+        result = self.result()
+        for error in self.errors.values():
+            error.result = result
+        if not errors:
+            return
+        raise error_of(self.name, errors, result)
+
+    def result(self) -> FlowResult:
+        names = [handle.name for handle in self.handles]
+        track = Track(names, self.origin)
+        for number, handle in enumerate(self.handles):
+            job = self.jobs.get(handle)
+            if job is not None:
+                track.starts[number], track.ends[number] = job.start, job.end
+                track.workers[number] = job.worker
+                track.attempts[number] = job.attempts
+            if handle in self.errors:
+                cause = self.errors[handle].__cause__
+                track.errors[number] = [cause or self.errors[handle]]
+                track.states[number] = FAILED
+            elif _failed(handle):
+                track.states[number] = SKIPPED
+            elif handle.done():
+                track.states[number] = COMPLETED
+                track.results[number] = concurrent.futures.Future.result(handle)
+        return FlowResult(
+            self.name,
+            {name: number for number, name in enumerate(names)},
+            track,
+            "FAILED" if self.errors else "COMPLETED",
+            self.started,
+            time.perf_counter() - self.origin,
+        )
+
+    def finish(self, handle: Handle, job: Job) -> None:
+        """Let a handle know how its task has ended."""
+        self.jobs[handle] = job
+        if job.error is None:
+            handle.set_result(job.value)
+        else:
+            error = self.errors[handle] = task_error(handle.name, job.error, None)
+            handle.set_exception(error)
+
+
+def _error(handle: Handle) -> BaseException | None:
+    """Return the error of a handle that is done, without having looked."""
+    return concurrent.futures.Future.exception(handle, 0)
+
+
+def _failed(handle: Handle) -> bool:
+    return handle.done() and _error(handle) is not None
+
+
+class _SerialRun(_Run):
+    """Tasks run when they are called, in the calling thread."""
+
+    def start(self, handle: Handle, job: Job) -> None:
+        for dependency in handles_in((job.args, job.kwargs)):
+            if _failed(dependency):
+                handle.set_exception(_error(dependency))
+                return
+        job.start = time.perf_counter()
+        args, kwargs = replace_handles((job.args, job.kwargs), _value)
+        before = active.set_current(None)
+        try:
+            job.value = run_blocking(job.task, args, kwargs)
+        except Exception as error:
+            job.error = error
+        finally:
+            active.set_current(before)
+        job.attempts = 1
+        job.end = time.perf_counter()
+        job.worker = threading.current_thread().name
+        self.finish(handle, job)
+
+    def close(self, *, cancel: bool) -> None:
+        pass
+
+
+def _value(handle: Handle) -> Any:
+    return concurrent.futures.Future.result(handle, 0)
+
+
+class _ParallelRun(_Run):
+    """Tasks run on an executor; a thread of the run's own watches over them.
+
+    The thread is started by the first task. What is below "in that thread" runs there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        executor: concurrent.futures.Executor,
+        max_workers: int | None,
+    ) -> None:
+        super().__init__(name)
+        self.driver = Driver(pool_for(executor), max_workers)
+        self.thread: threading.Thread | None = None
+        self.open = 0
+        self.ending = False
+        self.waiting: dict[Handle, list[Handle]] = {}
+        self.missing: dict[Handle, int] = {}
+
+    def start(self, handle: Handle, job: Job) -> None:
+        if self.thread is None:
+            self.thread = threading.Thread(
+                target=self.driver.run,
+                args=(self.finished,),
+                name=f"fastflow-{self.name}",
+                daemon=True,
+            )
+            self.thread.start()
+        job.done = self.ended
+        self.driver.post(self.add, handle, job)
+
+    def close(self, *, cancel: bool) -> None:
+        """Wait until all tasks have ended, or those that run already."""
+        if self.thread is not None:
+            self.driver.post(self.end, cancel)
+            _join(self.thread)
+
+    # In that thread.
+
+    def finished(self) -> bool:
+        return self.ending and not self.open
+
+    def end(self, cancel: bool) -> None:
+        self.ending = True
+        if cancel:
+            self.driver.cancel_queued()
+
+    def add(self, handle: Handle, job: Job) -> None:
+        self.open += 1
+        self.jobs[handle] = job
+        missing = 0
+        for dependency in handles_in((job.args, job.kwargs)):
+            if not dependency.done():
+                missing += 1
+                self.waiting.setdefault(dependency, []).append(handle)
+        self.missing[handle] = missing
+        if not missing:
+            self.launch(handle)
+
+    def launch(self, handle: Handle) -> None:
+        """Launch a task all of whose dependencies have ended."""
+        job = self.jobs[handle]
+        for dependency in handles_in((job.args, job.kwargs)):
+            if _failed(dependency):
+                self.driver.post(self.skip, handle, _error(dependency))
+                return
+        job.args, job.kwargs = replace_handles((job.args, job.kwargs), _value)
+        self.driver.launch(job)
+
+    def skip(self, handle: Handle, error: BaseException) -> None:
+        del self.jobs[handle]
+        handle.set_exception(error)
+        self.ended_handle(handle)
+
+    def ended(self, job: Job) -> None:
+        handle = job.tag
+        if job.dropped:
+            handle.set_exception(concurrent.futures.CancelledError())
+        else:
+            self.finish(handle, job)
+        self.ended_handle(handle)
+
+    def ended_handle(self, handle: Handle) -> None:
+        self.open -= 1
+        for child in self.waiting.pop(handle, ()):
+            self.missing[child] -= 1
+            if not self.missing[child]:
+                self.launch(child)
+
+
+def _join(thread: threading.Thread) -> None:
+    from fastflow import _core
+
+    with _core.Blocking():
+        thread.join()
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> FlowFunction[P, R]: ...
+@overload
+def flow(
+    *, name: str | None = None, description: str | None = None
+) -> Callable[[Callable[P, R]], FlowFunction[P, R]]: ...
+def flow(
+    fn: Any = None, /, *, name: str | None = None, description: str | None = None
+) -> Any:
+    """Mark a function as a flow: tasks that it calls run side by side.
+
+    A task call returns a `Handle` at once. A handle that is passed to another task
+    makes it wait for the first; ``handle.result()`` waits in the function, for plain
+    Python to decide by; handles in the returned value (also in lists, tuples, dicts
+    and sets) become results. The call returns when all tasks have ended.
+
+    Parameters
+    ----------
+    fn : callable
+        A plain function; it may call ``async def`` tasks.
+    name : str, optional
+        Default: its ``__name__``.
+    description : str, optional
+
+    Examples
+    --------
+    >>> from fastflow.registry import TaskRegistry
+    >>> tasks = TaskRegistry()
+    >>> @tasks.task
+    ... def square(n):
+    ...     return n * n
+    >>> @flow
+    ... def squares(count):
+    ...     return [square(n) for n in range(count)]
+    >>> squares(4)
+    [0, 1, 4, 9]
+    """
+
+    def mark(function: Callable[..., Any]) -> FlowFunction[..., Any]:
+        if not callable(function):
+            raise TypeError(f"a flow must be callable, not {type(function).__name__}")
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(
+                "a flow function must be a plain function; it can call async tasks"
+            )
+        shown: str = name or getattr(function, "__name__", "flow")
+        return FlowFunction(function, shown, description or "")
+
+    return mark if fn is None else mark(fn)

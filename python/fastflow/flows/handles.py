@@ -1,0 +1,95 @@
+"""Handles: what a task call returns inside of a flow function."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable
+from typing import Any
+
+from fastflow import _core
+
+__all__ = ["Handle", "handles_in", "replace_handles"]
+
+
+class Handle(concurrent.futures.Future[Any]):
+    """The result of a task that may still have to run.
+
+    Passed to another task, alone or inside of lists, tuples, dicts and sets, it makes
+    that task wait for this one. ``result()`` waits here and now, so that plain Python
+    can decide what to do next.
+
+    Attributes
+    ----------
+    name : str
+        The name of the task; from the second call on with a number, ``work#2``.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.seen = False
+        """Whether the flow function knows how the task has ended."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the task and return its result.
+
+        Raises
+        ------
+        TaskError
+            If it failed, or one that it waited for; an error that is caught here does
+            not make the flow fail.
+        TimeoutError
+            After `timeout` seconds.
+        """
+        self._wait(timeout)
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the task and return its error, None if it has succeeded."""
+        self._wait(timeout)
+        return super().exception(0)
+
+    def _wait(self, timeout: float | None) -> None:
+        if not self.done():
+            with _core.Blocking():
+                super().exception(timeout)
+        self.seen = True
+
+    def cancel(self) -> bool:
+        """Return False: tasks of a flow function can't be cancelled one by one."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"<Handle of {self.name!r}, {'done' if self.done() else 'pending'}>"
+
+
+def handles_in(value: Any) -> list[Handle]:
+    """Return the handles in a value, looking into lists, tuples, dicts and sets."""
+    found: dict[Handle, None] = {}
+    waiting = [value]
+    known: set[int] = set()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Handle):
+            found[item] = None
+        elif type(item) in _CONTAINERS and id(item) not in known:
+            known.add(id(item))
+            waiting.extend(reversed(item.values() if type(item) is dict else [*item]))
+    return list(found)
+
+
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
+def replace_handles(value: Any, get: Callable[[Handle], Any]) -> Any:
+    """Return a value with results in place of handles.
+
+    Containers without handles are passed on as they are, others are copied.
+    """
+    if isinstance(value, Handle):
+        return get(value)
+    if type(value) not in _CONTAINERS or not handles_in(value):
+        return value
+    if type(value) is dict:
+        return {key: replace_handles(item, get) for key, item in value.items()}
+    return type(value)(replace_handles(item, get) for item in value)
