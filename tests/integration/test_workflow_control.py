@@ -392,3 +392,10 @@ def test_a_failing_hook_is_logged(wrap, caplog):
     assert wf.run().last == 1
     assert "a hook of run hooked-" in caplog.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_loop_that_was_left_by_a_handled_error_has_failed(wf):
+    wf.while_("w", value(True), build=lambda f: f.step("a", lambda ctx: 1 / 0))
+    wf.on_error(value("handled"))
+    run = wf.run()
+    assert (run.last, run.steps["w"].status) == ("handled", "FAILED")

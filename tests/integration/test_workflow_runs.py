@@ -94,8 +94,8 @@ def test_cancelling_reaches_coroutines_and_threads(wf):
     stopped, told = threading.Event(), threading.Event()
 
     async def waits(ctx):
-        await asyncio.to_thread(running.wait, 60)
         try:
+            await asyncio.to_thread(running.wait, 60)
             await asyncio.Event().wait()
         finally:
             stopped.set()

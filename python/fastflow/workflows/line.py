@@ -49,7 +49,7 @@ class Line:
     """
 
     __slots__ = (
-        "_done", "_operation", "_stopped", "ctx", "failure", "home", "loops", "now",
+        "_done", "_operation", "_stopped", "ctx", "failed", "failure", "home", "loops", "now",
         "origin", "pc", "program", "run", "steps",
     )  # fmt: skip
 
@@ -66,6 +66,7 @@ class Line:
         self.loops: dict[int, int] = {}
         self.failure: Exception | None = None
         self.origin: tuple[BaseException, str] | None = None
+        self.failed = False  # at any time, handled or not
         self._done = done
         self._operation: Operation | None = None
         self._stopped = False
@@ -159,6 +160,7 @@ class Line:
         if self.origin is not None and self.origin[0] is error:
             name = self.origin[1]  # passed on by on_error
         self.origin = (error, name or "?")
+        self.failed = True
         handler = self.program.handlers[self.pc]
         if handler is not None and isinstance(error, Exception):
             self.failure = error

@@ -284,8 +284,9 @@ class Run:
             self._deliver(error, value)
             return
         ctx.error = error
-        if error is not None and self._line.origin is not None:
-            ctx.failed_step = self._line.origin[1]
+        origin = self._line.origin
+        if origin is not None and origin[0] is error:
+            ctx.failed_step = origin[1]
         try:
             returned = hook(ctx)
             if type(returned) is CoroutineType:
@@ -311,8 +312,9 @@ class Run:
             status = COMPLETED
         else:
             status = CANCELLED if isinstance(error, Cancelled) else FAILED
-            self._close_records(CANCELLED if self._line.stopped else status)
             value = self._ctx.last
+        if self._line.failed or self._line.stopped:
+            self._close_records(CANCELLED if self._line.stopped else FAILED)
         self.steps.finish()
         duration = self.clock.now() - self._since
         shown = self._explain(error)
