@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["is_loop_thread", "submit"]
+__all__ = ["is_loop_thread", "start", "submit"]
 
 T = TypeVar("T")
 
@@ -146,6 +146,11 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     except RuntimeError:
         coroutine.close()  # else it would warn that it was never awaited
         raise
+
+
+def start() -> None:
+    """Start the loop's thread now; else the first coroutine does."""
+    _runtime.loop()
 
 
 def is_loop_thread() -> bool:

@@ -158,6 +158,12 @@ class SystemClock:
                 self._changed.notify()
         return timer
 
+    def start(self) -> None:
+        """Start the thread now; else the first timer does."""
+        with self._changed:
+            if self._thread is None:
+                self._start()
+
     def _start(self) -> None:
         thread = threading.Thread(
             target=self._serve, name="fastflow-timers", daemon=True

@@ -29,6 +29,18 @@ def test_an_earlier_timer_shortens_the_sleep():
     assert first.cancel()
 
 
+def test_the_thread_can_be_started_early():
+    clock = SystemClock()
+    clock.start()
+    thread = clock._thread
+    assert thread.is_alive()
+    done = threading.Event()
+    clock.call_later(0, done.set)
+    assert done.wait(60)
+    clock.start()
+    assert clock._thread is thread
+
+
 def test_a_failing_call_is_logged_and_stops_nothing(caplog):
     done = threading.Event()
     call_later(0, int, "x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -17,7 +18,6 @@ __all__ = ["finish_at_exit"]
 
 # Handlers run in the reverse order of their registration: the pool and the event loop,
 # which the runs need, must have registered theirs before.
-assert aio
 assert workers
 
 _LOGGER = logging.getLogger("fastflow")
@@ -30,6 +30,10 @@ def finish_at_exit(what: Run | Service) -> None:
     """Let the interpreter wait for a run, or for the actions of a workflow."""
     if isinstance(what, Run):
         _runs.add(what)
+        if sys.version_info[:2] == (3, 12):
+            # This version refuses new threads from the very beginning of the exit on.
+            aio.start()
+            system_clock.start()
     else:
         _services.add(what)
 
