@@ -3,18 +3,18 @@
 The layers, lowest first: `records`, `state`, `limits`, `mailbox` (data); `context`,
 `places`, `calls` (one call of a user's function); `program`, `line` (instructions and
 who executes them); `steps`, `branches`, `fan`, `fans`, `waits` (the instructions);
-`run`, `service` (a run, and what runs share); `verbs`, `workflow` (the public face) and
+`run`, `service` (a run, and what runs share); `verbs`, `builder` (the public face) and
 `mocks`, `harness` (tests).
 """
 
 from __future__ import annotations
 
+from fastflow.workflows.builder import Workflow, workflow
 from fastflow.workflows.context import Context
 from fastflow.workflows.harness import Harness
 from fastflow.workflows.records import RunResult, StepRecord
 from fastflow.workflows.run import Run
 from fastflow.workflows.state import State
-from fastflow.workflows.workflow import Workflow, workflow
 
 __all__ = [
     "Context",

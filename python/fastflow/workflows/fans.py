@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastflow.workflows.calls import Done
@@ -19,6 +18,7 @@ from fastflow.workflows.fan import (
     Policy,
 )
 from fastflow.workflows.line import SUSPENDED, Line
+from fastflow.workflows.options import FanOptions
 from fastflow.workflows.places import Home
 from fastflow.workflows.program import Instruction, Program
 from fastflow.workflows.records import StepRecord, Steps
@@ -26,18 +26,9 @@ from fastflow.workflows.records import StepRecord, Steps
 if TYPE_CHECKING:
     from fastflow.workflows.run import Run
 
-__all__ = ["FanOptions", "ForEach", "Parallel", "Race"]
+__all__ = ["ForEach", "Parallel", "Race"]
 
 Function = Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class FanOptions:
-    """Limits of a fan-out, and what a failed branch means."""
-
-    max_concurrency: int | None = None
-    timeout: float | None = None
-    settle: bool = False
 
 
 class Parallel(Instruction):

@@ -9,8 +9,8 @@ from typing import Any
 
 from fastflow.errors import FlowError
 from fastflow.timers import VirtualClock
+from fastflow.workflows.checks import check_function
 from fastflow.workflows.mocks import replaced
-from fastflow.workflows.options import check_function
 from fastflow.workflows.places import Activity, CallerHome, Places
 from fastflow.workflows.program import Program
 from fastflow.workflows.records import COMPLETED, FAILED, SKIPPED, RunResult

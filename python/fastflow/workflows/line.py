@@ -49,8 +49,8 @@ class Line:
     """
 
     __slots__ = (
-        "_done", "_operation", "_stopped", "ctx", "failed", "failure", "home", "loops", "now",
-        "origin", "pc", "program", "run", "steps",
+        "_done", "_operation", "_stopped", "ctx", "failed", "failure", "home", "loops",
+        "now", "origin", "pc", "program", "run", "steps",
     )  # fmt: skip
 
     def __init__(

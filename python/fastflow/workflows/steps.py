@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow.workflows.context import Token
 from fastflow.workflows.line import SUSPENDED
-from fastflow.workflows.options import CallOptions
+from fastflow.workflows.options import LOG_FIELDS, CallOptions
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, FAILED, StepRecord
 
@@ -157,9 +157,6 @@ class Log(Instruction):
         if not isinstance(self.text, str):
             return str(self.text(ctx))
         return self.text.format(**{name: getattr(ctx, name) for name in LOG_FIELDS})
-
-
-LOG_FIELDS = ("payload", "last", "steps", "run", "item", "index", "state")
 
 
 class OnError(Instruction):

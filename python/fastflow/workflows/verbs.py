@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import logging
-import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from fastflow.errors import FlowError
 from fastflow.retry import RetryPolicy
 from fastflow.workflows.branches import EnterLoop, LoopBody, Subflow, TestIf, TestLoop
-from fastflow.workflows.cache import StepCache
-from fastflow.workflows.fans import FanOptions, ForEach, Parallel, Race
-from fastflow.workflows.options import (
-    CallOptions,
+from fastflow.workflows.checks import (
     check_choice,
     check_count,
     check_function,
+    check_functions,
+    check_items,
     check_name,
+    check_template,
     duration,
+    fan_options,
     retry_policy,
+    step_cache,
     verb,
 )
+from fastflow.workflows.fans import ForEach, Parallel, Race
+from fastflow.workflows.options import CallOptions, FanOptions
 from fastflow.workflows.program import Assembler, Instruction, Jump, Program
-from fastflow.workflows.steps import LOG_FIELDS, Action, GuardedStep, Log, OnError, Step
+from fastflow.workflows.steps import Action, GuardedStep, Log, OnError, Step
 from fastflow.workflows.waits import Ask, Sleep, WaitForEvent
 
 if TYPE_CHECKING:
-    from fastflow.workflows.workflow import Workflow
+    from fastflow.workflows.builder import Workflow
 
 __all__ = ["Verbs"]
 
@@ -35,7 +38,6 @@ Function = Callable[..., Any]
 Build = Callable[["Verbs"], object]
 Duration = float | str
 
-_ON_ERROR = ("fail_fast", "settle")
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -96,7 +98,7 @@ class Verbs:
             jitter=jitter, retry_on=retry_on,
         )  # fmt: skip
         seconds = duration(f"timeout of {what}", timeout)
-        kept = _cache(what, cache, cache_ttl, cache_size)
+        kept = step_cache(what, cache, cache_ttl, cache_size)
         before = duration(f"delay of {what}", delay) or 0.0
         check_function(f"fn of {what}", fn)
         options = CallOptions(retry, seconds, before, kept)
@@ -134,8 +136,8 @@ class Verbs:
             their ends, and exceptions take the places of their values.
         """
         name = self._name(name, "parallel")
-        options = _fan_options(name, max_concurrency, timeout, on_error)
-        branches = _functions(name, functions)
+        options = fan_options(name, max_concurrency, timeout, on_error)
+        branches = check_functions(name, functions)
         self._emit(Parallel(name, branches, options))
         return self
 
@@ -167,7 +169,7 @@ class Verbs:
         """
         name = self._name(name, "race")
         settled = check_choice("win", win, ("success", "settled")) == "settled"
-        branches = _functions(name, functions)
+        branches = check_functions(name, functions)
         if not branches:
             raise FlowError(f"race {name!r} needs at least one function")
         options = FanOptions(timeout=duration(f"timeout of {name!r}", timeout))
@@ -242,7 +244,7 @@ class Verbs:
             As for `parallel`.
         """
         name = self._name(name)
-        options = _fan_options(name, max_concurrency, timeout, on_error)
+        options = fan_options(name, max_concurrency, timeout, on_error)
         body: Function | Program
         if build is None:
             body = check_function(f"fn of for_each {name!r}", fn)
@@ -252,7 +254,7 @@ class Verbs:
             inner = Assembler()
             check_function(f"build of for_each {name!r}", build)(Verbs(inner))
             body = inner.program()
-        _check_items(name, items)
+        check_items(name, items)
         self._emit(ForEach(name, items, body, None, options))
         return self
 
@@ -274,12 +276,12 @@ class Verbs:
         those of `for_each`.
         """
         name = self._name(name)
-        options = _fan_options(name, max_concurrency, timeout, on_error)
+        options = fan_options(name, max_concurrency, timeout, on_error)
         check_function(f"fn of batch {name!r}", fn)
         assert fn is not None
         if check_count(f"size of batch {name!r}", size) is None:
             raise FlowError(f"batch {name!r} needs a size")
-        _check_items(name, items)
+        check_items(name, items)
         self._emit(ForEach(name, items, fn, size, options))
         return self
 
@@ -370,7 +372,7 @@ class Verbs:
         """
         check_choice("level", level, _LEVELS)
         if isinstance(text, str):
-            _check_template(text)
+            check_template(text)
         else:
             check_function("text of log", text)
         number = logging.getLevelNamesMapping()[level.upper()]
@@ -464,65 +466,3 @@ class Verbs:
         if instruction.name is not None:
             self._assembler.claim(instruction.name)
         self._assembler.emit(instruction)
-
-
-def _functions(name: str, functions: Sequence[Function]) -> tuple[Function, ...]:
-    if callable(functions) or not isinstance(functions, Iterable):
-        raise FlowError(f"{name!r} needs a list of functions")
-    branches = tuple(functions)
-    for position, fn in enumerate(branches):
-        check_function(f"branch {position} of {name!r}", fn)
-    return branches
-
-
-def _fan_options(
-    name: str, max_concurrency: int | None, timeout: Duration | None, on_error: str
-) -> FanOptions:
-    return FanOptions(
-        check_count(f"max_concurrency of {name!r}", max_concurrency),
-        duration(f"timeout of {name!r}", timeout),
-        check_choice(f"on_error of {name!r}", on_error, _ON_ERROR) == "settle",
-    )
-
-
-def _check_items(name: str, items: object) -> None:
-    if not callable(items) and not isinstance(items, Iterable):
-        raise FlowError(
-            f"items of {name!r} must be a function of ctx or an iterable, not "
-            f"{type(items).__name__}"
-        )
-    if hasattr(items, "__next__"):
-        raise FlowError(
-            f"items of {name!r} is an iterator, which only one run could use; give a "
-            "function that makes it: lambda ctx: ..."
-        )
-
-
-def _cache(
-    what: str, key: Function | None, ttl: Duration | None, size: int
-) -> StepCache | None:
-    seconds = duration(f"cache_ttl of {what}", ttl)
-    most = check_count(f"cache_size of {what}", size)
-    if key is None:
-        if seconds is not None:
-            raise FlowError(f"cache_ttl of {what} needs cache=: a function for the key")
-        return None
-    check_function(f"cache of {what}", key)
-    if most is None:
-        raise FlowError(f"cache_size of {what} must be a number")
-    return StepCache(key, seconds, most)
-
-
-def _check_template(text: str) -> None:
-    try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(text)]
-    except ValueError as error:
-        raise FlowError(f"text of log: {error}: {text!r}") from None
-    for field in fields:
-        if field is not None:
-            first = field.replace("[", ".").split(".")[0]
-            if first not in LOG_FIELDS:
-                raise FlowError(
-                    f"text of log has an unknown field {{{field}}}; known are: "
-                    + ", ".join(LOG_FIELDS)
-                )

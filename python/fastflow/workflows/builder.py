@@ -11,15 +11,15 @@ from fastflow import aio
 from fastflow.errors import FlowError
 from fastflow.progress import Monitor, Progress
 from fastflow.timers import Clock, system_clock
-from fastflow.workflows.harness import Harness
-from fastflow.workflows.limits import parse_rate
-from fastflow.workflows.options import (
+from fastflow.workflows.checks import (
     check_count,
     check_function,
     check_name,
     duration,
     verb,
 )
+from fastflow.workflows.harness import Harness
+from fastflow.workflows.limits import parse_rate
 from fastflow.workflows.places import CallerHome, Places
 from fastflow.workflows.program import Assembler, Program
 from fastflow.workflows.records import RunResult

@@ -1,0 +1,191 @@
+"""Checks of what the verbs of a workflow are given."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import string
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+from fastflow.durations import parse_duration
+from fastflow.errors import FlowError
+from fastflow.retry import RetryPolicy
+from fastflow.workflows.cache import StepCache
+from fastflow.workflows.options import LOG_FIELDS, FanOptions
+
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_function",
+    "check_functions",
+    "check_items",
+    "check_name",
+    "check_template",
+    "duration",
+    "fan_options",
+    "retry_policy",
+    "step_cache",
+    "verb",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Function = Callable[..., Any]
+Duration = float | str
+
+ON_ERROR = ("fail_fast", "settle")
+_LONGEST_NAME = 1024
+
+
+def verb(method: Callable[P, T]) -> Callable[P, T]:
+    """Make unknown options a FlowError with a suggestion."""
+    parameters = inspect.signature(method).parameters
+    known = [name for name in parameters if name != "self"]
+
+    @functools.wraps(method)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name in kwargs:
+            if name not in parameters:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {known}"
+                raise FlowError(f"{method.__name__}() has no option {name!r}; {hint}")
+        return method(*args, **kwargs)
+
+    return checked
+
+
+def check_name(name: object) -> str:
+    """Return the name, if it can be one."""
+    if not isinstance(name, str):
+        raise FlowError(f"a name must be a str, not {type(name).__name__}: {name!r}")
+    if not name or len(name) > _LONGEST_NAME or "\0" in name:
+        raise FlowError(
+            f"a name must have 1 to {_LONGEST_NAME:,} characters and no NUL: "
+            f"{name[:40]!r}"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise FlowError(f"a name must be valid Unicode: {name!r}") from None
+    return name
+
+
+def check_function(what: str, fn: object) -> Callable[..., Any]:
+    """Return fn, if it can be called."""
+    if not callable(fn):
+        raise FlowError(
+            f"{what} must be a function that takes ctx, not {type(fn).__name__}"
+            + ("; give the function, don't call it" if inspect.iscoroutine(fn) else "")
+        )
+    return fn
+
+
+def check_count(what: str, value: Any) -> int | None:
+    """Return a number of things, at least 1; None stands for no limit."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise FlowError(f"{what} must be an int, not {type(value).__name__}: {value!r}")
+    if value < 1:
+        raise FlowError(f"{what} must be at least 1, not {value}")
+    return value
+
+
+def check_choice(what: str, value: object, choices: tuple[str, ...]) -> str:
+    """Return one of some words."""
+    if value not in choices:
+        raise FlowError(f"{what} must be one of {', '.join(choices)}; not {value!r}")
+    return str(value)
+
+
+def duration(what: str, value: Any) -> float | None:
+    """Return seconds; None stays None."""
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except (TypeError, ValueError) as error:
+        raise FlowError(f"{what}: {error}") from None
+
+
+def retry_policy(
+    what: str, retries: int | RetryPolicy, **options: Any
+) -> RetryPolicy | None:
+    """Make the policy of a step; None if it never retries."""
+    if isinstance(retries, RetryPolicy):
+        return retries if retries.retries else None
+    try:
+        policy = RetryPolicy(retries, **options)
+    except (TypeError, ValueError) as error:
+        raise FlowError(f"{what}: {error}") from None
+    return policy if policy.retries else None
+
+
+def check_functions(name: str, functions: Sequence[Function]) -> tuple[Function, ...]:
+    """Return the branches of a fan-out."""
+    if callable(functions) or not isinstance(functions, Iterable):
+        raise FlowError(f"{name!r} needs a list of functions")
+    branches = tuple(functions)
+    for position, fn in enumerate(branches):
+        check_function(f"branch {position} of {name!r}", fn)
+    return branches
+
+
+def fan_options(
+    name: str, max_concurrency: int | None, timeout: Duration | None, on_error: str
+) -> FanOptions:
+    """Make the options of a fan-out."""
+    return FanOptions(
+        check_count(f"max_concurrency of {name!r}", max_concurrency),
+        duration(f"timeout of {name!r}", timeout),
+        check_choice(f"on_error of {name!r}", on_error, ON_ERROR) == "settle",
+    )
+
+
+def check_items(name: str, items: object) -> None:
+    """Check the items of a for_each."""
+    if not callable(items) and not isinstance(items, Iterable):
+        raise FlowError(
+            f"items of {name!r} must be a function of ctx or an iterable, not "
+            f"{type(items).__name__}"
+        )
+    if hasattr(items, "__next__"):
+        raise FlowError(
+            f"items of {name!r} is an iterator, which only one run could use; give a "
+            "function that makes it: lambda ctx: ..."
+        )
+
+
+def step_cache(
+    what: str, key: Function | None, ttl: Duration | None, size: int
+) -> StepCache | None:
+    """Make the cache of a step; None if it has none."""
+    seconds = duration(f"cache_ttl of {what}", ttl)
+    most = check_count(f"cache_size of {what}", size)
+    if key is None:
+        if seconds is not None:
+            raise FlowError(f"cache_ttl of {what} needs cache=: a function for the key")
+        return None
+    check_function(f"cache of {what}", key)
+    if most is None:
+        raise FlowError(f"cache_size of {what} must be a number")
+    return StepCache(key, seconds, most)
+
+
+def check_template(text: str) -> None:
+    """Check the fields of a text for the log."""
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(text)]
+    except ValueError as error:
+        raise FlowError(f"text of log: {error}: {text!r}") from None
+    for field in fields:
+        if field is not None:
+            first = field.replace("[", ".").split(".")[0]
+            if first not in LOG_FIELDS:
+                raise FlowError(
+                    f"text of log has an unknown field {{{field}}}; known are: "
+                    + ", ".join(LOG_FIELDS)
+                )
