@@ -31,6 +31,28 @@ def test_parallel_data_processing_refuses_nonsense():
     assert "at least 1" in done.stderr
 
 
+def test_order_workflow():
+    done = run("order_workflow.py", "--orders", "7")
+    assert (done.returncode, done.stderr) == (0, "")
+    # For even numbers both warehouses answer, and either may be the first.
+    assert done.stdout.replace("from east", "from west").splitlines() == [
+        "order 1: 2 items from west",
+        "order 2: cancelled in 'require approval': declined",
+        "order 3: cancelled in 'require approval': declined (loaded again 1 ×)",
+        "order 4: cancelled in 'check': out of stock",
+        "order 5: 2 items from west",
+        "order 6: 3 items from west (loaded again 1 ×)",
+        "order 7: 4 items from west",
+        "11 items shipped",
+    ]
+
+
+def test_order_workflow_refuses_nonsense():
+    done = run("order_workflow.py", "--orders", "0")
+    assert done.returncode == 2
+    assert "at least 1" in done.stderr
+
+
 def test_every_example_is_tested():
     tested = Path(__file__).read_text("utf-8")
     names = [path.name for path in EXAMPLES.glob("*.py")]

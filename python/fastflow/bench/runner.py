@@ -11,7 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from fastflow.bench import arrays, blocking, fanout, metg, native, peers, submit
+from fastflow.bench import (
+    arrays,
+    blocking,
+    fanout,
+    metg,
+    native,
+    peers,
+    submit,
+    workflow_steps,
+)
 from fastflow.bench.rows import Benchmark, Row, Settings, Skip
 
 #: Benchmarks by group, in the order in which they run.
@@ -32,6 +41,7 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         arrays.pure_python,
     ),
     "peers": (peers.thread_pool_single, peers.joblib_threads, peers.dask_threads),
+    "flows": (workflow_steps.builder_step,),
 }
 
 
