@@ -30,7 +30,9 @@ class FlowPlan:
 
     Attributes
     ----------
-    names : tuple of str
+    names : sequence of str
+    index : mapping of str to int
+        Number of each task.
     nodes : sequence of Node
         By number, as all that follows.
     structure : Structure
@@ -38,7 +40,8 @@ class FlowPlan:
     """
 
     name: str
-    names: tuple[str, ...]
+    names: Sequence[str]
+    index: Mapping[str, int]
     nodes: Sequence[Node]
     structure: Structure
 
@@ -56,11 +59,6 @@ class FlowPlan:
     def order(self) -> list[int]:
         """Every task after its parents."""
         return self.structure.order
-
-    @cached_property
-    def index(self) -> dict[str, int]:
-        """Number of each task."""
-        return {name: number for number, name in enumerate(self.names)}
 
     @cached_property
     def kinds(self) -> tuple[Node, ...]:

@@ -78,7 +78,7 @@ class Track:
         state = STATES[self.states[number]]
         if state == "PENDING" and start:
             state = "RUNNING"
-        worker = self.workers[number]
+        worker = self.workers[number] if start else None
         errors = self.errors.get(number)
         return TaskRecord(
             self.names[number],

@@ -81,7 +81,7 @@ class _Compiler:
         self.report = report
         self.file = file
         self.names, _, _ = spec.columns
-        self.index = {name: number for number, name in enumerate(self.names)}
+        self.index = spec.numbers
         self.bound: dict[int, _Bound] = {}
         self.shared: dict[tuple[int, int, int], Node] = {}
         self.below: dict[int, bytearray] = {}
@@ -107,7 +107,7 @@ class _Compiler:
                         append(node)
                         continue
             append(self.node(number, name, count))
-        return FlowPlan(self.spec.name, tuple(self.names), nodes, self.structure)
+        return FlowPlan(self.spec.name, self.names, self.index, nodes, self.structure)
 
     def node(self, number: int, name: str, count: int) -> Node | None:
         details = self.spec.details.get(name) or TaskSpec(name)

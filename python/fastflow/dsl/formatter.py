@@ -14,7 +14,7 @@ from fastflow.dsl.values import print_name, split_comment
 __all__ = ["format_dsl"]
 
 _STEP = "    "
-_DEPTH = {"flow": 0, "item": 1, "task": 1, "property": 2, "code": 3}
+_DEPTH = {"flow": 0, "option": 1, "item": 1, "task": 1, "property": 2, "code": 3}
 
 
 def format_dsl(text: str, *, file: str = "<flow>") -> str:
@@ -39,8 +39,7 @@ def format_dsl(text: str, *, file: str = "<flow>") -> str:
     roles: dict[int, str] = {}
     parse(source, problems, roles)
     problems.raise_if_any()
-    lines = [line.rstrip() for line in _Layout(source, roles).lines()]
-    return "\n".join(lines).strip("\n") + "\n"
+    return "\n".join(_Layout(source, roles).lines()).strip("\n") + "\n"
 
 
 class _Layout:
@@ -49,7 +48,6 @@ class _Layout:
     def __init__(self, source: Source, roles: dict[int, str]) -> None:
         self.source = source
         self.roles = roles
-        self.in_task = False
         self.waiting: list[str] = []  # comments and blanks before the next statement
 
     def lines(self) -> Iterator[str]:
@@ -61,15 +59,12 @@ class _Layout:
                 self.wait(line)
                 number += 1
                 continue
-            if role != "property":
-                self.in_task = role == "task"
-            depth = 1 if role == "property" and not self.in_task else _DEPTH[role]
+            depth = _DEPTH[role]
             yield from self.release(depth)
             if role == "code":
                 code = self.code_from(number)
                 number += len(code)
                 yield from self.code(code)
-                self.in_task = True
                 continue
             yield _STEP * depth + _statement(line, role)
             number += 1
@@ -99,7 +94,7 @@ class _Layout:
 
 
 def _statement(line: str, role: str) -> str:
-    if role == "property":
+    if role in ("option", "property"):
         key, _, rest = line.partition(":")
         value, comment = split_comment(rest.strip(" \t"))
         body = f"{key.strip()}: {value}"

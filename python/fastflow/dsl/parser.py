@@ -14,7 +14,7 @@ from fastflow.dsl.lexer import NAME, tokenize
 from fastflow.dsl.source import Problems, Source
 from fastflow.dsl.suggest import did_you_mean
 from fastflow.dsl.syntax import FlowNode, PropertyNode, TaskNode
-from fastflow.dsl.values import FLOW_PROPERTIES, TASK_PROPERTIES, split_comment
+from fastflow.dsl.values import FLOW_PROPERTIES, TASK_PROPERTIES
 
 __all__ = ["parse"]
 
@@ -23,6 +23,7 @@ _MOST_EDGES = 5_000_000  # of one text: a list times a list grows quickly
 _PROPERTY = re.compile(rf"[ \t]*+({NAME})[ \t]*+:[ \t]*+(.*)")
 _BLOCK = re.compile(r"""[ \t]*+(flow|task)[ \t]++(?=[\w"'])""")
 _ORDINARY_NAME = re.compile(NAME, re.ASCII)
+_OPENS_CODE = re.compile(r"\|[ \t]*+(?:#.*)?")
 _BEGINNING = "a flow begins with 'flow Name:'"
 _WORD = re.compile(rf"[ \t]*+({NAME})")
 _INDENT = re.compile(r"[ \t]*+")
@@ -34,7 +35,8 @@ def parse(
     """Return the flows of a text; what is wrong goes to `problems`.
 
     `roles` is filled, if given, with what each line is, but for blank lines and
-    comments: ``flow``, ``item``, ``task``, ``property`` (of either) or ``code``.
+    comments: ``flow``, ``option`` (of the flow), ``item``, ``task``, ``property`` (of a task)
+    or ``code``.
     """
     parser = _Parser(source, problems, roles)
     parser.run()
@@ -282,7 +284,7 @@ class _Parser:
         flow.mention(name, self.number)
 
     def flow_property(self, flow: FlowNode, match: re.Match[str]) -> None:
-        self.role("property")
+        self.role("option")
         key = match[1]
         read = FLOW_PROPERTIES.get(key)
         if read is None:
@@ -334,7 +336,7 @@ class _Parser:
             raise Fault(f"{key}: {error}", start, length) from None
 
     def open_code(self, task: TaskNode, match: re.Match[str]) -> list[str]:
-        if split_comment(match[2])[0] != "|":
+        if not _OPENS_CODE.fullmatch(match[2]):
             raise Fault(
                 "write 'code: |' and the code below it, indented", match.start(1), 4
             )

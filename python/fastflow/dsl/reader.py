@@ -10,7 +10,7 @@ from fastflow.dsl.parser import parse
 from fastflow.dsl.source import Problems, Source
 from fastflow.dsl.spec import FlowSpec, TaskSpec
 from fastflow.dsl.suggest import did_you_mean
-from fastflow.dsl.syntax import FlowNode, TaskNode
+from fastflow.dsl.syntax import FlowNode, PropertyNode, TaskNode
 from fastflow.errors import FlowError
 from fastflow.topology import Structure, cycle_text, find_cycles, sort_tasks
 
@@ -203,8 +203,10 @@ def _details(task: TaskNode) -> TaskSpec:
 
 def _check_task(spec: TaskSpec, task: TaskNode, problems: Problems) -> None:
     if spec.code is not None and spec.run is not None:
-        line = max(task.properties[key].line for key in ("code", "run"))
-        problems.add(line, 0, "a task has either 'run' or 'code'", 1)
+        second = max(task.properties["code"], task.properties["run"], key=_line)
+        problems.add_at(
+            second.key, second.line, "a task has either 'run' or 'code', not both"
+        )
     if spec.max_concurrency is not None and spec.each is None:
         item = task.properties["max_concurrency"]
         problems.add_at(
@@ -213,6 +215,10 @@ def _check_task(spec: TaskSpec, task: TaskNode, problems: Problems) -> None:
             f"max_concurrency limits tasks that run once per item; write "
             f"'-> {spec.name[:40]}[*]' for one",
         )
+
+
+def _line(item: PropertyNode) -> int:
+    return item.line
 
 
 def dedent(lines: list[str]) -> str:

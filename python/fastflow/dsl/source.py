@@ -15,7 +15,8 @@ _WIDTH = 76  # of an excerpt, in characters
 
 
 _SEPARATORS = re.compile(
-    "[\x0b\x0c\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+    "[\\x0b\\x0c\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a"
+    "\\u2028\\u2029\\u202f\\u205f\\u3000]|\\r(?!\\n|\\Z)"
 )
 
 

@@ -131,6 +131,11 @@ class FlowSpec:
         return list(self._ids), self._sources, self._targets
 
     @property
+    def numbers(self) -> Mapping[str, int]:
+        """Number of each task, in the order of `tasks`; not to be changed."""
+        return self._ids
+
+    @property
     def details(self) -> Mapping[str, TaskSpec]:
         """The tasks of which more is known than the name."""
         return self._details

@@ -32,6 +32,7 @@ __all__ = [
 _LONGEST = 1_024  # characters of a name
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
 _ESCAPED = {'"': '"', "'": "'", "\\": "\\", "n": "\n", "t": "\t", "r": "\r"}
+_HALF = "half of a surrogate pair is not a character"
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _COMMENT = re.compile(r"(?:^|[ \t])#")
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"|' + r"'(?:[^'\\]++|\\.)*+'")
@@ -78,7 +79,12 @@ def unquote(text: str) -> str:
 
     result = _ESCAPE.sub(replace, text[1:-1])
     if not result.isascii():
-        _refuse_surrogates(result)
+        # Two escapes may stand for one character, as in JSON.
+        pairs = result.encode("utf-16", "surrogatepass")
+        try:
+            result = pairs.decode("utf-16")
+        except UnicodeDecodeError:
+            raise ValueError(_HALF) from None
     return result
 
 
@@ -86,7 +92,7 @@ def _refuse_surrogates(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("half of a surrogate pair is not a character") from None
+        raise ValueError(_HALF) from None
 
 
 def quote(text: str) -> str:
@@ -185,7 +191,10 @@ def _whole(least: int) -> Callable[[str], int]:
 
 
 def _duration(raw: str) -> float:
-    return parse_duration(read_value(raw))
+    text = read_value(raw)
+    if len(text) > 400:
+        raise ValueError(f"not a duration: {_short(text)}")
+    return parse_duration(text)
 
 
 def _positive_duration(raw: str) -> float:
@@ -201,7 +210,7 @@ def _factor(raw: str) -> float:
         raise ValueError(f"needs a number, not {_short(text)}")
     value = float(text)
     if not 1 <= value < float("inf"):
-        raise ValueError(f"must be at least 1, not {_short(text)}")
+        raise ValueError(f"must be finite and at least 1, not {_short(text)}")
     return value
 
 
@@ -220,19 +229,28 @@ def _fallback(raw: str) -> Constant | Reference:
         return Reference(text)
     try:
         value = json.loads(text, parse_constant=_no_constant)
-        canonical = json.dumps(value, allow_nan=False)
+        canonical = json.dumps(value)
     except RecursionError:
         raise ValueError("the value is nested too deeply") from None
     except ValueError:
-        if is_plain_name(text):
+        if is_plain_name(text) and not text[0].isdigit():
             return Reference(check_name(text))
         raise ValueError(
             "needs a JSON value, the name of a task or module:function; put text in "
             "quotes"
         ) from None
+    if "Infinity" in canonical:
+        _refuse_infinity(value)
     if "\\ud" in canonical:
         _refuse_surrogates(json.dumps(value, ensure_ascii=False))
     return Constant(canonical)
+
+
+def _refuse_infinity(value: Any) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("the value has a number that is too large") from None
 
 
 def _no_constant(name: str) -> None:

@@ -13,7 +13,7 @@ from fastflow.plan import FlowPlan, Inputs
 from fastflow.progress import Progress
 from fastflow.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
 
-__all__ = ["Engine", "Run", "RunOptions"]
+__all__ = ["Engine", "ItemErrors", "Run", "RunOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,14 @@ class RunOptions:
     max_workers: int | None = None
     timeout: float | None = None
     progress: Progress = None
+
+
+class ItemErrors(Exception):  # noqa: N818  (control flow inside of the engines)
+    """Some items of a task have failed."""
+
+    def __init__(self, errors: Sequence[BaseException]) -> None:
+        super().__init__(errors)
+        self.errors = errors
 
 
 class Run:

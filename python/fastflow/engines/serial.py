@@ -7,11 +7,10 @@ import time
 from typing import Any
 
 from fastflow import active
-from fastflow.calling import Attempts, run_blocking
-from fastflow.engines.base import Run
+from fastflow.engines.base import ItemErrors, Run
+from fastflow.engines.calls import call_task, make_calls
 from fastflow.progress import Monitor
 from fastflow.results import COMPLETED
-from fastflow.tasks import Task
 
 __all__ = ["run_serial"]
 
@@ -27,55 +26,43 @@ def run_serial(run: Run) -> None:
 
 
 def _loop(run: Run) -> None:
-    plan, track = run.plan, run.track
-    parents, items = plan.parents.starts, plan.parents.items
-    states, starts, ends = track.states, track.starts, track.ends
-    worker = threading.get_ident()
-    for number in plan.order:
-        if track.errors:
+    track = run.track
+    calls = make_calls(run, _run_items)
+    results, states, errors = track.results, track.states, track.errors
+    starts, ends = track.starts, track.ends
+    clock = time.perf_counter
+    track.workers = [threading.get_ident()] * len(calls)
+    now = clock()
+    for number in run.plan.order:
+        if errors:
             if not run.options.keep_going:
                 break
-            above = items[parents[number] : parents[number + 1]]
-            if any(states[parent] != COMPLETED for parent in above):
+            if any(
+                states[parent] != COMPLETED for parent in run.plan.parents.of(number)
+            ):
                 continue
-        starts[number] = time.perf_counter()
-        track.workers[number] = worker
+            now = clock()
+        starts[number] = now
         try:
-            if plan.nodes[number].each >= 0:
-                _run_items(run, number)
-            else:
-                args, kwargs = run.arguments(number)
-                run.complete(number, _call(run, number, args, kwargs))
-        except Exception as error:
+            results[number] = calls[number](number)
+            states[number] = COMPLETED
+        except ItemErrors as several:
+            run.fail(number, *several.errors)
+        except (Exception, SystemExit) as error:  # a pool would catch the latter, too
             run.fail(number, error)
-        except SystemExit as error:  # a task that ends the program, as on a pool
-            run.fail(number, error)
-        ends[number] = time.perf_counter()
+        ends[number] = now = clock()
 
 
-def _call(run: Run, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    task: Task = run.plan.nodes[number].task
-    if task.is_bare:
-        return task.fn(*args, **kwargs)
-    attempts = Attempts()
-    try:
-        return run_blocking(task, args, kwargs, attempts)
-    finally:
-        if attempts.count != 1:
-            run.track.attempts[number] = attempts.count
-
-
-def _run_items(run: Run, number: int) -> None:
+def _run_items(run: Run, number: int) -> list[Any]:
     values, errors = [], []
     for item in run.items(number):
         args, kwargs = run.arguments(number, item)
         try:
-            values.append(_call(run, number, args, kwargs))
+            values.append(call_task(run, number, args, kwargs))
         except Exception as error:
             errors.append(error)
             if not run.options.keep_going:
                 break
     if errors:
-        run.fail(number, *errors)
-    else:
-        run.complete(number, values)
+        raise ItemErrors(errors)
+    return values

@@ -266,13 +266,8 @@ def check_flows(
 def _compile(
     flow: ReadFlow, registry: Registry, allowed: Allowed, problems: Problems
 ) -> FlowPlan:
-    names, _, _ = flow.spec.columns
-    numbers: dict[str, int] = {}
-
     def report(name: str, message: str) -> None:
-        if not numbers:
-            numbers.update((known, i) for i, known in enumerate(names))
-        problems.add_at(name, flow.lines[numbers[name]], message)
+        problems.add_at(name, flow.lines[flow.spec.numbers[name]], message)
 
     return compile_plan(
         flow.spec, flow.structure, registry, allowed, report, problems.source.file

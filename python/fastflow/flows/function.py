@@ -367,7 +367,7 @@ def flow(
             raise TypeError(
                 "a flow function must be a plain function; it can call async tasks"
             )
-        shown: str = name or getattr(function, "__name__", "flow")
+        shown = name or str(getattr(function, "__name__", "flow"))
         return FlowFunction(function, shown, description or "")
 
     return mark if fn is None else mark(fn)

@@ -1,0 +1,115 @@
+"""Tasks that other processes can import."""
+
+from __future__ import annotations
+
+import os
+
+from fastflow.registry import TaskRegistry
+
+registry = TaskRegistry()
+task = registry.task
+
+#: The tasks of guide "Parallel Tasks Usage Guide", with the data it leaves open.
+
+
+@task
+def fetch_data(source):
+    return {"source": source, "values": list(range(12))}
+
+
+@task
+def split_data(data):
+    values = data["values"]
+    return [values[:4], values[4:8], values[8:]]
+
+
+@task
+def process_batch_1(parts):
+    return sum(parts[0])
+
+
+@task
+def process_batch_2(parts):
+    return sum(parts[1])
+
+
+@task
+def process_batch_3(parts):
+    return sum(parts[2])
+
+
+@task
+def merge_results(totals):
+    return sum(totals)
+
+
+#: The tasks of guide "Parallel Tasks Example".
+
+
+@task
+def DataPreparation(records):  # noqa: N802
+    size = len(records) // 4
+    return [records[i * size : (i + 1) * size] for i in range(4)]
+
+
+@task
+def ProcessChunk1(chunks):  # noqa: N802
+    return sum(chunks[0])
+
+
+@task
+def ProcessChunk2(chunks):  # noqa: N802
+    return sum(chunks[1])
+
+
+@task
+def ProcessChunk3(chunks):  # noqa: N802
+    return sum(chunks[2])
+
+
+@task
+def ProcessChunk4(chunks):  # noqa: N802
+    return sum(chunks[3])
+
+
+@task
+def AggregateResults(totals):  # noqa: N802
+    return sum(totals)
+
+
+#: Others.
+
+
+@task
+def numbers(n):
+    return list(range(n))
+
+
+@task
+def square(n):
+    return n * n
+
+
+@task
+def total(values):
+    return sum(values)
+
+
+@task
+def fail(value):
+    raise ValueError(f"can't use {value!r}")
+
+
+@task
+def process_id(_):
+    return os.getpid()
+
+
+@task
+def everything(inputs):
+    return dict(inputs)
+
+
+@task(validate_input=lambda n: n >= 0, validate_output=lambda n: n < 100)
+def small(n):
+    return n * 10
