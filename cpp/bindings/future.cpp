@@ -248,7 +248,14 @@ void execute(FutureObject* f) {
       Detached detached;
       call.kernel->function(call.index, call.kernel->data);
     }
-    settle(f, Py_NewRef(Py_None), false);
+    const std::int32_t status = take_status(call.kernel, call.index);
+    if (status == 0) {
+      settle(f, Py_NewRef(Py_None), false);
+    } else {
+      raise_kernel_failure(reinterpret_cast<PyObject*>(call.kernel), call.index,
+                           status);
+      settle(f, take_exception(), true);
+    }
     return;
   }
   StoredCall call;
@@ -310,7 +317,8 @@ void run_kernel_future(Job* job, Worker& worker) {
     return;
   }
   Attachment& mine = attachment(worker);
-  if (scope_in(f) != nullptr) {  // its end is counted by attached code anyway
+  // The end of a scope's task is counted by attached code, and a failure needs it.
+  if (scope_in(f) != nullptr || f->kernel_call.kernel->status != nullptr) {
     run_kernel_attached(f, worker, false);
     return;
   }

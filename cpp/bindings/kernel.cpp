@@ -19,14 +19,19 @@ PyObject* kernel_call(PyObject* self, PyObject* const* args, std::size_t nargsf,
   if (!kernel_index(args, nargs, names, &index)) return nullptr;
   const KernelObject* kernel = kernel_of(self);
   Py_BEGIN_ALLOW_THREADS kernel->function(index, kernel->data);
-  Py_END_ALLOW_THREADS Py_RETURN_NONE;
+  Py_END_ALLOW_THREADS const std::int32_t status = take_status(kernel, index);
+  if (status == 0) Py_RETURN_NONE;
+  raise_kernel_failure(self, index, status);
+  return nullptr;
 }
 
-// Kernel(address, data, keep, name): addresses as integers.
+// Kernel(address, data, keep, name, status=0, status_count=0): addresses as integers.
 PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
-  unsigned long long address = 0, data = 0;
+  unsigned long long address = 0, data = 0, status = 0;
+  long long status_count = 0;
   PyObject *keep = nullptr, *name = nullptr;
-  if (!PyArg_ParseTuple(args, "KKOU:Kernel", &address, &data, &keep, &name)) {
+  if (!PyArg_ParseTuple(args, "KKOU|KL:Kernel", &address, &data, &keep, &name, &status,
+                        &status_count)) {
     return nullptr;
   }
   if (address == 0) {
@@ -40,6 +45,8 @@ PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
   kernel->function =
       reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
   kernel->data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(data));
+  kernel->status = reinterpret_cast<std::int32_t*>(static_cast<std::uintptr_t>(status));
+  kernel->status_count = status_count;
   kernel->keep = Py_NewRef(keep);
   kernel->name = Py_NewRef(name);
   return object;
@@ -120,6 +127,25 @@ bool add_kernel_type(PyObject* module) {
   };
   return PyModule_AddObject(module, "NOOP_ADDRESS", address(noop_kernel)) == 0 &&
          PyModule_AddObject(module, "SPIN_ADDRESS", address(spin_kernel)) == 0;
+}
+
+bool check_status_size(const KernelObject* kernel, std::int64_t n) {
+  if (kernel->status == nullptr || kernel->status_count == 1 ||
+      kernel->status_count >= n) {
+    return true;
+  }
+  PyErr_Format(PyExc_ValueError,
+               "the kernel's status has length %lld, but %lld indices are to run; give "
+               "it length 1 or one word for each index",
+               static_cast<long long>(kernel->status_count), static_cast<long long>(n));
+  return false;
+}
+
+void raise_kernel_failure(PyObject* kernel, std::int64_t index, std::int32_t status) {
+  Ref error = Ref::steal(PyObject_CallFunction(imports.kernel_failed, "OLi",
+                                               kernel_of(kernel)->name,
+                                               static_cast<long long>(index), status));
+  if (error) PyErr_SetObject(imports.kernel_failed, error.get());
 }
 
 bool kernel_index(PyObject* const* args, std::size_t nargs, PyObject* names,

@@ -14,25 +14,44 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kSignalCheck{50};
 
 struct Loop {
-  KernelFunction function;
-  void* data;
+  const KernelObject* kernel;
   std::int64_t start, step;
+  RangeJob* job = nullptr;
+  std::atomic<bool> failed{false};
+  std::int64_t failed_index = 0;  // these two by whoever set `failed`
+  std::int32_t status = 0;
 };
 
 void run_span(std::int64_t begin, std::int64_t end, void* argument) {
   const Loop& loop = *static_cast<const Loop*>(argument);
-  const KernelFunction function = loop.function;
-  void* const data = loop.data;
+  const KernelFunction function = loop.kernel->function;
+  void* const data = loop.kernel->data;
   const std::int64_t step = loop.step;
   std::int64_t index = loop.start + begin * step;
   for (std::int64_t i = begin; i < end; ++i, index += step) function(index, data);
 }
 
+// For kernels that report failures: the first one ends the loop.
+void run_span_watched(std::int64_t begin, std::int64_t end, void* argument) {
+  Loop& loop = *static_cast<Loop*>(argument);
+  std::int64_t index = loop.start + begin * loop.step;
+  for (std::int64_t i = begin; i < end && !loop.failed.load();
+       ++i, index += loop.step) {
+    loop.kernel->function(index, loop.kernel->data);
+    const std::int32_t status = take_status(loop.kernel, index);
+    if (status == 0 || loop.failed.exchange(true)) continue;
+    loop.failed_index = index;
+    loop.status = status;
+    loop.job->cancel();
+  }
+}
+
 // One block; false with an exception (Ctrl-C; what was not started never runs).
 bool run_block(Engine* e, Loop& loop, std::int64_t n, std::uint32_t most, bool help) {
   // The creator counts as a participant even if it only watches.
-  RangeJob* job =
-      RangeJob::create(*e->pool, n, run_span, &loop, help ? most : most + 1);
+  const auto body = loop.kernel->status == nullptr ? run_span : run_span_watched;
+  RangeJob* job = RangeJob::create(*e->pool, n, body, &loop, help ? most : most + 1);
+  loop.job = job;
   bool helping = help, done = false, good = true;
   if (!help) job->start();
   while (!done) {
@@ -66,11 +85,19 @@ PyObject* kernel_loop(PyObject*, PyObject* args) {
   }
   auto* e = reinterpret_cast<Engine*>(engine);
   if (!accepts_work(e)) return nullptr;
-  Loop loop{kernel_of(kernel)->function, kernel_of(kernel)->data, start, step};
+  Loop loop{kernel_of(kernel), start, step};
+  const long long last = start + (n - 1) * step;
+  if (n > 0 && !check_status_size(loop.kernel, std::max(start, last) + 1)) {
+    return nullptr;
+  }
   for (std::int64_t from = 0; from < n; from += RangeJob::kMost) {
     const std::int64_t block = std::min<std::int64_t>(n - from, RangeJob::kMost);
     loop.start = start + from * step;
     if (!run_block(e, loop, block, static_cast<std::uint32_t>(most), help != 0)) {
+      return nullptr;
+    }
+    if (loop.failed.load()) {
+      raise_kernel_failure(kernel, loop.failed_index, loop.status);
       return nullptr;
     }
   }

@@ -4,6 +4,7 @@
 #include "engine.hpp"
 #include "executor.hpp"
 #include "future.hpp"
+#include "graph.hpp"
 #include "kernel.hpp"
 #include "kernel_loop.hpp"
 #include "map.hpp"
@@ -62,6 +63,9 @@ void configure(const pb::type& future_type, const pb::dict& names) {
   imports.log_callback_error = keep(names["log_callback_error"]);
   imports.empty_function = keep(names["empty_function"]);
   imports.log_unobserved = keep(names["log_unobserved"]);
+  imports.graph_error = keep(names["graph_error"]);
+  imports.cycle_error = keep(names["cycle_error"]);
+  imports.kernel_failed = keep(names["kernel_failed"]);
 }
 
 PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
@@ -93,8 +97,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   PyObject* module = m.ptr();
   if (!add_engine_type(module) || !add_future_type(module) ||
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
-      !add_scope_type(module) || !add_stream_type(module) || !add_task_type(module) ||
-      PyModule_AddFunctions(module, functions) < 0) {
+      !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
+      !add_task_type(module) || PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
   pybind11::class_<Blocking>(m, "Blocking")

@@ -123,6 +123,9 @@ struct Imports {
   PyObject* log_callback_error = nullptr;  // (future) -> None, with the error set
   PyObject* empty_function = nullptr;      // a Python function that does nothing
   PyObject* log_unobserved = nullptr;      // (count, first exception) -> None
+  PyObject* graph_error = nullptr;         // fastflow.errors.GraphError
+  PyObject* cycle_error = nullptr;         // fastflow.errors.CycleError
+  PyObject* kernel_failed = nullptr;       // fastflow.errors.KernelFailedError
 };
 extern Imports imports;
 

@@ -1,5 +1,6 @@
 #include "task.hpp"
 
+#include "call_run.hpp"
 #include "future.hpp"
 #include "map.hpp"
 #include "scope.hpp"
@@ -12,12 +13,13 @@ namespace {
 PyTypeObject* task_type = nullptr;
 
 struct TaskObject {
-  PyObject_HEAD PyObject* work;  // a future, a map or a stream; owned
+  PyObject_HEAD PyObject* work;  // future, map, stream or run; owned
 };
 
 bool is_cancelled(PyObject* work) {
   if (is_stream(work)) return stream_cancelled(work);
   if (Py_TYPE(work) == map_type) return map_cancelled(map_of(work));
+  if (Py_TYPE(work) == call_run_type) return call_run_cancelled(work);
   auto* f = reinterpret_cast<FutureObject*>(work);
   if ((f->state.load() & TaskState::kCancelRequested) != 0) return true;
   if (f->engine != nullptr && f->engine->cancel_all.load()) return true;

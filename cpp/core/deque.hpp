@@ -45,17 +45,19 @@ namespace fastflow {
 
 enum class Steal { kEmpty, kLost, kTaken };
 
-class Deque {
+// `Item` is what the deque holds pointers to.
+template <class Item>
+class DequeOf {
  public:
   // REQUIRES: initial_capacity is a power of two.
-  explicit Deque(std::int64_t initial_capacity = 256) {
+  explicit DequeOf(std::int64_t initial_capacity = 256) {
     arrays_.push_back(std::make_unique<Array>(initial_capacity));
     array_.store(arrays_.back().get(), std::memory_order_relaxed);  // not shared yet
   }
-  Deque(const Deque&) = delete;
-  Deque& operator=(const Deque&) = delete;
+  DequeOf(const DequeOf&) = delete;
+  DequeOf& operator=(const DequeOf&) = delete;
 
-  void push(Job* job) {
+  void push(Item* job) {
     // relaxed: only the owner writes bottom.
     const std::int64_t b = bottom_->load(std::memory_order_relaxed);
     room_for(b, 1)->put(b, job);
@@ -66,12 +68,12 @@ class Deque {
 
   // Pushes a list linked by `next`, in list order: the last one is popped first.
   // Returns how many there were.
-  std::int64_t push_batch(Job* list) {
+  std::int64_t push_batch(Item* list) {
     // relaxed: only the owner writes bottom.
     const std::int64_t b = bottom_->load(std::memory_order_relaxed);
     std::int64_t n = 0;
     while (list != nullptr) {
-      Job* next = list->next;  // read first: once published, a thief may run the job
+      Item* next = list->next;  // read first: once published, a thief may run the job
       room_for(b, n + 1)->put(b + n, list);
       ++n;
       list = next;
@@ -81,7 +83,7 @@ class Deque {
   }
 
   // The newest job, or nullptr.
-  [[nodiscard]] Job* pop() noexcept {
+  [[nodiscard]] Item* pop() noexcept {
     // relaxed: only the owner writes bottom.  top can only be behind its true value
     // here, so "empty" is never wrong, and "not empty" is settled below.
     const std::int64_t b = bottom_->load(std::memory_order_relaxed) - 1;
@@ -90,7 +92,7 @@ class Deque {
     bottom_->store(b);                // seq_cst: announced before looking at top
     std::int64_t t = top_->load();    // seq_cst: see the header
     if (t < b) return array->get(b);  // no thief can reach index b
-    Job* job = nullptr;
+    Item* job = nullptr;
     if (t == b && top_->compare_exchange_strong(t, t + 1)) job = array->get(b);
     // release: a later steal that reads this value must see the slots below it.
     bottom_->store(b + 1, std::memory_order_release);
@@ -98,13 +100,13 @@ class Deque {
   }
 
   // The oldest job.  kLost: another thread took it first; there may be more.
-  [[nodiscard]] Steal steal(Job** job) noexcept {
+  [[nodiscard]] Steal steal(Item** job) noexcept {
     std::int64_t t = top_->load();           // seq_cst: top before bottom
     const std::int64_t b = bottom_->load();  // seq_cst; acquires the slots below b
     if (t >= b) return Steal::kEmpty;
     // acquire: pairs with the release store in grow().
     Array* array = array_.load(std::memory_order_acquire);
-    Job* candidate = array->get(t);
+    Item* candidate = array->get(t);
     // seq_cst: the meeting with pop() and other thieves.
     if (!top_->compare_exchange_strong(t, t + 1)) return Steal::kLost;
     *job = candidate;
@@ -122,23 +124,23 @@ class Deque {
    public:
     explicit Array(std::int64_t capacity)
         : mask_(capacity - 1),
-          slots_(new atomic<Job*>[static_cast<std::size_t>(capacity)]) {
+          slots_(new atomic<Item*>[static_cast<std::size_t>(capacity)]) {
       assert(capacity > 0 && (capacity & mask_) == 0);
     }
     [[nodiscard]] std::int64_t capacity() const noexcept { return mask_ + 1; }
     // relaxed both: a slot is published by the store to bottom and claimed by the
     // compare-exchange on top; the slot itself orders nothing.
-    void put(std::int64_t i, Job* job) noexcept {
+    void put(std::int64_t i, Item* job) noexcept {
       slots_[static_cast<std::size_t>(i & mask_)].store(job, std::memory_order_relaxed);
     }
-    [[nodiscard]] Job* get(std::int64_t i) const noexcept {
+    [[nodiscard]] Item* get(std::int64_t i) const noexcept {
       return slots_[static_cast<std::size_t>(i & mask_)].load(
           std::memory_order_relaxed);
     }
 
    private:
     std::int64_t mask_;
-    std::unique_ptr<atomic<Job*>[]> slots_;
+    std::unique_ptr<atomic<Item*>[]> slots_;
   };
 
   // The array to write n jobs from index b on; grows it when they do not fit.
@@ -164,5 +166,7 @@ class Deque {
   atomic<Array*> array_{nullptr};
   std::vector<std::unique_ptr<Array>> arrays_;  // owner only; the last one is current
 };
+
+using Deque = DequeOf<Job>;
 
 }  // namespace fastflow

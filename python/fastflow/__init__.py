@@ -19,6 +19,7 @@ from fastflow.errors import (
     FlowError,
     GraphError,
     KernelError,
+    KernelFailedError,
     ParameterError,
     QueueFullError,
     TaskError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from fastflow.flows.function import flow
     from fastflow.flows.history import list_flows
+    from fastflow.graph import Graph, GraphResult
     from fastflow.kernel import Kernel, kernels
     from fastflow.registry import TaskRegistry, default_registry, task
     from fastflow.results import FlowResult
@@ -66,9 +68,12 @@ __all__ = [
     "FlowResult",
     "FlowSpec",
     "Future",
+    "Graph",
     "GraphError",
+    "GraphResult",
     "Kernel",
     "KernelError",
+    "KernelFailedError",
     "ParameterError",
     "QueueFullError",
     "RetryPolicy",
@@ -103,6 +108,8 @@ __all__ = [
 
 # Imported when first used: `import fastflow` stays quick.
 _LAZY = {
+    "Graph": "fastflow.graph",
+    "GraphResult": "fastflow.graph",
     "Flow": "fastflow.flows.flow",
     "FlowResult": "fastflow.results",
     "FlowSpec": "fastflow.dsl.spec",

@@ -16,6 +16,7 @@ __all__ = [
     "FlowError",
     "GraphError",
     "KernelError",
+    "KernelFailedError",
     "ParameterError",
     "Problem",
     "QueueFullError",
@@ -43,6 +44,29 @@ class QueueFullError(FastflowError, RuntimeError):
 
 class KernelError(FastflowError, ValueError):
     """The source given to ``Kernel`` is not a usable native function."""
+
+
+class KernelFailedError(FastflowError, RuntimeError):
+    """A kernel reported a failure through its `status`.
+
+    Attributes
+    ----------
+    kernel : str
+        Its name.
+    index : int
+        The index (the node of a graph) that it ran.
+    status : int
+        What it reported, not 0.
+    """
+
+    def __init__(self, kernel: str, index: int, status: int) -> None:
+        super().__init__(kernel, index, status)
+        self.kernel = kernel
+        self.index = index
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"kernel {self.kernel!r} reported status {self.status} for index {self.index}"
 
 
 class FlowError(FastflowError, ValueError):

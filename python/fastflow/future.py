@@ -60,5 +60,8 @@ _core.configure(
         "log_callback_error": _log_callback_error,
         "log_unobserved": _log_unobserved,
         "empty_function": _nothing,
+        "graph_error": errors.GraphError,
+        "cycle_error": errors.CycleError,
+        "kernel_failed": errors.KernelFailedError,
     },
 )

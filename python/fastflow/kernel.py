@@ -21,7 +21,9 @@ _NAMES = {
 }
 
 
-def Kernel(source: Any, data: Any = None) -> _core.Kernel:  # noqa: N802  (reads as a type)
+def Kernel(  # noqa: N802  (reads as a type)
+    source: Any, data: Any = None, *, status: Any = None
+) -> _core.Kernel:
     """Make a kernel: a native function that workers call without the interpreter.
 
     Parameters
@@ -35,6 +37,11 @@ def Kernel(source: Any, data: Any = None) -> _core.Kernel:  # noqa: N802  (reads
         or an object with a writable buffer (a numpy array), which is kept alive.
         Default: the source's own data (capsule context, LowLevelCallable user data) or
         a null pointer.
+    status : ndarray of int32, optional
+        How the function reports failures, as it has no return value: it writes a number
+        other than 0 into ``status[index]`` (one word for each index), or into the only
+        word of an array of length 1, which is set back when it has been seen.  In the
+        latter case the failure is put down to an index that ran at that time.
 
     Returns
     -------
@@ -58,7 +65,9 @@ def Kernel(source: Any, data: Any = None) -> _core.Kernel:  # noqa: N802  (reads
     if not address:
         raise KernelError(f"{source!r} is a null pointer; a kernel needs a function")
     pointer, keep = (own_data, None) if data is None else _address_of_data(data)
-    return _core.Kernel(address, pointer, (source, data, keep), name)
+    words, count, keep_status = _status_words(status)
+    kept = (source, data, keep, keep_status)
+    return _core.Kernel(address, pointer, kept, name, words, count)
 
 
 def _resolve(source: Any) -> tuple[int, int, str]:
@@ -146,6 +155,24 @@ def _address_of_data(data: Any) -> tuple[int, Any]:
             f"with a writable, contiguous buffer; not {type(data).__name__}"
         ) from None
     return ctypes.addressof(buffer), buffer
+
+
+def _status_words(status: Any) -> tuple[int, int, Any]:
+    """Return the address and number of the status words, and what keeps them alive."""
+    if status is None:
+        return 0, 0, None
+    try:
+        view = memoryview(status)
+        if view.format not in ("i", "l") or view.itemsize != 4 or view.ndim != 1:
+            raise TypeError
+        buffer = (ctypes.c_char * 0).from_buffer(view.cast("B"))
+    except (TypeError, ValueError):
+        raise TypeError(
+            "status must be a writable, contiguous, one-dimensional array of int32"
+        ) from None
+    if len(view) == 0:
+        raise ValueError("status must have length 1, or one word for each index")
+    return ctypes.addressof(buffer), len(view), (view, buffer)
 
 
 class _Kernels:

@@ -40,6 +40,7 @@ LAYERS = {
     "tasks": 2,
     "calling": 3,
     "fanout": 3,
+    "graph": 3,
     "plan": 3,
     "taskgroup": 3,
     "dsl": 4,

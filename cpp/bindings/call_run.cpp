@@ -1,0 +1,643 @@
+#include "call_run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <optional>
+#include <vector>
+
+#include "arrivals.hpp"
+#include "engine.hpp"
+#include "future.hpp"
+#include "graph.hpp"
+#include "parking_lot.hpp"
+#include "timings.hpp"
+#include "wait.hpp"
+
+namespace fastflow::py {
+
+PyTypeObject* call_run_type = nullptr;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+enum class Keep : int { kAll = 0, kSinks = 1, kNone = 2 };
+
+struct Failure {
+  std::uint32_t node;
+  PyObject* error;  // owned
+};
+
+// What the object lock guards (but the atomics).
+struct State {
+  State(PyObject* graph, std::shared_ptr<const GraphPlan> the_plan)
+      : plan(std::move(the_plan)),
+        parts(parts_of(graph)),
+        running_graph(graph),
+        arrivals(*plan),
+        slots(std::make_unique<PyObject*[]>(plan->nodes())) {}
+
+  const std::shared_ptr<const GraphPlan> plan;
+  const GraphParts& parts;
+  std::optional<RunningGraph> running_graph;
+  Arrivals<GraphPlan> arrivals;
+  std::unique_ptr<PyObject*[]> slots;  // results
+  std::vector<std::uint32_t> readers;  // calls that still need a result; if not kAll
+  std::vector<std::uint32_t> ready;    // the newest at the end
+  std::uint32_t next_source = 0;       // nodes from here on may be sources
+  std::uint32_t running = 0;           // calls under way
+  std::uint64_t done = 0;              // calls that have ended
+  std::vector<Failure> failures;       // in the order of their end
+  PyObject* fatal = nullptr;           // not an Exception: ends the run as it is
+  Timings timings;
+};
+
+struct CallRun {
+  PyObject_HEAD Job token;
+  Engine* engine;      // owned
+  PyObject* graph;     // owned
+  PyObject* function;  // fn(i); or nullptr: the nodes have their own
+  PyObject* context;   // the caller's, copied; or nullptr
+  State* state;
+  int most;  // participants at a time
+  Keep keep;
+  bool stop_on_error;
+  std::atomic<int> inside;
+  std::atomic<bool> queued;  // the token is in the pool
+  std::atomic<bool> stopped;
+  std::atomic<bool> finished;
+  std::atomic<bool> wanted;  // somebody waits for the end
+};
+
+CallRun* run_of(PyObject* object) { return reinterpret_cast<CallRun*>(object); }
+PyObject* object_of(CallRun* run) { return reinterpret_cast<PyObject*>(run); }
+
+// --- claiming ------------------------------------------------------------------------
+
+// The next source, or the number of nodes.
+std::uint32_t find_source(State& state) {
+  const std::uint8_t* degrees = state.plan->degrees();
+  const std::uint32_t n = state.plan->nodes();
+  while (state.next_source < n && degrees[state.next_source] > 0) ++state.next_source;
+  return state.next_source;
+}
+
+bool has_ready(State& state) {
+  return !state.ready.empty() || find_source(state) < state.plan->nodes();
+}
+
+bool claim(CallRun* run, std::uint32_t* node) {
+  State& state = *run->state;
+  if (run->stopped.load(std::memory_order_relaxed)) return false;  // also by the lock
+  if (!state.ready.empty()) {
+    *node = state.ready.back();
+    state.ready.pop_back();
+  } else if (find_source(state) < state.plan->nodes()) {
+    *node = state.next_source++;
+  } else {
+    return false;
+  }
+  ++state.running;
+  return true;
+}
+
+// --- one node ------------------------------------------------------------------------
+
+PyObject* value_of(const State& state, Argument argument);
+
+PyObject* gather(const State& state, const Gathered& gathered) {
+  const auto n = static_cast<Py_ssize_t>(gathered.items.size());
+  Ref tuple = Ref::steal(PyTuple_New(n));
+  if (!tuple) return nullptr;
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    const Argument item = gathered.items[static_cast<std::size_t>(i)];
+    PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(value_of(state, item)));
+  }
+  if (gathered.type == &PyTuple_Type) return tuple.release();
+  if (gathered.type == &PyList_Type) return PySequence_List(tuple.get());
+  Ref dict = Ref::steal(PyDict_New());
+  for (Py_ssize_t i = 0; dict && i < n; ++i) {
+    if (PyDict_SetItem(dict.get(), PyTuple_GET_ITEM(gathered.keys, i),
+                       PyTuple_GET_ITEM(tuple.get(), i)) < 0) {
+      return nullptr;
+    }
+  }
+  return dict.release();
+}
+
+// Borrowed.  REQUIRES: not a container.
+PyObject* value_of(const State& state, Argument argument) {
+  return argument.kind() == Argument::Kind::kNode ? state.slots[argument.index()]
+                                                  : argument.object();
+}
+
+PyObject* call_node(const State& state, std::uint32_t v) {
+  constexpr std::uint32_t kNear = 8;
+  const GraphParts& parts = state.parts;
+  const std::uint32_t begin = parts.first_argument[v];
+  const std::uint32_t n = parts.first_argument[v + 1] - begin;
+  PyObject* near[kNear + 1];
+  std::vector<PyObject*> far;
+  PyObject** args = near;
+  if (n > kNear) {
+    far.resize(n + 1);
+    args = far.data();
+  }
+  args[0] = nullptr;
+  std::vector<Ref> made;  // containers
+  for (std::uint32_t k = 0; k < n; ++k) {
+    const Argument argument = parts.arguments[begin + k];
+    if (argument.kind() == Argument::Kind::kGathered) {
+      made.push_back(Ref::steal(gather(state, *argument.items())));
+      if (!made.back()) return nullptr;
+      args[k + 1] = made.back().get();
+    } else {
+      args[k + 1] = value_of(state, argument);
+    }
+  }
+  PyObject* names = nullptr;
+  if (!parts.keywords.empty()) {
+    const auto found = parts.keywords.find(v);
+    if (found != parts.keywords.end()) names = found->second;
+  }
+  const std::size_t named =
+      names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
+  return PyObject_Vectorcall(parts.functions[v], args + 1,
+                             (n - named) | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+}
+
+PyObject* function_of(const CallRun* run, std::uint32_t v) {
+  return run->function != nullptr ? run->function : run->state->parts.functions[v];
+}
+
+PyObject* call(CallRun* run, std::uint32_t v) {
+  if (run->function == nullptr) return call_node(*run->state, v);
+  PyObject* args[2] = {nullptr, PyLong_FromUnsignedLong(v)};
+  if (args[1] == nullptr) return nullptr;
+  PyObject* result = PyObject_Vectorcall(run->function, args + 1,
+                                         1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  Py_DECREF(args[1]);
+  return result;
+}
+
+// --- afterwards (under the lock) -----------------------------------------------------
+
+bool is_kept(const CallRun* run, std::uint32_t v) {
+  if (run->keep == Keep::kAll) return true;
+  return run->keep == Keep::kSinks && run->state->plan->successors(v).empty();
+}
+
+// A result that nobody reads any more, or nullptr.
+PyObject* unread(CallRun* run, std::uint32_t v) {
+  if (is_kept(run, v) || run->state->readers[v] > 0) return nullptr;
+  return std::exchange(run->state->slots[v], nullptr);
+}
+
+// The call of v no longer needs its arguments.
+void release_arguments(CallRun* run, std::uint32_t v, std::vector<PyObject*>* drops) {
+  State& state = *run->state;
+  if (run->function != nullptr || run->keep == Keep::kAll) return;
+  const auto& first = state.parts.first_argument;
+  for_each_source(state.parts, first[v], first[v + 1], [&](std::uint32_t u) {
+    --state.readers[u];
+    if (PyObject* result = unread(run, u)) drops->push_back(result);
+  });
+}
+
+void store(CallRun* run, std::uint32_t v, PyObject* result,
+           std::vector<PyObject*>* drops) {
+  State& state = *run->state;
+  state.slots[v] = result;
+  if (run->keep != Keep::kAll) {
+    if (PyObject* dropped = unread(run, v)) drops->push_back(dropped);
+  }
+  // Backwards, so that the first successor is the next to run.
+  const auto targets = state.plan->successors(v);
+  for (auto t = targets.rbegin(); t != targets.rend(); ++t) {
+    if (state.arrivals.arrive_alone(*t)) state.ready.push_back(*t);
+  }
+}
+
+// The error, with a note, and what it means for the run.  The note may run Python code,
+// so this comes before the lock.
+PyObject* take_failure(CallRun* run, std::uint32_t v) {
+  PyObject* error = take_exception();
+  add_note(error, function_of(run, v), "node", v);
+  return error;
+}
+
+void fail(CallRun* run, std::uint32_t v, PyObject* error) {
+  State& state = *run->state;
+  state.failures.push_back({v, error});
+  const bool ordinary =
+      PyObject_TypeCheck(error, reinterpret_cast<PyTypeObject*>(PyExc_Exception));
+  if (!ordinary && state.fatal == nullptr) state.fatal = Py_NewRef(error);
+  if (!ordinary || run->stop_on_error) run->stopped.store(true);
+}
+
+void finish(CallRun* run) {
+  run->finished.store(true);  // seq_cst, against RunEnd::enlist
+  if (run->wanted.load()) parking_lot::announce(run);
+}
+
+// After the call of v.
+void settle(CallRun* run, std::uint32_t v, PyObject* result) {
+  std::vector<PyObject*> drops;
+  PyObject* error = result == nullptr ? take_failure(run, v) : nullptr;
+  {
+    ObjectLock lock(object_of(run));
+    State& state = *run->state;
+    release_arguments(run, v, &drops);
+    if (error == nullptr) {
+      store(run, v, result, &drops);
+    } else {
+      fail(run, v, error);
+    }
+    ++state.done;
+    if (--state.running == 0 && (run->stopped.load() || !has_ready(state))) finish(run);
+  }
+  for (PyObject* object : drops) Py_DECREF(object);
+}
+
+// --- participants --------------------------------------------------------------------
+
+bool has_room(CallRun* run) {
+  return run->inside.load() < run->most && !run->queued.load();
+}
+
+// False with an exception if the pool could not start a thread for it.
+bool invite(CallRun* run) {
+  if (run->finished.load() || !has_room(run) || run->queued.exchange(true)) return true;
+  Py_INCREF(object_of(run));
+  const Need need = run->engine->pool->enqueue(&run->token, Lane::kAttached);
+  t_woke_worker = need != Need::kNothing;
+  return satisfy(run->engine, need);
+}
+
+bool should_leave(Worker* worker, Clock::time_point* last) {
+  constexpr std::chrono::milliseconds kSlice{5};
+  if (worker == nullptr) return false;
+  if (worker->pool().crowded()) return true;
+  const auto now = Clock::now();
+  if (now - *last < kSlice) return false;
+  *last = now;
+  return worker->more_work(Lane::kAttached) || worker->more_work(Lane::kNative);
+}
+
+bool stop_if_cancelled(CallRun* run) {
+  if (run->engine->cancel_all.load()) run->stopped.store(true);
+  return run->stopped.load();
+}
+
+// False with an exception that is not a node's business.
+bool work(CallRun* run, bool is_caller) {
+  Worker* worker = is_caller ? nullptr : current_worker();
+  State& state = *run->state;
+  const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
+  auto last = Clock::now();
+  std::uint64_t ran = 0;
+  const std::size_t failed_before = state.failures.size();
+  bool good = true;
+  while (good) {
+    std::uint32_t v = 0;
+    bool spare = false;
+    {
+      ObjectLock lock(object_of(run));
+      if (stop_if_cancelled(run) || !claim(run, &v)) break;
+      spare = has_ready(state);
+    }
+    if (spare && has_room(run) && !invite(run)) PyErr_Clear();
+    const bool timed = state.timings.wanted();
+    if (timed) state.timings.begin(v, number);
+    PyObject* result = call(run, v);
+    if (timed) state.timings.end(v);
+    settle(run, v, result);
+    ++ran;
+    if (ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) good = yield_point();
+    if (ran % 32 == 0 && should_leave(worker, &last)) break;
+  }
+  (void)failed_before;
+  bump(run->engine->counters.completed, ran);
+  return good;
+}
+
+bool work_in_context(CallRun* run, bool is_caller) {
+  CurrentTask current(object_of(run));
+  Worker* worker = is_caller ? nullptr : current_worker();
+  if (run->context == nullptr && !is_caller) {
+    const bool good = work(run, is_caller);
+    attachment(*worker).reset_context();
+    return good;
+  }
+  Ref context = Ref::steal(run->context != nullptr ? PyContext_Copy(run->context)
+                                                   : PyContext_New());
+  if (!context || PyContext_Enter(context.get()) < 0) return false;
+  const bool good = work(run, is_caller);
+  Ref error = Ref::steal(good ? nullptr : take_exception());
+  if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
+  if (worker != nullptr) attachment(*worker).keep_context();
+  if (error) raise_exception(error.get());
+  return good;
+}
+
+void stop(CallRun* run) {
+  ObjectLock lock(object_of(run));
+  run->stopped.store(true);
+  if (run->state->running == 0) finish(run);
+}
+
+void leave(CallRun* run) {
+  // seq_cst, against RunEnd: the last to leave sees `wanted`, or the waiter sees
+  // nobody.
+  run->inside.fetch_sub(1);
+  if (run->wanted.load() && run->finished.load()) parking_lot::announce(run);
+}
+
+void run_token(Job* token, Worker& worker) {
+  auto* run = reinterpret_cast<CallRun*>(reinterpret_cast<char*>(token) -
+                                         offsetof(CallRun, token));
+  run->queued.store(false);
+  run->inside.fetch_add(1);
+  if (run->inside.load() <= run->most && !run->finished.load()) {
+    if (!work_in_context(run, false)) {
+      PyErr_WriteUnraisable(run->graph);
+      stop(run);
+    }
+  }
+  leave(run);
+  bool more;
+  {
+    ObjectLock lock(object_of(run));
+    more = !run->stopped.load() && has_ready(*run->state);
+  }
+  // Left before the end, for the pool's sake: somebody else may go on.
+  if (more && !invite(run)) PyErr_Clear();
+  Py_DECREF(object_of(run));
+  attachment(worker).end_of_job(worker);
+}
+
+// --- the creator ---------------------------------------------------------------------
+
+class RunEnd final : public Waitable {
+ public:
+  explicit RunEnd(CallRun* run) : run_(run) {}
+  const void* key() const override { return run_; }
+  bool done() const override {
+    return run_->finished.load() && run_->inside.load() == 0;
+  }
+  bool enlist(bool) override {
+    run_->wanted.store(true);  // seq_cst, against finish() and leave()
+    return done();
+  }
+
+ private:
+  CallRun* run_;
+};
+
+// What was ready when the run stopped never ran.
+void abandon_ready(CallRun* run) {
+  State& state = *run->state;
+  for (std::uint32_t v : std::exchange(state.ready, {})) state.arrivals.abandon(v);
+  while (find_source(state) < state.plan->nodes()) {
+    state.arrivals.abandon(state.next_source++);
+  }
+}
+
+bool help(CallRun* run) {
+  run->inside.fetch_add(1);
+  const bool good = work_in_context(run, true);
+  if (good) {
+    leave(run);
+    return true;
+  }
+  Ref error = Ref::steal(take_exception());
+  stop(run);
+  leave(run);
+  raise_exception(error.get());
+  return false;
+}
+
+// run(help): to the end.
+PyObject* method_run(PyObject* self, PyObject* helping) {
+  CallRun* run = run_of(self);
+  const int may_help = PyObject_IsTrue(helping);
+  if (may_help < 0) return nullptr;
+  if (run->state->plan->nodes() == 0) finish(run);
+  Worker* worker = current_worker();
+  const bool nested = worker != nullptr && &worker->pool() == run->engine->pool;
+  if (may_help != 0 || nested) {
+    if (!help(run)) return nullptr;
+  } else if (!invite(run)) {
+    return nullptr;
+  }
+  RunEnd end(run);
+  if (wait_for(end, -1) != WaitEnd::kDone) {
+    stop(run);
+    return nullptr;
+  }
+  abandon_ready(run);
+  run->state->running_graph.reset();
+  if (run->state->fatal != nullptr) {
+    raise_exception(run->state->fatal);
+    Py_CLEAR(run->state->fatal);
+    return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject* method_cancel(PyObject* self, PyObject*) {
+  stop(run_of(self));
+  Py_RETURN_NONE;
+}
+
+// result(index) -> the node's result; KeyError if there is none.
+PyObject* method_result(PyObject* self, PyObject* number) {
+  const State& state = *run_of(self)->state;
+  const long long i = PyLong_AsLongLong(number);
+  if (i == -1 && PyErr_Occurred()) return nullptr;
+  ObjectLock lock(self);
+  if (i < 0 || i >= state.plan->nodes() || state.slots[i] == nullptr) {
+    PyErr_SetObject(PyExc_KeyError, number);
+    return nullptr;
+  }
+  return Py_NewRef(state.slots[i]);
+}
+
+// results(missing) -> list of all results in order of the nodes' numbers
+PyObject* method_results(PyObject* self, PyObject* missing) {
+  const State& state = *run_of(self)->state;
+  const auto n = static_cast<Py_ssize_t>(state.plan->nodes());
+  PyObject* list = PyList_New(n);
+  for (Py_ssize_t i = 0; list != nullptr && i < n; ++i) {
+    PyObject* result = state.slots[static_cast<std::size_t>(i)];
+    PyList_SET_ITEM(list, i, Py_NewRef(result != nullptr ? result : missing));
+  }
+  return list;
+}
+
+// states() -> bytes: for each node 1 if it completed, 2 if it failed, else 0
+PyObject* method_states(PyObject* self, PyObject*) {
+  const State& state = *run_of(self)->state;
+  const std::uint32_t n = state.plan->nodes();
+  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, n);
+  if (bytes == nullptr) return nullptr;
+  char* to = PyBytes_AS_STRING(bytes);
+  for (std::uint32_t v = 0; v < n; ++v) to[v] = state.arrivals.complete(v) ? 1 : 0;
+  for (const Failure& failure : state.failures) to[failure.node] = 2;
+  return bytes;
+}
+
+// failures() -> [(index, exception), ...] in the order in which they came
+PyObject* method_failures(PyObject* self, PyObject*) {
+  const State& state = *run_of(self)->state;
+  Ref list = Ref::steal(PyList_New(0));
+  for (const Failure& failure : state.failures) {
+    Ref pair = Ref::steal(Py_BuildValue("(IO)", failure.node, failure.error));
+    if (!list || !pair || PyList_Append(list.get(), pair.get()) < 0) return nullptr;
+  }
+  return list.release();
+}
+
+PyObject* get_done(PyObject* self, void*) {
+  return PyLong_FromUnsignedLongLong(run_of(self)->state->done);
+}
+PyObject* get_stopped(PyObject* self, void*) {
+  return PyBool_FromLong(run_of(self)->stopped.load());
+}
+
+// --- the type ------------------------------------------------------------------------
+
+void construct_atomics(CallRun* run) {
+  new (&run->token) Job{nullptr, run_token};
+  new (&run->inside) std::atomic<int>(0);
+  for (std::atomic<bool>* flag :
+       {&run->queued, &run->stopped, &run->finished, &run->wanted}) {
+    new (flag) std::atomic<bool>(false);
+  }
+}
+
+void count_readers(State& state) {
+  state.readers.resize(state.plan->nodes());
+  for_each_source(state.parts, 0,
+                  static_cast<std::uint32_t>(state.parts.arguments.size()),
+                  [&](std::uint32_t u) { ++state.readers[u]; });
+}
+
+// CallRun(engine, graph, function or None, most, stop_on_error, keep, timings or None)
+PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject *engine, *graph, *function, *timings;
+  int most, stop_on_error, keep;
+  if (!PyArg_ParseTuple(args, "O!O!OipiO:CallRun", engine_type, &engine, graph_type,
+                        &graph, &function, &most, &stop_on_error, &keep, &timings)) {
+    return nullptr;
+  }
+  auto* e = reinterpret_cast<Engine*>(engine);
+  if (!accepts_work(e)) return nullptr;
+  auto plan = plan_of(graph);
+  if (plan == nullptr) return nullptr;
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  CallRun* run = run_of(object);
+  construct_atomics(run);
+  run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
+  run->graph = Py_NewRef(graph);
+  run->function = function == Py_None ? nullptr : Py_NewRef(function);
+  run->most = most;
+  run->stop_on_error = stop_on_error != 0;
+  run->keep = static_cast<Keep>(keep);
+  bool good = true;
+  try {
+    run->state = new State(graph, std::move(plan));
+    if (run->keep != Keep::kAll) count_readers(*run->state);
+    good = run->state->timings.open(timings, run->state->plan->nodes());
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    good = false;
+  }
+  if (good && e->propagate_context) good = capture_context(&run->context);
+  if (!good) {
+    Py_DECREF(object);
+    return nullptr;
+  }
+  bump(e->counters.submitted, run->state->plan->nodes());
+  return object;
+}
+
+int run_traverse(PyObject* object, visitproc visit, void* arg) {
+  CallRun* run = run_of(object);
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(run->engine);
+  Py_VISIT(run->graph);
+  Py_VISIT(run->function);
+  Py_VISIT(run->context);
+  if (run->state == nullptr) return 0;
+  for (std::uint32_t v = 0; v < run->state->plan->nodes(); ++v) {
+    Py_VISIT(run->state->slots[v]);
+  }
+  for (const Failure& failure : run->state->failures) Py_VISIT(failure.error);
+  Py_VISIT(run->state->fatal);
+  return 0;
+}
+
+int run_clear(PyObject* object) {
+  CallRun* run = run_of(object);
+  if (State* state = run->state) {
+    for (std::uint32_t v = 0; v < state->plan->nodes(); ++v) Py_CLEAR(state->slots[v]);
+    for (const Failure& failure : std::exchange(state->failures, {})) {
+      Py_DECREF(failure.error);
+    }
+    Py_CLEAR(state->fatal);
+  }
+  Py_CLEAR(run->function);
+  Py_CLEAR(run->context);
+  return 0;
+}
+
+void run_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  run_clear(object);
+  CallRun* run = run_of(object);
+  delete std::exchange(run->state, nullptr);
+  Py_CLEAR(run->graph);
+  Py_CLEAR(run->engine);
+  free_object(object);
+}
+
+PyMethodDef methods[] = {
+    {"run", method_run, METH_O, "run(help): to the end"},
+    {"cancel", method_cancel, METH_NOARGS, "Nodes that have not started never will."},
+    {"result", method_result, METH_O, "result(index)"},
+    {"results", method_results, METH_O, "results(missing) -> list"},
+    {"states", method_states, METH_NOARGS, "states() -> bytes: 1 done, 2 failed, or 0"},
+    {"failures", method_failures, METH_NOARGS,
+     "failures() -> [(index, exception), ...]"},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef getset[] = {
+    {"done", get_done, nullptr, "Calls that have ended.", nullptr},
+    {"stopped", get_stopped, nullptr, "Ended before all nodes ran.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(run_new)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(run_dealloc)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(run_traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(run_clear)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, getset},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.CallRun", sizeof(CallRun), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+
+}  // namespace
+
+bool add_call_run_type(PyObject* module) {
+  return add_type(module, spec, &call_run_type);
+}
+
+bool call_run_cancelled(PyObject* run) {
+  return run_of(run)->stopped.load() || run_of(run)->engine->cancel_all.load();
+}
+
+}  // namespace fastflow::py

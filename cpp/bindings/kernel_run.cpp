@@ -1,0 +1,225 @@
+#include "kernel_run.hpp"
+
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "engine.hpp"
+#include "graph.hpp"
+#include "graph_run.hpp"
+#include "kernel.hpp"
+#include "timings.hpp"
+
+namespace fastflow::py {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kSignalCheck{50};
+
+// What the workers see of a run.
+struct Body {
+  const KernelObject* kernel;
+  Timings timings;
+  std::mutex lock;
+  // Nodes and what they reported; guarded by lock.
+  std::vector<std::pair<std::uint32_t, std::int32_t>> failures;
+};
+
+struct KernelRun {
+  PyObject_HEAD Engine* engine;  // owned
+  PyObject* graph;               // owned
+  PyObject* kernel;              // owned
+  GraphRun* run;
+  Body* body;
+  RunningGraph* running_graph;
+  std::uint32_t nodes;
+  bool stopped;
+};
+
+KernelRun* run_of(PyObject* object) { return reinterpret_cast<KernelRun*>(object); }
+
+// With a look at the clock or at the kernel's status.
+bool run_watched(std::int64_t node, void* data) {
+  Body& body = *static_cast<Body*>(data);
+  const auto v = static_cast<std::uint32_t>(node);
+  if (body.timings.wanted()) {
+    const Worker* worker = Worker::current();
+    body.timings.begin(v, worker == nullptr ? 0 : worker->index() + 1);
+  }
+  body.kernel->function(node, body.kernel->data);
+  if (body.timings.wanted()) body.timings.end(v);
+  const std::int32_t status = take_status(body.kernel, node);
+  if (status == 0) return true;
+  std::lock_guard lock(body.lock);
+  body.failures.emplace_back(v, status);
+  return false;
+}
+
+// KernelRun(engine, graph, kernel, most, stop_on_error, timings or None)
+PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject *engine, *graph, *kernel, *timings;
+  int most, stop_on_error;
+  if (!PyArg_ParseTuple(args, "O!O!O!ipO:KernelRun", engine_type, &engine, graph_type,
+                        &graph, kernel_type, &kernel, &most, &stop_on_error,
+                        &timings)) {
+    return nullptr;
+  }
+  auto* e = reinterpret_cast<Engine*>(engine);
+  if (!accepts_work(e)) return nullptr;
+  auto plan = plan_of(graph);
+  if (plan == nullptr) return nullptr;
+  if (!check_status_size(kernel_of(kernel), plan->nodes())) return nullptr;
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  KernelRun* run = run_of(object);
+  run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
+  run->graph = Py_NewRef(graph);
+  run->kernel = Py_NewRef(kernel);
+  run->nodes = plan->nodes();
+  try {
+    run->body = new Body{kernel_of(kernel), {}, {}, {}};
+    run->running_graph = new RunningGraph(graph);
+    if (!run->body->timings.open(timings, run->nodes)) {
+      Py_DECREF(object);
+      return nullptr;
+    }
+    const KernelObject* k = kernel_of(kernel);
+    const bool plain = k->status == nullptr && !run->body->timings.wanted();
+    NodeBody body{k->function, nullptr, k->data};
+    if (!plain) body = {nullptr, run_watched, run->body};
+    run->run =
+        GraphRun::create(*e->pool, std::move(plan), body,
+                         {stop_on_error != 0 ? OnFailure::kStop : OnFailure::kContinue,
+                          static_cast<std::uint32_t>(most)});
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    Py_DECREF(object);
+    return nullptr;
+  }
+  return object;
+}
+
+void run_dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  KernelRun* run = run_of(object);
+  if (run->run != nullptr) run->run->release();
+  delete run->running_graph;
+  delete run->body;
+  Py_CLEAR(run->kernel);
+  Py_CLEAR(run->graph);
+  Py_CLEAR(run->engine);
+  free_object(object);
+}
+
+int run_traverse(PyObject* object, visitproc visit, void* arg) {
+  KernelRun* run = run_of(object);
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(run->engine);
+  Py_VISIT(run->graph);
+  Py_VISIT(run->kernel);
+  return 0;
+}
+
+// run(help): to the end.  Ctrl-C: what was not started never runs.
+PyObject* method_run(PyObject* self, PyObject* helping) {
+  KernelRun* run = run_of(self);
+  bool help = PyObject_IsTrue(helping) > 0;
+  bool done = false, good = true;
+  if (!help) run->run->start();
+  while (!done) {
+    {
+      Detached detached;
+      if (help) {
+        const auto deadline =
+            good ? Clock::now() + kSignalCheck : Clock::time_point::max();
+        help = !run->run->help(deadline);
+      }
+      if (!help) done = run->run->wait_for(kSignalCheck);
+    }
+    if (!done && good && PyErr_CheckSignals() < 0) {
+      good = false;
+      run->stopped = true;
+      run->run->cancel();
+    }
+  }
+  delete std::exchange(run->running_graph, nullptr);
+  bump(run->engine->counters.submitted, run->nodes);
+  run->engine->kernels_done.fetch_add(run->run->executed(),
+                                      std::memory_order_relaxed);  // a statistic
+  if (!good) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* method_cancel(PyObject* self, PyObject*) {
+  run_of(self)->stopped = true;
+  run_of(self)->run->cancel();
+  Py_RETURN_NONE;
+}
+
+PyObject* method_states(PyObject* self, PyObject*) {
+  const KernelRun* run = run_of(self);
+  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, run->nodes);
+  if (bytes == nullptr) return nullptr;
+  char* to = PyBytes_AS_STRING(bytes);
+  for (std::uint32_t v = 0; v < run->nodes; ++v) {
+    to[v] = run->run->complete(v) ? 1 : 0;
+  }
+  for (std::uint32_t v : run->run->failed()) to[v] = 2;
+  return bytes;
+}
+
+// failures() -> [(index, status), ...]
+PyObject* method_failures(PyObject* self, PyObject*) {
+  const KernelRun* run = run_of(self);
+  Ref list = Ref::steal(PyList_New(0));
+  for (const auto& [node, status] : run->body->failures) {
+    Ref pair = Ref::steal(Py_BuildValue("(Ii)", node, status));
+    if (!list || !pair || PyList_Append(list.get(), pair.get()) < 0) return nullptr;
+  }
+  return list.release();
+}
+
+PyObject* get_done(PyObject* self, void*) {
+  return PyLong_FromUnsignedLongLong(run_of(self)->run->executed());
+}
+PyObject* get_stopped(PyObject* self, void*) {
+  return PyBool_FromLong(run_of(self)->stopped);
+}
+
+PyMethodDef methods[] = {
+    {"run", method_run, METH_O, "run(help): to the end"},
+    {"cancel", method_cancel, METH_NOARGS, "Nodes that have not started never will."},
+    {"states", method_states, METH_NOARGS, "states() -> bytes: 1 done, 2 failed, or 0"},
+    {"failures", method_failures, METH_NOARGS, "failures() -> [(index, status), ...]"},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyObject* get_kernel_name(PyObject* self, void*) {
+  return Py_NewRef(kernel_of(run_of(self)->kernel)->name);
+}
+
+PyGetSetDef getset[] = {
+    {"kernel_name", get_kernel_name, nullptr, nullptr, nullptr},
+    {"done", get_done, nullptr, "Nodes run; exact after the end.", nullptr},
+    {"stopped", get_stopped, nullptr, "Cancelled before all nodes ran.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(run_new)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(run_dealloc)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(run_traverse)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, getset},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"fastflow._core.KernelRun", sizeof(KernelRun), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+
+PyTypeObject* kernel_run_type = nullptr;
+
+}  // namespace
+
+bool add_kernel_run_type(PyObject* module) {
+  return add_type(module, spec, &kernel_run_type);
+}
+
+}  // namespace fastflow::py

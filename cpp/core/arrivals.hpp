@@ -1,0 +1,128 @@
+// Arrivals: how many predecessors each node of a graph still waits for.
+//
+// Usage
+//   Arrivals arrivals(plan);
+//   if (arrivals.arrive(v)) ...          // v is ready: exactly one arrival says so
+//
+// Two ways to count
+//   alone   while nobody else arrives anywhere (SoloLock says so): a load and a store.
+//   shared  any number of threads.  A last arrival that sees the count at what it
+//   brings
+//           has nobody to settle it with and saves the read-modify-write.
+//   The ways may follow each other if something orders them (again SoloLock).
+//
+// Why the shortcut is right: each predecessor arrives once, so if what is missing is
+// what the caller brings, nobody else writes the count any more.  Its acquire load
+// reads from the release sequence of all earlier arrivals, so what they did happens
+// before what the caller does next.
+//
+// Width: a byte for each node, so that many fit into a cache.  Nodes with kWide and
+// more predecessors are few: their byte stays at kWide until they are ready, and they
+// are counted elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "atomic.hpp"
+#include "big_array.hpp"
+
+namespace fastflow {
+
+// `Plan`: GraphPlan, or what the model tests use in its place.
+template <class Plan>
+class Arrivals {
+ public:
+  explicit Arrivals(const Plan& plan)
+      : plan_(plan),
+        narrow_(plan.nodes()),
+        wide_(std::make_unique<atomic<std::uint32_t>[]>(plan.wide_degrees().size())) {
+    copy_degrees();
+    for (std::size_t i = 0; i < plan.wide_degrees().size(); ++i) {
+      wide_[i].store(plan.wide_degrees()[i],
+                     std::memory_order_relaxed);  // unshared yet
+    }
+  }
+
+  // True if v is ready now.  REQUIRES: nobody else arrives anywhere at the same time.
+  [[nodiscard]] bool arrive_alone(std::uint32_t v) noexcept {
+    // relaxed both: only one thread counts; SoloLock publishes it to the next.
+    const std::uint8_t left = narrow_[v].load(std::memory_order_relaxed);
+    if (left == Plan::kWide) [[unlikely]]
+      return arrive_wide(v, 1);
+    narrow_[v].store(static_cast<std::uint8_t>(left - 1), std::memory_order_relaxed);
+    return left == 1;
+  }
+
+  // `times` arrivals at once.  True if v is ready now.
+  [[nodiscard]] bool arrive(std::uint32_t v, std::uint32_t times = 1) noexcept {
+    // acquire: see "why the shortcut is right"; pairs with the fetch_sub below.
+    const std::uint8_t left = narrow_[v].load(std::memory_order_acquire);
+    if (left == Plan::kWide) [[unlikely]]
+      return arrive_wide(v, times);
+    if (left == times) {
+      narrow_[v].store(0, std::memory_order_relaxed);  // nobody else counts here now
+      return true;
+    }
+    // acq_rel: releases our work to the last arrival; acquires everybody's if we are
+    // it.
+    return narrow_[v].fetch_sub(static_cast<std::uint8_t>(times),
+                                std::memory_order_acq_rel) == times;
+  }
+
+  // v is ready, and will not run: it counts as never reached.  REQUIRES: the caller
+  // alone has v in its hands.
+  void abandon(std::uint32_t v) noexcept {
+    narrow_[v].store(1, std::memory_order_relaxed);  // read after the end of the run
+  }
+  // After the run: whether v was ready and not abandoned.
+  [[nodiscard]] bool complete(std::uint32_t v) const noexcept {
+    return narrow_[v].load(std::memory_order_relaxed) == 0;
+  }
+
+  void prefetch(std::uint32_t v) const noexcept {
+#if defined(__GNUC__) && !defined(FASTFLOW_MODEL)
+    __builtin_prefetch(&narrow_[v], 1);
+#else
+    (void)v;
+#endif
+  }
+
+ private:
+  using Cell = atomic<std::uint8_t>;
+
+#if defined(FASTFLOW_MODEL)
+  struct Cells {
+    explicit Cells(std::size_t n) : cells(std::make_unique<Cell[]>(n)) {}
+    Cell& operator[](std::size_t i) const { return cells[i]; }
+    std::unique_ptr<Cell[]> cells;
+  };
+  void copy_degrees() {
+    for (std::uint32_t v = 0; v < plan_.nodes(); ++v) {
+      narrow_[v].store(plan_.degrees()[v], std::memory_order_relaxed);
+    }
+  }
+#else
+  using Cells = BigArray<Cell>;
+  static_assert(sizeof(Cell) == 1);
+  void copy_degrees() {
+    if (plan_.nodes() == 0) return;
+    std::memcpy(static_cast<void*>(narrow_.data()), plan_.degrees(), plan_.nodes());
+  }
+#endif
+
+  bool arrive_wide(std::uint32_t v, std::uint32_t times) noexcept {
+    // acq_rel: as in arrive.
+    atomic<std::uint32_t>& count = wide_[plan_.wide_index(v)];
+    if (count.fetch_sub(times, std::memory_order_acq_rel) != times) return false;
+    narrow_[v].store(0, std::memory_order_relaxed);  // ready: nobody counts here now
+    return true;
+  }
+
+  const Plan& plan_;
+  Cells narrow_;
+  std::unique_ptr<atomic<std::uint32_t>[]> wide_;
+};
+
+}  // namespace fastflow

@@ -1,0 +1,184 @@
+// GraphRun: one run of a GraphPlan on a pool, the calling thread included.
+//
+// Usage
+//   GraphRun* run = GraphRun::create(pool, plan, body, on_failure, most);
+//   while (!run->help(deadline)) ...        // takes part; false: the deadline came
+//   while (!run->wait_for(timeout)) ...     // until the others are done, too
+//   run->complete(v), run->failed() ...     // what became of the nodes
+//   run->release();
+//
+// Algorithm
+//   Participants (the creator, workers that took the run's token) hold ready nodes.
+//   Each has a private stack of node numbers, newest on top, and of ranges: the edges
+//   of a node with many successors, or node numbers that may be sources.  Ranges are
+//   cut when they are used, so a fan-out of a million costs one entry.  Blocks of nodes
+//   and halves of ranges are offered to the others on a work-stealing deque. A
+//   participant takes a handful of nodes, runs their bodies, then arrives at all their
+//   successors; those that became ready go on top of its stack, so it stays close to
+//   what it has just touched.  With a handful known in advance, the memory of all their
+//   successors' counters is asked for at once instead of one after the other.
+//
+//   Alone or together.  Taking part costs memory traffic: a counter that another core
+//   wrote last is 50 to 100 ns away.  So the first participant begins alone, counting
+//   without atomic read-modify-writes, and measures.  Once the bodies are long enough
+//   for it (pays_to_share), it invites others.  It is alone under a SoloLock, which it
+//   gives up around bodies while other nodes are ready, so a watcher that sees no
+//   progress for a millisecond can join even if the soloist sits in a long body.
+//
+// Why every node runs once
+//   A node becomes ready by the one arrival that is its last (Arrivals), or is a source
+//   and lies in exactly one range.  A ready node is in one private stack, block or
+//   hand.
+//
+// Why the run ends, and only when it may
+//   Everything that is ready belongs to a participant that is inside: owners empty
+//   their own deque before they leave, and only participants inside make nodes ready.
+//   So when the last one leaves, nothing is ready any more: all ran, or the rest waits
+//   for nodes that failed.  The count of those inside reaches zero once; whoever comes
+//   later reads zero and goes.
+//
+// Failure: on_failure kStop ends the run as soon as possible; kContinue goes on, and as
+// a failed node does not arrive at its successors, its descendants never become ready.
+//
+// Threads
+//   help, start, wait_for, release: the creator.  cancel: any thread.  complete,
+//   failed, executed: after the end.  The token runs on workers of the native lane.
+// Lifetime: counted references of the creator and of the token.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "arrivals.hpp"
+#include "atomic.hpp"
+#include "cache_line.hpp"
+#include "futex.hpp"
+#include "graph_plan.hpp"
+#include "job.hpp"
+#include "solo_lock.hpp"
+
+namespace fastflow {
+
+class Pool;
+
+// What is done for each node.  With `checked`, that is called in place of `call`; false
+// means that the node failed.
+struct NodeBody {
+  void (*call)(std::int64_t node, void* data) = nullptr;
+  bool (*checked)(std::int64_t node, void* data) = nullptr;
+  void* data = nullptr;
+};
+
+enum class OnFailure : std::uint8_t { kStop, kContinue };
+
+class GraphRun : private Job {
+ public:
+  using Clock = std::chrono::steady_clock;
+  struct Options {
+    OnFailure on_failure = OnFailure::kStop;
+    std::uint32_t most = 1;  // participants at a time, the creator included
+  };
+
+  static GraphRun* create(Pool& pool, std::shared_ptr<const GraphPlan> plan,
+                          NodeBody body, Options options);
+  GraphRun(const GraphRun&) = delete;
+  GraphRun& operator=(const GraphRun&) = delete;
+  void release() noexcept;
+
+  // Takes part until nothing is left to take, or until `deadline`; false if that came
+  // first.
+  bool help(Clock::time_point deadline);
+  // Instead of help: leaves it all to the workers.
+  void start();
+  // True when the run has ended; false after `timeout`.
+  bool wait_for(std::chrono::nanoseconds timeout) noexcept;
+  // Nodes that have not started never will.
+  void cancel() noexcept { stopped_->store(true); }
+
+  // Whether v's body was called.
+  [[nodiscard]] bool complete(std::uint32_t v) const noexcept {
+    return arrivals_.complete(v);
+  }
+  // How many bodies were called.
+  [[nodiscard]] std::uint64_t executed() const noexcept { return executed_.load(); }
+  // Nodes whose body failed, in the order of their failures.
+  [[nodiscard]] const std::vector<std::uint32_t>& failed() const { return failed_; }
+
+ private:
+  struct Participant;
+  using Nanoseconds = std::chrono::nanoseconds;
+
+  GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody body,
+           Options options);
+  ~GraphRun();
+
+  // Coming and going.
+  static void run_token(Job* token, Worker& worker);
+  void invite();
+  [[nodiscard]] bool could_invite() const noexcept;
+  void join(Worker& worker);
+  bool may_join(Worker& worker);
+  Participant* claim_place();
+  void leave() noexcept;
+
+  // Taking part.  False (kDeadline): the deadline came before the end.
+  enum class Alone : std::uint8_t { kDone, kShared, kDeadline };
+  bool participate(Participant& self, Clock::time_point deadline);
+  Alone work_alone(Participant& self, Clock::time_point deadline);
+  bool work_together(Participant& self, Clock::time_point deadline);
+  void give_up(Participant& self);
+
+  // Bodies, and what they make ready.
+  std::uint32_t take_hand(Participant& self, std::uint32_t most);
+  std::uint32_t run_bodies(Participant& self, std::uint32_t n);
+  std::uint32_t run_checked(Participant& self, std::uint32_t n);
+  template <bool kAlone>
+  void settle(Participant& self, std::uint32_t n);
+  template <bool kAlone>
+  void settle_edges(Participant& self, std::uint32_t begin, std::uint32_t end);
+  template <bool kAlone>
+  bool refill(Participant& self);
+  void run_chain(Participant& self);
+  void fail(std::uint32_t node);
+
+  // Each other.
+  void offer(Participant& self, std::uint32_t in_hand);
+  bool find_work(Participant& self, Clock::time_point deadline);
+  bool search(Participant& self, Clock::time_point deadline);
+  bool steal(Participant& self) noexcept;
+  void switch_to_shared();
+  [[nodiscard]] bool pays_to_share(const Participant& self) const noexcept;
+  [[nodiscard]] std::uint32_t hand_size(const Participant& self) const noexcept;
+  void look(Participant& self);
+  [[nodiscard]] bool stopped() const noexcept {
+    return stopped_->load(std::memory_order_relaxed);  // a hint that comes in time
+  }
+
+  Pool& pool_;
+  const std::shared_ptr<const GraphPlan> plan_;
+  const NodeBody body_;
+  const Options options_;
+  const std::uint32_t* const first_;
+  const std::uint32_t* const targets_;
+  const Nanoseconds cost_of_company_;  // for each node
+
+  Arrivals<GraphPlan> arrivals_;
+
+  SoloLock solo_;
+  std::unique_ptr<CacheAligned<Participant>[]> places_;  // most; [0] is the first one's
+  CacheAligned<atomic<std::uint32_t>> hungry_{0};  // participants that look for work
+  CacheAligned<atomic<bool>> stopped_{false};
+  atomic<bool> founder_missing_{false};  // start(): the first token takes places_[0]
+  atomic<bool> queued_{false};
+  FutexWord inside_{1};   // participants, the creator from the beginning
+  FutexWord watched_{0};  // watchers that sleep until the run is shared
+  atomic<std::uint32_t> references_{1};
+  atomic<std::uint64_t> executed_{0};
+  std::mutex failures_;
+  std::vector<std::uint32_t> failed_;  // guarded by failures_ until the end
+};
+
+}  // namespace fastflow

@@ -1,0 +1,411 @@
+"""``Graph``: calls or kernels that wait for each other, run in parallel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from fastflow import _core
+from fastflow.errors import (
+    GraphError,
+    KernelFailedError,
+    TaskError,
+    TaskErrorGroup,
+)
+from fastflow.executor import Executor, engine_of
+from fastflow.progress import Monitor, Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Graph", "GraphResult", "Node", "NodeResults", "NodeTimings"]
+
+Node = _core.Node
+
+OnError = Literal["stop", "continue"]
+Keep = Literal["all", "sinks", "none"]
+
+_MOST = 2**31
+_KEEP = {"all": 0, "sinks": 1, "none": 2}
+_STATES = ("CANCELLED", "COMPLETED", "FAILED", "SKIPPED")
+
+
+class Graph(_core.Graph):
+    """A directed acyclic graph of calls.
+
+    Two kinds: nodes added one by one with ``add``, each with a call of its own; or
+    numbered nodes with edges from arrays (`from_edges`), all of which run one function
+    or kernel.  The compiled plan is kept: run a graph as often as you like, also
+    several times at once.
+
+    Examples
+    --------
+    >>> import fastflow
+    >>> g = fastflow.Graph()
+    >>> a = g.add(pow, 2, 5)
+    >>> b = g.add(pow, 3, 2)
+    >>> total = g.add(sum, [a, b])
+    >>> g.run().results[total]
+    41
+    """
+
+    @classmethod
+    def from_edges(cls, n: int, src: Any, dst: Any) -> Graph:
+        """Make a graph of the nodes 0 to ``n - 1`` from arrays of its edges.
+
+        Parameters
+        ----------
+        n : int
+            Number of nodes, below 2**31.
+        src, dst : array_like of int, one-dimensional, of one length m
+            Node ``dst[k]`` waits for node ``src[k]``.  Arrays of int32 or int64 are
+            read in place.
+
+        Raises
+        ------
+        CycleError
+            If nodes wait for each other; it names them.
+        GraphError
+            If an edge's end is not a node, or the arrays do not fit together.
+        TypeError
+            If the arrays hold anything else than integers.
+
+        Notes
+        -----
+        Takes time linear in n + m, and 4 bytes for each edge and 5 for each node (a run
+        takes 1 more).  Repeated edges are allowed.
+        """
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"n must be an int, not {type(n).__name__}")
+        n = n.__index__()
+        if not 0 <= n < _MOST:
+            raise GraphError(f"n must be from 0 to 2**31 - 1, not {n}")
+        sources, targets = _edge_array(src, "src"), _edge_array(dst, "dst")
+        if sources.shape != targets.shape:
+            raise GraphError(
+                f"src has length {len(sources)} and dst has length {len(targets)}; "
+                "they need one entry for each edge"
+            )
+        if sources.dtype != targets.dtype:
+            sources, targets = sources.astype("int64"), targets.astype("int64")
+        if len(sources) >= _MOST:
+            raise GraphError("a graph has fewer than 2**31 edges")
+        graph = cls()
+        graph.set_edges(n, sources, targets)
+        return graph
+
+    def run(
+        self,
+        body: Callable[[int], object] | _core.Kernel | Executor | None = None,
+        *,
+        executor: Executor | None = None,
+        max_workers: int | None = None,
+        on_error: OnError = "stop",
+        keep: Keep = "all",
+        timings: bool = False,
+        progress: Progress = None,
+    ) -> GraphResult:
+        """Run every node once all the nodes that it waits for are done.
+
+        The calling thread takes part, unless the executor has an initializer.
+
+        Parameters
+        ----------
+        body : callable or Kernel, optional
+            For graphs made by `from_edges`: called with the number of each node.  A
+            `Kernel` runs without touching the interpreter.
+        executor : Executor, optional
+            Default: ``default_executor(max_workers)``.
+        max_workers : int, optional
+            Nodes that run at a time at most.
+        on_error : {"stop", "continue"}
+            After a failure, start nothing more; or go on with all that does not depend
+            on the failed node.
+        keep : {"all", "sinks", "none"}
+            Which results stay in the result: all, those of nodes that nobody waits for,
+            or none.  The others are dropped as soon as their last reader is done.
+        timings : bool
+            Record when and where each node ran.
+        progress : bool or callable, optional
+            True shows a bar on a terminal; a callable gets (done, total) now and then.
+
+        Returns
+        -------
+        GraphResult
+
+        Raises
+        ------
+        CycleError
+            Before anything runs.
+        TaskError
+            If a node failed: its exception is the ``__cause__``, and ``.result`` is the
+            partial `GraphResult`.  Several failures: `TaskErrorGroup`.
+        """
+        if isinstance(body, Executor):  # run(executor)
+            body, executor = None, body
+        self._check_run(body, on_error, keep)
+        engine, most = engine_of(executor, max_workers)
+        recorded = _new_timings(self.n_nodes) if timings else None
+        arrays = recorded.arrays if recorded else None
+        stop = on_error == "stop"
+        work: _core.KernelRun | _core.CallRun
+        if isinstance(body, _core.Kernel):
+            work = _core.KernelRun(engine, self, body, most, stop, arrays)
+        else:
+            work = _core.CallRun(engine, self, body, most, stop, _KEEP[keep], arrays)
+        start = time.perf_counter()
+        if progress:
+            with Monitor(progress, work, self.n_nodes, "graph"):
+                work.run(engine.caller_may_run)
+        else:
+            work.run(engine.caller_may_run)
+        result = GraphResult(self, work, time.perf_counter() - start, recorded)
+        if result.errors:
+            raise _error_of(self, result)
+        return result
+
+    def _check_run(self, body: object, on_error: str, keep: str) -> None:
+        if on_error not in ("stop", "continue"):
+            raise ValueError(f"on_error must be 'stop' or 'continue', not {on_error!r}")
+        if keep not in _KEEP:
+            raise ValueError(f"keep must be 'all', 'sinks' or 'none', not {keep!r}")
+        if self.is_numbered:
+            if not callable(body):
+                raise TypeError(
+                    "this graph's nodes are numbers: run(fn) or run(kernel) needs what "
+                    f"to do with them, not {type(body).__name__}"
+                )
+        elif body is not None:
+            raise TypeError(
+                "this graph's nodes have calls of their own: run() takes no function "
+                "(an executor goes to executor=)"
+            )
+
+    def __repr__(self) -> str:
+        return f"<Graph of {self.n_nodes:,} nodes and {self.n_edges:,} edges>"
+
+
+class GraphResult:
+    """What became of the nodes of one run.
+
+    Attributes
+    ----------
+    results : NodeResults
+        Mapping from node (or its number) to the result of its call.
+    status : {"COMPLETED", "FAILED", "CANCELLED"}
+        Of the run.
+    duration : float
+        Seconds.
+    errors : dict
+        The exceptions of failed nodes, by node, in the order in which they came.
+    timings : NodeTimings or None
+        With ``run(timings=True)``.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        work: _core.KernelRun | _core.CallRun,
+        duration: float,
+        timings: NodeTimings | None,
+    ) -> None:
+        self._graph = graph
+        self._work = work
+        self._states: bytes | bytearray | None = None
+        self.duration = duration
+        self.timings = timings
+        self.results = NodeResults(graph, work)
+        self.errors = {
+            self._key(index): _exception(work, index, failure)
+            for index, failure in work.failures()
+        }
+        if self.errors:
+            self.status = "FAILED"
+        elif work.done < graph.n_nodes:
+            self.status = "CANCELLED"
+        else:
+            self.status = "COMPLETED"
+
+    def _key(self, index: int) -> Any:
+        return index if self._graph.is_numbered else self._graph.node(index)
+
+    def state(self, node: Node | int) -> str:
+        """Return what became of `node`.
+
+        Returns
+        -------
+        str
+            ``"COMPLETED"``, ``"FAILED"``, ``"SKIPPED"`` (it waited for a failed node)
+            or ``"CANCELLED"`` (the run ended before).
+        """
+        return _STATES[self.states[index_of(self._graph, node)]]
+
+    @property
+    def states(self) -> bytes | bytearray:
+        """One byte for each node: 0 cancelled, 1 completed, 2 failed, 3 skipped."""
+        if self._states is None:
+            states = bytearray(self._work.states())
+            if self.errors:
+                self._graph.mark_behind(states, 2)
+            self._states = states
+        return self._states
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many nodes are in each state."""
+        return {name: self.states.count(code) for code, name in enumerate(_STATES)}
+
+    def __getitem__(self, node: Node | int) -> Any:
+        return self.results[node]
+
+    def __repr__(self) -> str:
+        return (
+            f"<GraphResult {self.status}: {self._work.done:,} of "
+            f"{self._graph.n_nodes:,} nodes in {self.duration:.3g} s>"
+        )
+
+
+class NodeResults(Mapping[Any, Any]):
+    """The kept results, by node or by number; a read-only mapping.
+
+    Iterating gives the nodes (their numbers in a graph made by ``from_edges``) that
+    have a result, in the order of their numbers.
+    """
+
+    def __init__(self, graph: Graph, work: _core.KernelRun | _core.CallRun) -> None:
+        self._graph = graph
+        self._work = work if isinstance(work, _core.CallRun) else None
+
+    def __getitem__(self, node: Node | int) -> Any:
+        index = index_of(self._graph, node)
+        if self._work is None:
+            raise KeyError(node)
+        try:
+            return self._work.result(index)
+        except KeyError:
+            raise KeyError(node) from None
+
+    def to_list(self, missing: Any = None) -> list[Any]:
+        """Return all results in the order of the nodes' numbers.
+
+        Parameters
+        ----------
+        missing
+            What stands for nodes without a result.
+        """
+        if self._work is None:
+            return [missing] * self._graph.n_nodes
+        return self._work.results(missing)
+
+    def __iter__(self) -> Iterator[Any]:
+        nothing = object()
+        for index, result in enumerate(self.to_list(nothing)):
+            if result is not nothing:
+                yield index if self._graph.is_numbered else self._graph.node(index)
+
+    def __len__(self) -> int:
+        nothing = object()
+        if self._work is None:
+            return 0
+        return sum(result is not nothing for result in self.to_list(nothing))
+
+    def __repr__(self) -> str:
+        return f"<results of {len(self):,} nodes>"
+
+
+class NodeTimings:
+    """When and where each node ran.
+
+    Attributes
+    ----------
+    start, end : ndarray of int64, length n
+        Nanoseconds of the monotonic clock (``time.monotonic_ns``); 0 for nodes that did
+        not run.
+    worker : ndarray of int32, length n
+        Number of the worker, from 1; 0 for the calling thread; -1 for nodes that did
+        not run.
+    """
+
+    def __init__(self, n: int) -> None:
+        import numpy as np
+
+        self.start: npt.NDArray[np.int64] = np.zeros(n, np.int64)
+        self.end: npt.NDArray[np.int64] = np.zeros(n, np.int64)
+        self.worker: npt.NDArray[np.int32] = np.full(n, -1, np.int32)
+
+    @property
+    def arrays(self) -> tuple[Any, Any, Any]:
+        """Start, end and worker."""
+        return self.start, self.end, self.worker
+
+
+def index_of(graph: Graph, node: Node | int) -> int:
+    """Return the number of `node`, which may be a number already.
+
+    Raises
+    ------
+    KeyError
+        If the graph has no such node.
+    """
+    if isinstance(node, Node):
+        if node.graph_serial != graph.serial:
+            raise KeyError(f"{node!r} belongs to another graph")
+        return node.index
+    if hasattr(node, "__index__") and 0 <= node.__index__() < graph.n_nodes:
+        return node.__index__()
+    raise KeyError(node)
+
+
+def _edge_array(values: Any, name: str) -> Any:
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise GraphError(f"{name} must have one dimension, not {array.ndim}")
+    if array.size == 0 and array.dtype.kind == "f":  # an empty list
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, not {array.dtype}")
+    if array.dtype == np.uint64 and array.size and array.max() >= _MOST:
+        raise GraphError(f"{name} holds {array.max()}, which is not a node")
+    wanted = np.int32 if array.dtype == np.int32 else np.int64
+    return np.ascontiguousarray(array, dtype=wanted)
+
+
+def _new_timings(n: int) -> NodeTimings:
+    return NodeTimings(n)
+
+
+def _exception(
+    work: _core.KernelRun | _core.CallRun, index: int, failure: Any
+) -> BaseException:
+    if isinstance(work, _core.KernelRun):
+        return KernelFailedError(work.kernel_name, index, failure)
+    assert isinstance(failure, BaseException)
+    return failure
+
+
+def _error_of(graph: Graph, result: GraphResult) -> TaskError:
+    errors = [
+        _task_error(graph, key, cause, result) for key, cause in result.errors.items()
+    ]
+    if len(errors) == 1:
+        return errors[0]
+    group = TaskErrorGroup(
+        f"{len(errors)} nodes of the graph failed", errors, errors[0].task, result
+    )
+    group.__cause__ = errors[0].__cause__
+    return group
+
+
+def _task_error(
+    graph: Graph, key: Any, cause: BaseException, result: GraphResult
+) -> TaskError:
+    name = graph.label(index_of(graph, key))
+    error = TaskError(
+        f"node {name!r} failed: {type(cause).__name__}: {cause}", name, result
+    )
+    error.__cause__ = cause
+    return error
