@@ -61,6 +61,11 @@ class FlowPlan:
         return self.structure.order
 
     @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What engines have made of the plan, to be used again."""
+        return {}
+
+    @cached_property
     def kinds(self) -> tuple[Node, ...]:
         """The different nodes; usually far fewer than tasks."""
         return tuple({id(node): node for node in self.nodes}.values())

@@ -33,10 +33,11 @@ SEEDS = [
 PIECES = [
     "flow", "task", "F", "a", "b", "c", "->", "-->", "=>", "-", ">", "[", "]", "[*]",
     ",", ":", "|", "#", '"', "'", '"a b"', "\\", "\\u0041", "\\ud800", "\n", "\n    ",
-    "\n\t", "\n        ", "\r\n", "\r", " ", "\t", "\x00", "\x0b", "\u2028", "\u00a0", "\u0301",
-    "\ufeff", "🚀", "é", "description: ", "retries: ", "timeout: ", "fallback: ",
-    "code: |", "run: ", "backoff: ", "max_concurrency: ", "3", "30s", "-1", "1e9",
-    "nan", "{", "}", "null", "x:y", "\ud83d", "9" * 30, "flow F:\n", "    a -> b\n",
+    "\n\t", "\n        ", "\r\n", "\r", " ", "\t", "\x00", "\x0b", "\u2028", "\u00a0",
+    "\u0301", "\ufeff", "🚀", "é", "description: ", "retries: ", "timeout: ",
+    "fallback: ", "code: |", "run: ", "backoff: ", "max_concurrency: ", "3", "30s",
+    "-1", "1e9", "nan", "{", "}", "null", "x:y", "\ud83d", "9" * 30, "flow F:\n",
+    "    a -> b\n",
 ]  # fmt: skip
 SLOW = 2.0  # seconds of processor time for one small text: far more than any needs
 

@@ -35,8 +35,8 @@ def parse(
     """Return the flows of a text; what is wrong goes to `problems`.
 
     `roles` is filled, if given, with what each line is, but for blank lines and
-    comments: ``flow``, ``option`` (of the flow), ``item``, ``task``, ``property`` (of a task)
-    or ``code``.
+    comments: ``flow``, ``option`` (of the flow), ``item``, ``task``, ``property`` (of a
+    task) or ``code``.
     """
     parser = _Parser(source, problems, roles)
     parser.run()

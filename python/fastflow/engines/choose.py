@@ -8,6 +8,7 @@ from typing import Any
 
 from fastflow.engines.base import Engine, RunOptions
 from fastflow.engines.events import run_events
+from fastflow.engines.native import can_run, run_native
 from fastflow.engines.serial import run_serial
 from fastflow.executor import Executor, default_executor
 from fastflow.plan import FlowPlan
@@ -57,12 +58,7 @@ def choose_engine(
         # A limit of the whole time needs somebody who watches while a task runs.
         executor = default_executor(None if in_caller else options.max_workers)
     one = sequential or in_caller
-    if isinstance(executor, Executor) and not one and options.timeout is None:
-        native = _native(plan)
-        if native is not None:
-            return partial(native, executor=executor)
+    watched = one or options.timeout is not None
+    if isinstance(executor, Executor) and not watched and can_run(plan):
+        return partial(run_native, executor=executor)
     return partial(run_events, executor=executor, one_at_a_time=one)
-
-
-def _native(plan: FlowPlan) -> Any:  # noqa: ARG001
-    return None

@@ -1,0 +1,119 @@
+"""The native graph engine, for flows none of whose tasks waits for anything else.
+
+The graph knows who is next; a worker that completes a task goes on with one that has
+become ready, without a queue, a future or an event in between.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastflow import active
+from fastflow.engines.base import ItemErrors, Run
+from fastflow.engines.calls import Call, call_task, make_calls
+from fastflow.errors import TaskError
+from fastflow.executor import Executor
+from fastflow.fanout import for_each
+from fastflow.graph import Graph
+from fastflow.plan import FlowPlan
+from fastflow.progress import Monitor
+from fastflow.results import COMPLETED
+
+__all__ = ["can_run", "run_native"]
+
+
+class _Failed(Exception):  # noqa: N818
+    """Tells the graph that a node has failed; the run has the reason."""
+
+
+def can_run(plan: FlowPlan) -> bool:
+    """Whether no task of the plan is retried, timed or awaited."""
+    return all(node.task.is_direct for node in plan.kinds)
+
+
+def run_native(run: Run, executor: Executor) -> None:
+    """Run the tasks as a graph; see `fastflow.engines.base.Engine`."""
+    graph = _graph_of(run.plan)
+    body = _body(run, make_calls(run, _items_on(executor)))
+    before = active.set_current(None)  # the calling thread takes part
+    try:
+        with Monitor(run.options.progress, run, len(run.plan.names), run.plan.name):
+            graph.run(
+                body,
+                executor=executor,
+                max_workers=run.options.max_workers,
+                on_error="continue" if run.options.keep_going else "stop",
+                keep="none",
+            )
+    except TaskError as error:
+        if not run.track.errors:  # not one of a task, but Ctrl-C inside of one
+            raise (error.__cause__ or error) from None
+    finally:
+        active.set_current(before)
+
+
+def _graph_of(plan: FlowPlan) -> Graph:
+    """Return the graph of a plan, made at its first run and kept with it."""
+    graph = plan.made.get(Graph)
+    if graph is None:
+        import numpy as np
+
+        children = plan.children
+        sources = np.repeat(np.arange(len(plan.names)), np.diff(children.starts))
+        targets = np.array(children.items, np.int64)
+        graph = plan.made[Graph] = Graph.from_edges(len(plan.names), sources, targets)
+    return graph
+
+
+def _body(run: Run, calls: list[Call]) -> Callable[[int], None]:
+    track = run.track
+    results, states, workers = track.results, track.states, track.workers
+    starts, ends = track.starts, track.ends
+    clock, ident = time.perf_counter, threading.get_ident
+
+    def body(number: int) -> None:
+        starts[number] = clock()
+        workers[number] = ident()
+        try:
+            results[number] = calls[number](number)
+            states[number] = COMPLETED
+        except KeyboardInterrupt:
+            raise
+        except ItemErrors as several:
+            run.fail(number, *several.errors)
+            raise _Failed from None
+        except BaseException as error:  # sys.exit(), too, is a failure of the task
+            run.fail(number, error)
+            raise _Failed from None
+        finally:
+            ends[number] = clock()
+
+    return body
+
+
+def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
+    def run_items(run: Run, number: int) -> list[Any]:
+        items = run.items(number)
+        values: list[Any] = [None] * len(items)
+        errors: dict[int, BaseException] = {}
+        keep_going = run.options.keep_going
+
+        def one(index: int) -> None:
+            if errors and not keep_going:
+                return
+            try:
+                args, kwargs = run.arguments(number, items[index])
+                values[index] = call_task(run, number, args, kwargs)
+            except Exception as error:
+                errors[index] = error
+
+        most = run.plan.nodes[number].task.max_concurrency
+        for_each(one, range(len(items)), executor=executor, max_workers=most)
+        if errors:
+            raise ItemErrors([errors[index] for index in sorted(errors)])
+        return values
+
+    return run_items
