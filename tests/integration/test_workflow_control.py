@@ -399,3 +399,15 @@ def test_a_loop_that_was_left_by_a_handled_error_has_failed(wf):
     wf.on_error(value("handled"))
     run = wf.run()
     assert (run.last, run.steps["w"].status) == ("handled", "FAILED")
+
+
+def test_an_exception_that_is_raised_again_later_belongs_to_the_later_step(wf):
+    error = ValueError("shared")
+
+    def fail(ctx):
+        raise error
+
+    wf.step("a", fail).on_error(value("handled")).step("b", fail)
+    with pytest.raises(TaskError) as caught:
+        wf.run()
+    assert caught.value.task == "b"

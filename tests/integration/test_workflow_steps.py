@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
+import pickle
 import threading
+import weakref
 
 import pytest
 
@@ -488,3 +491,35 @@ def test_context_variables_of_the_caller_are_seen_everywhere(wf):
         assert wf.start().result(60).last[:6] == expected
 
     contextvars.copy_context().run(check)
+
+
+def test_results_and_errors_can_be_pickled(wf):
+    wf.step("a", lambda ctx: 1).race([lambda ctx: 2], "r").step("b", lambda ctx: 1 / 0)
+    with pytest.raises(TaskError) as caught:
+        wf.run()
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (str(error), error.task) == (str(caught.value), "b")
+    assert error.result.error is error
+    assert error.result.steps["r"].output == 2
+    assert error.result.steps["r"].winner == 0
+    assert isinstance(error.result.steps["b"].error, ZeroDivisionError)
+
+
+def test_a_finished_run_is_freed_without_the_garbage_collector(wf):
+    class Payload:
+        pass
+
+    async def later(ctx):
+        return 1
+
+    wf.step("a", lambda ctx: 1).step("b", later).parallel([later, lambda ctx: 2])
+    wf.for_each("f", [1], build=lambda flow: flow.step("x", later))
+    gc.disable()
+    try:
+        payload = Payload()
+        ghost = weakref.ref(payload)
+        wf.run(payload)
+        del payload
+        assert ghost() is None
+    finally:
+        gc.enable()

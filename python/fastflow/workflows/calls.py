@@ -105,6 +105,7 @@ class Call:
         with self._lock:
             self._over = True
             self._ticket = 0
+        self._done = _nobody
         self._drop()
 
     def _set_timer(self, seconds: float, fn: Callable[..., object], *args: Any) -> None:
@@ -212,7 +213,7 @@ class Call:
     def _succeeded(self, ticket: int, value: Any) -> None:
         if self._take(ticket, over=True):
             self._drop()
-            self._done(None, value)
+            self._tell(None, value)
 
     def _failed(self, ticket: int, error: BaseException) -> None:
         policy = self._options.retry
@@ -224,7 +225,12 @@ class Call:
             assert policy is not None
             self._set_timer(policy.delay(self.attempts), self._attempt)
         else:
-            self._done(error, None)
+            self._tell(error, None)
+
+    def _tell(self, error: BaseException | None, value: Any) -> None:
+        # The callback may refer to this call; finished runs are freed at once.
+        done, self._done = self._done, _nobody
+        done(error, value)
 
     def _expired(self, ticket: int) -> None:
         if self._ticket == ticket:
@@ -236,6 +242,10 @@ class Call:
                     "a function on a thread runs on, its result is dropped"
                 ),
             )
+
+
+def _nobody(_: BaseException | None, __: Any) -> None:
+    pass
 
 
 def _call_elsewhere(fn: Callable[..., Any], ctx: Context, args: tuple[Any, ...]) -> Any:

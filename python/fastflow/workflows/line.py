@@ -118,7 +118,7 @@ class Line:
 
     def finish(self) -> int:
         """End the line with its last value."""
-        self._done(None, self.ctx.last)
+        self._end(None, self.ctx.last)
         return SUSPENDED
 
     def begin(self, name: str) -> StepRecord:
@@ -165,8 +165,17 @@ class Line:
         if handler is not None and isinstance(error, Exception):
             self.failure = error
             return handler
-        self._done(error, None)
+        self._end(error, None)
         return SUSPENDED
+
+    def _end(self, error: BaseException | None, value: Any) -> None:
+        # The callback refers to this line; finished runs are freed at once.
+        done, self._done = self._done, _nobody
+        done(error, value)
+
+
+def _nobody(_: BaseException | None, __: Any) -> None:
+    pass
 
 
 class _Awaiting:
@@ -181,16 +190,20 @@ class _Awaiting:
         self._cancelled = False
 
     def start(self, coroutine: Any) -> None:
-        self._future = self._line.run.places.run_coroutine(self._arrived, coroutine)
+        future = self._line.run.places.run_coroutine(self._arrived, coroutine)
+        if not future.done():
+            self._future = future
         if self._cancelled:
-            self._future.cancel()
+            future.cancel()
 
     def cancel(self) -> None:
         self._cancelled = True
-        if self._future is not None:
-            self._future.cancel()
+        future = self._future
+        if future is not None:
+            future.cancel()
 
     def _arrived(self, future: Any) -> None:
+        self._future = None  # it refers to this as its callback
         if self._cancelled:
             return
         then = self._then

@@ -162,7 +162,8 @@ class Run:
             if self._over:
                 return
             self.status = RUNNING
-        self._home.post(self._line.advance)
+            line = self._line
+        self._home.post(line.advance)
 
     # What comes from outside.
 
@@ -328,6 +329,7 @@ class Run:
             self.status = status
             self._result = result
             outcome = self._outcome
+        del self._line, self._ctx  # they refer to the run; it's freed at once
         self._service.leave(self, self._admitted, self._go)
         if self._notify is not None:
             self._notify(shown, value)

@@ -23,6 +23,10 @@ __all__ = ["Ask", "Sleep", "WaitForEvent"]
 Function = Callable[..., Any]
 
 
+def _nothing() -> None:
+    pass
+
+
 class _Wait:
     """A line that waits for one of: a value, a time limit, its end.
 
@@ -35,7 +39,7 @@ class _Wait:
         self._lock = threading.Lock()
         self._over = False
         self._timer: Timer | None = None
-        self.withdraw: Callable[[], object] = lambda: None
+        self.withdraw: Callable[[], object] = _nothing
 
     def limit(self, seconds: float | None, error: BaseException) -> None:
         """Fail with an error after so many seconds."""
@@ -71,7 +75,8 @@ class _Wait:
         if timer is not None:
             timer.cancel()
         if first:
-            self.withdraw()
+            withdraw, self.withdraw = self.withdraw, _nothing
+            withdraw()
         return first
 
     def _resume(self, complete: Callable[[], int]) -> None:
