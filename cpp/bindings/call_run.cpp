@@ -22,6 +22,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::uint32_t kHand = 8;
+
 enum class Keep : int { kAll = 0, kSinks = 1, kNone = 2 };
 
 struct Failure {
@@ -36,20 +38,22 @@ struct State {
         parts(parts_of(graph)),
         running_graph(graph),
         arrivals(*plan),
-        slots(std::make_unique<PyObject*[]>(plan->nodes())) {}
+        slots(plan->nodes()) {}
 
   const std::shared_ptr<const GraphPlan> plan;
   const GraphParts& parts;
   std::optional<RunningGraph> running_graph;
   Arrivals<GraphPlan> arrivals;
-  std::unique_ptr<PyObject*[]> slots;  // results
+  BigVector<PyObject*> slots;          // results
   std::vector<std::uint32_t> readers;  // calls that still need a result; if not kAll
   std::vector<std::uint32_t> ready;    // the newest at the end
-  std::uint32_t next_source = 0;       // nodes from here on may be sources
-  std::uint32_t running = 0;           // calls under way
-  std::uint64_t done = 0;              // calls that have ended
-  std::vector<Failure> failures;       // in the order of their end
-  PyObject* fatal = nullptr;           // not an Exception: ends the run as it is
+  std::uint32_t hand[kHand];           // the next to run, taken from there
+  std::uint32_t hand_begin = 0, hand_end = 0;
+  std::uint32_t next_source = 0;  // nodes from here on may be sources
+  std::uint32_t running = 0;      // calls under way
+  std::uint64_t done = 0;         // calls that have ended
+  std::vector<Failure> failures;  // in the order of their end
+  PyObject* fatal = nullptr;      // not an Exception: ends the run as it is
   Timings timings;
 };
 
@@ -84,20 +88,75 @@ std::uint32_t find_source(State& state) {
 }
 
 bool has_ready(State& state) {
-  return !state.ready.empty() || find_source(state) < state.plan->nodes();
+  return state.hand_begin < state.hand_end || !state.ready.empty() ||
+         find_source(state) < state.plan->nodes();
+}
+
+void prefetch(const void* address) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  (void)address;
+#endif
+}
+
+// Asks for all that the calls of the nodes in the hand will look at: one node after the
+// other, each of a dozen words would be waited for.
+void prefetch_hand(State& state) {
+  const GraphParts& parts = state.parts;
+  const GraphPlan& plan = *state.plan;
+  const std::uint32_t* hand = state.hand;
+  const std::uint32_t n = state.hand_end;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    prefetch(plan.firsts() + hand[i]);
+    if (parts.from_edges) continue;
+    prefetch(&parts.functions[hand[i]]);
+    prefetch(&parts.first_argument[hand[i]]);
+  }
+  for (std::uint32_t i = 0; i < n; ++i) {
+    prefetch(plan.targets() + plan.first_edge(hand[i]));
+    if (parts.from_edges) continue;
+    prefetch(parts.arguments.data() + parts.first_argument[hand[i]]);
+  }
+  constexpr std::size_t kMost = 8;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const auto targets = plan.successors(hand[i]);
+    for (std::uint32_t t : targets.first(std::min(targets.size(), kMost))) {
+      state.arrivals.prefetch(t);
+    }
+    prefetch(&state.slots[hand[i]]);
+    if (parts.from_edges) continue;
+    const std::uint32_t begin = parts.first_argument[hand[i]];
+    const std::uint32_t end = parts.first_argument[hand[i] + 1];
+    for (std::uint32_t k = begin; k < std::min<std::uint32_t>(end, begin + kMost);
+         ++k) {
+      const Argument argument = parts.arguments[k];
+      if (argument.kind() == Argument::Kind::kNode) {
+        prefetch(&state.slots[argument.index()]);
+      }
+    }
+  }
+}
+
+// The newest nodes, or the next sources.  They stay visible to all participants.
+bool fill_hand(State& state) {
+  state.hand_begin = state.hand_end = 0;
+  while (state.hand_end < kHand && !state.ready.empty()) {
+    state.hand[state.hand_end++] = state.ready.back();
+    state.ready.pop_back();
+  }
+  while (state.hand_end < kHand && find_source(state) < state.plan->nodes()) {
+    state.hand[state.hand_end++] = state.next_source++;
+  }
+  if (state.hand_end > 1) prefetch_hand(state);
+  return state.hand_end > 0;
 }
 
 bool claim(CallRun* run, std::uint32_t* node) {
   State& state = *run->state;
   if (run->stopped.load(std::memory_order_relaxed)) return false;  // also by the lock
-  if (!state.ready.empty()) {
-    *node = state.ready.back();
-    state.ready.pop_back();
-  } else if (find_source(state) < state.plan->nodes()) {
-    *node = state.next_source++;
-  } else {
-    return false;
-  }
+  if (state.hand_begin == state.hand_end && !fill_hand(state)) return false;
+  *node = state.hand[state.hand_begin++];
   ++state.running;
   return true;
 }
@@ -296,8 +355,7 @@ bool work(CallRun* run, bool is_caller) {
   State& state = *run->state;
   const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
   auto last = Clock::now();
-  std::uint64_t ran = 0;
-  const std::size_t failed_before = state.failures.size();
+  std::uint64_t ran = 0, failed = 0;
   bool good = true;
   while (good) {
     std::uint32_t v = 0;
@@ -313,12 +371,13 @@ bool work(CallRun* run, bool is_caller) {
     PyObject* result = call(run, v);
     if (timed) state.timings.end(v);
     settle(run, v, result);
+    failed += result == nullptr ? 1 : 0;
     ++ran;
     if (ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) good = yield_point();
     if (ran % 32 == 0 && should_leave(worker, &last)) break;
   }
-  (void)failed_before;
-  bump(run->engine->counters.completed, ran);
+  bump(run->engine->counters.completed, ran - failed);
+  bump(run->engine->counters.failed, failed);
   return good;
 }
 
@@ -398,6 +457,9 @@ class RunEnd final : public Waitable {
 // What was ready when the run stopped never ran.
 void abandon_ready(CallRun* run) {
   State& state = *run->state;
+  while (state.hand_begin < state.hand_end) {
+    state.arrivals.abandon(state.hand[state.hand_begin++]);
+  }
   for (std::uint32_t v : std::exchange(state.ready, {})) state.arrivals.abandon(v);
   while (find_source(state) < state.plan->nodes()) {
     state.arrivals.abandon(state.next_source++);

@@ -20,7 +20,8 @@ std::atomic<std::uint64_t> g_serial{1};
 
 void drop(Argument argument);
 
-void drop_all(std::vector<Argument>& arguments, std::size_t from = 0) {
+template <class Arguments>
+void drop_all(Arguments& arguments, std::size_t from = 0) {
   std::vector<Argument> old(arguments.begin() + static_cast<std::ptrdiff_t>(from),
                             arguments.end());
   arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(from),
@@ -474,8 +475,8 @@ PyObject* graph_new(PyTypeObject* type, PyObject*, PyObject*) {
   return object;
 }
 
-int visit_arguments(const std::vector<Argument>& arguments, visitproc visit,
-                    void* arg) {
+template <class Arguments>
+int visit_arguments(const Arguments& arguments, visitproc visit, void* arg) {
   for (const Argument& argument : arguments) {
     if (argument.kind() == Argument::Kind::kConstant) {
       Py_VISIT(argument.object());
@@ -497,7 +498,7 @@ int graph_traverse(PyObject* object, visitproc visit, void* arg) {
 
 int graph_clear(PyObject* object) {
   GraphParts& parts = parts_of(object);
-  std::vector<PyObject*> functions;
+  BigVector<PyObject*> functions;
   functions.swap(parts.functions);
   parts.first_argument.assign(1, 0);
   drop_all(parts.arguments);

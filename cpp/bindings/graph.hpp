@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "big_array.hpp"
 #include "graph_plan.hpp"
 
 namespace fastflow::py {
@@ -61,9 +62,9 @@ struct Gathered {
 struct GraphParts {
   std::uint64_t serial = 0;  // of the graph, in its nodes
   bool from_edges = false;
-  std::vector<PyObject*> functions;
-  std::vector<std::uint32_t> first_argument{0};  // one more than functions
-  std::vector<Argument> arguments;
+  BigVector<PyObject*> functions;
+  BigVector<std::uint32_t> first_argument{0};  // one more than functions
+  BigVector<Argument> arguments;
   std::unordered_map<std::uint32_t, PyObject*> keywords;  // tuples of names
   std::unordered_map<std::uint32_t, PyObject*> names;
   std::vector<std::int32_t> before, after;  // edges that pass no value

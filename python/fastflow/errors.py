@@ -66,7 +66,8 @@ class KernelFailedError(FastflowError, RuntimeError):
         self.status = status
 
     def __str__(self) -> str:
-        return f"kernel {self.kernel!r} reported status {self.status} for index {self.index}"
+        what = f"kernel {self.kernel!r} reported status {self.status}"
+        return f"{what} for index {self.index}"
 
 
 class FlowError(FastflowError, ValueError):
