@@ -1,0 +1,71 @@
+"""Flows of no-ops: what a task costs beyond its call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from fastflow.bench import subject as ff
+from fastflow.bench.measure import Spread, interleave
+from fastflow.bench.rows import Row, Settings, Skip, cost, figure_below
+from fastflow.bench.workloads import noop
+from fastflow.flows.flow import Flow
+
+PEER = "the calls in a loop"
+
+
+def tree(tasks: int) -> Flow:
+    """A compiled binary tree of no-ops, each of which takes its parent's result."""
+    lines = ["flow Tree:", "    t0"]
+    lines += [f"    t{(i - 1) // 2} -> t{i}" for i in range(1, tasks)]
+    registry = dict.fromkeys((f"t{i}" for i in range(tasks)), noop)
+    return Flow("\n".join(lines), registry=registry)
+
+
+def call_all(functions: Sequence[Callable[[object], None]]) -> None:
+    """Make the same calls without a flow, keeping the values."""
+    [fn(None) for fn in functions]
+
+
+def task_overhead(settings: Settings) -> Iterator[Row | Skip]:
+    """No-op tasks on the native engine and one after another, up to a million."""
+    sizes = (1_000, 100_000) if settings.quick else (1_000, 100_000, 1_000_000)
+    each: dict[tuple[str, int], float] = {}
+    with ff.Executor(settings.workers) as executor:
+        for tasks in sizes:
+            flow, functions = tree(tasks), [noop] * tasks
+            times = interleave(
+                {
+                    "calls": partial(call_all, functions),
+                    "native": partial(flow.run, executor=executor),
+                    "serial": partial(flow.run, executor="serial"),
+                },
+                settings.rounds(5),
+            )
+            for engine in ("native", "serial"):
+                each[engine, tasks] = times.median(engine) / tasks * 1e6
+                yield Row(
+                    f"flow, {engine} engine, {tasks:,} no-op tasks",
+                    PEER,
+                    times.median("calls") / tasks * 1e6,
+                    each[engine, tasks],
+                    "µs",
+                    times.ratio(engine, "calls"),
+                    figure_below(2),
+                )
+    yield from _linear(each, sizes[-1])
+
+
+def _linear(each: dict[tuple[str, int], float], most: int) -> Iterator[Row]:
+    """The cost of a task must not grow with their number."""
+    for engine in ("native", "serial"):
+        small, large = each[engine, 1_000], each[engine, most]
+        yield Row(
+            f"flow, {engine} engine, per task at {most:,}",
+            "at 1,000",
+            small,
+            large,
+            "µs",
+            Spread.of([large / small]),
+            cost(1.5),
+        )
