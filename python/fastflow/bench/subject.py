@@ -2,6 +2,7 @@
 
 from fastflow.executor import Executor
 from fastflow.fanout import for_each, imap, map  # noqa: A004
+from fastflow.graph import Graph
 from fastflow.kernel import Kernel, kernels
 
-__all__ = ["Executor", "Kernel", "for_each", "imap", "kernels", "map"]
+__all__ = ["Executor", "Graph", "Kernel", "for_each", "imap", "kernels", "map"]
