@@ -113,7 +113,7 @@ class Workflow(Verbs):
             If a step failed; its exception is the ``__cause__``, what did finish is
             the ``.result``.
         TaskTimeout
-            If the time was up.
+            If the time was up; what did finish is the ``.result``.
         concurrent.futures.CancelledError
             If the run was cancelled.
         RuntimeError

@@ -322,7 +322,7 @@ class Run:
         result = RunResult(
             self.id, self.workflow, status, value, self.steps, duration, shown
         )
-        if isinstance(shown, TaskError):
+        if isinstance(shown, TaskError | TaskTimeout):
             shown.result = result
         self._error = shown
         with self._lock:
