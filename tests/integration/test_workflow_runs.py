@@ -508,11 +508,14 @@ def test_a_forked_child_runs_workflows_of_its_own():
             return 2 * ctx.last
         wf = fastflow.workflow("w").step("a", double).parallel([double] * 2)
         wf.sleep(0.001)
-        waiting = fastflow.workflow("x").wait_for_event("never").start()
+        limited = fastflow.workflow("x", concurrency=1)
+        limited.if_("wait", lambda ctx: ctx.payload).wait_for_event("never").end_if()
+        waiting = limited.start(True)
         assert wf.run(1).last == [4, 4]
         child = os.fork()
         if child == 0:
             ok = wf.run(2).last == [8, 8] and wf.start(3).result(30).last == [12, 12]
+            ok = ok and limited.runs == [] and limited.run(False).last is False
             os._exit(0 if ok else 1)
         assert os.waitpid(child, 0)[1] == 0
         waiting.cancel()

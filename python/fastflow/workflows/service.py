@@ -59,9 +59,14 @@ class Service:
         self.on_failure = on_failure
         self.state = State(clock) if state is None else state
         self.global_state = global_state
+        self._limits = (concurrency, rate)
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Begin without runs; in a forked child they are the parent's."""
         self.gate: Gate | None = None
-        if concurrency is not None or rate is not None:
-            self.gate = Gate(concurrency, rate, clock)
+        if self._limits != (None, None):
+            self.gate = Gate(*self._limits, self.clock)
         self.actions = Actions()
         self._changed = threading.Condition()
         self._runs: set[Run] = set()

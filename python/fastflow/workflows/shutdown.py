@@ -13,6 +13,7 @@ from fastflow import aio, workers
 from fastflow.timers import system_clock
 from fastflow.workflows.run import Run
 from fastflow.workflows.service import Service
+from fastflow.workflows.state import global_state
 
 __all__ = ["finish_at_exit"]
 
@@ -59,7 +60,10 @@ def _at_exit() -> None:
 
 def _after_fork_in_child() -> None:
     _runs.clear()  # their threads are the parent's
-    _services.clear()
+    for service in list(_services):
+        service.start_over()
+        service.state.renew_lock()
+    global_state.renew_lock()
 
 
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]

@@ -90,6 +90,10 @@ class State:
         with self._lock:
             self._values.clear()
 
+    def renew_lock(self) -> None:
+        """Forget who holds the lock; in a forked child it's nobody."""
+        self._lock = threading.RLock()
+
     def _expiry(self, seconds: float | None) -> float | None:
         return None if seconds is None else self._clock.now() + seconds
 
