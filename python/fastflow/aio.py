@@ -158,6 +158,9 @@ def is_loop_thread() -> bool:
     return _runtime.is_current()
 
 
-threading._register_atexit(_runtime.close)  # type: ignore[attr-defined]
+try:
+    threading._register_atexit(_runtime.close)  # type: ignore[attr-defined]
+except RuntimeError:  # first imported while the interpreter ends
+    _runtime.close()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_runtime.forget)

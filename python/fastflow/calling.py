@@ -16,6 +16,7 @@ from typing import Any
 from fastflow import _core, aio
 from fastflow.cache import MISSING
 from fastflow.errors import TaskTimeout
+from fastflow.interrupts import wait_until
 from fastflow.tasks import InvalidInput, Task
 
 __all__ = ["Attempts", "run_async", "run_blocking", "timeout_error"]
@@ -98,8 +99,9 @@ def _wait_done(future: concurrent.futures.Future[Any], timeout: float | None) ->
             "this would make the event loop wait for itself; call the task from a "
             "thread, or await it"
         )
-    with _core.Blocking():
-        return bool(concurrent.futures.wait([future], timeout).done)
+    return wait_until(
+        lambda seconds: bool(concurrent.futures.wait([future], seconds).done), timeout
+    )
 
 
 def timeout_error(task: Task) -> TaskTimeout:

@@ -30,6 +30,7 @@ LAYERS = {
     "arrays": 1,
     "cache": 1,
     "future": 1,
+    "interrupts": 1,
     "kernel": 1,
     "results": 1,
     "retry": 1,

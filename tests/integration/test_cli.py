@@ -128,3 +128,175 @@ def test_bench_plots(tmp_path):
     else:
         assert result.exit_code == 0, result.output
         assert target.read_text("utf-8").startswith("<?xml")
+
+
+# Flows.
+
+FLOW = "flow Tiny:\n  load->[low,high]   # both\n  [low, high] -> span\n"
+TASKS = """
+import fastflow
+
+@fastflow.task
+def load(n):
+    return list(range(n))
+
+@fastflow.task
+def low(xs):
+    return min(xs)
+
+@fastflow.task
+def high(xs):
+    return max(xs)
+
+@fastflow.task
+def span(low, high):
+    return high - low
+
+@fastflow.flow
+def spread(n):
+    return span(low(load(n)), high(load(n)))
+
+TEXT = "flow Inner:\\n    load -> high"
+OBJECT = fastflow.Flow("flow Made:\\n    load -> low")
+NUMBER = 3
+"""
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A flow and its tasks in the current directory; the registry is put back after."""
+    from fastflow import default_registry
+
+    (tmp_path / "tiny.flow").write_text(FLOW, "utf-8")
+    (tmp_path / "tiny_tasks.py").write_text(TASKS, "utf-8")
+    (tmp_path / "input.json").write_text("4", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(default_registry, "_named", {})
+    monkeypatch.setattr(default_registry, "_aliases", {})
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    sys.modules.pop("tiny_tasks", None)
+
+
+def test_check_reads_without_running(files):
+    result = invoke("check", "tiny.flow")
+    assert (result.exit_code, result.output) == (0, "Tiny: 4 tasks, 4 edges\n")
+    assert "tiny_tasks" not in sys.modules
+    assert invoke("check", "tiny.flow", "--tasks", "tiny_tasks").exit_code == 0
+
+
+def test_check_tells_all_problems(files):
+    (files / "bad.flow").write_text("flow F:\n  a -> lod\n  b ->\n", "utf-8")
+    result = invoke("check", "bad.flow", "--tasks", "tiny_tasks.py")
+    assert result.exit_code == 2
+    assert "bad.flow:2:8: unknown task 'lod'; did you mean 'load'?" in result.output
+    assert "bad.flow:3:7: the line ends where" in result.output
+    result = invoke("check", "missing.flow")
+    assert result.exit_code == 2
+    assert "can't read missing.flow" in result.output
+    (files / "binary.flow").write_bytes(b"\xff\xfe")
+    assert "not UTF-8" in invoke("check", "binary.flow").output
+    result = invoke("check", "tiny.flow", "--tasks", "no_such_module")
+    assert result.exit_code == 2
+    assert "can't import 'no_such_module'" in result.output
+
+
+def test_fmt(files):
+    formatted = "flow Tiny:\n    load -> [low, high]  # both\n    [low, high] -> span\n"
+    assert invoke("fmt", "tiny.flow").output == formatted
+    result = invoke("fmt", "--check", "tiny.flow")
+    assert (result.exit_code, result.output) == (1, "would reformat tiny.flow\n")
+    assert invoke("fmt", "--write", "tiny.flow").exit_code == 0
+    assert (files / "tiny.flow").read_text("utf-8") == formatted
+    assert invoke("fmt", "--check", "tiny.flow").exit_code == 0
+    assert invoke("fmt", "--check", "--write", "tiny.flow").exit_code == 2
+    (files / "bad.flow").write_text("a\n", "utf-8")
+    assert invoke("fmt", "--write", "bad.flow").exit_code == 2
+    assert (files / "bad.flow").read_text("utf-8") == "a\n"
+
+
+@pytest.mark.parametrize("executor", ["native", "threads", "serial"])
+def test_run(files, executor):
+    result = invoke(
+        "run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "5",
+        "--executor", executor, "--workers", "2", "--history", "runs",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.output)
+    assert report["results"]["span"] == 4
+    assert report["tasks"]["span"]["status"] == "COMPLETED"
+    assert len(list((files / "runs").iterdir())) == 1
+
+
+def test_run_on_processes(files):
+    # As a program: other processes import the tasks by name.
+    command = [
+        sys.executable, "-m", "fastflow", "run", "tiny.flow", "--tasks",
+        "tiny_tasks.py", "--input", "@input.json", "--executor", "processes",
+        "--workers", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"]["span"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("spread", {"flow": "spread", "result": 4}), ("TEXT", 4), ("OBJECT", 0)],
+)
+def test_run_takes_flows_of_a_module(files, name, expected):
+    result = invoke("run", f"tiny_tasks.py:{name}", "--input", "5")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.output)
+    if isinstance(expected, dict):
+        assert report == expected
+    else:
+        assert expected in report["results"].values()
+
+
+def test_run_reports_failures_with_1(files):
+    result = invoke("run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "0")
+    assert result.exit_code == 1
+    assert "task 'low' failed: ValueError" in result.output
+    assert '"status": "SKIPPED"' in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("tiny.flow",), "unknown task 'load'"),
+        (("tiny.flow", "--input", "{"), "not JSON"),
+        (("tiny.flow", "--input", "@nowhere.json"), "can't read nowhere.json"),
+        (("nowhere.flow",), "can't read nowhere.flow"),
+        (("tiny_tasks.py:NUMBER",), "has a int called 'NUMBER'"),
+        (("tiny_tasks.py:nothing",), "has nothing called 'nothing'"),
+        (("tiny.flow", "--tasks", "tiny_tasks", "--flow", "Other"), "no flow 'Other'"),
+        (("tiny.flow", "--timeout", "soon"), "not a duration"),
+        (("tiny.flow", "--workers", "0"), "Invalid value"),
+    ],
+)
+def test_run_refuses_bad_input_with_2(files, arguments, reason):
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2, result.output
+    assert reason in result.output
+
+
+def test_run_prints_what_json_does_not_have(files):
+    (files / "odd.py").write_text(
+        "import fastflow\n@fastflow.task\ndef odd():\n    return {1, 2}\n"
+        "FLOW = fastflow.Flow('flow F:\\n    odd')\n",
+        "utf-8",
+    )
+    result = invoke("run", "odd.py:FLOW")
+    assert json.loads(result.output)["results"] == {"odd": "{1, 2}"}
+
+
+def test_run_with_code(files):
+    (files / "code.flow").write_text(
+        "flow F:\n    task a:\n        code: |\n            return input_data + 1\n",
+        "utf-8",
+    )
+    refused = invoke("run", "code.flow", "--input", "1")
+    assert refused.exit_code == 2
+    result = invoke("run", "code.flow", "--input", "1", "--allow-code")
+    assert json.loads(result.output)["results"] == {"a": 2}

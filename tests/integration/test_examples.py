@@ -53,6 +53,49 @@ def test_order_workflow_refuses_nonsense():
     assert "at least 1" in done.stderr
 
 
+def test_basic_parallel():
+    done = run("basic_parallel.py", "--megabytes", "1", "--workers", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "bytes compressed" in done.stdout
+    assert "one after another" in done.stdout
+    refused = run("basic_parallel.py", "--workers", "0")
+    assert refused.returncode == 2
+    assert "at least 1" in refused.stderr
+
+
+def test_dependency_graph(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("One fish, two fish. Red fish, blue fish.", "utf-8")
+    done = run("dependency_graph.py", str(text))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "8 words, 5 different ones" in done.stdout
+    assert "most common: fish (4)" in done.stdout
+    assert "9 tasks, each run once: True" in done.stdout
+    missing = run("dependency_graph.py", str(tmp_path / "missing"))
+    assert missing.returncode == 1
+    assert "task 'read' failed: FileNotFoundError" in missing.stderr
+
+
+def test_dynamic_parallel():
+    done = run("dynamic_parallel.py", "--numbers", "30")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "30 numbers in 2 tasks, " in done.stdout
+    assert "100000007919 = 3 × 3 × 3 × 3 × 7 × 17 × 2459 × 4219" in done.stdout
+    assert run("dynamic_parallel.py", "--numbers", "0").returncode == 2
+
+
+def test_error_handling():
+    done = run("error_handling.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[0] == "damaged: JSONDecodeError"
+    assert "flaky COMPLETED attempts: 3" in lines
+    assert "silent COMPLETED attempts: 2" in lines
+    assert "repair SKIPPED attempts: 0" in lines
+    assert lines[-2] == "summary: [21.0, 21.5, 0.0, 19.0]"
+    assert lines[-1] == "in place of the slow one: TaskTimeout"
+
+
 def test_every_example_is_tested():
     tested = Path(__file__).read_text("utf-8")
     names = [path.name for path in EXAMPLES.glob("*.py")]

@@ -15,6 +15,10 @@ from fastflow.bench import (
     arrays,
     blocking,
     fanout,
+    flow_data,
+    flow_overhead,
+    flow_text,
+    flow_waits,
     graph_bodies,
     graph_memory,
     graph_metg,
@@ -60,7 +64,16 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         graph_python.graph_numpy,
     ),
     "peers": (peers.thread_pool_single, peers.joblib_threads, peers.dask_threads),
-    "flows": (workflow_steps.builder_step,),
+    "flows": (
+        flow_overhead.task_overhead,
+        flow_text.parse_and_compile,
+        flow_text.bytes_per_edge,
+        flow_waits.sleeping_tasks,
+        flow_waits.async_branches,
+        flow_data.records_in_processes,
+        flow_data.records_in_numpy,
+        workflow_steps.builder_step,
+    ),
 }
 
 

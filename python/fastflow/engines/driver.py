@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from fastflow import _core, aio
+from fastflow import aio
 from fastflow.cache import MISSING
 from fastflow.calling import timeout_error
 from fastflow.engines.pools import Done, Pool
+from fastflow.interrupts import wait_until
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock, Timer, system_clock
 
@@ -105,13 +106,20 @@ class Driver:
         events = self._events
         self._start_coroutines()
         while not finished():
-            try:
-                event = events.get_nowait()
-            except queue.Empty:
+            if events.empty():
                 self._start_coroutines()
-                with _core.Blocking():
-                    event = events.get()
-            event[0](*event[1:])
+                wait_until(self._take, None)
+            else:
+                self._take(None)
+
+    def _take(self, timeout: float | None) -> bool:
+        """Wait for an event and handle it."""
+        try:
+            fn, *args = self._events.get(timeout=timeout)
+        except queue.Empty:
+            return False
+        fn(*args)
+        return True
 
     # All below runs in the driver's thread only.
 

@@ -6,6 +6,7 @@ become ready, without a queue, a future or an event in between.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from fastflow.results import COMPLETED
 __all__ = ["can_run", "run_native"]
 
 
+_SMALL = 200  # tasks
+
+
 class _Failed(Exception):  # noqa: N818
     """Tells the graph that a node has failed; the run has the reason."""
 
@@ -36,13 +40,13 @@ def can_run(plan: FlowPlan) -> bool:
 
 def run_native(run: Run, executor: Executor) -> None:
     """Run the tasks as a graph; see `fastflow.engines.base.Engine`."""
-    graph = _graph_of(run.plan)
     body = _body(run, make_calls(run, _items_on(executor)))
+    graph = _graph_of(run.plan, body)
     before = active.set_current(None)  # the calling thread takes part
     try:
         with Monitor(run.options.progress, run, len(run.plan.names), run.plan.name):
             graph.run(
-                body,
+                body if graph.is_numbered else None,
                 executor=executor,
                 max_workers=run.options.max_workers,
                 on_error="continue" if run.options.keep_going else "stop",
@@ -55,9 +59,15 @@ def run_native(run: Run, executor: Executor) -> None:
         active.set_current(before)
 
 
-def _graph_of(plan: FlowPlan) -> Graph:
-    """Return the graph of a plan, made at its first run and kept with it."""
-    graph = plan.made.get(Graph)
+def _graph_of(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
+    """Return the graph of a plan, made at its first run and kept with it.
+
+    A small one is made anew each time if numpy is not loaded yet: to load it takes
+    longer than such a flow.
+    """
+    graph: Graph | None = plan.made.get(Graph)
+    if graph is None and len(plan.names) <= _SMALL and "numpy" not in sys.modules:
+        return _small_graph(plan, body)
     if graph is None:
         import numpy as np
 
@@ -65,6 +75,15 @@ def _graph_of(plan: FlowPlan) -> Graph:
         sources = np.repeat(np.arange(len(plan.names)), np.diff(children.starts))
         targets = np.array(children.items, np.int64)
         graph = plan.made[Graph] = Graph.from_edges(len(plan.names), sources, targets)
+    return graph
+
+
+def _small_graph(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
+    graph = Graph()
+    nodes: dict[int, Any] = {}
+    for number in plan.order:
+        parents = [nodes[parent] for parent in plan.parents.of(number)]
+        nodes[number] = graph.add(body, number, after=parents)
     return graph
 
 

@@ -19,6 +19,7 @@ from fastflow.errors import TaskError
 from fastflow.executor import default_executor
 from fastflow.flows.handles import Handle, handles_in, replace_handles
 from fastflow.flows.outcome import error_of, task_error
+from fastflow.interrupts import wait_until
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
 from fastflow.tasks import task_of
 
@@ -316,10 +317,11 @@ class _ParallelRun(_Run):
 
 
 def _join(thread: threading.Thread) -> None:
-    from fastflow import _core
+    def ended(timeout: float | None) -> bool:
+        thread.join(timeout)
+        return not thread.is_alive()
 
-    with _core.Blocking():
-        thread.join()
+    wait_until(ended, None)
 
 
 @overload

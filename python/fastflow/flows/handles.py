@@ -6,7 +6,7 @@ import concurrent.futures
 from collections.abc import Callable
 from typing import Any
 
-from fastflow import _core
+from fastflow.interrupts import wait_until
 
 __all__ = ["Handle", "handles_in", "replace_handles"]
 
@@ -50,10 +50,12 @@ class Handle(concurrent.futures.Future[Any]):
         return super().exception(0)
 
     def _wait(self, timeout: float | None) -> None:
-        if not self.done():
-            with _core.Blocking():
-                super().exception(timeout)
+        if not self.done() and not wait_until(self._is_done_within, timeout):
+            raise TimeoutError(f"{self!r} after {timeout:g} s")
         self.seen = True
+
+    def _is_done_within(self, timeout: float | None) -> bool:
+        return bool(concurrent.futures.wait([self], timeout).done)
 
     def cancel(self) -> bool:
         """Return False: tasks of a flow function can't be cancelled one by one."""
