@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from fastflow.registry import TaskRegistry
 
@@ -103,6 +104,14 @@ def fail(value):
 @task
 def process_id(_):
     return os.getpid()
+
+
+@task
+def wait_for_file(path):
+    event = threading.Event()
+    while not os.path.exists(path):  # noqa: PTH110
+        event.wait(0.01)
+    return [1]
 
 
 @task

@@ -12,6 +12,7 @@ from typing import Any
 from fastflow.cache import ResultCache, make_cache
 from fastflow.durations import parse_duration
 from fastflow.errors import ValidationError
+from fastflow.names import check_name
 from fastflow.retry import RetryPolicy
 
 __all__ = ["NO_FALLBACK", "InvalidInput", "Task", "make_task", "task_of"]
@@ -208,9 +209,7 @@ def _name(fn: Callable[..., Any], name: str | None) -> str:
             raise TypeError(f"{fn!r} has no __name__; give it one with name='...'")
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, not {type(name).__name__}")
-    if not name.strip():
-        raise ValueError("the name of a task can't be empty")
-    return name
+    return check_name(name)
 
 
 def _text(option: str, value: str | None) -> str:

@@ -23,6 +23,7 @@ LAYERS = {
     "doctor": 0,
     "durations": 0,
     "errors": 0,
+    "names": 0,
     "params": 0,
     "progress": 0,
     "topology": 0,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,13 +11,13 @@ from typing import Any
 
 from fastflow.dsl.lexer import is_plain_name
 from fastflow.durations import parse_duration
+from fastflow.names import HALF, check_name, refuse_surrogates
 
 __all__ = [
     "FLOW_PROPERTIES",
     "TASK_PROPERTIES",
     "Constant",
     "Reference",
-    "check_name",
     "print_duration",
     "print_fallback",
     "print_name",
@@ -29,10 +28,8 @@ __all__ = [
     "unquote",
 ]
 
-_LONGEST = 1_024  # characters of a name
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
 _ESCAPED = {'"': '"', "'": "'", "\\": "\\", "n": "\n", "t": "\t", "r": "\r"}
-_HALF = "half of a surrogate pair is not a character"
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _COMMENT = re.compile(r"(?:^|[ \t])#")
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"|' + r"'(?:[^'\\]++|\\.)*+'")
@@ -84,15 +81,8 @@ def unquote(text: str) -> str:
         try:
             result = pairs.decode("utf-16")
         except UnicodeDecodeError:
-            raise ValueError(_HALF) from None
+            raise ValueError(HALF) from None
     return result
-
-
-def _refuse_surrogates(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(_HALF) from None
 
 
 def quote(text: str) -> str:
@@ -106,28 +96,6 @@ def quote(text: str) -> str:
     return "".join(
         c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in shown
     )
-
-
-def check_name(name: str) -> str:
-    """Return a name in composed form.
-
-    Raises
-    ------
-    ValueError
-        If nothing can be called so.
-    """
-    if not name.isascii():
-        _refuse_surrogates(name)
-        name = unicodedata.normalize("NFC", name)
-    if not name.strip():
-        raise ValueError("a name can't be empty")
-    if len(name) > _LONGEST:
-        raise ValueError(
-            f"a name of {len(name):,} characters; {_LONGEST:,} are allowed"
-        )
-    if any(unicodedata.category(c) == "Cc" for c in name):
-        raise ValueError("a name can't contain control characters")
-    return name
 
 
 def print_name(name: str) -> str:
@@ -169,7 +137,7 @@ def read_value(raw: str) -> str:
     if value[:1] in ("'", '"'):
         return unquote(value)
     if not value.isascii():
-        _refuse_surrogates(value)
+        refuse_surrogates(value)
     return value
 
 
@@ -242,7 +210,7 @@ def _fallback(raw: str) -> Constant | Reference:
     if "Infinity" in canonical:
         _refuse_infinity(value)
     if "\\ud" in canonical:
-        _refuse_surrogates(json.dumps(value, ensure_ascii=False))
+        refuse_surrogates(json.dumps(value, ensure_ascii=False))
     return Constant(canonical)
 
 

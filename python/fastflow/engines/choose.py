@@ -59,6 +59,10 @@ def choose_engine(
         executor = default_executor(None if in_caller else options.max_workers)
     one = sequential or in_caller
     watched = one or options.timeout is not None
-    if isinstance(executor, Executor) and not watched and can_run(plan):
+    if (
+        isinstance(executor, Executor)
+        and not watched
+        and can_run(plan, options.max_workers, executor)
+    ):
         return partial(run_native, executor=executor)
     return partial(run_events, executor=executor, one_at_a_time=one)

@@ -33,9 +33,15 @@ class _Failed(Exception):  # noqa: N818
     """Tells the graph that a node has failed; the run has the reason."""
 
 
-def can_run(plan: FlowPlan) -> bool:
-    """Whether no task of the plan is retried, timed or awaited."""
-    return all(node.task.is_direct for node in plan.kinds)
+def can_run(plan: FlowPlan, max_workers: int | None, executor: Executor) -> bool:
+    """Whether no task of the plan is retried, timed or awaited.
+
+    Nor may `max_workers` hold for tasks that run item by item on a larger executor.
+    """
+    narrowed = max_workers is not None and executor._max_workers > max_workers
+    return all(
+        node.task.is_direct and not (narrowed and node.each >= 0) for node in plan.kinds
+    )
 
 
 def run_native(run: Run, executor: Executor) -> None:

@@ -339,6 +339,25 @@ def test_max_workers(make):
         executor.shutdown()
 
 
+def test_max_workers_holds_for_items_on_a_larger_executor():
+    running, most, lock = [], [], threading.Lock()
+
+    def work(x):
+        with lock:
+            running.append(1)
+            most.append(len(running))
+        with lock:
+            running.pop()
+
+    flow = Flow(
+        text("n -> [v[*], w[*]]"),
+        registry={"n": lambda: range(50), "v": work, "w": work},
+    )
+    with fastflow.Executor(4) as executor:
+        flow.run(executor=executor, max_workers=1)
+    assert max(most) == 1
+
+
 def test_max_concurrency_of_items(executor):
     running, most, lock = [], [], threading.Lock()
 
@@ -612,6 +631,20 @@ def test_processes():
         assert inline.run(1, executor=executor)["a"] == 2
         with pytest.raises(fastflow.TaskError):
             Flow(text("a"), registry={"a": lambda: 1}).run(executor=executor)
+
+
+def test_a_timeout_in_a_process(tmp_path):
+    flow = Flow(
+        text("task wait_for_file:", "    timeout: 50ms", "wait_for_file -> total"),
+        registry=flow_tasks.registry,
+    )
+    path = tmp_path / "release"
+    with cf.ProcessPoolExecutor(1) as executor:
+        with pytest.raises(fastflow.TaskError) as caught:
+            flow.run(str(path), executor=executor)
+        path.touch()
+    assert isinstance(caught.value.__cause__, fastflow.TaskTimeout)
+    assert statuses(caught.value.result)["total"] == "SKIPPED"
 
 
 def test_fallbacks_of_tasks_in_processes_run_here():
