@@ -51,6 +51,43 @@ def test_ctrl_c_ends_a_run(executor):
     assert done.stdout.splitlines() == ["runs", "interrupted 0"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+@pytest.mark.parametrize("where", ["task.result()", "None"])
+def test_ctrl_c_ends_a_flow_function(where):
+    done = run_script(
+        f"""
+        import threading
+        import fastflow
+
+        tasks, release = fastflow.TaskRegistry(), threading.Event()
+
+        @tasks.task
+        def wait():
+            print("runs", flush=True)
+            release.wait()
+
+        @tasks.task
+        def after(_):
+            print("wrong")
+
+        @fastflow.flow
+        def body():
+            task = wait()
+            after(task)
+            {where}
+
+        try:
+            body()
+        except KeyboardInterrupt:
+            print("interrupted")
+        release.set()
+        """,
+        stimulus=lambda process: process.send_signal(signal.SIGINT),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["runs", "interrupted"]
+
+
 def test_a_small_flow_needs_no_numpy_and_no_event_loop():
     done = run_script(
         """

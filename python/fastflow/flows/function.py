@@ -119,22 +119,29 @@ class _Run:
     def close(self, *, cancel: bool) -> None:
         raise NotImplementedError
 
+    def give_up(self) -> None:
+        raise NotImplementedError
+
     def run(self, body: Callable[[], Any]) -> Any:
-        before = active.set_current(self)
+        """Run the function and all tasks that it calls."""
         try:
-            value = body()
-        except BaseException:
-            active.set_current(before)
+            value = self.run_body(body)
+            self.close(cancel=False)
+        except Exception:
             self.close(cancel=True)
             raise
+        except BaseException:  # Ctrl-C waits for nobody
+            self.give_up()
+            raise
+        self.raise_unseen()
+        return replace_handles(value, Handle.result)
+
+    def run_body(self, body: Callable[[], Any]) -> Any:
+        before = active.set_current(self)
+        try:
+            return body()
         finally:
             active.set_current(before)
-        self.close(cancel=False)
-        returned = handles_in(value)
-        self.raise_unseen()
-        for handle in returned:
-            handle.result()
-        return replace_handles(value, Handle.result)
 
     def raise_unseen(self) -> None:
         """Raise the errors that the function does not know of."""
@@ -220,6 +227,9 @@ class _SerialRun(_Run):
     def close(self, *, cancel: bool) -> None:
         pass
 
+    def give_up(self) -> None:
+        pass
+
 
 def _value(handle: Handle) -> Any:
     return concurrent.futures.Future.result(handle, 0)
@@ -263,7 +273,17 @@ class _ParallelRun(_Run):
             self.driver.post(self.end, cancel)
             _join(self.thread)
 
+    def give_up(self) -> None:
+        """Start nothing more, and wait for nothing."""
+        if self.thread is not None:
+            self.driver.post(self.abandon)
+
     # In that thread.
+
+    def abandon(self) -> None:
+        self.driver.abandon()
+        self.ending = True
+        self.open = 0
 
     def finished(self) -> bool:
         return self.ending and not self.open
