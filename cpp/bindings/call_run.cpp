@@ -362,7 +362,8 @@ bool work(CallRun* run, bool is_caller) {
     bool spare = false;
     {
       ObjectLock lock(object_of(run));
-      if (stop_if_cancelled(run) || !claim(run, &v)) break;
+      if (stop_if_cancelled(run) && state.running == 0) finish(run);
+      if (!claim(run, &v)) break;
       spare = has_ready(state);
     }
     if (spare && has_room(run) && !invite(run)) PyErr_Clear();
