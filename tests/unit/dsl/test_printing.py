@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastflow
@@ -81,6 +81,7 @@ def texts(draw):
     return "\n".join(head) + draw(st.sampled_from(["", "\n", "\r\n"]))
 
 
+@settings(deadline=None)
 @given(texts())
 def test_reading_what_was_printed_gives_the_same_flow(text):
     spec = parse_dsl(text)
@@ -91,6 +92,7 @@ def test_reading_what_was_printed_gives_the_same_flow(text):
     assert again.to_dict() == spec.to_dict()
 
 
+@settings(deadline=None)
 @given(texts())
 def test_layout_changes_no_meaning_and_is_stable(text):
     formatted = format_dsl(text)
@@ -98,6 +100,7 @@ def test_layout_changes_no_meaning_and_is_stable(text):
     assert format_dsl(formatted) == formatted
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_quoting(text):
     quoted = quote(text)
@@ -105,6 +108,7 @@ def test_quoting(text):
     assert unquote(quoted) == text
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e300))
 def test_durations(seconds):
     assert parse_duration(print_duration(seconds)) == seconds
