@@ -21,7 +21,6 @@ constexpr std::uint32_t kGrain = 64;    // of a span, taken at a time
 constexpr std::uint32_t kMostUnlooked = 64;  // nodes between two looks at the clock
 constexpr Nanoseconds kLookEvery{2'000};     // aim for the time between looks
 constexpr Nanoseconds kStarted{3'000};       // no judgement on cold caches before this
-constexpr Nanoseconds kWatchAfter{200'000};  // alone: then somebody shall watch
 constexpr Nanoseconds kWatchEvery{1'000'000};
 constexpr Nanoseconds kSearch{40'000};       // how long to look for work before leaving
 constexpr Nanoseconds kWorthWaking{10'000};  // backlog that pays for waking a worker
@@ -56,6 +55,21 @@ struct GraphRun::Participant {
   std::uint64_t executed = 0;
   bool came_later = true;          // not the first participant, who begins alone
   atomic<std::uint64_t> looks{0};  // tells watchers that work goes on
+  // Guards `work` while others are about: held but during bodies.
+  atomic<bool> locked{false};
+
+  [[nodiscard]] bool try_lock() noexcept {
+    return !locked.exchange(true, std::memory_order_acquire);  // pairs with unlock
+  }
+  void lock() noexcept {
+    for (int spins = 0; !try_lock(); ++spins) {
+      if (spins % 64 == 63) std::this_thread::yield();  // a watcher, for an instant
+      cpu_pause();
+    }
+  }
+  void unlock() noexcept {
+    locked.store(false, std::memory_order_release);  // pairs with try_lock
+  }
   atomic<bool> taken{false};
 };
 
@@ -111,8 +125,10 @@ void GraphRun::start() {
 
 void GraphRun::leave() noexcept {
   // acq_rel: releases our work; the creator acquires it in wait_for.
-  if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+  if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     futex_wake(inside_, INT_MAX);
+    tell_watcher();
+  }
 }
 
 bool GraphRun::wait_for(Nanoseconds timeout) noexcept {
@@ -125,7 +141,10 @@ bool GraphRun::wait_for(Nanoseconds timeout) noexcept {
       continue;
     }
     const auto left = end - Clock::now();
-    if (left <= left.zero()) return false;
+    if (left <= left.zero()) {
+      if (could_invite() && solo_.shared()) invite();  // to watch, if nothing else
+      return false;
+    }
     futex_wait_for(inside_, inside, left);
   }
 }
@@ -154,38 +173,77 @@ void GraphRun::join(Worker& worker) {
     help(Clock::time_point::max());
     return;
   }
-  if (!may_join(worker)) return;
-  if (inside_.fetch_add(1) > 0) {  // else it is over, and stays over
-    if (Participant* place = claim_place()) {
+  bool enter = solo_.shared();
+  for (;;) {
+    if (!enter) {
+      if (watching_.exchange(true)) return;  // one is enough
+      enter = watch(worker);
+      watching_.store(false);
+      if (!enter) return;
+    }
+    const bool alive = inside_.fetch_add(1) > 0;  // else it is over, and stays over
+    if (Participant* place = alive ? claim_place() : nullptr) {
       participate(*place, Clock::time_point::max());
       // release: as in help.
       place->taken.store(false, std::memory_order_release);
     }
+    leave();
+    if (!alive || over()) return;
+    enter = false;  // nothing to do at the moment
   }
-  leave();
 }
 
-// While somebody works alone: watches until there is something to join.
-bool GraphRun::may_join(Worker& worker) {
-  Participant& soloist = *places_[0];
-  // relaxed: only whether it changes between two looks.
-  std::uint64_t seen = soloist.looks.load(std::memory_order_relaxed);
-  while (!solo_.shared()) {
-    if (inside_.load() == 0 || stopped() || watched_.fetch_add(1) > 0) return false;
-    {
+// Waits until there is something to join.  The first while it stays awake, as after
+// short runs the next one often follows at once.  False: the run is over.
+bool GraphRun::watch(Worker& worker) {
+  std::vector<std::uint64_t> seen(options_.most);
+  look_around(&seen);
+  for (bool first = true;; first = false) {
+    const std::uint32_t news = news_.load();
+    if (first && !solo_.shared()) {
+      const auto end = Clock::now() + kSearch;
+      while (news_.load() == news && !over() && Clock::now() < end) {
+        for (int i = 0; i < 16; ++i) cpu_pause();
+        std::this_thread::yield();
+      }
+    } else {
       BlockedScope blocked(&worker);  // others may use this worker's place meanwhile
-      futex_wait_for(watched_, 1, kWatchEvery);
+      futex_wait_for(news_, news, kWatchEvery);
     }
-    watched_.store(0);
-    const std::uint64_t now = soloist.looks.load(std::memory_order_relaxed);
-    if (std::exchange(seen, now) != now) continue;
-    if (inside_.load() > 0 && solo_.try_lock()) {
-      if (soloist.work.count > 0) soloist.work.offer_nodes(Block::kNodes);
-      if (!soloist.work.spans.empty()) soloist.work.offer_span(kGrain);
-      solo_.share();
-    }
+    if (over()) return false;
+    if (news_.load() != news || look_around(&seen)) return true;
   }
-  return true;
+}
+
+// Whether there is something to take.  Whoever has not moved since `seen` sits in a
+// long body: what it has besides is for all.
+bool GraphRun::look_around(std::vector<std::uint64_t>* seen) {
+  bool found = false;
+  for (std::uint32_t i = 0; i < options_.most; ++i) {
+    Participant& place = *places_[i];
+    // relaxed: only whether it changes between two looks.
+    const std::uint64_t now = place.looks.load(std::memory_order_relaxed) + 1;
+    const bool still = std::exchange((*seen)[i], now) == now;
+    if (still && i == 0 && solo_.try_lock()) {
+      place.work.offer_all();
+      solo_.share();
+      return true;
+    }
+    if (still && solo_.shared() && place.try_lock()) {
+      place.work.offer_all();
+      place.unlock();
+    }
+    found = found || !place.work.offered.empty();
+  }
+  return found && solo_.shared();
+}
+
+// Tells a watcher that the time alone is over.  If it is missed, the watcher sees for
+// itself within kWatchEvery.
+void GraphRun::tell_watcher() noexcept {
+  if (!watching_.load()) return;
+  news_.fetch_add(1);
+  futex_wake(news_, INT_MAX);
 }
 
 GraphRun::Participant* GraphRun::claim_place() {
@@ -221,7 +279,7 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
   WorkStack& work = self.work;
   const bool may_share = options_.most > 1;
   const auto began = self.last_look;
-  bool watcher_asked = false;
+  bool company_asked = false;
   while (!stopped()) {
     if (work.count == 0 && !refill<true>(self)) {
       Block* block = work.offered.pop();
@@ -233,10 +291,15 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
       run_chain(self);
     } else {
       self.breadth = std::max(self.breadth, work.count);
-      std::uint32_t n = take_hand(self, kHand);
+      // Few while it is not known that they are short.
+      std::uint32_t n = take_hand(self, std::min(self.look_every, kHand));
       self.since_look += n;
       const bool spare = may_share && work.has_spare();
-      if (spare) solo_.unlock();  // while others could join
+      if (spare) {
+        // At once: the first body may be a long one, and the second one, too.
+        if (!std::exchange(company_asked, true)) invite();
+        solo_.unlock();  // while others could join
+      }
       n = run_bodies(self, n);
       if (spare && !solo_.lock()) {
         settle<false>(self, n);
@@ -248,11 +311,9 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
     look(self);
     const auto alone_for = self.last_look - began;
     if (may_share && alone_for > kStarted && pays_to_share(self)) {
-      switch_to_shared();
+      solo_.share();
+      tell_watcher();
       return Alone::kShared;
-    }
-    if (may_share && alone_for > kWatchAfter && !std::exchange(watcher_asked, true)) {
-      invite();
     }
     self.breadth = 0;
     if (self.last_look > deadline) {
@@ -264,6 +325,14 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
 }
 
 bool GraphRun::work_together(Participant& self, Clock::time_point deadline) {
+  self.lock();
+  const bool done = take_turns(self, deadline);
+  self.unlock();
+  return done;
+}
+
+// Locked on entry and exit.
+bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
   while (!stopped()) {
     if (self.work.count == 0 && !refill<false>(self)) {
       if (!find_work(self, deadline)) return true;
@@ -272,7 +341,9 @@ bool GraphRun::work_together(Participant& self, Clock::time_point deadline) {
     std::uint32_t n = take_hand(self, hand_size(self));
     self.since_look += n;
     if (self.work.has_spare()) offer(self, n);
+    self.unlock();
     n = run_bodies(self, n);
+    self.lock();
     settle<false>(self, n);
     if (self.since_look < self.look_every) continue;
     look(self);
@@ -459,15 +530,6 @@ bool GraphRun::pays_to_share(const Participant& self) const noexcept {
   if (self.breadth < 2 && self.work.spans.empty()) return false;
   const std::uint32_t half = self.work.spans.empty() ? self.breadth / 2 : kGrain;
   return self.cost >= cost_of_company_ && self.cost * half >= kTheft;
-}
-
-// The soloist has found that company pays.
-void GraphRun::switch_to_shared() {
-  solo_.share();
-  if (watched_.load() > 0) {
-    watched_.store(0);
-    futex_wake(watched_, INT_MAX);
-  }
 }
 
 // Let others have some of it while there is little.

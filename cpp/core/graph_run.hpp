@@ -120,7 +120,9 @@ class GraphRun : private Job {
   void invite();
   [[nodiscard]] bool could_invite() const noexcept;
   void join(Worker& worker);
-  bool may_join(Worker& worker);
+  bool watch(Worker& worker);
+  bool look_around(std::vector<std::uint64_t>* seen);
+  void tell_watcher() noexcept;
   Participant* claim_place();
   void leave() noexcept;
 
@@ -129,6 +131,7 @@ class GraphRun : private Job {
   bool participate(Participant& self, Clock::time_point deadline);
   Alone work_alone(Participant& self, Clock::time_point deadline);
   bool work_together(Participant& self, Clock::time_point deadline);
+  bool take_turns(Participant& self, Clock::time_point deadline);
   void give_up(Participant& self);
 
   // Bodies, and what they make ready.
@@ -149,10 +152,10 @@ class GraphRun : private Job {
   bool find_work(Participant& self, Clock::time_point deadline);
   bool search(Participant& self, Clock::time_point deadline);
   bool steal(Participant& self) noexcept;
-  void switch_to_shared();
   [[nodiscard]] bool pays_to_share(const Participant& self) const noexcept;
   [[nodiscard]] std::uint32_t hand_size(const Participant& self) const noexcept;
   void look(Participant& self);
+  [[nodiscard]] bool over() const noexcept { return inside_.load() == 0 || stopped(); }
   [[nodiscard]] bool stopped() const noexcept {
     return stopped_->load(std::memory_order_relaxed);  // a hint that comes in time
   }
@@ -173,8 +176,9 @@ class GraphRun : private Job {
   CacheAligned<atomic<bool>> stopped_{false};
   atomic<bool> founder_missing_{false};  // start(): the first token takes places_[0]
   atomic<bool> queued_{false};
-  FutexWord inside_{1};   // participants, the creator from the beginning
-  FutexWord watched_{0};  // watchers that sleep until the run is shared
+  FutexWord inside_{1};           // participants, the creator from the beginning
+  atomic<bool> watching_{false};  // somebody waits until the soloist has news
+  FutexWord news_{0};
   atomic<std::uint32_t> references_{1};
   atomic<std::uint64_t> executed_{0};
   std::mutex failures_;

@@ -81,6 +81,11 @@ class WorkStack {
     offered.push(block);
   }
 
+  void offer_all() {
+    while (count > 0) offer_nodes(Block::kNodes);
+    while (!spans.empty()) offer_span(0xffff'ffff / 2);
+  }
+
   // Takes the contents of a block that came from some deque.
   void take(Block* block) {
     if (block->count == 0) {

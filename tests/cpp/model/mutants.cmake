@@ -283,3 +283,52 @@ add_test(NAME mutant_pool_offer_without_wake
           "--only=three meet")
 set_tests_properties(mutant_pool_offer_without_wake
   PROPERTIES LABELS mutant TIMEOUT 600)
+
+# --- arrivals -------------------------------------------------------------------------
+
+ff_add_mutant(arrivals_shortcut_relaxed GROUP arrivals HEADER arrivals.hpp
+  FROM [[narrow_[v].load(std::memory_order_acquire);]]
+  TO [[narrow_[v].load(std::memory_order_relaxed);]])
+
+ff_add_mutant(arrivals_release_missing GROUP arrivals HEADER arrivals.hpp
+  FROM [[static_cast<std::uint8_t>(times),
+                                std::memory_order_acq_rel)]]
+  TO [[static_cast<std::uint8_t>(times),
+                                std::memory_order_acquire)]])
+
+ff_add_mutant(arrivals_not_one_step GROUP arrivals HEADER arrivals.hpp
+  FROM [[return narrow_[v].fetch_sub(static_cast<std::uint8_t>(times),
+                                std::memory_order_acq_rel) == times;]]
+  TO [[narrow_[v].store(static_cast<std::uint8_t>(left - times),
+                                std::memory_order_release);
+    return left == times;]])
+
+ff_add_mutant(arrivals_wide_relaxed GROUP arrivals HEADER arrivals.hpp
+  FROM [[count.fetch_sub(times, std::memory_order_acq_rel)]]
+  TO [[count.fetch_sub(times, std::memory_order_relaxed)]])
+
+# --- solo_lock ------------------------------------------------------------------------
+
+ff_add_mutant(solo_lock_share_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[word_.store(kShared, std::memory_order_release);]]
+  TO [[word_.store(kShared, std::memory_order_relaxed);]])
+
+ff_add_mutant(solo_lock_unlock_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[word_.store(kFree, std::memory_order_release);]]
+  TO [[word_.store(kFree, std::memory_order_relaxed);]])
+
+ff_add_mutant(solo_lock_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[word_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire)]]
+  TO [[word_.compare_exchange_weak(expected, kHeld, std::memory_order_relaxed)]])
+
+ff_add_mutant(solo_lock_try_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire)]]
+  TO [[word_.compare_exchange_strong(expected, kHeld, std::memory_order_relaxed)]])
+
+ff_add_mutant(solo_lock_shared_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[word_.load(std::memory_order_acquire) == kShared]]
+  TO [[word_.load(std::memory_order_relaxed) == kShared]])
+
+ff_add_mutant(solo_lock_forgets_shared GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[if (expected == kShared) return false;]]
+  TO [[if (expected == kShared) return true;]])

@@ -1,0 +1,139 @@
+#include "graph_plan.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+using namespace fastflow;  // NOLINT: the test is about all of it
+
+namespace {
+
+struct Edges {
+  std::vector<std::int32_t> src, dst;
+  void add(std::int32_t s, std::int32_t d) {
+    src.push_back(s);
+    dst.push_back(d);
+  }
+};
+
+std::shared_ptr<const GraphPlan> build(std::int64_t n, const Edges& e,
+                                       PlanError* error) {
+  return GraphPlan::build(n, e.src.data(), e.dst.data(),
+                          static_cast<std::int64_t>(e.src.size()), error);
+}
+
+std::vector<std::uint32_t> sorted(std::span<const std::uint32_t> nodes) {
+  std::vector<std::uint32_t> all(nodes.begin(), nodes.end());
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("successors and in-degrees, whatever the order of the edges") {
+  std::mt19937 random(7);
+  for (int round = 0; round < 50; ++round) {
+    const std::int32_t n = 2 + static_cast<std::int32_t>(random() % 60);
+    Edges edges;
+    std::vector<std::vector<std::uint32_t>> successors(static_cast<std::size_t>(n));
+    std::vector<std::uint32_t> degrees(static_cast<std::size_t>(n));
+    for (int k = 0; k < 200; ++k) {
+      auto a = static_cast<std::int32_t>(random() % static_cast<unsigned>(n));
+      auto b = static_cast<std::int32_t>(random() % static_cast<unsigned>(n));
+      if (a == b) continue;
+      edges.add(std::min(a, b), std::max(a, b));
+    }
+    if (round % 2 == 0) std::sort(edges.src.begin(), edges.src.end());
+    for (std::size_t k = 0; k < edges.src.size(); ++k) {
+      if (edges.src[k] >= edges.dst[k]) edges.dst[k] = n - 1;
+      if (edges.src[k] >= edges.dst[k]) edges.src[k] = 0;
+      successors[static_cast<std::size_t>(edges.src[k])].push_back(
+          static_cast<std::uint32_t>(edges.dst[k]));
+      ++degrees[static_cast<std::size_t>(edges.dst[k])];
+    }
+    PlanError error;
+    const auto plan = build(n, edges, &error);
+    REQUIRE(plan != nullptr);
+    CHECK(plan->edges() == edges.src.size());
+    for (std::uint32_t v = 0; v < plan->nodes(); ++v) {
+      std::sort(successors[v].begin(), successors[v].end());
+      CHECK(sorted(plan->successors(v)) == successors[v]);
+      CHECK(plan->in_degree(v) == degrees[v]);
+    }
+  }
+}
+
+TEST_CASE("nodes with hundreds of predecessors are counted apart") {
+  for (std::int32_t fan : {253, 254, 255, 256, 257, 1000}) {
+    for (const bool together : {true, false}) {
+      Edges edges;  // two fan-ins, one after the other or mixed
+      for (std::int32_t i = 0; i < fan; ++i) {
+        edges.add(i, fan);
+        if (!together) edges.add(i, fan + 1);
+      }
+      for (std::int32_t i = 0; together && i < fan; ++i) edges.add(i, fan + 1);
+      PlanError error;
+      const auto plan = build(fan + 2, edges, &error);
+      REQUIRE(plan != nullptr);
+      CHECK(plan->in_degree(static_cast<std::uint32_t>(fan)) ==
+            static_cast<std::uint32_t>(fan));
+      CHECK(plan->in_degree(static_cast<std::uint32_t>(fan) + 1) ==
+            static_cast<std::uint32_t>(fan));
+      CHECK(plan->wide_degrees().size() == (fan >= 255 ? 2 : 0));
+      CHECK(plan->successors(3).size() == 2);
+    }
+  }
+}
+
+TEST_CASE("an edge that leads nowhere is named") {
+  PlanError error;
+  for (const std::int64_t bad :
+       {std::int64_t{3}, std::int64_t{-1}, std::int64_t{1} << 40}) {
+    const std::int64_t src[] = {0, 1, bad}, dst[] = {1, 2, 2};
+    CHECK(GraphPlan::build(3, src, dst, 3, &error) == nullptr);
+    CHECK(error.kind == PlanError::Kind::kOutOfRange);
+    CHECK(error.edge == 2);
+    CHECK(GraphPlan::build(3, dst, src, 3, &error) == nullptr);
+    CHECK(error.edge == 2);
+  }
+}
+
+TEST_CASE("a cycle is found and is one") {
+  std::mt19937 random(11);
+  for (int round = 0; round < 200; ++round) {
+    const std::int32_t n = 3 + static_cast<std::int32_t>(random() % 40);
+    Edges edges;
+    for (int k = 0; k < 60; ++k) {
+      edges.add(static_cast<std::int32_t>(random() % static_cast<unsigned>(n)),
+                static_cast<std::int32_t>(random() % static_cast<unsigned>(n)));
+    }
+    PlanError error;
+    if (build(n, edges, &error) != nullptr) continue;
+    REQUIRE(error.kind == PlanError::Kind::kCycle);
+    std::set<std::pair<std::uint32_t, std::uint32_t>> known;
+    for (std::size_t k = 0; k < edges.src.size(); ++k) {
+      known.emplace(edges.src[k], edges.dst[k]);
+    }
+    const auto& cycle = error.cycle;
+    REQUIRE(!cycle.empty());
+    CHECK(std::set(cycle.begin(), cycle.end()).size() == cycle.size());
+    for (std::size_t i = 0; i < cycle.size(); ++i) {
+      CHECK(known.contains({cycle[i], cycle[(i + 1) % cycle.size()]}));
+    }
+  }
+}
+
+TEST_CASE("no nodes, no edges, a self-edge") {
+  PlanError error;
+  const auto none = build(0, {}, &error);
+  REQUIRE(none != nullptr);
+  CHECK(none->nodes() == 0);
+  CHECK(none->edges() == 0);
+  CHECK(build(5, {}, &error)->edges() == 0);
+  Edges self;
+  self.add(2, 2);
+  CHECK(build(5, self, &error) == nullptr);
+  CHECK(error.cycle == std::vector<std::uint32_t>{2});
+}

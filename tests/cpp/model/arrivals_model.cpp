@@ -1,0 +1,78 @@
+// Arrivals under the checker: exactly one arrival makes a node ready, and whoever it is
+// sees what all the others wrote before they arrived.
+#include "arrivals.hpp"
+
+#include <vector>
+
+#include "model/scenario.hpp"
+
+namespace {
+
+// Two nodes: 0 with `narrow` predecessors, 1 with `wide` of them, counted apart.
+struct Plan {
+  static constexpr std::uint8_t kWide = 3;
+  Plan(std::uint8_t narrow, std::uint32_t wide)
+      : in_degrees{narrow, kWide}, wides{wide} {}
+  [[nodiscard]] std::uint32_t nodes() const { return 2; }
+  [[nodiscard]] const std::uint8_t* degrees() const { return in_degrees; }
+  [[nodiscard]] const std::vector<std::uint32_t>& wide_degrees() const { return wides; }
+  [[nodiscard]] std::uint32_t wide_index(std::uint32_t) const { return 0; }
+  std::uint8_t in_degrees[2];
+  std::vector<std::uint32_t> wides;
+};
+
+using Arrivals = fastflow::Arrivals<Plan>;
+
+template <std::uint32_t kNode, int kArrivals>
+struct Arrive {
+  static constexpr int kThreads = kArrivals;
+  Plan plan{kArrivals < Plan::kWide ? kArrivals : 2, kArrivals};
+  Arrivals arrivals{plan};
+  model::plain<int> written[kArrivals];
+  int ready = 0;
+
+  void thread(int id) {
+    written[id] = id + 1;
+    if (!arrivals.arrive(kNode)) return;
+    ++ready;
+    int sum = 0;
+    for (const auto& w : written) sum += w;
+    model::check(sum == kArrivals * (kArrivals + 1) / 2, "everything is visible");
+  }
+  void finish() {
+    model::check(ready == 1, "ready once");
+    model::check(arrivals.complete(kNode), "counted to the end");
+  }
+};
+
+// One thread brings two arrivals at once, another one alone.
+template <std::uint32_t kNode>
+struct Together {
+  static constexpr int kThreads = 2;
+  Plan plan{3 - 1, 3};
+  Arrivals arrivals{plan};
+  model::plain<int> written[2];
+  int ready = 0;
+
+  void thread(int id) {
+    written[id] = 1;
+    const std::uint32_t times = kNode == 1 ? (id == 0 ? 2 : 1) : 1;
+    if (!arrivals.arrive(kNode, times)) return;
+    ++ready;
+    model::check(written[0] + written[1] == 2, "everything is visible");
+  }
+  void finish() { model::check(ready == 1, "ready once"); }
+};
+
+constexpr const char* kGroup = "arrivals";
+constexpr model::Options kAll{.preemptions = model::kUnbounded};
+
+[[maybe_unused]] const bool added[] = {
+    model::add<Arrive<0, 2>>(kGroup, "2 arrivals", kAll),
+    model::add<Arrive<1, 3>>(kGroup, "3 arrivals, counted apart", kAll),
+    model::add<Arrive<1, 4>>(kGroup, "4 arrivals, counted apart", kAll),
+    model::add<Together<0>>(kGroup, "one each", kAll),
+    model::add<Together<1>>(kGroup, "2 at once and 1", kAll),
+};
+
+}  // namespace

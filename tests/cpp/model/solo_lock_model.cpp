@@ -1,0 +1,84 @@
+// SoloLock under the checker: the soloist's plain bookkeeping and that of the others
+// never overlap, and nothing written alone is lost on those who join.
+#include "solo_lock.hpp"
+
+#include "model/scenario.hpp"
+
+namespace {
+
+using fastflow::SoloLock;
+
+// As GraphRun does it: thread 0 counts alone, with a long body in between that the
+// others may use to come in; from then on all count with atomics.
+template <int kOthers, int kRounds>
+struct Join {
+  static constexpr int kThreads = 1 + kOthers;
+  SoloLock lock;
+  model::plain<int> alone{0};
+  fastflow::atomic<int> together{0};
+  int joined = 0;
+
+  void soloist() {
+    bool is_alone = lock.lock();
+    for (int i = 0; i < kRounds; ++i) {
+      if (is_alone) lock.unlock();
+      model::yield();  // a body
+      is_alone = is_alone && lock.lock();
+      if (is_alone) {
+        alone = alone + 1;
+      } else {
+        together.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+  }
+
+  void other() {
+    if (lock.try_lock()) {
+      alone = alone + 1;  // takes over what was left behind
+      lock.share();
+    } else if (!lock.shared()) {
+      return;
+    }
+    ++joined;
+    const int seen = alone;  // from here on nobody writes it
+    model::check(seen >= 1, "sees what was done alone");
+    together.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  void thread(int id) { id == 0 ? soloist() : other(); }
+  void finish() {
+    const int taken_over = joined > 0 ? 1 : 0;
+    model::check(alone + together.load() == kRounds + joined + taken_over,
+                 "nothing is lost");
+  }
+};
+
+// The soloist itself says that it is time to share.
+struct Share {
+  static constexpr int kThreads = 2;
+  SoloLock lock;
+  model::plain<int> alone{0};
+
+  void thread(int id) {
+    if (id == 0) {
+      if (!lock.lock()) return;
+      alone = 1;
+      lock.share();
+    } else if (lock.shared()) {
+      model::check(alone == 1, "sees what was done alone");
+    }
+  }
+  void finish() { model::check(alone == 1, "done"); }
+};
+
+constexpr const char* kGroup = "solo_lock";
+constexpr model::Options kAll{.preemptions = model::kUnbounded};
+constexpr model::Options kThree{.preemptions = 3};
+
+[[maybe_unused]] const bool added[] = {
+    model::add<Join<1, 2>>(kGroup, "one joins", kAll),
+    model::add<Join<2, 2>>(kGroup, "two join", kThree),
+    model::add<Share>(kGroup, "the soloist shares", kAll),
+};
+
+}  // namespace
