@@ -57,7 +57,7 @@ def records_in_processes(settings: Settings) -> Iterator[Row | Skip]:
         ProcessPoolExecutor(settings.workers) as processes,
         ThreadPoolExecutor(settings.workers) as threads,
     ):
-        for number, block in enumerate(generate(count)):
+        for number, block in enumerate(generate(count, chunk=2_500)):
             Path(directory, f"{number:04}.jsonl").write_bytes(block)
 
         def sequential() -> Summary:
@@ -92,7 +92,8 @@ def records_in_processes(settings: Settings) -> Iterator[Row | Skip]:
 def records_in_numpy(settings: Settings) -> Iterator[Row | Skip]:
     """Records as columns: a flow on threads against a loop."""
     count, copies = settings.size(100_000, 20_000), 20
-    columns: list[Any] = [np.tile(c, copies) for c in to_columns(generate(count))]
+    blocks = generate(count, chunk=2_500)
+    columns: list[Any] = [np.tile(c, copies) for c in to_columns(blocks)]
     flow = Flow(
         TEXT,
         registry={"blocks": lambda: columns, "summarise": climate, "merge": len},
