@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,23 @@ def test_error_handling():
     assert "repair SKIPPED attempts: 0" in lines
     assert lines[-2] == "summary: [21.0, 21.5, 0.0, 19.0]"
     assert lines[-1] == "in place of the slow one: TaskTimeout"
+
+
+def test_image_tiles():
+    done = run("image_tiles.py", "--size", "200", "--tile", "64", "--workers", "2")
+    if importlib.util.find_spec("matplotlib") is None:
+        assert done.returncode == 1
+        assert "pip install" in done.stderr
+        return
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "200 × 200 pixels, 8 steps, 2 workers" in done.stdout
+    assert "gave the same: dark ends at 0." in done.stdout
+
+
+def test_image_tiles_refuses_nonsense():
+    done = run("image_tiles.py", "--size", "0")
+    assert done.returncode == 2
+    assert "at least 1" in done.stderr
 
 
 def test_every_example_is_tested():
