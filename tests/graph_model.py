@@ -180,23 +180,26 @@ class AddGraph:
         self.nodes = {}
         self.recorder = Recorder()
         for i in model.order:
-            half = len(model.inputs[i]) // 2
             inputs = [self.nodes[k] for k in model.inputs[i]]
             self.nodes[i] = self.graph.add(
                 self.body,
                 i,
-                *inputs[:half],
+                *inputs[:1],
+                inputs[1:2],
                 name=self.name(i),
                 after=[self.nodes[k] for k in model.after[i]],
-                **{f"value{k}": node for k, node in enumerate(inputs[half:])},
+                more=dict(enumerate(inputs[2:3])),
+                last=tuple(inputs[3:]),
             )
 
     @staticmethod
     def models(**how):
         return models(**how)
 
-    def body(self, i, *values, **more):
-        return self.recorder.body(self.model, i, (*values, *more.values()))
+    def body(self, i, *values, more, last):
+        *first, second = values  # results come in every place that an argument has
+        inputs = (*first, *second, *more.values(), *last)
+        return self.recorder.body(self.model, i, inputs)
 
     def name(self, i):
         return f"node {i}"

@@ -24,7 +24,7 @@ from native import kernel
 ENDED = {"COMPLETED", "FAILED", "SKIPPED", "CANCELLED"}
 KINDS = {"add": AddGraph, "from_edges": NumberGraph}
 
-relaxed = settings(deadline=None, max_examples=60)
+relaxed = settings(deadline=None, max_examples=40)
 
 
 @pytest.fixture(scope="module", params=(1, 2, 4, 8), ids=lambda n: f"{n} workers")
@@ -147,6 +147,33 @@ def test_only_the_results_that_are_kept_are_there(kind, executor, data):
 @pytest.mark.parametrize("kind", KINDS)
 @relaxed
 @given(data=st.data())
+def test_timings_are_those_of_the_nodes_that_ran(kind, executor, data):
+    model = data.draw(KINDS[kind].models(failures=True))
+    outcome = KINDS[kind](model).run(
+        executor=executor, on_error="continue", timings=True
+    )
+    check_timings(model, outcome.result, outcome.nodes, outcome.recorder.ran())
+
+
+def check_timings(model, result, nodes, ran):
+    """Predecessors end before their successors start; others have no times."""
+    times = result.timings
+    assert len(times.start) == len(times.end) == len(times.worker) == model.n
+    place = {i: getattr(node, "index", node) for i, node in nodes.items()}
+    for i, k in place.items():
+        if i in ran:
+            assert 0 < times.start[k] <= times.end[k]
+            assert times.worker[k] >= 0
+        else:
+            assert (times.start[k], times.end[k], times.worker[k]) == (0, 0, -1)
+    for source, target in model.edges:
+        if target in ran:
+            assert times.end[place[source]] <= times.start[place[target]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@relaxed
+@given(data=st.data())
 def test_runs_of_one_graph_may_overlap(kind, executor, data):
     model = data.draw(KINDS[kind].models(failures=True))
     graph = KINDS[kind](model)
@@ -182,6 +209,9 @@ def test_kernels_come_after_their_predecessors(depths, executor, model):
         assert dict(enumerate(data.arrays["depth"].tolist())) == model.depths()
         assert data.arrays["calls"].tolist() == [1] * model.n
         assert {result.state(i) for i in range(model.n)} <= {"COMPLETED"}
+    timed = graph.run(fastflow.Kernel(depths, data), executor=executor, timings=True)
+    numbers = {i: i for i in range(model.n)}
+    check_timings(model, timed, numbers, list(numbers))
 
 
 @relaxed
