@@ -11,7 +11,8 @@
 //                                               if (lock.shared()) ... work, too
 //
 // States: free -> held (lock, try_lock) -> free (unlock) or shared (share, by the
-// holder).  Shared is final: lock() and try_lock() fail from then on.
+// holder).  Shared is final: lock() and try_lock() fail from then on (and may leave the
+// bit of `held` behind, which then means nothing).
 //
 // Why it is safe: the soloist does its bookkeeping only between lock() and unlock() or
 // share(); nobody else does any before having seen `shared`.  All these transitions are
@@ -35,19 +36,16 @@ class SoloLock {
   // True: held.  False: the time alone is over.
   [[nodiscard]] bool lock() noexcept {
     for (int spins = 0;; ++spins) {
-      std::uint32_t expected = kFree;
-      // acquire on success: pairs with unlock; on failure: with share.
-      if (word_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire)) {
-        return true;
-      }
-      if (expected == kShared) return false;
-      if (expected == kHeld) pause(spins);
+      // acquire: pairs with unlock and share.
+      const std::uint32_t before = word_.fetch_or(kHeld, std::memory_order_acquire);
+      if (before == kFree) return true;
+      if ((before & kShared) != 0) return false;
+      pause(spins);
     }
   }
   [[nodiscard]] bool try_lock() noexcept {
-    std::uint32_t expected = kFree;
     // acquire: as in lock.
-    return word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire);
+    return word_.fetch_or(kHeld, std::memory_order_acquire) == kFree;
   }
   void unlock() noexcept {
     word_.store(kFree, std::memory_order_release);  // pairs with lock and try_lock
@@ -56,7 +54,7 @@ class SoloLock {
     word_.store(kShared, std::memory_order_release);  // pairs with shared and lock
   }
   [[nodiscard]] bool shared() const noexcept {
-    return word_.load(std::memory_order_acquire) == kShared;  // pairs with share
+    return (word_.load(std::memory_order_acquire) & kShared) != 0;  // pairs with share
   }
 
  private:

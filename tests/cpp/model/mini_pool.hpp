@@ -297,7 +297,7 @@ class MiniPool {
   }
 
   struct Offer : fastflow::Deque {
-    Offer() : Deque(2) {}
+    Offer() : fastflow::Deque(2) {}
   };
   struct NoOffer {};
   static constexpr bool kShares = (kFeatures & kShare) != 0;

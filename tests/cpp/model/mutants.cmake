@@ -318,17 +318,17 @@ ff_add_mutant(solo_lock_unlock_relaxed GROUP solo_lock HEADER solo_lock.hpp
   TO [[word_.store(kFree, std::memory_order_relaxed);]])
 
 ff_add_mutant(solo_lock_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[word_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire)]]
-  TO [[word_.compare_exchange_weak(expected, kHeld, std::memory_order_relaxed)]])
+  FROM [[before = word_.fetch_or(kHeld, std::memory_order_acquire);]]
+  TO [[before = word_.fetch_or(kHeld, std::memory_order_relaxed);]])
 
 ff_add_mutant(solo_lock_try_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire)]]
-  TO [[word_.compare_exchange_strong(expected, kHeld, std::memory_order_relaxed)]])
+  FROM [[return word_.fetch_or(kHeld, std::memory_order_acquire) == kFree;]]
+  TO [[return word_.fetch_or(kHeld, std::memory_order_relaxed) == kFree;]])
 
 ff_add_mutant(solo_lock_shared_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[word_.load(std::memory_order_acquire) == kShared]]
-  TO [[word_.load(std::memory_order_relaxed) == kShared]])
+  FROM [[(word_.load(std::memory_order_acquire) & kShared)]]
+  TO [[(word_.load(std::memory_order_relaxed) & kShared)]])
 
 ff_add_mutant(solo_lock_forgets_shared GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[if (expected == kShared) return false;]]
-  TO [[if (expected == kShared) return true;]])
+  FROM [[if ((before & kShared) != 0) return false;]]
+  TO [[if ((before & kShared) != 0) return true;]])

@@ -22,11 +22,12 @@ struct Join {
     bool is_alone = lock.lock();
     for (int i = 0; i < kRounds; ++i) {
       if (is_alone) lock.unlock();
-      model::yield();  // a body
+      (void)together.load(std::memory_order_relaxed);  // a body
       is_alone = is_alone && lock.lock();
       if (is_alone) {
         alone = alone + 1;
       } else {
+        model::check(alone >= 1, "sees what was taken over");
         together.fetch_add(1, std::memory_order_relaxed);
       }
     }
