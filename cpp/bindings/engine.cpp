@@ -333,8 +333,8 @@ bool PoolHooks::spawn(Pool&) {
   if (was_detached) gil = PyGILState_Ensure();
   PyObject* pending = PyErr_Occurred() ? take_exception() : nullptr;
   PyObject* spawner = reinterpret_cast<Engine*>(engine_)->spawner;
-  Ref done = Ref::steal(PyObject_CallOneArg(spawner, engine_));
-  const bool ok = static_cast<bool>(done);
+  // The reference goes while the interpreter lock is held.
+  const bool ok = static_cast<bool>(Ref::steal(PyObject_CallOneArg(spawner, engine_)));
   // A worker that wanted company does without; a submitter is told.
   if (!ok && worker != nullptr) PyErr_Clear();
   if (pending != nullptr) {

@@ -241,6 +241,20 @@ bool run_if_pending(FutureObject* f) {
   return started;
 }
 
+namespace {
+
+// What a kernel's call comes to.
+void settle_kernel(FutureObject* f, const KernelCall& call, std::int32_t status) {
+  if (status == 0) {
+    settle(f, Py_NewRef(Py_None), false);
+    return;
+  }
+  raise_kernel_failure(reinterpret_cast<PyObject*>(call.kernel), call.index, status);
+  settle(f, take_exception(), true);
+}
+
+}  // namespace
+
 void execute(FutureObject* f) {
   if (f->holds == Holds::kKernel) {
     const KernelCall call = f->kernel_call;
@@ -248,14 +262,7 @@ void execute(FutureObject* f) {
       Detached detached;
       call.kernel->function(call.index, call.kernel->data);
     }
-    const std::int32_t status = take_status(call.kernel, call.index);
-    if (status == 0) {
-      settle(f, Py_NewRef(Py_None), false);
-    } else {
-      raise_kernel_failure(reinterpret_cast<PyObject*>(call.kernel), call.index,
-                           status);
-      settle(f, take_exception(), true);
-    }
+    settle_kernel(f, call, take_status(call.kernel, call.index));
     return;
   }
   StoredCall call;
@@ -297,14 +304,16 @@ bool cancel_due(FutureObject* f) {
 }
 
 // The rare ends of a kernel task that need the interpreter.
-void run_kernel_attached(FutureObject* f, Worker& worker, bool started) {
+void run_attached(FutureObject* f, Worker& worker) {
   Attachment& mine = attachment(worker);
   mine.attach();
-  if (started) {
-    settle(f, Py_NewRef(Py_None), false);
-  } else {
-    run_future(&f->job, worker);
-  }
+  run_future(&f->job, worker);
+  mine.detach();
+}
+void settle_attached(FutureObject* f, Worker& worker, std::int32_t status) {
+  Attachment& mine = attachment(worker);
+  mine.attach();
+  settle_kernel(f, f->kernel_call, status);
   mine.detach();
 }
 
@@ -313,23 +322,24 @@ void run_kernel_attached(FutureObject* f, Worker& worker, bool started) {
 void run_kernel_future(Job* job, Worker& worker) {
   FutureObject* f = future_of(job);
   if (cancel_due(f)) {
-    run_kernel_attached(f, worker, false);
+    run_attached(f, worker);
     return;
   }
   Attachment& mine = attachment(worker);
-  // The end of a scope's task is counted by attached code, and a failure needs it.
-  if (scope_in(f) != nullptr || f->kernel_call.kernel->status != nullptr) {
-    run_kernel_attached(f, worker, false);
+  if (scope_in(f) != nullptr) {  // its end is counted by attached code anyway
+    run_attached(f, worker);
     return;
   }
   if (f->state.try_start()) {
     task_started(f->engine);
-    f->kernel_call.kernel->function(f->kernel_call.index, f->kernel_call.kernel->data);
+    const KernelCall call = f->kernel_call;
+    call.kernel->function(call.index, call.kernel->data);
+    const std::int32_t status = take_status(call.kernel, call.index);
     f->engine->kernels_done.fetch_add(1, std::memory_order_relaxed);  // a statistic
     TaskState::Word flags = 0;
-    if (!f->state.finish_unshared(&flags)) {
+    if (status != 0 || !f->state.finish_unshared(&flags)) {
       f->engine->kernels_done.fetch_sub(1, std::memory_order_relaxed);  // settle counts
-      run_kernel_attached(f, worker, true);
+      settle_attached(f, worker, status);
     } else if ((flags & TaskState::kUrgent) != 0 ||
                ((flags & TaskState::kWaited) != 0 &&
                 !worker.more_work(Lane::kNative))) {
