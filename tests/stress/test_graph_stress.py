@@ -71,8 +71,8 @@ def together(*functions):
 @pytest.mark.parametrize("workers", [1, 2, 5, 16])
 def test_kernels_run_once_and_see_what_came_before(workers, seed, depths):
     with fastflow.Executor(workers) as executor:
-        for _ in range(10):
-            n = seed.randrange(1, 2 * NODES)
+        for _ in range(20):
+            n = seed.randrange(1, 4 * NODES)
             src, dst = random_edges(seed, n)
             graph = fastflow.Graph.from_edges(n, src, dst)
             expected = longest_paths(n, src, dst)
@@ -90,8 +90,8 @@ def test_kernels_run_once_and_see_what_came_before(workers, seed, depths):
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_python_nodes_hand_on_their_results(workers, seed):
     with fastflow.Executor(workers) as executor:
-        for _ in range(3):
-            n = seed.randrange(1, NODES // 3)
+        for _ in range(8):
+            n = seed.randrange(1, NODES // 2)
             src, dst = random_edges(seed, n)
             expected = longest_paths(n, src, dst)
             before = [[] for _ in range(n)]
@@ -115,7 +115,7 @@ def test_python_nodes_hand_on_their_results(workers, seed):
 
 def test_failures_at_random_never_lose_a_node(seed):
     with fastflow.Executor(4) as executor:
-        for _ in range(20):
+        for _ in range(60):
             n = seed.randrange(2, NODES // 10)
             src, dst = random_edges(seed, n)
             graph = fastflow.Graph.from_edges(n, src, dst)
@@ -189,7 +189,7 @@ def test_graphs_beside_everything_else(seed):
 def test_executors_come_and_go_with_their_graphs(seed):
     def use(k):
         rng = random.Random(SEED + k)
-        for _ in range(15):
+        for _ in range(40):
             n = rng.randrange(1, 200)
             src, dst = random_edges(rng, n)
             graph = fastflow.Graph.from_edges(n, src, dst)
