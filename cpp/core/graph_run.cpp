@@ -45,6 +45,7 @@ Nanoseconds cost_of_company(const GraphPlan& plan) {
 struct GraphRun::Participant {
   WorkStack work;
   std::uint32_t hand[kHand];
+  std::uint32_t later = 0;  // of the hand: those from here on have not run
   // Measuring: nodes until the next look at the clock, since the last one, between two.
   std::uint32_t since_look = 0;
   std::uint32_t look_every = 1;
@@ -55,6 +56,8 @@ struct GraphRun::Participant {
   std::uint64_t executed = 0;
   bool came_later = true;          // not the first participant, who begins alone
   atomic<std::uint64_t> looks{0};  // tells watchers that work goes on
+  // A watcher has seen no progress: the bodies are long, so give back what is in hand.
+  atomic<bool> in_the_way{false};
   // Guards `work` while others are about: held but during bodies.
   atomic<bool> locked{false};
 
@@ -127,7 +130,7 @@ void GraphRun::leave() noexcept {
   // acq_rel: releases our work; the creator acquires it in wait_for.
   if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     futex_wake(inside_, INT_MAX);
-    tell_watcher();
+    call_watcher();
   }
 }
 
@@ -176,13 +179,15 @@ void GraphRun::join(Worker& worker) {
   bool enter = solo_.shared();
   for (;;) {
     if (!enter) {
-      if (watching_.exchange(true)) return;  // one is enough
+      Watch expected = Watch::kNobody;
+      if (!watch_.compare_exchange_strong(expected, Watch::kSomebody)) return;
       enter = watch(worker);
-      watching_.store(false);
+      watch_.store(Watch::kNobody);
       if (!enter) return;
     }
     const bool alive = inside_.fetch_add(1) > 0;  // else it is over, and stays over
     if (Participant* place = alive ? claim_place() : nullptr) {
+      if (could_invite()) invite();  // the next one to watch
       participate(*place, Clock::time_point::max());
       // release: as in help.
       place->taken.store(false, std::memory_order_release);
@@ -226,6 +231,7 @@ bool GraphRun::look_around(std::vector<std::uint64_t>* seen) {
     const bool still = std::exchange((*seen)[i], now) == now;
     if (still && i == 0 && solo_.try_lock()) {
       place.work.offer_all();
+      place.in_the_way.store(true, std::memory_order_relaxed);  // a hint
       solo_.share();
       return true;
     }
@@ -233,17 +239,22 @@ bool GraphRun::look_around(std::vector<std::uint64_t>* seen) {
       place.work.offer_all();
       place.unlock();
     }
+    if (still) place.in_the_way.store(true, std::memory_order_relaxed);  // a hint
     found = found || !place.work.offered.empty();
   }
   return found && solo_.shared();
 }
 
-// Tells a watcher that the time alone is over.  If it is missed, the watcher sees for
-// itself within kWatchEvery.
-void GraphRun::tell_watcher() noexcept {
-  if (!watching_.load()) return;
+// Ends the watch, if there is one that has not been called yet.  A watcher that is
+// missed sees for itself within kWatchEvery.
+bool GraphRun::call_watcher() noexcept {
+  Watch expected = Watch::kSomebody;
+  if (!watch_.compare_exchange_strong(expected, Watch::kCalled)) {
+    return expected == Watch::kCalled;
+  }
   news_.fetch_add(1);
   futex_wake(news_, INT_MAX);
+  return true;
 }
 
 GraphRun::Participant* GraphRun::claim_place() {
@@ -292,19 +303,23 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
     } else {
       self.breadth = std::max(self.breadth, work.count);
       // Few while it is not known that they are short.
-      std::uint32_t n = take_hand(self, std::min(self.look_every, kHand));
-      self.since_look += n;
+      const std::uint32_t hand = take_hand(self, std::min(self.look_every, kHand));
+      self.since_look += hand;
       const bool spare = may_share && work.has_spare();
       if (spare) {
         // At once: the first body may be a long one, and the second one, too.
         if (!std::exchange(company_asked, true)) invite();
         solo_.unlock();  // while others could join
       }
-      n = run_bodies(self, n);
+      const std::uint32_t n = run_bodies(self, hand);
       if (spare && !solo_.lock()) {
+        self.lock();
+        put_back(self, hand);
         settle<false>(self, n);
+        self.unlock();
         return Alone::kShared;
       }
+      put_back(self, hand);
       settle<true>(self, n);
     }
     if (self.since_look < self.look_every) continue;
@@ -312,7 +327,7 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
     const auto alone_for = self.last_look - began;
     if (may_share && alone_for > kStarted && pays_to_share(self)) {
       solo_.share();
-      tell_watcher();
+      call_watcher();
       return Alone::kShared;
     }
     self.breadth = 0;
@@ -338,16 +353,17 @@ bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
       if (!find_work(self, deadline)) return true;
       continue;
     }
-    std::uint32_t n = take_hand(self, hand_size(self));
-    self.since_look += n;
-    if (self.work.has_spare()) offer(self, n);
+    const std::uint32_t hand = take_hand(self, hand_size(self));
+    self.since_look += hand;
+    if (self.work.has_spare()) offer(self, hand);
     self.unlock();
-    n = run_bodies(self, n);
+    const std::uint32_t n = run_bodies(self, hand);
     self.lock();
+    put_back(self, hand);
     settle<false>(self, n);
     if (self.since_look < self.look_every) continue;
     look(self);
-    if (!self.work.offered.empty()) self.unanswered += self.cost * n;
+    if (!self.work.offered.empty()) self.unanswered += self.cost * hand;
     if (self.last_look > deadline) return false;
   }
   return true;
@@ -385,19 +401,26 @@ std::uint32_t GraphRun::take_hand(Participant& self, std::uint32_t most) {
   return n;
 }
 
-// Returns how many of the hand are to arrive at their successors; they stand in front.
+// Runs the n nodes of the hand, or as many as it may.  Returns how many of them are to
+// arrive at their successors; they stand in front, the ones left for later at
+// self.later .. n.
 inline std::uint32_t GraphRun::run_bodies(Participant& self, std::uint32_t n) {
   if (body_.checked != nullptr) return run_checked(self, n);
   const auto call = body_.call;
   void* const data = body_.data;
-  for (std::uint32_t i = 0; i < n; ++i) call(self.hand[i], data);
-  self.executed += n;
-  return n;
+  std::uint32_t i = 0;
+  do {
+    call(self.hand[i], data);
+    // relaxed: a hint; what is put back is guarded by the participant's lock.
+  } while (++i < n && !self.in_the_way.load(std::memory_order_relaxed));
+  self.executed += i;
+  self.later = i;
+  return i;
 }
 
 std::uint32_t GraphRun::run_checked(Participant& self, std::uint32_t n) {
-  std::uint32_t good = 0;
-  for (std::uint32_t i = 0; i < n; ++i) {
+  std::uint32_t good = 0, i = 0;
+  do {
     const std::uint32_t v = self.hand[i];
     if (stopped()) {
       arrivals_.abandon(v);
@@ -409,8 +432,18 @@ std::uint32_t GraphRun::run_checked(Participant& self, std::uint32_t n) {
     } else {
       fail(v);
     }
-  }
+  } while (++i < n && !self.in_the_way.load(std::memory_order_relaxed));  // a hint
+  self.later = i;
   return good;
+}
+
+// What is left of a hand of n goes back to the stack.
+inline void GraphRun::put_back(Participant& self, std::uint32_t n) {
+  if (self.later == n) return;
+  self.work.make_room(n - self.later);
+  while (n > self.later) self.work.nodes[self.work.count++] = self.hand[--n];
+  self.in_the_way.store(false, std::memory_order_relaxed);  // a hint
+  self.look_every = 1;
 }
 
 void GraphRun::fail(std::uint32_t node) {
@@ -538,7 +571,9 @@ std::uint32_t GraphRun::hand_size(const Participant& self) const noexcept {
   const auto n =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(affordable, 1, kHand));
   const bool wanted = hungry_->load(std::memory_order_relaxed) > 0;  // a hint
-  return wanted ? std::min(n, (self.work.count + 1) / 2) : n;
+  // Few while it is not known that they are short.
+  const std::uint32_t most = std::min(n, self.look_every);
+  return wanted ? std::min(most, (self.work.count + 1) / 2) : most;
 }
 
 // Lets others have a part of what we have, if there are others.
@@ -555,10 +590,13 @@ void GraphRun::offer(Participant& self, std::uint32_t in_hand) {
     }
     if (!work.spans.empty()) work.offer_span(kGrain);
   }
-  // Nobody there: worth a wake-up at once, or after a while of being worth a little?
-  if (!wanted && self.cost * more + self.unanswered >= kWorthWaking) {
+  if (wanted) return;
+  // Nobody there.  Worth a wake-up at once, or after a while of being worth a little?
+  if (self.cost * more + self.unanswered >= kWorthWaking) {
     self.unanswered = Nanoseconds(0);
-    invite();
+    if (!call_watcher()) invite();
+  } else if (watch_.load(std::memory_order_relaxed) == Watch::kNobody) {  // a hint
+    invite();  // at least to watch: this body may be a long one
   }
 }
 

@@ -21,9 +21,15 @@
 //   Alone or together.  Taking part costs memory traffic: a counter that another core
 //   wrote last is 50 to 100 ns away.  So the first participant begins alone, counting
 //   without atomic read-modify-writes, and measures.  Once the bodies are long enough
-//   for it (pays_to_share), it invites others.  It is alone under a SoloLock, which it
-//   gives up around bodies while other nodes are ready, so a watcher that sees no
-//   progress for a millisecond can join even if the soloist sits in a long body.
+//   for it (pays_to_share), the others come in.  Until then it holds a SoloLock, but
+//   for the time of bodies while other nodes are ready.
+//
+//   Long bodies come unannounced: a participant can't give away what it has while it is
+//   in one.  So as soon as there is work for two, somebody is called, if only to watch:
+//   who finds nothing to do sleeps a millisecond at a time (without counting against
+//   the pool's limit) and looks who has not moved since.  What such a participant has
+//   besides its hand is put on its deque for it; that is why a participant holds its
+//   own lock while it is not in a body.
 //
 // Why every node runs once
 //   A node becomes ready by the one arrival that is its last (Arrivals), or is a source
@@ -122,11 +128,12 @@ class GraphRun : private Job {
   void join(Worker& worker);
   bool watch(Worker& worker);
   bool look_around(std::vector<std::uint64_t>* seen);
-  void tell_watcher() noexcept;
+  bool call_watcher() noexcept;
   Participant* claim_place();
   void leave() noexcept;
 
   // Taking part.  False (kDeadline): the deadline came before the end.
+  enum class Watch : std::uint8_t { kNobody, kSomebody, kCalled };
   enum class Alone : std::uint8_t { kDone, kShared, kDeadline };
   bool participate(Participant& self, Clock::time_point deadline);
   Alone work_alone(Participant& self, Clock::time_point deadline);
@@ -138,6 +145,7 @@ class GraphRun : private Job {
   std::uint32_t take_hand(Participant& self, std::uint32_t most);
   std::uint32_t run_bodies(Participant& self, std::uint32_t n);
   std::uint32_t run_checked(Participant& self, std::uint32_t n);
+  void put_back(Participant& self, std::uint32_t n);
   template <bool kAlone>
   void settle(Participant& self, std::uint32_t n);
   template <bool kAlone>
@@ -176,8 +184,8 @@ class GraphRun : private Job {
   CacheAligned<atomic<bool>> stopped_{false};
   atomic<bool> founder_missing_{false};  // start(): the first token takes places_[0]
   atomic<bool> queued_{false};
-  FutexWord inside_{1};           // participants, the creator from the beginning
-  atomic<bool> watching_{false};  // somebody waits until the soloist has news
+  FutexWord inside_{1};  // participants, the creator from the beginning
+  atomic<Watch> watch_{Watch::kNobody};
   FutexWord news_{0};
   atomic<std::uint32_t> references_{1};
   atomic<std::uint64_t> executed_{0};

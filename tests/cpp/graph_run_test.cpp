@@ -272,3 +272,28 @@ TEST_CASE("a long body does not keep the others from what is ready") {
   CHECK(stuck.done.load() == 9'999);
   run->release();
 }
+
+// Each body waits for all the others: only as many participants can end that.
+TEST_CASE("independent bodies meet") {
+  struct Meeting {
+    int guests;
+    std::atomic<int> arrived{0};
+    static void body(std::int64_t, void* data) {
+      auto* self = static_cast<Meeting*>(data);
+      self->arrived.fetch_add(1);
+      while (self->arrived.load() < self->guests) std::this_thread::yield();
+    }
+  };
+  for (const std::uint32_t workers : {2U, 3U, 8U}) {
+    Running r(workers);
+    const auto guests = static_cast<std::int32_t>(workers);
+    Meeting meeting{guests, {}};
+    const Edges edges{guests, {}, {}};
+    GraphRun* run =
+        GraphRun::create(r.pool, edges.plan(), {Meeting::body, nullptr, &meeting},
+                         {OnFailure::kStop, workers});
+    finish(run);
+    CHECK(meeting.arrived.load() == guests);
+    run->release();
+  }
+}
