@@ -120,6 +120,16 @@ class Arrivals {
     return true;
   }
 
+  bool arrive_wide_alone(std::uint32_t v) noexcept {
+    // relaxed: as in arrive_alone.
+    atomic<std::uint32_t>& count = wide_[plan_.wide_index(v)];
+    const std::uint32_t left = count.load(std::memory_order_relaxed) - 1;
+    count.store(left, std::memory_order_relaxed);
+    if (left > 0) return false;
+    narrow_[v].store(0, std::memory_order_relaxed);
+    return true;
+  }
+
   const Plan& plan_;
   Cells narrow_;
   std::unique_ptr<atomic<std::uint32_t>[]> wide_;

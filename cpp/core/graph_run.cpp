@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <climits>
+#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -18,9 +19,9 @@ using Nanoseconds = std::chrono::nanoseconds;
 constexpr std::uint32_t kHand = 16;     // nodes taken at a time while they are short
 constexpr std::uint32_t kWideFan = 32;  // more successors than this are a span
 constexpr std::uint32_t kGrain = 64;    // of a span, taken at a time
-constexpr std::uint32_t kMostUnlooked = 64;  // nodes between two looks at the clock
-constexpr Nanoseconds kLookEvery{2'000};     // aim for the time between looks
-constexpr Nanoseconds kStarted{3'000};       // no judgement on cold caches before this
+constexpr std::uint32_t kMostUnlooked = 256;  // nodes between two looks at the clock
+constexpr Nanoseconds kLookEvery{2'000};      // aim for the time between looks
+constexpr Nanoseconds kStarted{3'000};        // no judgement on cold caches before this
 constexpr Nanoseconds kWatchEvery{1'000'000};
 constexpr Nanoseconds kSearch{40'000};       // how long to look for work before leaving
 constexpr Nanoseconds kWorthWaking{10'000};  // backlog that pays for waking a worker
@@ -38,6 +39,22 @@ void prefetch(const void* address) noexcept {
 // What an atomic counter that other cores write, too, costs each edge.
 Nanoseconds cost_of_company(const GraphPlan& plan) {
   return Nanoseconds(10 + 10 * std::int64_t{plan.edges()} / (plan.nodes() + 1));
+}
+
+// Whether the successors of neighbours lie far apart, so that their counters are not in
+// the cache and have to be asked for in advance.
+bool is_scattered(const GraphPlan& plan) {
+  constexpr std::uint32_t kSamples = 64, kNear = 512;
+  if (plan.nodes() < (1U << 16)) return false;
+  std::uint32_t far = 0, seen = 0;
+  for (std::uint32_t i = 0; i < kSamples; ++i) {
+    const std::uint32_t v = plan.nodes() / kSamples * i;
+    const auto a = plan.successors(v), b = plan.successors(v + 1);
+    if (a.empty() || b.empty()) continue;
+    ++seen;
+    far += std::max(a[0], b[0]) - std::min(a[0], b[0]) > kNear ? 1 : 0;
+  }
+  return far * 2 > seen;
 }
 
 }  // namespace
@@ -93,6 +110,7 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
       first_(plan_->firsts()),
       targets_(plan_->targets()),
       cost_of_company_(cost_of_company(*plan_)),
+      scattered_(is_scattered(*plan_)),
       arrivals_(*plan_),
       places_(new CacheAligned<Participant>[options.most]) {
   run = run_token;
@@ -396,7 +414,7 @@ std::uint32_t GraphRun::take_hand(Participant& self, std::uint32_t most) {
   for (std::uint32_t i = 0; i < n; ++i) {
     const std::uint32_t v = work.nodes[--work.count];
     self.hand[i] = v;
-    prefetch(&first_[v]);
+    if (scattered_) prefetch(&first_[v]);
   }
   return n;
 }
@@ -456,18 +474,24 @@ void GraphRun::fail(std::uint32_t node) {
 // nothing for anybody else.  REQUIRES: alone, one node, no spans.
 void GraphRun::run_chain(Participant& self) {
   WorkStack& work = self.work;
+  std::uint32_t v = work.nodes[0];
+  std::uint32_t left = self.look_every - std::min(self.since_look, self.look_every - 1);
+  const std::uint32_t most = left;
+  work.count = 0;
   do {
-    self.hand[0] = work.nodes[0];
-    work.count = 0;
-    ++self.since_look;
-    if (run_bodies(self, 1) == 0) return;
-    const std::uint32_t begin = first_[self.hand[0]], end = first_[self.hand[0] + 1];
-    if (end - begin > kWideFan) {
-      work.spans.push_back({begin, end, Span::Kind::kEdges});
-      return;
+    self.hand[0] = v;
+    if (run_bodies(self, 1) == 0) break;
+    const std::uint32_t begin = first_[v], end = first_[v + 1];
+    if (end - begin != 1) {
+      settle<true>(self, 1);
+    } else if (v = targets_[begin]; arrivals_.arrive_alone(v)) {
+      if (left > 1) continue;
+      work.nodes[work.count++] = v;
     }
-    settle_edges<true>(self, begin, end);
-  } while (work.count == 1 && self.since_look < self.look_every);
+    --left;
+    break;
+  } while (--left > 0);
+  self.since_look += most - left;
 }
 
 template <bool kAlone>
@@ -495,7 +519,7 @@ inline void GraphRun::settle_edges(Participant& self, std::uint32_t begin,
 // Arrives at the successors of n nodes in the hand.
 template <bool kAlone>
 void GraphRun::settle(Participant& self, std::uint32_t n) {
-  if (n > 2) {
+  if (n > 2 && scattered_) {
     for (std::uint32_t i = 0; i < n; ++i) prefetch(&targets_[first_[self.hand[i]]]);
     for (std::uint32_t i = 0; i < n; ++i) {
       const std::uint32_t v = self.hand[i];
@@ -513,6 +537,15 @@ void GraphRun::settle(Participant& self, std::uint32_t n) {
   }
 }
 
+// The first node from `begin` on that waits for no other, or `end`.
+std::uint32_t GraphRun::next_source(std::uint32_t begin, std::uint32_t end) const {
+  const std::uint8_t* degrees = plan_->degrees();
+  if (begin >= end) return end;
+  const void* found = std::memchr(degrees + begin, 0, end - begin);
+  if (found == nullptr) return end;
+  return static_cast<std::uint32_t>(static_cast<const std::uint8_t*>(found) - degrees);
+}
+
 // Cuts a piece off the newest span.  False: there is none.
 template <bool kAlone>
 bool GraphRun::refill(Participant& self) {
@@ -523,7 +556,7 @@ bool GraphRun::refill(Participant& self) {
     const std::uint32_t begin = span.begin;
     const std::uint32_t end = begin + std::min(span.size(), kGrain);
     const Span::Kind kind = span.kind;
-    span.begin = end;
+    span.begin = kind == Span::Kind::kEdges ? end : next_source(end, span.end);
     if (span.size() == 0) work.spans.pop_back();
     if (kind == Span::Kind::kEdges) {
       settle_edges<kAlone>(self, begin, end);

@@ -153,6 +153,7 @@ class GraphRun : private Job {
   template <bool kAlone>
   bool refill(Participant& self);
   void run_chain(Participant& self);
+  [[nodiscard]] std::uint32_t next_source(std::uint32_t begin, std::uint32_t end) const;
   void fail(std::uint32_t node);
 
   // Each other.
@@ -175,6 +176,7 @@ class GraphRun : private Job {
   const std::uint32_t* const first_;
   const std::uint32_t* const targets_;
   const Nanoseconds cost_of_company_;  // for each node
+  const bool scattered_;
 
   Arrivals<GraphPlan> arrivals_;
 
