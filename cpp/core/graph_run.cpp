@@ -194,26 +194,33 @@ void GraphRun::join(Worker& worker) {
     help(Clock::time_point::max());
     return;
   }
-  bool enter = solo_.shared();
   for (;;) {
-    if (!enter) {
+    // Nobody enters without a reason: the run ends when nobody is inside.
+    if (!solo_.shared() || !anything_offered()) {
       Watch expected = Watch::kNobody;
       if (!watch_.compare_exchange_strong(expected, Watch::kSomebody)) return;
-      enter = watch(worker);
+      const bool called = watch(worker);
       watch_.store(Watch::kNobody);
-      if (!enter) return;
+      if (!called) return;
     }
     const bool alive = inside_.fetch_add(1) > 0;  // else it is over, and stays over
     if (Participant* place = alive ? claim_place() : nullptr) {
-      if (could_invite()) invite();  // the next one to watch
+      // The next one to watch.
+      if (watch_.load() == Watch::kNobody && could_invite()) invite();
       participate(*place, Clock::time_point::max());
       // release: as in help.
       place->taken.store(false, std::memory_order_release);
     }
     leave();
     if (!alive || over()) return;
-    enter = false;  // nothing to do at the moment
   }
+}
+
+bool GraphRun::anything_offered() const noexcept {
+  for (std::uint32_t i = 0; i < options_.most; ++i) {
+    if (!places_[i]->work.offered.empty()) return true;
+  }
+  return false;
 }
 
 // Waits until there is something to join.  The first while it stays awake, as after
@@ -241,7 +248,6 @@ bool GraphRun::watch(Worker& worker) {
 // Whether there is something to take.  Whoever has not moved since `seen` sits in a
 // long body: what it has besides is for all.
 bool GraphRun::look_around(std::vector<std::uint64_t>* seen) {
-  bool found = false;
   for (std::uint32_t i = 0; i < options_.most; ++i) {
     Participant& place = *places_[i];
     // relaxed: only whether it changes between two looks.
@@ -258,9 +264,8 @@ bool GraphRun::look_around(std::vector<std::uint64_t>* seen) {
       place.unlock();
     }
     if (still) place.in_the_way.store(true, std::memory_order_relaxed);  // a hint
-    found = found || !place.work.offered.empty();
   }
-  return found && solo_.shared();
+  return solo_.shared() && anything_offered();
 }
 
 // Ends the watch, if there is one that has not been called yet.  A watcher that is

@@ -129,6 +129,7 @@ class GraphRun : private Job {
   bool watch(Worker& worker);
   bool look_around(std::vector<std::uint64_t>* seen);
   bool call_watcher() noexcept;
+  [[nodiscard]] bool anything_offered() const noexcept;
   Participant* claim_place();
   void leave() noexcept;
 
