@@ -240,6 +240,11 @@ class VirtualClock:
         self.advance(max(due - self._now, 0.0))
         return True
 
+    @property
+    def pending(self) -> int:
+        """How many calls are still to be made."""
+        return self._queue.pending
+
     def wait_for_timer(self, timeout: float | None = None, count: int = 1) -> bool:
         """Block until `count` timers are set (True), for real `timeout` seconds.
 

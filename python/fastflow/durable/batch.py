@@ -1,0 +1,493 @@
+"""Batches: ``parallel``, ``map`` and ``race``.
+
+`Batch` is the coordinator of one of them.  It owns the state of the branches; lines
+only send it events through its mailbox, one at a time, so there is no lock here.  Two
+numbers are shared with the scheduler, each written by one side only: how many branches
+may have been admitted (`_allowed`, written here) and how many have been (`_admitted`,
+written while the scheduler asks for the next line).
+
+After each event the completion policy decides.  The decision is recorded together with
+the results, in the same moment in which the scope of the branches is closed, so nothing
+of theirs can follow it.  When a process dies before that, the branches that had ended
+are counted again in the order of their ends, which leads to the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fastflow.durable.completion import CompletionPolicy
+from fastflow.durable.config import (
+    BatchItemStatus,
+    CompletionItemStatus,
+    NestingType,
+    ParallelConfig,
+    to_seconds,
+)
+from fastflow.durable.exceptions import ChildContextError, SerDesError
+from fastflow.durable.failures import (
+    as_error_object,
+    is_fatal,
+    operation_error,
+    to_failure,
+)
+from fastflow.durable.identity import branch_id
+from fastflow.durable.line import Line, Pending, finish_call
+from fastflow.durable.mailbox import Mailbox
+from fastflow.durable.operation import Operation, non_deterministic
+from fastflow.durable.payloads import dump, load, through
+from fastflow.durable.records import BEGUN, FAILED, SUCCEEDED, Failure, Record
+from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
+from fastflow.durable.serdes import SerDesContext, decode
+from fastflow.durable.writer import Scope
+from fastflow.errors import Cancelled, TaskTimeout
+from fastflow.timers import Timer
+
+if TYPE_CHECKING:
+    from fastflow.durable.context import DurableContext
+
+__all__ = ["Batch", "BatchOperation", "Branches"]
+
+_ABSENT, _STARTED, _SUCCEEDED, _FAILED = range(4)
+_STATUS = (
+    None,
+    BatchItemStatus.STARTED,
+    BatchItemStatus.SUCCEEDED,
+    BatchItemStatus.FAILED,
+)
+
+
+class Branches(msgspec.Struct, frozen=True):
+    """What a batch consists of."""
+
+    count: int
+    call: Callable[[int, DurableContext], Any]
+    """``call(index, context)`` runs a branch."""
+    name: Callable[[int], str | None]
+    subtype: str
+
+
+class _Decision(msgspec.Struct, array_like=True, gc=False):
+    """A finished batch, as it is recorded."""
+
+    reason: str
+    states: bytes
+    """One byte for each branch that was admitted."""
+    results: bytes | list[bytes]
+    """Of those that succeeded: one JSON array, or each as its serdes wrote it."""
+    errors: list[Failure]
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Decision).decode
+
+
+class Batch(Pending):
+    """One batch that is running in this process."""
+
+    __slots__ = ("_admitted", "_allowed", "_branches", "_counts", "_errors", "_event",
+                 "_lines", "_mailbox", "_operation", "_payloads", "_policy", "_scope",
+                 "_states", "_timer", "_values", "config", "failure", "queued", "result",
+                 "ticket")  # fmt: skip
+
+    single = False
+
+    def __init__(
+        self, operation: BatchOperation, branches: Branches, config: ParallelConfig
+    ) -> None:
+        super().__init__(operation.context._line)
+        self._operation = operation
+        self._branches = branches
+        self.config = config
+        self._policy = CompletionPolicy.from_config(
+            branches.count, config.completion_config
+        )
+        self._scope = Scope(operation.context._scope)
+        self._states = bytearray(branches.count)
+        self._payloads: dict[int, bytes] = {}
+        self._values: dict[int, Any] = {}
+        self._errors: dict[int, Failure] = {}
+        self._counts = [0, 0, 0, 0]
+        self._lines: dict[int, Line] = {}
+        self._mailbox: Mailbox[tuple[Any, ...]] = Mailbox(self._handle)
+        self._timer: Timer | None = None
+        self._admitted = 0
+        self._allowed = 0
+        self.queued = False
+        self.result: BatchResult[Any] | None = None
+        self.failure: Failure | None = None
+        """Why there is no result: its serdes failed."""
+        self.ticket = 0
+
+    # Events, one at a time
+
+    def send(self, *event: Any) -> None:
+        """Send an event: a method and its arguments."""
+        self._mailbox.send(event)
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        if self.done or self._scope.closed:
+            return
+        try:
+            event[0](*event[1:])
+        except Cancelled:
+            self._close()
+        except BaseException as error:
+            # A predicate or a name function that raises, a journal that can't be
+            # written: nothing of this execution can go on.
+            self.line.execution.abort(error)
+            self._close()
+
+    def start(self, due: int) -> None:
+        """Count what had ended before, then admit branches.
+
+        Parameters
+        ----------
+        due : int
+            When the time limit is over, in microseconds; 0: never.
+        """
+        self.send(self._start, due)
+
+    def _start(self, due: int) -> None:
+        execution = self.line.execution
+        for record in execution.branches.pop(self._operation.id, ()):
+            self._recall(record)
+            if self._decide():
+                return
+        if self._decide(initially=True):
+            return
+        if due:
+            most = to_seconds(self.config.timeout)
+            self._timer = execution.engine.call_at(due, most, self.send, self._expire)
+        self._allow()
+
+    def _recall(self, record: Record) -> None:
+        """Take over how a branch ended in another process."""
+        index = record.attempt
+        if self._states[index]:
+            return
+        if record.action == SUCCEEDED:
+            data = self.line.execution.payload(record) or b"null"
+            value = load(data, self.config.item_serdes, self._item_context)
+            self._ended(index, data, value, None)
+        else:
+            self._ended(index, None, None, record.error or Failure("it failed"))
+
+    def _allow(self) -> None:
+        most = self.config.max_concurrency
+        before = self._allowed
+        if most is None:
+            self._allowed = self._branches.count
+        else:
+            ended = self._counts[_SUCCEEDED] + self._counts[_FAILED]
+            self._allowed = min(ended + most, self._branches.count)
+        if self._allowed > before:
+            self.line.execution.engine.scheduler.push(self)
+
+    def next_line(self) -> Callable[[], object] | None:
+        """Admit the next branch.  For the scheduler."""
+        # Branches that ended in another process are passed over; the limit counts them
+        # among those that have ended.
+        states = self._states
+        index = self._admitted
+        while index < self._allowed and states[index]:
+            index += 1
+        if index >= self._allowed or self._scope.closed:
+            self._admitted = index
+            return None
+        self._admitted = index + 1
+        states[index] = _STARTED
+        return _Branch(self, index).run
+
+    def branch_ended(
+        self, branch: _Branch, value: Any, error: BaseException | None
+    ) -> None:
+        """Be told by a branch, on its thread, how it ended."""
+        if error is not None and is_fatal(error):
+            if not isinstance(error, Cancelled):
+                self.line.execution.abort(error)
+            return
+        data: bytes | None = None
+        failure: Failure | None = None
+        if error is None:
+            try:
+                data, value = through(
+                    value, self.config.item_serdes, branch.serdes_context
+                )
+            except Exception as raised:
+                error = raised
+        if error is not None:
+            value, failure = None, to_failure(error)
+        self.send(self._branch_ended, branch, data, value, failure)
+
+    def _branch_ended(
+        self, branch: _Branch, data: bytes | None, value: Any, failure: Failure | None
+    ) -> None:
+        self._lines.pop(branch.index, None)
+        if self.config.nesting_type is not NestingType.FLAT:
+            self.line.execution.add(branch.record(data, failure), self._scope)
+        self._ended(branch.index, data, value, failure)
+        if not self._decide():
+            self._allow()
+
+    def _ended(
+        self, index: int, data: bytes | None, value: Any, failure: Failure | None
+    ) -> None:
+        if failure is None:
+            assert data is not None
+            state = _SUCCEEDED
+            self._payloads[index] = data
+            self._values[index] = value
+        else:
+            state = _FAILED
+            self._errors[index] = failure
+        self._states[index] = state
+        self._counts[state] += 1
+
+    def _expire(self) -> None:
+        """End the branches that have begun as failed, and the batch."""
+        scheduler = self.line.execution.engine.scheduler
+        begun = scheduler.hold(self._stop_admitting)
+        limit = to_seconds(self.config.timeout)
+        late = to_failure(TaskTimeout(f"the batch did not end within {limit:g} s"))
+        for index in range(begun):
+            if self._states[index] == _STARTED:
+                self._ended(index, None, None, late)
+        reason = self._reason()
+        self._finish(reason or CompletionReason.FAILURE_TOLERANCE_EXCEEDED)
+
+    def _stop_admitting(self) -> int:
+        self._allowed = 0
+        return self._admitted
+
+    # The decision
+
+    def _reason(self) -> CompletionReason | None:
+        return self._policy.decide(
+            self._counts[_SUCCEEDED], self._counts[_FAILED], self._items_now
+        )
+
+    def _decide(self, *, initially: bool = False) -> bool:
+        """Finish if the policy says so; whether the batch has finished."""
+        if initially and self._counts != [0, 0, 0, 0]:
+            return False
+        reason = self._reason()
+        if reason is None:
+            return False
+        self._finish(reason)
+        return True
+
+    def _items_now(self) -> tuple[CompletionItemStatus, ...]:
+        """Return the branches as a predicate sees them."""
+        return tuple(
+            CompletionItemStatus(index, self._branches.name(index), _STATUS[state])
+            for index, state in enumerate(self._states)
+        )
+
+    def _finish(self, reason: CompletionReason) -> None:
+        scheduler = self.line.execution.engine.scheduler
+        scheduler.hold(self._stop_admitting)
+        states = bytes(self._states)
+        results = [self._payloads[i] for i, s in enumerate(states) if s == _SUCCEEDED]
+        self.result = BatchResult(
+            [
+                BatchItem(
+                    index,
+                    _STATUS[state],
+                    self._values.get(index),
+                    as_error_object(self._errors.get(index)),
+                )
+                for index, state in enumerate(states)
+                if state
+            ],
+            reason,
+        )
+        failed = [self._errors[i] for i, s in enumerate(states) if s == _FAILED]
+        decision = _Decision(reason.value, states, self._joined(results), failed)
+        self.ticket = self._record(decision)
+        self._close()
+        self.settle()
+
+    def _joined(self, results: list[bytes]) -> bytes | list[bytes]:
+        """Return results as one JSON array, if they are JSON, for one fast reading."""
+        if self.config.item_serdes is not None:
+            return results
+        return b"[" + b",".join(results) + b"]"
+
+    def _record(self, decision: _Decision) -> int:
+        """Queue the record of the end, and let nothing of the branches follow it."""
+        operation, serdes = self._operation, self.config.serdes
+        if serdes is None:
+            return operation.add(SUCCEEDED, _pack(decision), closing=self._scope)
+        try:
+            data = dump(self.result, serdes, operation.serdes_context)
+            self.result = load(data, serdes, operation.serdes_context)
+        except SerDesError as error:
+            self.failure = to_failure(error)
+            return operation.add(FAILED, error=self.failure, closing=self._scope)
+        return operation.add(SUCCEEDED, data, closing=self._scope)
+
+    def _close(self) -> None:
+        """Cancel what is left of the branches."""
+        self._scope.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        lines, self._lines = self._lines, {}
+        self._payloads, self._values, self._errors = {}, {}, {}
+        for line in lines.values():
+            line.drop()
+
+    def cancel(self) -> None:
+        """End it without a result: nobody waits any more."""
+        self._scope.closed = True
+        self._mailbox.send((self._close,))
+        self._close()
+
+    def _item_context(self) -> SerDesContext:
+        return self._operation.serdes_context()
+
+
+class _Branch(Line):
+    """One branch: a line, and what is recorded of it."""
+
+    __slots__ = ("_batch", "_started", "id", "index")
+
+    def __init__(self, batch: Batch, index: int) -> None:
+        super().__init__(
+            batch.line.execution, batch._scope, self._call, batch.branch_ended
+        )  # type: ignore[arg-type]
+        self._batch = batch
+        self.index = index
+        self.id = branch_id(batch._operation.id, index)
+        self._started = self.execution.engine.now_us()
+        batch._lines[index] = self
+
+    def _call(self, _: Line) -> Any:
+        batch = self._batch
+        operation = batch._operation
+        flat = batch.config.nesting_type is NestingType.FLAT
+        context = operation.context._branch(
+            self, self.index, operation.id, operation.number, flat
+        )
+        value = finish_call(batch._branches.call(self.index, context))
+        context._check_leftover()
+        return value
+
+    def serdes_context(self) -> SerDesContext:
+        """Return what a serdes may know of this branch."""
+        batch = self._batch
+        name = batch._branches.name(self.index) or f"branch {self.index}"
+        return SerDesContext(
+            operation_id=self.id.hex(),
+            durable_execution_arn=self.execution.name,
+            name=name,
+        )
+
+    def record(self, data: bytes | None, failure: Failure | None) -> Record:
+        """Return the record of the branch's end; `attempt` is its index."""
+        batch = self._batch
+        return Record(
+            self.id,
+            batch._operation.id,
+            "CONTEXT",
+            batch._branches.subtype,
+            batch._branches.name(self.index),
+            SUCCEEDED if failure is None else FAILED,
+            self.execution.engine.now_us(),
+            self._started,
+            self.index,
+            0,
+            data,
+            failure,
+        )
+
+
+class BatchOperation(Operation):
+    """The operation that a batch is to the context that it was begun in."""
+
+    __slots__ = ("_branches", "_config")
+
+    kind = "CONTEXT"
+    error_kind = ChildContextError
+
+    def __init__(
+        self,
+        context: DurableContext,
+        subtype: str,
+        name: str | None,
+        branches: Branches,
+        config: ParallelConfig,
+    ) -> None:
+        super().__init__(context, subtype, name, config.serdes)
+        self._branches = branches
+        self._config = config
+
+    def advance(self, record: Record | None) -> BatchResult[Any]:
+        """Begin the batch, or go on waiting for it."""
+        line = self.context._line
+        batch = line.pending.get(self.id)
+        if batch is None:
+            due = self._begin(record)
+            batch = Batch(self, self._branches, self._config)
+            line.begin(self.id, batch)
+            batch.start(due)
+        assert isinstance(batch, Batch)
+        line.wait_for(batch)
+        line.pending.pop(self.id, None)
+        self.commit(batch.ticket)
+        if batch.failure is not None:
+            raise operation_error(self.error_kind, batch.failure)
+        assert batch.result is not None
+        return batch.result
+
+    def _begin(self, record: Record | None) -> int:
+        """Record the beginning, unless it was; return when the time limit is over."""
+        count = self._branches.count
+        engine = self.context._line.execution.engine
+        if record is None:
+            self.started = engine.now_us()
+            due = 0
+            if self._config.timeout is not None:
+                due = self.started + round(to_seconds(self._config.timeout) * 1e6)
+            self.add(BEGUN, attempt=count, due=due)
+            return due
+        if record.attempt != count:
+            error = non_deterministic(
+                self.context,
+                recorded=f"{self.describe_now()} of {record.attempt} branches",
+                current=f"{self.describe_now()} of {count} branches",
+                operation_id=self.id,
+            )
+            self.context._line.execution.abort(error)
+            raise error
+        return record.due
+
+    def returned(self, record: Record) -> BatchResult[Any]:
+        """Make the result from its record; no branch is touched."""
+        data = self.context._line.execution.payload(record)
+        assert data is not None
+        if self.serdes is not None:
+            found: BatchResult[Any] = load(data, self.serdes, self.serdes_context)
+            return found
+        decision = _unpack(data)
+        if isinstance(decision.results, bytes):
+            results = iter(decode(decision.results))
+        else:
+            results = iter(
+                load(item, self._config.item_serdes, self.serdes_context)
+                for item in decision.results
+            )
+        errors = iter(decision.errors)
+        items = []
+        for index, state in enumerate(decision.states):
+            if state == _SUCCEEDED:
+                items.append(BatchItem(index, _STATUS[state], next(results), None))
+            elif state == _FAILED:
+                error = as_error_object(next(errors))
+                items.append(BatchItem(index, _STATUS[state], None, error))
+            elif state == _STARTED:
+                items.append(BatchItem(index, _STATUS[state], None, None))
+        return BatchResult(items, CompletionReason(decision.reason))

@@ -1,0 +1,216 @@
+"""When a batch is complete: one frozen policy, asked after each event.
+
+In this order: too many failures; the predicate; all have ended; enough have succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from fastflow.durable.exceptions import ValidationError
+
+if TYPE_CHECKING:
+    from fastflow.durable.config import CompletionConfig
+
+__all__ = [
+    "BatchItemStatus",
+    "CompletionDecision",
+    "CompletionItemStatus",
+    "CompletionOutcome",
+    "CompletionPolicy",
+    "CompletionReason",
+    "CompletionStatus",
+    "complete_batch",
+    "continue_batch",
+]
+
+
+class BatchItemStatus(Enum):
+    """What has become of a branch, or of a whole batch."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    STARTED = "STARTED"
+
+
+class CompletionReason(Enum):
+    """Why a batch was complete."""
+
+    ALL_COMPLETED = "ALL_COMPLETED"
+    MIN_SUCCESSFUL_REACHED = "MIN_SUCCESSFUL_REACHED"
+    FAILURE_TOLERANCE_EXCEEDED = "FAILURE_TOLERANCE_EXCEEDED"
+    CUSTOM_COMPLETION_SUCCEEDED = "CUSTOM_COMPLETION_SUCCEEDED"
+    CUSTOM_COMPLETION_FAILED = "CUSTOM_COMPLETION_FAILED"
+
+
+class CompletionOutcome(Enum):
+    """What a predicate says of the batch that it ends."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class CompletionDecision:
+    """What a predicate returns; made by `continue_batch` and `complete_batch`."""
+
+    complete: bool
+    outcome: CompletionOutcome | None = None
+
+    def __post_init__(self) -> None:
+        if self.complete != (self.outcome is not None):
+            raise ValidationError(
+                "a decision to complete has an outcome, one to continue has none; use "
+                "complete_batch() or continue_batch()"
+            )
+
+
+def continue_batch() -> CompletionDecision:
+    """Let the batch go on."""
+    return CompletionDecision(complete=False)
+
+
+def complete_batch(
+    outcome: CompletionOutcome = CompletionOutcome.SUCCEEDED,
+) -> CompletionDecision:
+    """End the batch, as a success or a failure."""
+    return CompletionDecision(complete=True, outcome=outcome)
+
+
+@dataclass(frozen=True)
+class CompletionItemStatus:
+    """A branch, as a predicate sees it; status None: not begun."""
+
+    index: int
+    name: str | None = None
+    status: BatchItemStatus | None = None
+
+
+class CompletionStatus:
+    """How far a batch is, as a predicate sees it.
+
+    Attributes
+    ----------
+    success_count, failure_count, completed_count, total_count : int
+    items : tuple of CompletionItemStatus
+        All branches in their order; made when it is asked for.
+    """
+
+    __slots__ = ("_items", "_make", "failure_count", "success_count", "total_count")
+
+    def __init__(
+        self,
+        success_count: int,
+        failure_count: int,
+        total_count: int,
+        make_items: Callable[[], tuple[CompletionItemStatus, ...]] = tuple,
+    ) -> None:
+        self.success_count = success_count
+        self.failure_count = failure_count
+        self.total_count = total_count
+        self._make = make_items
+        self._items: tuple[CompletionItemStatus, ...] | None = None
+
+    @property
+    def completed_count(self) -> int:
+        """Branches that have ended."""
+        return self.success_count + self.failure_count
+
+    @property
+    def items(self) -> tuple[CompletionItemStatus, ...]:
+        """All branches in their order."""
+        if self._items is None:
+            self._items = self._make()
+        return self._items
+
+    def __repr__(self) -> str:
+        return (
+            f"CompletionStatus(success_count={self.success_count}, "
+            f"failure_count={self.failure_count}, total_count={self.total_count})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionPolicy:
+    """The rules of one batch of `total` branches."""
+
+    total: int
+    min_successful: int | None = None
+    tolerated_failure_count: int | None = None
+    tolerated_failure_percentage: float | None = None
+    should_complete: Callable[[CompletionStatus], Any] | None = None
+
+    @classmethod
+    def from_config(cls, total: int, config: CompletionConfig) -> CompletionPolicy:
+        """Return the rules that a configuration makes for `total` branches."""
+        return cls(
+            total,
+            config.min_successful,
+            config.tolerated_failure_count,
+            config.tolerated_failure_percentage,
+            config.should_complete,
+        )
+
+    def tolerance_exceeded(self, failed: int) -> bool:
+        """Whether so many failures are too many."""
+        if self.should_complete is not None:
+            return False
+        count, share = self.tolerated_failure_count, self.tolerated_failure_percentage
+        if count is None and share is None and self.min_successful is None:
+            return failed > 0
+        if count is not None and failed > count:
+            return True
+        return (
+            share is not None and self.total > 0 and failed / self.total * 100 > share
+        )
+
+    def decide(
+        self,
+        succeeded: int,
+        failed: int,
+        items: Callable[[], tuple[CompletionItemStatus, ...]] = tuple,
+    ) -> CompletionReason | None:
+        """Return why the batch is complete, or None if it is not.
+
+        Parameters
+        ----------
+        items : callable
+            Makes the branches for a predicate that asks for them.
+
+        Raises
+        ------
+        ValidationError
+            If the predicate returns something else than a decision.
+        """
+        if failed and self.tolerance_exceeded(failed):
+            return CompletionReason.FAILURE_TOLERANCE_EXCEEDED
+        if self.should_complete is not None:
+            outcome = self._ask(succeeded, failed, items)
+            if outcome is CompletionOutcome.FAILED:
+                return CompletionReason.CUSTOM_COMPLETION_FAILED
+            if outcome is CompletionOutcome.SUCCEEDED:
+                return CompletionReason.CUSTOM_COMPLETION_SUCCEEDED
+        if succeeded + failed >= self.total:
+            return CompletionReason.ALL_COMPLETED
+        if self.min_successful is not None and succeeded >= self.min_successful:
+            return CompletionReason.MIN_SUCCESSFUL_REACHED
+        return None
+
+    def _ask(
+        self,
+        succeeded: int,
+        failed: int,
+        items: Callable[[], tuple[CompletionItemStatus, ...]],
+    ) -> CompletionOutcome | None:
+        assert self.should_complete is not None
+        status = CompletionStatus(succeeded, failed, self.total, items)
+        decision = self.should_complete(status)
+        if not isinstance(decision, CompletionDecision):
+            raise ValidationError(
+                "should_complete must return continue_batch() or complete_batch(), not "
+                f"{decision!r}"
+            )
+        return decision.outcome

@@ -1,0 +1,104 @@
+"""What the executions of one runner share: journal, writer, scheduler, clock."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from fastflow.durable.journal import Journal
+from fastflow.durable.records import now_us
+from fastflow.durable.scheduler import Scheduler
+from fastflow.durable.writer import Probe, Writer
+from fastflow.executor import default_executor
+from fastflow.timers import Clock, SystemClock, Timer, VirtualClock, system_clock
+
+__all__ = ["Engine", "RetryStrategy"]
+
+RetryStrategy = Callable[[Exception, int], Any]
+
+
+class Engine:
+    """The machinery under a `DurableRunner`.
+
+    Parameters
+    ----------
+    clock : VirtualClock, optional
+        Goes on by itself to the next timer when nothing else can happen.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        executor: cf.Executor | None = None,
+        default_retry: RetryStrategy | None = None,
+        clock: VirtualClock | None = None,
+        probe: Probe | None = None,
+    ) -> None:
+        self.journal = journal
+        self.executor = executor or default_executor()
+        self.default_retry = default_retry
+        self.writer = Writer(journal, probe)
+        self.scheduler = Scheduler(
+            self.executor,
+            self.flush,
+            lambda: self.writer.waiting,
+            self._idle,
+        )
+        self.virtual = clock
+        self.clock: Clock | SystemClock = clock or system_clock
+        self.holds = 0
+        """How many want the virtual clock to stand still."""
+        self._begun = now_us()
+        self._advancing = threading.Lock()
+        self.start_function: Callable[[str, str, bytes], Any] | None = None
+        """Starts a registered function as an execution of its own (for ``invoke``)."""
+
+    def now_us(self) -> int:
+        """Return the time in microseconds since 1970, on the engine's clock."""
+        if self.virtual is None:
+            return now_us()
+        return self._begun + round(self.virtual.now() * 1e6)
+
+    def call_at(
+        self, due: int, most: float, fn: Callable[..., object], *args: Any
+    ) -> Timer:
+        """Call ``fn(*args)`` at a time in microseconds, but in `most` seconds at most.
+
+        The limit is for a clock that was set back meanwhile.
+        """
+        seconds = (due - self.now_us()) / 1e6
+        return self.clock.call_later(min(max(seconds, 0.0), most), fn, *args)
+
+    def flush(self) -> None:
+        """Write what is queued; whom a failure concerns finds it in its stream."""
+        self.writer.flush()
+
+    def _idle(self) -> None:
+        self.flush()
+        clock = self.virtual
+        if clock is None:
+            return
+        # Whoever else comes here meanwhile was idle too: one who advances is enough,
+        # if he looks again after giving the lock back.
+        while self._may_advance() and self._advancing.acquire(blocking=False):
+            try:
+                while self._may_advance():
+                    clock.advance_to_next()
+            finally:
+                self._advancing.release()
+
+    def _may_advance(self) -> bool:
+        clock = self.virtual
+        return (
+            clock is not None
+            and self.scheduler.idle
+            and not self.holds
+            and clock.pending > 0
+        )
+
+    def nudge(self) -> None:
+        """Let the virtual clock go on if nothing else can happen."""
+        if self.scheduler.idle:
+            self._idle()

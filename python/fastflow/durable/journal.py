@@ -1,0 +1,182 @@
+"""The Journal protocol: what a store of durable executions has to do.
+
+`SqliteJournal` and `MemoryJournal` are the two that exist.  All methods may be called
+from any thread.  A journal knows nothing of contexts and policies: it keeps executions,
+their records in order, who owns them, and messages for them.
+
+Ownership
+---------
+An execution is *owned* by the process that runs it; ownership lasts as long as the
+owner's lease.  Each change of owner raises the execution's ``fence`` by one, and
+`write` refuses what comes with another fence than the current one.  So a process that
+was thought dead and comes back can't write any more (a fencing token).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from fastflow.durable.exceptions import ExecutionConflictError
+from fastflow.durable.records import BlobRef, Failure, Record
+
+__all__ = [
+    "ABANDONED",
+    "RUNNING",
+    "Change",
+    "End",
+    "Entry",
+    "Journal",
+    "Message",
+    "check_same",
+]
+
+RUNNING = "RUNNING"
+"""Status of an execution without an end; others: SUCCEEDED, FAILED, CANCELLED."""
+ABANDONED = -1
+"""Owner of an execution that nobody runs."""
+
+
+class Entry(NamedTuple):
+    """An execution as the journal knows it.  Times: microseconds since 1970."""
+
+    number: int
+    name: str
+    function: str
+    status: str
+    input: bytes
+    result: bytes | None
+    error: Failure | None
+    created: int
+    updated: int
+    owner: int
+    fence: int
+    frames: int
+    """How many frames it has."""
+    owned: bool
+    """Whether the owner's lease holds."""
+
+
+class End(NamedTuple):
+    """How an execution ended."""
+
+    status: str
+    result: bytes | None
+    error: Failure | None
+    at: int
+
+
+@dataclass(slots=True)
+class Change:
+    """What is to be written for one execution, in one transaction with all others."""
+
+    number: int
+    fence: int
+    frame: int
+    """Number of the first frame, from 0: the owner counts."""
+    records: list[Record] = field(default_factory=list)
+    end: End | None = None
+
+
+class Message(NamedTuple):
+    """Something for an execution, from whoever does not own it."""
+
+    number: int
+    """Of the message, growing."""
+    execution: int
+    kind: str
+    """``"cancel"``, ``"callback"`` or ``"heartbeat"``."""
+    operation: bytes
+    payload: bytes | None
+    error: Failure | None
+    at: int
+
+
+class Journal(Protocol):
+    """Keeps executions.  See the module for the rules."""
+
+    def enter(self, lease: float) -> int:
+        """Register this process as an owner; leases last `lease` seconds."""
+
+    def renew(self, owner: int) -> bool:
+        """Let the owner's lease last from now on; False if it was taken away."""
+
+    def leave(self, owner: int) -> None:
+        """Give up all that this owner has."""
+
+    def begin(self, name: str, function: str, data: bytes, owner: int) -> Entry:
+        """Make an execution, or take over the one of that name.
+
+        A finished one is returned as it is.
+
+        Raises
+        ------
+        ExecutionInProgress
+            If another owner's lease holds.
+        ExecutionConflictError
+            If it has another function or input.
+        """
+
+    def claim(self, number: int, owner: int) -> Entry | None:
+        """Take over an unfinished execution; None if it is owned or has ended."""
+
+    def release(self, number: int, fence: int) -> None:
+        """Own an execution no longer; it can be claimed at once."""
+
+    def write(self, changes: Sequence[Change]) -> list[int]:
+        """Write changes; when this returns, they are there to stay, all of them.
+
+        Returns the numbers of the executions whose fence did not match; nothing was
+        written for them.  `Change.records` may be changed: large payloads become
+        `BlobRef`.
+        """
+
+    def frames(self, number: int) -> Iterable[list[Record]]:
+        """Return the frames of an execution in the order of their writing."""
+
+    def blob(self, ref: BlobRef) -> bytes:
+        """Return a large payload."""
+
+    def find(self, name: str) -> Entry | None:
+        """Return the execution of that name."""
+
+    def entries(self, status: str | None = None) -> list[Entry]:
+        """Return all executions, oldest first."""
+
+    def post(
+        self,
+        execution: int,
+        kind: str,
+        operation: bytes = b"",
+        payload: bytes | None = None,
+        error: Failure | None = None,
+    ) -> None:
+        """Leave a message for whoever runs an execution, now or later."""
+
+    def messages(self, execution: int | None, after: int) -> list[Message]:
+        """Return messages of one or of all executions with higher numbers."""
+
+    def delete(self, numbers: Iterable[int]) -> int:
+        """Remove finished executions; return how many there were."""
+
+    def close(self) -> None:
+        """Close the store."""
+
+
+def check_same(entry: Entry, function: str, data: bytes) -> None:
+    """Raise ExecutionConflictError if an execution is of something else."""
+    for what, there, here in (
+        ("function", entry.function, function),
+        ("input", entry.input, data),
+    ):
+        if there != here:
+            raise ExecutionConflictError(
+                f"execution {entry.name!r} exists with another {what}: "
+                f"{_short(there)}, not {_short(here)}; give this one another name",
+            )
+
+
+def _short(value: str | bytes) -> str:
+    text = value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return text if len(text) <= 80 else text[:77] + "..."

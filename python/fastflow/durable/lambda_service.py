@@ -1,0 +1,170 @@
+"""The words of the AWS service for operations and their states, and `ErrorObject`."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import Any
+
+import msgspec
+
+from fastflow.durable.exceptions import (
+    DurableOperationError,
+    operation_error_class,
+    qualified_name,
+)
+
+__all__ = [
+    "ErrorObject",
+    "InvocationStatus",
+    "OperationAction",
+    "OperationStatus",
+    "OperationSubType",
+    "OperationType",
+]
+
+_FRAMES = 40  # of a traceback, at the end where it happened
+
+
+class OperationType(Enum):
+    """Kinds of operations."""
+
+    EXECUTION = "EXECUTION"
+    CONTEXT = "CONTEXT"
+    STEP = "STEP"
+    WAIT = "WAIT"
+    CALLBACK = "CALLBACK"
+    CHAINED_INVOKE = "CHAINED_INVOKE"
+
+
+class OperationStatus(Enum):
+    """States of an operation."""
+
+    STARTED = "STARTED"
+    PENDING = "PENDING"
+    READY = "READY"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMED_OUT = "TIMED_OUT"
+    STOPPED = "STOPPED"
+
+
+class OperationAction(Enum):
+    """What happens to an operation."""
+
+    START = "START"
+    SUCCEED = "SUCCEED"
+    FAIL = "FAIL"
+    RETRY = "RETRY"
+    CANCEL = "CANCEL"
+
+
+class OperationSubType(StrEnum):
+    """Sub-types that this package gives to its own operations."""
+
+    STEP = "Step"
+    WAIT = "Wait"
+    CALLBACK = "Callback"
+    RUN_IN_CHILD_CONTEXT = "RunInChildContext"
+    MAP = "Map"
+    MAP_ITERATION = "MapIteration"
+    PARALLEL = "Parallel"
+    PARALLEL_BRANCH = "ParallelBranch"
+    RACE = "Race"
+    RACE_BRANCH = "RaceBranch"
+    WAIT_FOR_CALLBACK = "WaitForCallback"
+    WAIT_FOR_CONDITION = "WaitForCondition"
+    CHAINED_INVOKE = "ChainedInvoke"
+
+
+class InvocationStatus(Enum):
+    """How a run of a durable function ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    PENDING = "PENDING"
+    RETRY = "RETRY"
+
+
+class ErrorObject(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of an exception.
+
+    Attributes
+    ----------
+    message, type, data : str or None
+        `type` is its name: ``ValueError``, or module and name of other classes.
+    stack_trace : tuple of str or None
+        The end of its traceback, a frame each.
+    """
+
+    message: str | None = None
+    type: str | None = None
+    data: str | None = None
+    stack_trace: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_exception(cls, exception: BaseException) -> ErrorObject:
+        """Return what is kept of an exception."""
+        if isinstance(exception, DurableOperationError):
+            data = exception.data
+            trace = exception.stack_trace
+        else:
+            data = None
+            trace = traceback.format_tb(exception.__traceback__)[-_FRAMES:]
+        message = _text_of(exception)
+        name = qualified_name(type(exception))
+        return cls(message, name, data, tuple(trace) if trace else None)
+
+    @classmethod
+    def from_message(cls, message: str) -> ErrorObject:
+        """Return an error of which only the text is known."""
+        return cls(message)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ErrorObject:
+        """Return what `to_dict` was called on."""
+        trace = data.get("StackTrace")
+        return cls(
+            data.get("ErrorMessage"),
+            data.get("ErrorType"),
+            data.get("ErrorData"),
+            None if trace is None else tuple(trace),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set, under the service's names."""
+        found: dict[str, Any] = {
+            "ErrorMessage": self.message,
+            "ErrorType": self.type,
+            "ErrorData": self.data,
+            "StackTrace": None if self.stack_trace is None else list(self.stack_trace),
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
+    def to_durable_operation_error(self) -> DurableOperationError:
+        """Return an exception for it: one of this package's, if it was one."""
+        kind = operation_error_class(self.type or "") or DurableOperationError
+        return self._as(kind)
+
+    def raise_as_operation_error(self, kind: type[DurableOperationError]) -> None:
+        """Raise it as an error of some kind of operation."""
+        raise self._as(kind) from self.to_durable_operation_error()
+
+    def _as(self, kind: type[DurableOperationError]) -> DurableOperationError:
+        trace = None if self.stack_trace is None else list(self.stack_trace)
+        return kind(
+            message=self.message,
+            error_type=self.type,
+            data=self.data,
+            stack_trace=trace,
+        )
+
+
+def _text_of(exception: BaseException) -> str:
+    try:
+        text = str(exception)
+    except Exception:
+        text = f"<{type(exception).__name__} whose text can't be had>"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,231 @@
+"""Lines: functions of the user's that can be run again from their top.
+
+A line that has to wait for something holds no thread: the operation raises
+`SuspendExecution` through the user's function, and when the wait is over, the function
+runs again; the operations that it did before return at once what they returned
+then.  The line of a handler that ``run()`` was called for has the caller's thread to
+itself, and blocks it instead.
+
+What a line waits for is a `Pending`.  It belongs to the line that began it, and wakes
+that line when it is done.  A line may be woken without need; it looks and rests again.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from fastflow.durable.exceptions import SuspendExecution
+from fastflow.durable.records import Record
+from fastflow.durable.writer import Scope
+from fastflow.errors import Cancelled
+from fastflow.interrupts import wait_until
+
+if TYPE_CHECKING:
+    from fastflow.durable.execution import Execution
+
+__all__ = ["BlockingLine", "Line", "Pending", "current_ids"]
+
+current_ids: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar(
+    "fastflow.durable", default=None
+)
+"""Name of the execution and id of the operation that is running here."""
+
+
+class Pending:
+    """Something that a line waits for."""
+
+    __slots__ = ("done", "line")
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.done = False
+
+    def settle(self) -> None:
+        """Say that it is done.  What it has led to must be in place by now."""
+        self.done = True
+        self.line.wake()
+
+    def cancel(self) -> None:
+        """Stop whatever leads to its end; nobody waits any more."""
+
+
+class Line:
+    """A function that runs on the scheduler's threads, each time from its top.
+
+    Parameters
+    ----------
+    run : callable
+        Makes a context and calls the user's function with it.
+    done : callable
+        Called with this line, the function's value, and the exception that ended it or
+        None.
+    """
+
+    __slots__ = ("_run", "busy", "done", "execution", "local", "parked", "pending",
+                 "queued", "root", "scope", "woken")  # fmt: skip
+
+    single = True
+
+    def __init__(
+        self,
+        execution: Execution,
+        scope: Scope,
+        run: Callable[[Line], Any],
+        done: Callable[[Line, Any, BaseException | None], object],
+    ) -> None:
+        self.execution = execution
+        self.scope = scope
+        self._run = run
+        self.done = done
+        self.local: dict[bytes, Record] | None = {}
+        """What this process recorded for this line; None if nobody will ask."""
+        self.pending: dict[bytes, Pending] = {}
+        self.busy: str | None = None
+        """The operation whose function is running: it must not begin others."""
+        self.parked = False
+        self.woken = False
+        self.queued = False
+        self.root = False
+        """Whether it is the handler's own."""
+
+    def next_line(self) -> Callable[[], object]:
+        """Return what runs it."""
+        return self.run
+
+    def run(self) -> None:
+        """Run the function from its top."""
+        self.execution.context.copy().run(self._attempt)
+
+    def _attempt(self) -> None:
+        if self.scope.over:
+            # Decided without it, before it ran.  Branches are not asked any more.
+            if self.root:
+                self._end(None, Cancelled("the execution was cancelled"))
+            return
+        self.woken = False
+        self.busy = None
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = finish_call(self._run(self))
+        except SuspendExecution:
+            self.execution.engine.scheduler.park(self)
+            return
+        except BaseException as raised:
+            error = raised
+        self._end(value, error)
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        done, self.done = self.done, _nobody
+        self.drop()
+        done(self, value, error)
+
+    def wake(self) -> None:
+        """Let the line go on, if it rests."""
+        self.execution.engine.scheduler.wake(self)
+
+    def find(self, key: bytes) -> Record | None:
+        """Return the last record of an operation."""
+        if self.local:
+            record = self.local.get(key)
+            if record is not None:
+                return record
+        return self.execution.loaded.get(key)
+
+    def keep(self, record: Record) -> None:
+        """Remember a record for when this line runs again."""
+        if self.local is not None:
+            self.local[record.id] = record
+
+    def begin(self, key: bytes, pending: Pending) -> None:
+        """Have something that is cancelled together with this line."""
+        self.pending[key] = pending
+        if self.scope.over:
+            self.drop()
+            raise Cancelled("what this belongs to has ended meanwhile")
+
+    def wait_for(self, pending: Pending) -> None:
+        """Return once it is done; by way of `SuspendExecution`, if need be."""
+        if not pending.done:
+            raise SuspendExecution("waiting")
+
+    def drop(self) -> None:
+        """Cancel what the line is waiting for."""
+        while self.pending:
+            self.pending.popitem()[1].cancel()
+
+
+class BlockingLine(Line):
+    """The line of a handler that has a thread to itself and blocks it."""
+
+    __slots__ = ("_blocked", "_lock", "_signal")
+
+    def __init__(self, execution: Execution, run: Callable[[Line], Any]) -> None:
+        super().__init__(execution, execution.scope, run, _nobody)
+        self.local = None
+        self._signal = threading.Event()
+        self._lock = threading.Lock()
+        self._blocked = False
+
+    def call(self) -> Any:
+        """Run the function in this thread and return its value."""
+        scheduler = self.execution.engine.scheduler
+        scheduler.enter()
+        try:
+            return self.execution.context.copy().run(
+                lambda: finish_call(self._run(self))
+            )
+        finally:
+            self.drop()
+            scheduler.leave()
+
+    def wake(self) -> None:
+        """Let the thread go on, if it is blocked."""
+        # It counts as active from now on, before it runs: it must not seem that
+        # nothing is going on.
+        if self._unblock():
+            self.execution.engine.scheduler.enter()
+        self._signal.set()
+
+    def _unblock(self) -> bool:
+        with self._lock:
+            blocked, self._blocked = self._blocked, False
+        return blocked
+
+    def wait_for(self, pending: Pending) -> None:
+        """Block until it is done."""
+        scheduler = self.execution.engine.scheduler
+        while not pending.done and not self.scope.over:
+            self._signal.clear()
+            with self._lock:
+                self._blocked = True
+            if pending.done or self.scope.over:
+                # The signal may have come before it was cleared.
+                if not self._unblock():
+                    scheduler.leave()  # the waker has counted us once more
+                break
+            scheduler.leave()
+            try:
+                wait_until(self._signal.wait, None)
+            finally:
+                if self._unblock():
+                    scheduler.enter()
+        if not pending.done:
+            raise Cancelled("the execution was cancelled")
+
+
+def finish_call(value: Any) -> Any:
+    """Return what a function returned; if that is a coroutine, run it here."""
+    if type(value) is CoroutineType:
+        import asyncio
+
+        return asyncio.run(value)
+    return value
+
+
+def _nobody(_line: Line, _value: Any, _error: BaseException | None) -> None:
+    pass

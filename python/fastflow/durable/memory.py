@@ -1,0 +1,187 @@
+"""`MemoryJournal`: executions that end with the process, for tests and direct calls."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fastflow.durable.exceptions import ExecutionInProgress
+from fastflow.durable.journal import (
+    ABANDONED,
+    RUNNING,
+    Change,
+    Entry,
+    Message,
+    check_same,
+)
+from fastflow.durable.records import BlobRef, Failure, Record, now_us
+
+__all__ = ["MemoryJournal"]
+
+
+@dataclass(slots=True)
+class _Execution:
+    entry: Entry
+    frames: list[list[Record]] = field(default_factory=list)
+
+
+class MemoryJournal:
+    """A `Journal` in memory; several runners may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._executions: dict[int, _Execution] = {}
+        self._names: dict[str, int] = {}
+        self._owners: set[int] = set()
+        self._numbers = itertools.count(1)
+        self._messages: list[Message] = []
+
+    def enter(self, lease: float) -> int:  # noqa: ARG002  (it lives as long as we do)
+        """Register an owner."""
+        with self._lock:
+            owner = next(self._numbers)
+            self._owners.add(owner)
+            return owner
+
+    def renew(self, owner: int) -> bool:
+        """Leases last."""
+        return owner in self._owners
+
+    def leave(self, owner: int) -> None:
+        """Give up all that this owner has."""
+        with self._lock:
+            self._owners.discard(owner)
+
+    def _look(self, number: int) -> Entry:
+        found = self._executions[number]
+        entry = found.entry
+        owned = entry.status == RUNNING and entry.owner in self._owners
+        return entry._replace(owned=owned, frames=len(found.frames))
+
+    def begin(self, name: str, function: str, data: bytes, owner: int) -> Entry:
+        """Make an execution, or take over the one of that name."""
+        with self._lock:
+            number = self._names.get(name)
+            if number is None:
+                number = self._names[name] = next(self._numbers)
+                now = now_us()
+                entry = Entry(
+                    number, name, function, RUNNING, data, None, None, now, now,
+                    owner, 1, 0, True,
+                )  # fmt: skip
+                self._executions[number] = _Execution(entry)
+                return entry
+            entry = self._look(number)
+            check_same(entry, function, data)
+            if entry.status != RUNNING:
+                return entry
+            if entry.owned:
+                raise ExecutionInProgress(f"execution {name!r} is running already")
+            return self._take(entry, owner)
+
+    def _take(self, entry: Entry, owner: int) -> Entry:
+        entry = entry._replace(owner=owner, fence=entry.fence + 1, owned=True)
+        self._executions[entry.number].entry = entry
+        return entry
+
+    def claim(self, number: int, owner: int) -> Entry | None:
+        """Take over an unfinished execution; None if it is owned or has ended."""
+        with self._lock:
+            if number not in self._executions:
+                return None
+            entry = self._look(number)
+            if entry.status != RUNNING or entry.owned:
+                return None
+            return self._take(entry, owner)
+
+    def release(self, number: int, fence: int) -> None:
+        """Own an execution no longer; it can be claimed at once."""
+        with self._lock:
+            found = self._executions.get(number)
+            if found is not None and found.entry.fence == fence:
+                found.entry = found.entry._replace(owner=ABANDONED, fence=fence + 1)
+
+    def write(self, changes: Sequence[Change]) -> list[int]:
+        """Keep changes; return the numbers of executions that are another owner's."""
+        lost = []
+        with self._lock:
+            for change in changes:
+                found = self._executions.get(change.number)
+                if found is None or found.entry.fence != change.fence:
+                    lost.append(change.number)
+                    continue
+                if change.records:
+                    found.frames.append(change.records)
+                    change.frame += 1
+                end = change.end
+                if end is not None:
+                    found.entry = found.entry._replace(
+                        status=end.status,
+                        result=end.result,
+                        error=end.error,
+                        updated=end.at,
+                        owner=ABANDONED,
+                    )
+        return lost
+
+    def frames(self, number: int) -> Iterable[list[Record]]:
+        """Return the frames of an execution in the order of their writing."""
+        with self._lock:
+            return list(self._executions[number].frames)
+
+    def blob(self, ref: BlobRef) -> bytes:
+        """Never called: payloads of any size are kept where they are."""
+        raise LookupError(ref)
+
+    def find(self, name: str) -> Entry | None:
+        """Return the execution of that name."""
+        with self._lock:
+            number = self._names.get(name)
+            return None if number is None else self._look(number)
+
+    def entries(self, status: str | None = None) -> list[Entry]:
+        """Return all executions, oldest first."""
+        with self._lock:
+            found = [self._look(number) for number in self._executions]
+        return [e for e in found if status is None or e.status == status]
+
+    def post(
+        self,
+        execution: int,
+        kind: str,
+        operation: bytes = b"",
+        payload: bytes | None = None,
+        error: Failure | None = None,
+    ) -> None:
+        """Leave a message for whoever runs an execution, now or later."""
+        with self._lock:
+            number = len(self._messages) + 1
+            self._messages.append(
+                Message(number, execution, kind, operation, payload, error, now_us())
+            )
+
+    def messages(self, execution: int | None, after: int) -> list[Message]:
+        """Return messages of one or of all executions with higher numbers."""
+        with self._lock:
+            return [
+                message
+                for message in self._messages[after:]
+                if execution is None or message.execution == execution
+            ]
+
+    def delete(self, numbers: Iterable[int]) -> int:
+        """Remove finished executions; return how many there were."""
+        removed = 0
+        with self._lock:
+            for number in numbers:
+                found = self._executions.get(number)
+                if found is not None and found.entry.status != RUNNING:
+                    del self._executions[number]
+                    del self._names[found.entry.name]
+                    removed += 1
+        return removed
+
+    def close(self) -> None:
+        """Do nothing: others may share it."""

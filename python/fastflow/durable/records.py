@@ -1,0 +1,133 @@
+"""What the journal keeps of an operation, and how it is written down.
+
+A `Record` says that something happened to an operation.  Records travel in frames: the
+records of one execution that were committed together, as one MessagePack array with a
+checksum.  docs/journal-format.md is the description for readers of the file.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from fastflow.durable.exceptions import JournalDamagedError
+
+__all__ = [
+    "BEGUN",
+    "CANCELLED",
+    "FAILED",
+    "RETRYING",
+    "SUCCEEDED",
+    "TIMED_OUT",
+    "BlobRef",
+    "Failure",
+    "Record",
+    "checksum",
+    "decode_frame",
+    "encode_frame",
+    "finished",
+    "now_us",
+]
+
+# What happened to an operation.
+BEGUN = 0
+SUCCEEDED = 1
+FAILED = 2
+RETRYING = 3
+"""An attempt has failed, the next one begins at `due`."""
+CANCELLED = 4
+TIMED_OUT = 5
+
+
+class BlobRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where the payload is that was too large for its frame."""
+
+    first: int
+    parts: int
+    size: int
+    """In bytes."""
+
+
+class Failure(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The error that ended an operation or an attempt."""
+
+    message: str | None = None
+    type: str | None = None
+    data: str | None = None
+    stack_trace: tuple[str, ...] | None = None
+
+
+class Record(msgspec.Struct, array_like=True, gc=False):
+    """One thing that happened to one operation.
+
+    Times are in microseconds since 1970.
+    """
+
+    id: bytes
+    parent: bytes
+    kind: str
+    """An `OperationType`, by value."""
+    subtype: str
+    name: str | None
+    action: int
+    at: int
+    """When it happened."""
+    started: int = 0
+    """When the attempt (of an action that ends one) or the operation began."""
+    attempt: int = 0
+    due: int = 0
+    """When the wait, the delay or the time limit is over; 0: never."""
+    payload: bytes | None = None
+    error: Failure | None = None
+    blob: BlobRef | None = None
+
+
+_ENDS = frozenset((SUCCEEDED, FAILED, CANCELLED, TIMED_OUT))
+
+
+def finished(record: Record) -> bool:
+    """Whether nothing more happens to the operation."""
+    return record.action in _ENDS
+
+
+def now_us() -> int:
+    """Return the time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Record])
+
+
+def encode_frame(records: Sequence[Record]) -> bytes:
+    """Return the bytes of a frame."""
+    return _encoder.encode(records)
+
+
+def checksum(key: int, data: bytes) -> int:
+    """Return the CRC-32 of a row; its key goes in, so rows can't be swapped."""
+    return zlib.crc32(data, zlib.crc32(key.to_bytes(8, "big")))
+
+
+def decode_frame(key: int, data: bytes, crc: int) -> list[Record]:
+    """Return the records of a frame.
+
+    Raises
+    ------
+    JournalDamagedError
+        If the bytes are not those that were written.
+    """
+    if checksum(key, data) != crc:
+        raise JournalDamagedError(
+            f"frame {key >> 32}:{key & 0xFFFFFFFF} of the journal is damaged: its "
+            "checksum does not match; restore the file from a copy"
+        )
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JournalDamagedError(
+            f"frame {key >> 32}:{key & 0xFFFFFFFF} can't be read: {error}"
+        ) from error

@@ -1,0 +1,351 @@
+"""Strategies of retries: ``(error, attempts_made)`` -> `RetryDecision`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from fastflow.durable.config import ChildConfig, Duration, JitterStrategy, to_seconds
+from fastflow.durable.exceptions import ValidationError
+
+if TYPE_CHECKING:
+    from fastflow.durable.context import DurableContext
+
+__all__ = [
+    "JitterStrategy",
+    "LinearRetryStrategyConfig",
+    "RetryDecision",
+    "RetryPresets",
+    "RetryStrategyConfig",
+    "WithRetryConfig",
+    "create_linear_retry_strategy",
+    "create_retry_strategy",
+    "with_retry",
+]
+
+T = TypeVar("T")
+Strategy = Callable[[Exception, int], "RetryDecision"]
+Time = Duration | float | str
+
+
+@dataclass(frozen=True)
+class RetryDecision:
+    """Whether to try again, and how long to wait before."""
+
+    should_retry: bool
+    delay: Duration = field(default_factory=Duration)
+
+    @property
+    def delay_seconds(self) -> float:
+        """The delay in seconds."""
+        return self.delay.to_seconds()
+
+    @classmethod
+    def retry(cls, delay: Time) -> RetryDecision:
+        """Try again after a delay."""
+        return cls(True, Duration(to_seconds(delay)))
+
+    @classmethod
+    def no_retry(cls) -> RetryDecision:
+        """Give up."""
+        return cls(False)
+
+
+def _check_attempts(config: Any) -> None:
+    value = config.max_attempts
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValidationError(
+            f"{type(config).__name__}.max_attempts must be an int >= 1, not {value!r}"
+        )
+
+
+class _Filter:
+    """Which errors are worth another attempt: all, unless some are named."""
+
+    def __init__(self, texts: Any, types: Any) -> None:
+        self.all = texts is None and types is None
+        self.texts = tuple(texts or ())
+        self.types = tuple(types or ())
+        for text in self.texts:
+            if not isinstance(text, str | re.Pattern):
+                raise ValidationError(
+                    f"retryable_errors must be texts or compiled patterns, not {text!r}"
+                )
+        for kind in self.types:
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise ValidationError(
+                    f"retryable_error_types must be exception types, not {kind!r}"
+                )
+
+    def passes(self, error: Exception) -> bool:
+        """Whether an error is one of them."""
+        if self.all or isinstance(error, self.types):
+            return True
+        message = str(error)
+        return any(
+            text.search(message) is not None
+            if isinstance(text, re.Pattern)
+            else text in message
+            for text in self.texts
+        )
+
+
+@dataclass(frozen=True)
+class RetryStrategyConfig:
+    """Exponential delays; may be given wherever a strategy is wanted.
+
+    Parameters
+    ----------
+    max_attempts : int
+        The first one included, >= 1.
+    initial_delay, max_delay : Duration, float or str
+    backoff_rate : float
+        Each delay is so many times the one before, >= 1.
+    jitter_strategy : JitterStrategy
+    retryable_errors : sequence of str or compiled patterns, optional
+        Errors whose text has one of these are tried again.
+    retryable_error_types : sequence of exception types, optional
+        Errors of these types, too.  Default of both: all errors.
+    """
+
+    max_attempts: int = 3
+    initial_delay: Time = field(default_factory=lambda: Duration(5))
+    max_delay: Time = field(default_factory=lambda: Duration(300))
+    backoff_rate: float = 2.0
+    jitter_strategy: JitterStrategy = JitterStrategy.FULL
+    retryable_errors: Sequence[str | re.Pattern[str]] | None = None
+    retryable_error_types: Sequence[type[BaseException]] | None = None
+
+    def __post_init__(self) -> None:
+        _check_attempts(self)
+        to_seconds(self.initial_delay)
+        to_seconds(self.max_delay)
+        if not self.backoff_rate >= 1:
+            raise ValidationError(
+                f"RetryStrategyConfig.backoff_rate must be at least 1, not "
+                f"{self.backoff_rate!r}"
+            )
+        if not isinstance(self.jitter_strategy, JitterStrategy):
+            raise ValidationError(
+                "RetryStrategyConfig.jitter_strategy must be a JitterStrategy, not "
+                f"{self.jitter_strategy!r}"
+            )
+        _Filter(self.retryable_errors, self.retryable_error_types)
+
+    def __call__(self, error: Exception, attempts_made: int) -> RetryDecision:
+        """Decide after attempt number `attempts_made` (from 1) has failed."""
+        wanted = _Filter(self.retryable_errors, self.retryable_error_types)
+        if attempts_made >= self.max_attempts or not wanted.passes(error):
+            return RetryDecision.no_retry()
+        longest = to_seconds(self.max_delay)
+        try:
+            grown = self.backoff_rate ** (attempts_made - 1)
+            delay = min(to_seconds(self.initial_delay) * grown, longest)
+        except OverflowError:
+            delay = longest
+        return RetryDecision.retry(self.jitter_strategy.apply_jitter(delay))
+
+
+def create_retry_strategy(config: RetryStrategyConfig | None = None) -> Strategy:
+    """Return the strategy of a configuration; by default, three attempts."""
+    return config or RetryStrategyConfig()
+
+
+@dataclass(frozen=True)
+class LinearRetryStrategyConfig:
+    """Delays that grow by the same step; may be given wherever a strategy is wanted.
+
+    Parameters
+    ----------
+    max_attempts : int
+        The first one included, >= 1.
+    initial_delay, increment, max_delay : Duration, float or str
+    jitter_strategy : JitterStrategy
+    retryable_errors, retryable_error_types
+        As for `RetryStrategyConfig`.
+    """
+
+    max_attempts: int = 3
+    initial_delay: Time = field(default_factory=lambda: Duration(1))
+    increment: Time = field(default_factory=lambda: Duration(1))
+    max_delay: Time = field(default_factory=lambda: Duration(300))
+    jitter_strategy: JitterStrategy = JitterStrategy.NONE
+    retryable_errors: Sequence[str | re.Pattern[str]] | None = None
+    retryable_error_types: Sequence[type[BaseException]] | None = None
+
+    def __post_init__(self) -> None:
+        _check_attempts(self)
+        for value in (self.initial_delay, self.increment, self.max_delay):
+            to_seconds(value)
+        _Filter(self.retryable_errors, self.retryable_error_types)
+
+    def __call__(self, error: Exception, attempts_made: int) -> RetryDecision:
+        """Decide after attempt number `attempts_made` (from 1) has failed."""
+        wanted = _Filter(self.retryable_errors, self.retryable_error_types)
+        if attempts_made >= self.max_attempts or not wanted.passes(error):
+            return RetryDecision.no_retry()
+        grown = to_seconds(self.increment) * (attempts_made - 1)
+        delay = min(to_seconds(self.initial_delay) + grown, to_seconds(self.max_delay))
+        return RetryDecision.retry(self.jitter_strategy.apply_jitter(delay))
+
+
+def create_linear_retry_strategy(
+    config: LinearRetryStrategyConfig | None = None,
+) -> Strategy:
+    """Return the strategy of a configuration; by default, three attempts."""
+    return config or LinearRetryStrategyConfig()
+
+
+class RetryPresets:
+    """Strategies for common cases."""
+
+    @classmethod
+    def none(cls) -> Strategy:
+        """One attempt only."""
+        return RetryStrategyConfig(max_attempts=1)
+
+    @classmethod
+    def default(cls) -> Strategy:
+        """Six attempts, 5 s to a minute apart."""
+        return RetryStrategyConfig(max_attempts=6, max_delay=Duration(60))
+
+    @classmethod
+    def transient(cls) -> Strategy:
+        """Three attempts, for errors that are over soon."""
+        return RetryStrategyConfig(
+            max_attempts=3, backoff_rate=2, jitter_strategy=JitterStrategy.HALF
+        )
+
+    @classmethod
+    def resource_availability(cls) -> Strategy:
+        """Five attempts up to 5 minutes apart, for something that has to come up."""
+        return RetryStrategyConfig(
+            max_attempts=5, initial_delay=Duration(5), max_delay=Duration(300)
+        )
+
+    @classmethod
+    def critical(cls) -> Strategy:
+        """Ten attempts, 1 s to a minute apart."""
+        return RetryStrategyConfig(
+            max_attempts=10,
+            initial_delay=Duration(1),
+            max_delay=Duration(60),
+            backoff_rate=1.5,
+            jitter_strategy=JitterStrategy.NONE,
+        )
+
+    @classmethod
+    def linear(cls) -> Strategy:
+        """Five attempts, 1, 2, 3 and 4 s apart."""
+        return LinearRetryStrategyConfig(max_attempts=5)
+
+    @classmethod
+    def fixed(cls, interval: Time = 5.0, max_attempts: int = 5) -> Strategy:
+        """So many attempts, always the same time apart."""
+        return LinearRetryStrategyConfig(
+            max_attempts=max_attempts,
+            initial_delay=interval,
+            increment=0,
+            max_delay=interval,
+        )
+
+
+@dataclass(frozen=True)
+class WithRetryConfig(Generic[T]):
+    """How `with_retry` retries.
+
+    Parameters
+    ----------
+    retry_strategy : callable, optional
+        Default: ``RetryStrategyConfig()``.
+    wrap_with_run_in_child_context : bool
+        Whether the block is a child context; then a final failure is a
+        `ChildContextError`.
+    child_context_config : ChildConfig, optional
+    """
+
+    retry_strategy: Strategy | None = None
+    wrap_with_run_in_child_context: bool = True
+    child_context_config: ChildConfig[T] | None = None
+
+
+def with_retry(*args: Any, **kwargs: Any) -> Any:
+    """Run a block of operations again, with delays, until it succeeds.
+
+    Either ``with_retry(context, func, config=None, name=None)``, which calls
+    ``func(context, attempt)`` and returns its result; or, as a decorator,
+    ``@with_retry(config=None, name=None)`` of a function ``f(context, attempt, ...)``,
+    which is then called without `attempt`.
+
+    Parameters
+    ----------
+    context : DurableContext
+    func : callable
+        Its operations are numbered on from attempt to attempt.
+    config : WithRetryConfig, optional
+    name : str, optional
+        Of the child context; the delays are called ``<name>-backoff-<attempt>``.
+
+    Raises
+    ------
+    ChildContextError
+        If the strategy gave up; the block's own error, if it is not a child context.
+    """
+    if args and not isinstance(args[0], WithRetryConfig):
+        if len(args) == 1 and callable(args[0]) and not hasattr(args[0], "step"):
+            return _decorated(args[0], WithRetryConfig(), None)
+        return _retry(*args, **kwargs)
+    config: WithRetryConfig[Any] = (
+        args[0] if args else kwargs.pop("config", None) or WithRetryConfig()
+    )
+    name = kwargs.pop("name", None)
+    if kwargs:
+        raise TypeError(f"with_retry() has no argument {next(iter(kwargs))!r}")
+    return lambda func: _decorated(func, config, name)
+
+
+def _decorated(
+    func: Callable[..., Any], config: WithRetryConfig[Any], name: str | None
+) -> Callable[..., Any]:
+    import functools
+
+    @functools.wraps(func)
+    def call(context: DurableContext, *args: Any, **kwargs: Any) -> Any:
+        def body(inner: DurableContext, attempt: int) -> Any:
+            return func(inner, attempt, *args, **kwargs)
+
+        return _retry(context, body, config, name or func.__name__)
+
+    return call
+
+
+def _retry(
+    context: DurableContext,
+    func: Callable[[DurableContext, int], Any],
+    config: WithRetryConfig[Any] | None = None,
+    name: str | None = None,
+) -> Any:
+    config = config or WithRetryConfig()
+    strategy = config.retry_strategy or create_retry_strategy()
+
+    def loop(inner: DurableContext) -> Any:
+        from fastflow.durable.failures import is_fatal
+
+        attempt = 1
+        while True:
+            try:
+                return func(inner, attempt)
+            except Exception as error:
+                if is_fatal(error):
+                    raise
+                decision = strategy(error, attempt)
+                if not decision.should_retry:
+                    raise
+            inner.wait(decision.delay, f"{name}-backoff-{attempt}" if name else None)
+            attempt += 1
+
+    if not config.wrap_with_run_in_child_context:
+        return loop(context)
+    return context.run_in_child_context(loop, name, config.child_context_config)

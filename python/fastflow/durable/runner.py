@@ -1,0 +1,463 @@
+"""``DurableRunner``: runs durable functions on a store."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import os
+import uuid
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fastflow.durable.callback import parse_callback_id
+from fastflow.durable.context import DurableContext
+from fastflow.durable.engine import Engine
+from fastflow.durable.exceptions import LeaseLostError, ValidationError
+from fastflow.durable.execution import Execution
+from fastflow.durable.failures import rebuild, to_failure
+from fastflow.durable.functions import DurableFunction, registered
+from fastflow.durable.handle import Handle
+from fastflow.durable.journal import RUNNING, Entry, Journal
+from fastflow.durable.keeper import Keeper
+from fastflow.durable.line import BlockingLine, Line, finish_call
+from fastflow.durable.memory import MemoryJournal
+from fastflow.durable.payloads import dump, load, through
+from fastflow.durable.records import Failure
+from fastflow.durable.serdes import SerDesContext
+from fastflow.durable.sqlite import SqliteJournal
+from fastflow.durable.writer import Probe
+from fastflow.errors import Cancelled
+from fastflow.names import check_name
+from fastflow.timers import VirtualClock
+
+__all__ = ["DurableRunner"]
+
+
+class DurableRunner:
+    """Runs durable functions; what they have done is in the store.
+
+    Parameters
+    ----------
+    store : str, Path or Journal
+        A file (made if it does not exist), ``":memory:"``, or an object with the
+        methods of `fastflow.durable.journal.Journal`.
+    executor : concurrent.futures.Executor, optional
+        Of threads; runs the branches.  Default: ``fastflow.default_executor()``.
+    durability : {"normal", "full"}
+        "normal" survives the death of the process; "full" syncs each commit to the
+        disk and survives a power failure.
+    default_retry : callable, optional
+        The strategy of steps that name none.  Default: no retries.
+    lease : float
+        Seconds without a sign of life after which another process may take over an
+        execution of this one.  A process that was killed is noticed at once.
+
+    Notes
+    -----
+    All methods may be called from any thread.  After a fork, make a new runner.
+
+    Examples
+    --------
+    >>> from fastflow.durable import DurableRunner, durable_execution
+    >>> @durable_execution
+    ... def handler(event, context):
+    ...     batch = context.map(event, lambda c, n, i, all: c.step(lambda _: n * n))
+    ...     return batch.get_results()
+    >>> with DurableRunner(":memory:") as runner:
+    ...     runner.run(handler, [1, 2, 3], execution_name="squares")
+    [1, 4, 9]
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | Journal = ":memory:",
+        executor: cf.Executor | None = None,
+        durability: str = "normal",
+        default_retry: Callable[[Exception, int], Any] | None = None,
+        *,
+        lease: float = 10.0,
+        _clock: VirtualClock | None = None,
+        _probe: Probe | None = None,
+    ) -> None:
+        _check(executor, default_retry, lease)
+        self._owns_journal = isinstance(store, str | os.PathLike)
+        self.journal = _open(store, durability)
+        self._functions: dict[str, DurableFunction] = {}
+        self._handles: dict[str, Handle] = {}
+        try:
+            self._keeper = Keeper(
+                self.journal,
+                lease,
+                poll=not isinstance(self.journal, MemoryJournal),
+            )
+        except BaseException:
+            if self._owns_journal:
+                self.journal.close()
+            raise
+        self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
+        self._engine.start_function = self._start_function
+        self._finalizer = weakref.finalize(
+            self, _shut, self._keeper, self.journal if self._owns_journal else None
+        )
+
+    # Running
+
+    def run(
+        self,
+        handler: DurableFunction | Callable[..., Any],
+        input: Any = None,  # noqa: A002  (the specified name)
+        execution_name: str | None = None,
+    ) -> Any:
+        """Run a durable function in this thread, or return what it returned before.
+
+        Parameters
+        ----------
+        handler : durable function
+            ``handler(event, context)``.
+        input
+            The event; what the default serdes can store.
+        execution_name : str, optional
+            Identifies the execution in its store: one that has ended returns its result
+            again, one that was interrupted goes on where it was.  Default: a new one.
+
+        Returns
+        -------
+        object
+            The function's result, as it comes back from the journal.
+
+        Raises
+        ------
+        ExecutionInProgress
+            If it is running elsewhere.
+        ExecutionConflictError
+            If the name belongs to another function or input.
+        NonDeterministicExecutionError
+            If the function has changed; the execution remains unfinished.
+        JournalError
+            If the store can't be written; the execution remains unfinished.
+        Exception
+            What the function raised, or had raised.
+        """
+        entry, function = self._begin(handler, input, execution_name)
+        if entry.status != RUNNING:
+            return _stored(entry)
+        execution = Execution(self._engine, entry)
+        line = BlockingLine(execution, _program(function, execution))
+        execution.on_stop = line.wake
+        self._keeper.add(execution)
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            try:
+                value = line.call()
+            except BaseException as raised:
+                error = raised
+            return self._conclude(execution, value, error)[0]
+        finally:
+            self._keeper.remove(execution)
+
+    def start(
+        self,
+        handler: DurableFunction | Callable[..., Any],
+        input: Any = None,  # noqa: A002
+        execution_name: str | None = None,
+    ) -> Handle:
+        """Run a durable function in the background; see `run`.
+
+        While it waits it holds no thread: it is run again from its top afterwards.
+        """
+        entry, function = self._begin(handler, input, execution_name)
+        return self._go(entry, function)
+
+    def recover(self) -> list[Handle]:
+        """Go on with all unfinished executions of functions that are known here.
+
+        Known are those whose modules have been imported, and registered ones.  What
+        other processes are running is left alone.
+        """
+        handles = []
+        for entry in self.journal.entries(RUNNING):
+            function = self._find(entry.function)
+            if function is None or entry.owned:
+                continue
+            claimed = self.journal.claim(entry.number, self._keeper.ready())
+            if claimed is not None:
+                handles.append(self._go(claimed, function))
+        return handles
+
+    def resume(self, execution_name: str) -> Handle:
+        """Go on with one unfinished execution, in the background."""
+        entry = self._entry(execution_name)
+        function = self._find(entry.function)
+        if function is None:
+            raise ValidationError(
+                f"the function {entry.function!r} of execution {execution_name!r} is "
+                "not known; import its module, or register() it"
+            )
+        if entry.status == RUNNING:
+            entry = self.journal.begin(
+                entry.name, entry.function, entry.input, self._keeper.ready()
+            )
+        return self._go(entry, function)
+
+    def register(self, *handlers: DurableFunction) -> None:
+        """Make durable functions known, for `recover` and ``invoke``."""
+        for handler in handlers:
+            function = _as_function(handler)
+            self._functions[function.function_name] = function
+
+    def cancel(self, execution_name: str) -> bool:
+        """Have an execution end at its next operation, wherever it runs.
+
+        Returns
+        -------
+        bool
+            False if it has ended already.
+        """
+        entry = self._entry(execution_name)
+        if entry.status != RUNNING:
+            return False
+        self.journal.post(entry.number, "cancel")
+        self._keeper.bring()
+        if not entry.owned:
+            claimed = self.journal.claim(entry.number, self._keeper.ready())
+            if claimed is not None:
+                Execution(self._engine, claimed).finish("CANCELLED")
+        return True
+
+    # Callbacks
+
+    def send_callback_success(self, callback_id: str, result: Any = None) -> None:
+        """Complete a callback with a result, from anywhere that has the store open."""
+        payload = dump(result, None, lambda: SerDesContext(callback_id, ""))
+        self._post("callback", callback_id, payload)
+
+    def send_callback_failure(
+        self, callback_id: str, error: BaseException | str = "failed"
+    ) -> None:
+        """Complete a callback with an error."""
+        failure = Failure(error) if isinstance(error, str) else to_failure(error)
+        self._post("callback", callback_id, None, failure)
+
+    def send_callback_heartbeat(self, callback_id: str) -> None:
+        """Say that a callback's result is still being worked on."""
+        self._post("heartbeat", callback_id)
+
+    def _post(
+        self,
+        kind: str,
+        callback_id: str,
+        payload: bytes | None = None,
+        error: Failure | None = None,
+    ) -> None:
+        number, operation = parse_callback_id(callback_id)
+        self.journal.post(number, kind, operation, payload, error)
+        self._keeper.bring()
+
+    # Beginning and ending
+
+    def _begin(
+        self, handler: Any, data: Any, name: str | None
+    ) -> tuple[Entry, DurableFunction]:
+        function = _as_function(handler)
+        self._functions[function.function_name] = function
+        name = uuid.uuid4().hex if name is None else check_name(name)
+        context = SerDesContext("input", name, "input")
+        payload = dump(data, None, lambda: context)
+        owner = self._keeper.ready()
+        entry = self.journal.begin(name, function.function_name, payload, owner)
+        return entry, function
+
+    def _go(self, entry: Entry, function: DurableFunction) -> Handle:
+        if entry.status != RUNNING:
+            handle = Handle(entry.name)
+            try:
+                handle._settle(_stored(entry), None, entry.result)
+            except BaseException as error:
+                handle._settle(None, error)
+            return handle
+        execution = Execution(self._engine, entry)
+        handle = Handle(entry.name, execution)
+
+        def done(_: Line, value: Any, error: BaseException | None) -> None:
+            payload: bytes | None = None
+            try:
+                value, payload = self._conclude(execution, value, error)
+                error = None
+            except BaseException as raised:
+                error = raised
+            self._keeper.remove(execution)
+            self._handles.pop(entry.name, None)
+            handle._settle(value, error, payload)
+
+        line = Line(execution, execution.scope, _program(function, execution), done)
+        line.root = True
+        execution.on_stop = line.wake
+        self._handles[entry.name] = handle
+        self._keeper.add(execution)
+        self._engine.scheduler.push(line)
+        return handle
+
+    def _start_function(self, function_name: str, name: str, data: bytes) -> Handle:
+        """Start a function, or join it if it has been started; for ``invoke``."""
+        running = self._handles.get(name)
+        if running is not None:
+            return running
+        function = self._find(function_name)
+        if function is None:
+            raise ValidationError(
+                f"no durable function is called {function_name!r}; import its module, "
+                "or register() it with the runner"
+            )
+        owner = self._keeper.ready()
+        entry = self.journal.begin(name, function.function_name, data, owner)
+        return self._go(entry, function)
+
+    def _conclude(
+        self, execution: Execution, value: Any, error: BaseException | None
+    ) -> tuple[Any, bytes | None]:
+        """Record how an execution ended; return or raise that."""
+        try:
+            broken = execution.stream.broken
+            if broken is not None:
+                raise broken
+            if error is None:
+                context = SerDesContext("result", execution.name, "result")
+                payload, value = through(value, None, lambda: context)
+                execution.finish("SUCCEEDED", payload)
+                return value, payload
+            if isinstance(error, Cancelled) and execution.cancelled:
+                execution.finish("CANCELLED")
+                raise cf.CancelledError(
+                    f"execution {execution.name!r} was cancelled"
+                ) from None
+            if isinstance(error, Exception):
+                execution.finish("FAILED", None, to_failure(error))
+            raise error
+        except BaseException as raised:
+            self._give_up(execution, raised)
+            raise
+        finally:
+            execution.scope.closed = True
+
+    def _give_up(self, execution: Execution, reason: BaseException) -> None:
+        """See to it that an execution without an end can be resumed at once."""
+        if execution.stream.end is not None and execution.stream.broken is None:
+            return
+        execution.abort(reason)
+        if not isinstance(execution.stream.broken, LeaseLostError):
+            try:
+                self.journal.release(execution.number, execution.stream.fence)
+            except Exception as error:
+                reason.add_note(f"its lease could not be given up either: {error}")
+
+    def _find(self, name: str) -> DurableFunction | None:
+        return self._functions.get(name) or registered(name)
+
+    def _entry(self, name: str) -> Entry:
+        entry = self.journal.find(name)
+        if entry is None:
+            raise ValidationError(f"there is no execution {name!r} in this store")
+        return entry
+
+    # Lifetime
+
+    def close(self) -> None:
+        """Give up what is running, and close the store.
+
+        Executions that are under way end with an error here; they remain unfinished
+        and can be resumed.
+        """
+        for execution in self._keeper.executions():
+            execution.abort(_closed())
+        self._finalizer()
+
+    def __enter__(self) -> DurableRunner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = getattr(self.journal, "path", type(self.journal).__name__)
+        return f"<DurableRunner {where}>"
+
+
+def _closed() -> BaseException:
+    from fastflow.durable.exceptions import JournalError
+
+    return JournalError("the runner was closed; resume the execution with another one")
+
+
+def _check(executor: Any, default_retry: Any, lease: float) -> None:
+    if executor is not None and not isinstance(executor, cf.ThreadPoolExecutor):
+        raise TypeError(
+            "executor must be a fastflow.Executor or a ThreadPoolExecutor, not "
+            f"{type(executor).__name__}: branches share the memory of their parents"
+        )
+    if default_retry is not None and not callable(default_retry):
+        raise TypeError(
+            "default_retry must be a retry strategy: (error, attempt) -> ..."
+        )
+    if not lease > 0:
+        raise ValueError(f"lease must be a positive number of seconds, not {lease}")
+
+
+def _open(store: str | os.PathLike[str] | Journal, durability: str) -> Journal:
+    if durability not in ("normal", "full"):
+        raise ValueError(f"durability must be 'normal' or 'full', not {durability!r}")
+    if isinstance(store, str | os.PathLike):
+        if os.fspath(store) == ":memory:":
+            return MemoryJournal()
+        return SqliteJournal(Path(store), durability)
+    if not hasattr(store, "write") or not hasattr(store, "begin"):
+        raise TypeError(
+            "store must be a path, ':memory:', or an object with the methods of "
+            f"fastflow.durable.journal.Journal; not {type(store).__name__}"
+        )
+    return store
+
+
+def _shut(keeper: Keeper, journal: Journal | None) -> None:
+    keeper.stop()
+    if journal is not None:
+        journal.close()
+
+
+def _as_function(handler: Any) -> DurableFunction:
+    if isinstance(handler, DurableFunction):
+        return handler
+    name = getattr(handler, "__name__", type(handler).__name__)
+    raise ValidationError(
+        f"{name} is not a durable function; decorate it with @durable_execution"
+    )
+
+
+def _program(function: DurableFunction, execution: Execution) -> Callable[[Line], Any]:
+    def run(line: Line) -> Any:
+        context = DurableContext(line)
+        event = load(execution.input, None, lambda: SerDesContext("input", "", "input"))
+        value = finish_call(function.handler(event, context))
+        context._check_leftover()
+        return value
+
+    return run
+
+
+def _stored(entry: Entry) -> Any:
+    """Return or raise what a finished execution ended with."""
+    if entry.status == "SUCCEEDED":
+        context = SerDesContext("result", entry.name, "result")
+        return (
+            None if entry.result is None else load(entry.result, None, lambda: context)
+        )
+    if entry.status == "CANCELLED":
+        raise cf.CancelledError(f"execution {entry.name!r} was cancelled")
+    raise rebuild(entry.error or Failure("it failed"))

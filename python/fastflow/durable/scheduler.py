@@ -1,0 +1,217 @@
+"""Which line runs next, and on how many threads.
+
+A *line* is a function of the user that can be run again from its top: a branch, or a
+handler that was started in the background.  Lines that are ready wait here, newest
+first, so that what was begun is finished before more is begun.  A *source* stands for
+many lines that need not exist yet: a batch, which makes its next branch when it is
+asked.
+
+The crew are tasks on the executor that take lines until there are none.  One is enough
+while lines are short: a second one would fight for the interpreter lock and for the
+turn to commit.  So the crew begins with one and grows when a look at the clock tells
+that lines take long, or that all of the crew are stuck in one each.
+
+*Activity* is what may lead to more without anybody's doing: members of the crew, calls
+that run elsewhere, the thread of a handler that isn't blocked.  When there is none,
+only timers and messages can change anything: what is queued for the journal is written,
+and a virtual clock may go on.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from fastflow.timers import system_clock
+
+__all__ = ["Ready", "Scheduler"]
+
+_LOOK = 0.001  # seconds until the first look at how the crew gets on
+_LONGEST_LOOK = 0.008
+_BRISK = 8  # lines per look: more hands would not help
+_FULL = 256  # records that may wait for the next commit
+
+
+class Ready(Protocol):
+    """Something that has lines to run: a line itself, or a source of them."""
+
+    queued: bool
+    """Whether the scheduler has it.  The scheduler's alone."""
+
+    def next_line(self) -> Callable[[], object] | None:
+        """Return what is to be run, None if there is nothing more now."""
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one line only."""
+
+
+class Scheduler:
+    """Runs lines on the threads of an executor.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor
+        Of threads.
+    flush : callable
+        Writes what is queued for the journal.
+    waiting : callable
+        How many records are queued.
+    on_idle : callable
+        Called without locks when there is no activity.
+    """
+
+    def __init__(
+        self,
+        executor: cf.Executor,
+        flush: Callable[[], object],
+        waiting: Callable[[], int],
+        on_idle: Callable[[], object],
+    ) -> None:
+        self._executor = executor
+        self._limit = max(int(getattr(executor, "_max_workers", 1)), 1)
+        self._flush = flush
+        self._waiting = waiting
+        self._on_idle = on_idle
+        self._lock = threading.Lock()
+        self._ready: list[Ready] = []
+        self._crew = 0
+        self._active = 0
+        self._looking = False
+        self._look = _LOOK
+        self._ran = 0  # lines, about
+        self._seen = 0  # of these, at the last look
+
+    # Activity
+
+    def enter(self) -> None:
+        """Count one more activity."""
+        with self._lock:
+            self._active += 1
+
+    def leave(self) -> None:
+        """Count one activity less."""
+        with self._lock:
+            self._active -= 1
+            idle = self._active == 0
+        if idle:
+            self._on_idle()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no activity."""
+        return self._active == 0
+
+    # Lines
+
+    def push(self, item: Ready) -> None:
+        """Have an item's lines run; it may be pushed already."""
+        with self._lock:
+            start = self._add(item)
+        if start:
+            self._start(1)
+
+    def _add(self, item: Ready) -> bool:
+        """Queue an item; whether the caller has to start the crew."""
+        if not item.queued:
+            item.queued = True
+            self._ready.append(item)
+        if self._crew:
+            self._keep_looking()
+            return False
+        self._crew = 1
+        self._active += 1
+        return True
+
+    def park(self, line: Any) -> None:
+        """Let a line rest until it is woken, unless it was already meanwhile."""
+        start = False
+        with self._lock:
+            if line.woken:
+                start = self._add(line)
+            else:
+                line.parked = True
+        if start:
+            self._start(1)
+
+    def wake(self, line: Any) -> None:
+        """Have a parked line run again; one that runs will when it wants to rest."""
+        start = False
+        with self._lock:
+            if line.parked:
+                line.parked = False
+                start = self._add(line)
+            else:
+                line.woken = True
+        if start:
+            self._start(1)
+
+    def hold(self, change: Callable[[], Any]) -> Any:
+        """Call a short function while no source is asked for lines."""
+        with self._lock:
+            return change()
+
+    # The crew
+
+    def _start(self, members: int) -> None:
+        for _ in range(members):
+            try:
+                self._executor.submit(self._serve)
+            except RuntimeError:
+                # Shut down: those who wait for these lines must not wait for ever.
+                self._serve()
+
+    def _next(self) -> Callable[[], object] | None:
+        with self._lock:
+            while self._ready:
+                item = self._ready[-1]
+                if item.single:
+                    self._ready.pop()
+                    item.queued = False
+                line = item.next_line()
+                if line is not None:
+                    if self._ready and self._crew < self._limit:
+                        self._keep_looking()
+                    return line
+                if item.queued:
+                    self._ready.pop()
+                    item.queued = False
+            self._crew -= 1
+            return None
+
+    def _serve(self) -> None:
+        while (line := self._next()) is not None:
+            line()
+            self._ran += 1
+            if self._waiting() >= _FULL:
+                self._flush()
+        del line
+        self.leave()
+
+    def _keep_looking(self) -> None:
+        if not self._looking and self._crew < self._limit:
+            self._looking = True
+            system_clock.call_later(self._look, self._look_at_crew)
+
+    def _look_at_crew(self) -> None:
+        with self._lock:
+            self._looking = False
+            ran, self._seen = self._ran - self._seen, self._ran
+            if not self._ready or not self._crew:
+                self._look = _LOOK
+                return
+            if ran >= _BRISK:
+                more = 0
+                self._look = min(2 * self._look, _LONGEST_LOOK)
+            else:
+                more = 1 if ran else len(self._ready)
+                if not ran and not all(item.single for item in self._ready):
+                    more = self._limit
+                more = min(more, self._limit - self._crew)
+                self._look = _LOOK
+            self._crew += more
+            self._active += more
+            self._keep_looking()
+        self._start(more)

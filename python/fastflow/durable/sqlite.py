@@ -1,0 +1,514 @@
+"""`SqliteJournal`: executions in one SQLite file in WAL mode.
+
+A commit of one execution is one row of one table: its frame.  The row's key is the
+execution's number in the upper, and the frame's in the lower 32 bits, so the frames of
+an execution lie together and in order, and a commit touches one page.  One statement
+checks the fence and writes the row; what is more than that goes into an explicit
+transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fastflow.durable.exceptions import (
+    ExecutionInProgress,
+    JournalDamagedError,
+    JournalError,
+    JournalIOError,
+)
+from fastflow.durable.journal import (
+    ABANDONED,
+    RUNNING,
+    Change,
+    Entry,
+    Message,
+    check_same,
+)
+from fastflow.durable.leases import Process, lease_end, lives, this_process
+from fastflow.durable.records import (
+    BlobRef,
+    Failure,
+    Record,
+    checksum,
+    decode_frame,
+    encode_frame,
+    now_us,
+)
+from fastflow.durable.sqlite_file import connect, translate
+
+__all__ = ["SqliteJournal"]
+
+_LARGE = 256 * 1024  # bytes: larger payloads are stored apart
+_PART = 8 * 1024 * 1024  # bytes of a blob in one row
+_FRAME = 4 * 1024 * 1024  # bytes of payload in one frame, about
+
+_APPEND = (
+    "INSERT INTO frames SELECT ?1, ?2, ?3 FROM executions "
+    "WHERE number = ?4 AND fence = ?5"
+)
+_COLUMNS = (
+    "number, name, function, status, input, result, error, created, updated, owner, "
+    "fence, crc"
+)
+_failure = msgspec.msgpack.Decoder(Failure | None)
+_reference = msgspec.msgpack.Decoder(BlobRef)
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class SqliteJournal:
+    """A `Journal` in a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Made, readable by its owner only, if it does not exist; its directory must.
+    durability : {"normal", "full"}
+        With "normal", what was acknowledged survives the death of the process; with
+        "full", which syncs each commit to the disk, a power failure, too.
+    read_only : bool
+        For looking at it.
+
+    Raises
+    ------
+    JournalError
+        If it can't be used; nothing has been changed then.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        durability: str = "normal",
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._db = connect(self.path, durability, read_only=read_only)
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._inode = self.path.stat().st_ino
+        self._file = os.fspath(self.path.absolute())
+        self._broken: JournalError | None = None
+        self._closed = False
+
+    # Every access is within one of these two.
+
+    @contextmanager
+    def _use(self) -> Iterator[sqlite3.Connection]:
+        """Have the connection alone, after a look whether it is still good."""
+        with self._lock:
+            self._check()
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise self._failed(error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._use() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if self._closed:
+            raise JournalError(f"the journal {self.path} is closed")
+        if os.getpid() != self._pid:
+            raise JournalError(
+                f"the journal {self.path} was opened before a fork; open it anew in "
+                "the child process"
+            )
+        # SQLite would go on with a file that has no name any more.
+        try:
+            inode = os.stat(self._file).st_ino  # noqa: PTH116  (3 µs less per commit)
+        except FileNotFoundError:
+            inode = 0
+        if inode != self._inode:
+            self._broken = JournalIOError(
+                f"the journal {self.path} was removed or replaced while it was in use"
+            )
+            raise self._broken
+
+    def _failed(self, error: sqlite3.Error) -> JournalError:
+        found = translate(error, self.path)
+        # After a failed sync nobody knows what is on the disk.
+        if isinstance(found, JournalIOError | JournalDamagedError):
+            self._broken = found
+        return found
+
+    # Owners
+
+    def enter(self, lease: float) -> int:
+        """Register this process as an owner; leases last `lease` seconds."""
+        process = this_process()
+        with self._transaction() as db:
+            for row in db.execute("SELECT * FROM owners").fetchall():
+                if not lives(Process(*row[1:5]), row[6]):
+                    self._forget(db, row[0])
+            cursor = db.execute(
+                "INSERT INTO owners (boot, space, pid, start, lease, until) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (*process, round(lease * 1e6), lease_end(lease)),
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    @staticmethod
+    def _forget(db: sqlite3.Connection, owner: int) -> None:
+        db.execute(
+            "UPDATE executions SET owner = ?, fence = fence + 1 "
+            "WHERE owner = ? AND status = ?",
+            (ABANDONED, owner, RUNNING),
+        )
+        db.execute("DELETE FROM owners WHERE id = ?", (owner,))
+
+    def renew(self, owner: int) -> bool:
+        """Let the owner's lease last from now on; False if it was taken away."""
+        with self._use() as db:
+            cursor = db.execute(
+                "UPDATE owners SET until = lease + ? WHERE id = ?",
+                (lease_end(0), owner),
+            )
+            return cursor.rowcount == 1
+
+    def leave(self, owner: int) -> None:
+        """Give up all that this owner has."""
+        with self._transaction() as db:
+            self._forget(db, owner)
+
+    def _holds(self, db: sqlite3.Connection, owner: int) -> bool:
+        if owner == ABANDONED:
+            return False
+        row = db.execute("SELECT * FROM owners WHERE id = ?", (owner,)).fetchone()
+        return row is not None and lives(Process(*row[1:5]), row[6])
+
+    # Executions
+
+    def begin(self, name: str, function: str, data: bytes, owner: int) -> Entry:
+        """Make an execution, or take over the one of that name."""
+        with self._transaction() as db:
+            found = self._select(db, "name = ?", name)
+            if not found:
+                now = now_us()
+                crc = _entry_crc(name, function, RUNNING, data, None, None)
+                cursor = db.execute(
+                    "INSERT INTO executions (name, function, status, input, created, "
+                    "updated, owner, fence, crc) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                    (name, function, RUNNING, b"", now, now, owner, crc),
+                )
+                number = cursor.lastrowid
+                assert number is not None
+                db.execute(
+                    "UPDATE executions SET input = ? WHERE number = ?",
+                    (self._store(db, number, data), number),
+                )
+                return Entry(
+                    number, name, function, RUNNING, data, None, None, now, now,
+                    owner, 1, 0, True,
+                )  # fmt: skip
+            entry = found[0]
+            check_same(entry, function, data)
+            if entry.status != RUNNING:
+                return entry
+            if entry.owned:
+                raise ExecutionInProgress(
+                    f"execution {name!r} is running already; wait for it, or give "
+                    "this one another name",
+                )
+            return self._take(db, entry, owner)
+
+    def claim(self, number: int, owner: int) -> Entry | None:
+        """Take over an unfinished execution; None if it is owned or has ended."""
+        with self._transaction() as db:
+            found = self._select(db, "number = ?", number)
+            if not found or found[0].status != RUNNING or found[0].owned:
+                return None
+            return self._take(db, found[0], owner)
+
+    @staticmethod
+    def _take(db: sqlite3.Connection, entry: Entry, owner: int) -> Entry:
+        db.execute(
+            "UPDATE executions SET owner = ?, fence = ? WHERE number = ?",
+            (owner, entry.fence + 1, entry.number),
+        )
+        return entry._replace(owner=owner, fence=entry.fence + 1, owned=True)
+
+    def release(self, number: int, fence: int) -> None:
+        """Own an execution no longer; it can be claimed at once."""
+        with self._use() as db:
+            db.execute(
+                "UPDATE executions SET owner = ?, fence = fence + 1 "
+                "WHERE number = ? AND fence = ? AND status = ?",
+                (ABANDONED, number, fence, RUNNING),
+            )
+
+    def find(self, name: str) -> Entry | None:
+        """Return the execution of that name."""
+        with self._use() as db:
+            found = self._select(db, "name = ?", name)
+            return found[0] if found else None
+
+    def entries(self, status: str | None = None) -> list[Entry]:
+        """Return all executions, oldest first."""
+        with self._use() as db:
+            if status is None:
+                return self._select(db, "1")
+            if status == RUNNING:  # spelled out: only so its index is used
+                return self._select(db, "status = 'RUNNING'")
+            return self._select(db, "status = ?", status)
+
+    def _select(self, db: sqlite3.Connection, where: str, *args: Any) -> list[Entry]:
+        rows = db.execute(
+            f"SELECT {_COLUMNS} FROM executions WHERE {where} ORDER BY number", args
+        ).fetchall()
+        return [self._entry(db, row) for row in rows]
+
+    def _entry(self, db: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
+        number, name, function, status, data, result, error = row[:7]
+        created, updated, owner, fence, crc = row[7:]
+        data = self._fetch(db, data)
+        result = None if result is None else self._fetch(db, result)
+        if _entry_crc(name, function, status, data, result, error) != crc:
+            raise JournalDamagedError(
+                f"execution {number} in {self.path} is damaged: its checksum does not "
+                "match; restore the file from a copy"
+            )
+        first = number << 32
+        last = db.execute(
+            "SELECT max(id) FROM frames WHERE id BETWEEN ? AND ?",
+            (first, first | 0xFFFFFFFF),
+        ).fetchone()[0]
+        return Entry(
+            number, name, function, status, data, result,
+            None if error is None else _failure.decode(error),
+            created, updated, owner, fence,
+            0 if last is None else last - first + 1,
+            status == RUNNING and self._holds(db, owner),
+        )  # fmt: skip
+
+    def delete(self, numbers: Iterable[int]) -> int:
+        """Remove finished executions; return how many there were."""
+        removed = 0
+        with self._transaction() as db:
+            for number in numbers:
+                cursor = db.execute(
+                    "DELETE FROM executions WHERE number = ? AND status != ?",
+                    (number, RUNNING),
+                )
+                if not cursor.rowcount:
+                    continue
+                removed += 1
+                first = number << 32
+                db.execute(
+                    "DELETE FROM frames WHERE id BETWEEN ? AND ?",
+                    (first, first | 0xFFFFFFFF),
+                )
+                db.execute("DELETE FROM blobs WHERE execution = ?", (number,))
+                db.execute("DELETE FROM messages WHERE execution = ?", (number,))
+        return removed
+
+    # Frames
+
+    def write(self, changes: Sequence[Change]) -> list[int]:
+        """Write changes; when this returns, they are there to stay, all of them."""
+        if len(changes) == 1 and changes[0].end is None:
+            change = changes[0]
+            if sum(len(r.payload) for r in change.records if r.payload) < _LARGE:
+                with self._use() as db:
+                    return [] if self._append(db, change, change.records) else [
+                        change.number
+                    ]  # fmt: skip
+        with self._transaction() as db:
+            return [c.number for c in changes if not self._write_one(db, c)]
+
+    @staticmethod
+    def _append(
+        db: sqlite3.Connection, change: Change, records: Sequence[Record]
+    ) -> bool:
+        """Write one frame; False if the execution is another owner's."""
+        key = change.number << 32 | change.frame
+        data = encode_frame(records)
+        row = (key, checksum(key, data), data, change.number, change.fence)
+        change.frame += 1
+        return db.execute(_APPEND, row).rowcount == 1
+
+    def _write_one(self, db: sqlite3.Connection, change: Change) -> bool:
+        owned = db.execute(
+            "SELECT name, function, input FROM executions "
+            "WHERE number = ? AND fence = ?",
+            (change.number, change.fence),
+        ).fetchone()
+        if owned is None:
+            return False
+        for record in change.records:
+            if record.payload is not None and len(record.payload) >= _LARGE:
+                record.blob = self._store_blob(db, change.number, record.payload)
+                record.payload = None
+        for records in _portions(change.records):
+            self._append(db, change, records)
+        end = change.end
+        if end is not None:
+            name, function, data = owned
+            error = None if end.error is None else _pack(end.error)
+            data = self._fetch(db, data)
+            crc = _entry_crc(name, function, end.status, data, end.result, error)
+            stored = (
+                None
+                if end.result is None
+                else self._store(db, change.number, end.result)
+            )
+            db.execute(
+                "UPDATE executions SET status = ?, result = ?, error = ?, updated = ?, "
+                "owner = ?, crc = ? WHERE number = ?",
+                (end.status, stored, error, end.at, ABANDONED, crc, change.number),
+            )
+        return True
+
+    def frames(self, number: int) -> Iterator[list[Record]]:
+        """Return the frames of an execution in the order of their writing."""
+        first = number << 32
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT id, crc, data FROM frames WHERE id BETWEEN ? AND ? ORDER BY id",
+                (first, first | 0xFFFFFFFF),
+            ).fetchall()
+        for expected, (key, crc, data) in zip(count(first), rows, strict=False):
+            if key != expected:
+                raise JournalDamagedError(
+                    f"frame {number}:{expected - first} is missing from {self.path}; "
+                    "restore the file from a copy"
+                )
+            yield decode_frame(key, data, crc)
+
+    # Large values.  A stored value begins with a byte: 0, it follows; 1, a reference.
+
+    def _store(self, db: sqlite3.Connection, number: int, data: bytes) -> bytes:
+        if len(data) < _LARGE:
+            return b"\0" + data
+        return b"\1" + _pack(self._store_blob(db, number, data))
+
+    def _fetch(self, db: sqlite3.Connection, stored: bytes) -> bytes:
+        if stored[:1] == b"\1":
+            return self._read_blob(db, _reference.decode(stored[1:]))
+        return stored[1:]
+
+    @staticmethod
+    def _store_blob(db: sqlite3.Connection, number: int, data: bytes) -> BlobRef:
+        view = memoryview(data)
+        first = 0
+        parts = range(0, len(data), _PART)
+        for start in parts:
+            part = view[start : start + _PART]
+            cursor = db.execute(
+                "INSERT INTO blobs (execution, crc, data) VALUES (?, ?, ?)",
+                (number, checksum(start, part), part),
+            )
+            assert cursor.lastrowid is not None
+            first = first or cursor.lastrowid
+        return BlobRef(first, len(parts), len(data))
+
+    def blob(self, ref: BlobRef) -> bytes:
+        """Return a large payload."""
+        with self._use() as db:
+            return self._read_blob(db, ref)
+
+    def _read_blob(self, db: sqlite3.Connection, ref: BlobRef) -> bytes:
+        rows = db.execute(
+            "SELECT crc, data FROM blobs WHERE id BETWEEN ? AND ? ORDER BY id",
+            (ref.first, ref.first + ref.parts - 1),
+        ).fetchall()
+        good = all(
+            checksum(n * _PART, data) == crc for n, (crc, data) in enumerate(rows)
+        )
+        whole = b"".join(data for _, data in rows)
+        if not good or len(whole) != ref.size:
+            raise JournalDamagedError(
+                f"blob {ref.first} of {self.path} is damaged; restore the file from a "
+                "copy"
+            )
+        return whole
+
+    # Messages
+
+    def post(
+        self,
+        execution: int,
+        kind: str,
+        operation: bytes = b"",
+        payload: bytes | None = None,
+        error: Failure | None = None,
+    ) -> None:
+        """Leave a message for whoever runs an execution, now or later."""
+        with self._transaction() as db:
+            packed = None if error is None else _pack(error)
+            stored = None if payload is None else self._store(db, execution, payload)
+            db.execute(
+                "INSERT INTO messages (execution, kind, operation, payload, error, at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (execution, kind, operation, stored, packed, now_us()),
+            )
+
+    def messages(self, execution: int | None, after: int) -> list[Message]:
+        """Return messages of one or of all executions with higher numbers."""
+        with self._use() as db:
+            rows = db.execute(
+                "SELECT * FROM messages WHERE number > ? AND (?2 IS NULL OR "
+                "execution = ?2) ORDER BY number",
+                (after, execution),
+            ).fetchall()
+            return [
+                Message(
+                    *row[:4],
+                    None if row[4] is None else self._fetch(db, row[4]),
+                    None if row[5] is None else _failure.decode(row[5]),
+                    row[6],
+                )
+                for row in rows
+            ]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if not self._closed and os.getpid() == self._pid:
+                self._closed = True
+                self._db.close()
+
+
+def _portions(records: list[Record]) -> Iterator[list[Record]]:
+    portion: list[Record] = []
+    size = 0
+    for record in records:
+        portion.append(record)
+        size += len(record.payload or b"")
+        if size >= _FRAME:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _entry_crc(
+    name: str,
+    function: str,
+    status: str,
+    data: bytes,
+    result: bytes | None,
+    error: bytes | None,
+) -> int:
+    return checksum(0, _pack((name, function, status, data, result, error)))

@@ -1,0 +1,130 @@
+"""What functions of users are given: step contexts, loggers, callbacks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operation import Operation
+
+__all__ = [
+    "ExecutionContext",
+    "ReplayLogger",
+    "StepContext",
+    "WaitForCallbackContext",
+    "WaitForConditionCheckContext",
+]
+
+_LOGGER = logging.getLogger("fastflow.durable")
+
+
+class ReplayLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose records carry ids, and which is silent during a replay.
+
+    Records have the attributes ``durable_execution`` and ``operation_id``, and for
+    steps ``attempt``.
+    """
+
+    def __init__(
+        self,
+        context: DurableContext,
+        logger: logging.Logger | None = None,
+        **ids: object,
+    ) -> None:
+        name = context.execution_context.durable_execution_arn
+        super().__init__(logger or _LOGGER, {"durable_execution": name, **ids})
+        self._context: DurableContext | None = None if ids else context
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the ids to what the caller gives as ``extra``."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (logging's name)
+        """Whether a message of that level would be logged now."""
+        if self._context is not None and self._context.is_replaying():
+            return False
+        return super().isEnabledFor(level)
+
+
+class ExecutionContext:
+    """What is known of the whole execution.
+
+    Attributes
+    ----------
+    durable_execution_arn : str
+        The name of the execution, which is unique in its store.
+    function_name : str
+    """
+
+    __slots__ = ("durable_execution_arn", "function_name")
+
+    def __init__(self, name: str, function: str) -> None:
+        self.durable_execution_arn = name
+        self.function_name = function
+
+    def __repr__(self) -> str:
+        return (
+            f"<ExecutionContext {self.durable_execution_arn!r} of {self.function_name}>"
+        )
+
+
+class StepContext:
+    """What the function of a step is given.
+
+    Attributes
+    ----------
+    attempt : int
+        From 1.
+    """
+
+    __slots__ = ("_context", "_operation", "attempt")
+
+    def __init__(
+        self, context: DurableContext, operation: Operation, attempt: int
+    ) -> None:
+        self._context = context
+        self._operation = operation
+        self.attempt = attempt
+
+    @property
+    def logger(self) -> ReplayLogger:
+        """A logger whose records carry the ids of execution, operation and attempt."""
+        return ReplayLogger(
+            self._context,
+            self._context.plain_logger,
+            operation_id=self.operation_id,
+            attempt=self.attempt,
+        )
+
+    @property
+    def operation_id(self) -> str:
+        """The id of the step, in hexadecimal digits."""
+        return self._operation.id.hex()
+
+    @property
+    def execution_context(self) -> ExecutionContext:
+        """The execution that the step belongs to."""
+        return self._context.execution_context
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants the result any more: the batch has been decided."""
+        return self._context._scope.over
+
+
+class WaitForConditionCheckContext(StepContext):
+    """What the function of ``wait_for_condition`` is given with the state."""
+
+    __slots__ = ()
+
+
+class WaitForCallbackContext(StepContext):
+    """What the submitter of ``wait_for_callback`` is given with the callback's id."""
+
+    __slots__ = ()

@@ -1,0 +1,215 @@
+"""The one writer of a journal: group commit without a thread of its own.
+
+Whoever needs its record committed takes the turn and writes *everything* that is queued
+by then, of all executions, in one transaction; who comes meanwhile queues its record
+and waits for the turn, to find it written or to write for all those behind it.  Alone,
+that is one call with no hand-over to another thread, so grouping adds no
+latency.  Records that nobody waits for yet (`add`) go with the next commit.
+
+Order: records of an execution are written in the order in which they were queued, and a
+frame holds a contiguous part of that order.  `add` looks at the scopes and queues under
+one lock, and so does the decision that closes a scope: nothing of a closed scope is
+queued after the record that closed it.
+
+Failure: the execution whose records were not written is *broken*: its queue is dropped,
+`add` and `commit` raise the reason from then on, and it stays unfinished in the
+journal. Nothing that was acknowledged is lost, and nothing is acknowledged that is not
+there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from fastflow.durable.exceptions import JournalError, LeaseLostError
+from fastflow.durable.journal import Change, End, Journal
+from fastflow.durable.records import Record
+from fastflow.errors import Cancelled
+
+__all__ = ["Scope", "Stream", "Writer"]
+
+
+class Scope:
+    """What may still record something: the branches of a batch, or an execution.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether it may not any more.
+    """
+
+    __slots__ = ("closed", "parent")
+
+    def __init__(self, parent: Scope | None = None) -> None:
+        self.closed = False
+        self.parent = parent
+
+    @property
+    def over(self) -> bool:
+        """Whether this scope or one around it is closed."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.closed:
+                return True
+            scope = scope.parent
+        return False
+
+
+class Stream:
+    """The records of one execution on their way into the journal."""
+
+    __slots__ = ("broken", "committed", "end", "fence", "frame", "number", "on_broken",
+                 "queue", "queued")  # fmt: skip
+
+    def __init__(self, number: int, fence: int, frame: int) -> None:
+        self.number = number
+        self.fence = fence
+        self.frame = frame
+        self.queue: list[Record] = []
+        self.end: End | None = None
+        self.queued = 0
+        """Number of the record that was queued last, from 1."""
+        self.committed = 0
+        """All records up to this number are in the journal."""
+        self.broken: BaseException | None = None
+        self.on_broken: Callable[[], object] | None = None
+
+
+class Probe(Protocol):
+    """Hooks for tests that crash at a commit."""
+
+    def __call__(self, moment: str, records: list[Record]) -> None:
+        """Be told of ``"before_commit"`` and ``"after_commit"``."""
+
+
+class Writer:
+    """Writes the records of all executions that run here."""
+
+    def __init__(self, journal: Journal, probe: Probe | None = None) -> None:
+        self._journal = journal
+        self._probe = probe
+        self._mutex = threading.Lock()  # for the queues; never held while writing
+        self._turn = threading.Lock()  # held while writing
+        self._dirty: dict[int, Stream] = {}
+        self.waiting = 0
+        """Records queued that nobody waits for, about: a hint when to `flush`."""
+
+    def add(
+        self,
+        stream: Stream,
+        record: Record,
+        scope: Scope | None = None,
+        closing: Scope | None = None,
+    ) -> int:
+        """Queue a record; return its number, for `commit`.
+
+        Parameters
+        ----------
+        scope : Scope, optional
+            Raise ``Cancelled`` if it is over.
+        closing : Scope, optional
+            Closed in the same moment.
+        """
+        with self._mutex:
+            if stream.broken is not None:
+                raise stream.broken
+            if scope is not None and scope.over:
+                raise Cancelled("what this belongs to has ended meanwhile")
+            if closing is not None:
+                closing.closed = True
+            stream.queue.append(record)
+            stream.queued += 1
+            self._dirty[stream.number] = stream
+            self.waiting += 1
+            return stream.queued
+
+    def commit(self, stream: Stream, number: int) -> None:
+        """Return once record `number` of the stream is in the journal.
+
+        Raises
+        ------
+        JournalError
+            If it could not be written.
+        """
+        while stream.committed < number:
+            if stream.broken is not None:
+                raise stream.broken
+            with self._turn:
+                if stream.committed < number and stream.broken is None:
+                    self._write()
+
+    def finish(self, stream: Stream, end: End) -> None:
+        """Write what is left of an execution, and how it ended."""
+        with self._mutex:
+            if stream.broken is not None:
+                raise stream.broken
+            stream.end = end
+            stream.queued += 1
+            self._dirty[stream.number] = stream
+            number = stream.queued
+        self.commit(stream, number)
+
+    def flush(self) -> None:
+        """Write all that is queued, of executions that are not broken."""
+        if self._dirty:
+            with self._turn:
+                self._write()
+
+    def abandon(self, stream: Stream, reason: BaseException) -> None:
+        """Refuse all further records of an execution; forget those that are queued."""
+        with self._mutex:
+            first = stream.broken is None
+            if first:
+                stream.broken = reason
+            stream.queue = []
+            self._dirty.pop(stream.number, None)
+        if first and stream.on_broken is not None:
+            stream.on_broken()
+
+    def _write(self) -> None:
+        """Write everything that is queued.  REQUIRES: the turn."""
+        with self._mutex:
+            streams = list(self._dirty.values())
+            self._dirty = {}
+            self.waiting = 0
+            upto = [stream.queued for stream in streams]
+            changes = [
+                Change(s.number, s.fence, s.frame, s.queue, s.end) for s in streams
+            ]
+            for stream in streams:
+                stream.queue = []
+        if not changes:
+            return
+        try:
+            if self._probe is not None:
+                for change in changes:
+                    self._probe("before_commit", change.records)
+            lost = self._journal.write(changes)
+        except BaseException as error:
+            reason = error
+            if not isinstance(error, JournalError):
+                reason = JournalError(f"the journal can't be written: {error!r}")
+                reason.__cause__ = error
+            for stream in streams:
+                self.abandon(stream, reason)
+            if reason is error:
+                return  # whoever waits finds it in the stream
+            raise
+        for stream, change, number in zip(streams, changes, upto, strict=True):
+            if change.number in lost:
+                self.abandon(stream, _lost(change.number))
+                continue
+            stream.frame = change.frame
+            stream.committed = number
+        if self._probe is not None:
+            for change in changes:
+                self._probe("after_commit", change.records)
+
+
+def _lost(number: int) -> LeaseLostError:
+    return LeaseLostError(
+        f"execution {number} was taken over by another process, which took this one "
+        "for dead; what was acknowledged is safe there"
+    )
