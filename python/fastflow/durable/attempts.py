@@ -12,12 +12,15 @@ import contextvars
 import threading
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastflow import aio
-from fastflow.durable.line import Line, Pending, current_ids
+from fastflow.durable.line import Line, Pending, current_operation
 from fastflow.errors import Cancelled, TaskTimeout
 from fastflow.timers import Timer, system_clock
+
+if TYPE_CHECKING:
+    from fastflow.durable.operation import Operation
 
 __all__ = ["Attempt", "call"]
 
@@ -91,12 +94,7 @@ class Attempt(Pending):
 
 
 def call(
-    line: Line,
-    key: bytes,
-    what: str,
-    timeout: float | None,
-    fn: Callable[..., Any],
-    *args: Any,
+    operation: Operation, timeout: float | None, fn: Callable[..., Any], *args: Any
 ) -> tuple[Any, BaseException | None]:
     """Make one attempt, or go on waiting for the one that was begun.
 
@@ -105,53 +103,44 @@ def call(
     tuple
         The function's value and None, or None and the exception.
     """
-    attempt = line.pending.get(key)
+    line = operation.context._line
+    attempt = line.pending.get(operation.id)
     if attempt is None:
         if timeout is None:
-            value, error = _call_here(line, key, what, fn, *args)
+            value, error = _call_here(line, operation, fn, *args)
             if error is not None or type(value) is not CoroutineType:
                 return value, error
-            future = _on_loop(line, key, value)
+            future = _context_of(operation).run(aio.submit, value)
         else:
-            future = _on_pool(line, key, fn, *args)
+            run = _context_of(operation).run
+            future = line.execution.engine.executor.submit(run, _resolve, fn, *args)
         attempt = Attempt(line)
-        line.begin(key, attempt)
-        attempt.start(future, what, timeout)
+        line.begin(operation.id, attempt)
+        attempt.start(future, operation.describe_now(), timeout)
     assert isinstance(attempt, Attempt)
     line.wait_for(attempt)
-    line.pending.pop(key, None)
+    line.pending.pop(operation.id, None)
     return attempt.value, attempt.error
 
 
 def _call_here(
-    line: Line, key: bytes, what: str, fn: Callable[..., Any], *args: Any
+    line: Line, operation: Operation, fn: Callable[..., Any], *args: Any
 ) -> tuple[Any, BaseException | None]:
-    token = current_ids.set((line.execution.name, key.hex()))
-    line.busy = what
+    token = current_operation.set(operation)
+    line.busy = operation
     try:
         return fn(*args), None
     except Exception as error:
         return None, error
     finally:
         line.busy = None
-        current_ids.reset(token)
+        current_operation.reset(token)
 
 
-def _context_of(line: Line, key: bytes) -> contextvars.Context:
+def _context_of(operation: Operation) -> contextvars.Context:
     context = contextvars.copy_context()
-    context.run(current_ids.set, (line.execution.name, key.hex()))
+    context.run(current_operation.set, operation)
     return context
-
-
-def _on_loop(line: Line, key: bytes, coroutine: Any) -> cf.Future[Any]:
-    return _context_of(line, key).run(aio.submit, coroutine)
-
-
-def _on_pool(
-    line: Line, key: bytes, fn: Callable[..., Any], *args: Any
-) -> cf.Future[Any]:
-    run = _context_of(line, key).run
-    return line.execution.engine.executor.submit(run, _resolve, fn, *args)
 
 
 def _resolve(fn: Callable[..., Any], *args: Any) -> Any:

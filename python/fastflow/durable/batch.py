@@ -52,12 +52,11 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "BatchOperation", "Branches"]
 
 _ABSENT, _STARTED, _SUCCEEDED, _FAILED = range(4)
-_STATUS = (
-    None,
-    BatchItemStatus.STARTED,
-    BatchItemStatus.SUCCEEDED,
-    BatchItemStatus.FAILED,
-)
+_STATUS = {
+    _STARTED: BatchItemStatus.STARTED,
+    _SUCCEEDED: BatchItemStatus.SUCCEEDED,
+    _FAILED: BatchItemStatus.FAILED,
+}
 
 
 class Branches(msgspec.Struct, frozen=True):
@@ -88,10 +87,11 @@ _unpack = msgspec.msgpack.Decoder(_Decision).decode
 class Batch(Pending):
     """One batch that is running in this process."""
 
-    __slots__ = ("_admitted", "_allowed", "_branches", "_counts", "_errors", "_event",
-                 "_lines", "_mailbox", "_operation", "_payloads", "_policy", "_scope",
-                 "_states", "_timer", "_values", "config", "failure", "queued", "result",
-                 "ticket")  # fmt: skip
+    __slots__ = (
+        "_admitted", "_allowed", "_branches", "_counts", "_errors", "_lines",
+        "_mailbox", "_operation", "_payloads", "_policy", "_scope", "_states", "_timer", "_values",
+        "config", "failure", "queued", "result", "ticket",
+    )  # fmt: skip
 
     single = False
 
@@ -179,6 +179,8 @@ class Batch(Pending):
     def _allow(self) -> None:
         most = self.config.max_concurrency
         before = self._allowed
+        if before == self._branches.count:
+            return
         if most is None:
             self._allowed = self._branches.count
         else:
@@ -203,9 +205,10 @@ class Batch(Pending):
         return _Branch(self, index).run
 
     def branch_ended(
-        self, branch: _Branch, value: Any, error: BaseException | None
+        self, branch: Line, value: Any, error: BaseException | None
     ) -> None:
         """Be told by a branch, on its thread, how it ended."""
+        assert isinstance(branch, _Branch)
         if error is not None and is_fatal(error):
             if not isinstance(error, Cancelled):
                 self.line.execution.abort(error)
@@ -283,7 +286,7 @@ class Batch(Pending):
     def _items_now(self) -> tuple[CompletionItemStatus, ...]:
         """Return the branches as a predicate sees them."""
         return tuple(
-            CompletionItemStatus(index, self._branches.name(index), _STATUS[state])
+            CompletionItemStatus(index, self._branches.name(index), _STATUS.get(state))
             for index, state in enumerate(self._states)
         )
 
@@ -358,7 +361,7 @@ class _Branch(Line):
     def __init__(self, batch: Batch, index: int) -> None:
         super().__init__(
             batch.line.execution, batch._scope, self._call, batch.branch_ended
-        )  # type: ignore[arg-type]
+        )
         self._batch = batch
         self.index = index
         self.id = branch_id(batch._operation.id, index)
@@ -367,11 +370,7 @@ class _Branch(Line):
 
     def _call(self, _: Line) -> Any:
         batch = self._batch
-        operation = batch._operation
-        flat = batch.config.nesting_type is NestingType.FLAT
-        context = operation.context._branch(
-            self, self.index, operation.id, operation.number, flat
-        )
+        context = batch._operation.branch_context(self, self.index, self.id)
         value = finish_call(batch._branches.call(self.index, context))
         context._check_leftover()
         return value
@@ -464,6 +463,11 @@ class BatchOperation(Operation):
             self.context._line.execution.abort(error)
             raise error
         return record.due
+
+    def branch_context(self, line: Line, index: int, key: bytes) -> DurableContext:
+        """Return the context of a branch."""
+        flat = self._config.nesting_type is NestingType.FLAT
+        return self.context._branch(line, index, key, self.id if flat else key, self)
 
     def returned(self, record: Record) -> BatchResult[Any]:
         """Make the result from its record; no branch is touched."""

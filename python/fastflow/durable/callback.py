@@ -218,12 +218,10 @@ class CreateCallback(Operation):
         assert isinstance(arrival, Arrival)
         line.wait_for(arrival)
         line.pending.pop(self.id, None)
-        self._end(arrival)
-        record = self._record
-        assert record is not None
-        return self._outcome(record)
+        self._record = self._end(arrival)
+        return self._outcome(self._record)
 
-    def _end(self, arrival: Arrival) -> None:
+    def _end(self, arrival: Arrival) -> Record:
         payload: bytes | None = None
         error: Failure | None = None
         message = arrival.message
@@ -238,7 +236,7 @@ class CreateCallback(Operation):
         else:
             action, payload = SUCCEEDED, message.payload
         self.commit(self.add(action, payload, error))
-        self._record = Record(
+        return Record(
             self.id, b"", self.kind, self.subtype, self.name, action, 0,
             payload=payload, error=error,
         )  # fmt: skip

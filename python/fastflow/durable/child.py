@@ -32,7 +32,7 @@ class Child(Operation):
         context: DurableContext,
         fn: Callable[[DurableContext], Any],
         name: str | None,
-        config: ChildConfig | None = None,
+        config: ChildConfig[Any] | None = None,
         subtype: str = "RunInChildContext",
     ) -> None:
         serdes = None

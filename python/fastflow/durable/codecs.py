@@ -196,7 +196,8 @@ def _tagged_other(value: Any, depth: int) -> Any:
     if isinstance(value, pathlib.PurePath):
         pure = not isinstance(value, pathlib.Path)
         return _tag("path", str(value), pure)
-    for base in (str, int, float, dict, list):
+    bases: tuple[Any, ...] = (str, int, float, dict, list)
+    for base in bases:
         if isinstance(value, base):
             return tagged(base(value), depth)
     raise Unencodable(

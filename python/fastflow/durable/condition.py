@@ -66,8 +66,7 @@ class Condition(Operation):
         """Call the function once; return the state and when to call it again."""
         line = self.context._line
         given = WaitForConditionCheckContext(self.context, self, attempt)
-        what = self.describe_now()
-        value, error = call(line, self.id, what, None, self._check, state, given)
+        value, error = call(self, None, self._check, state, given)
         if error is None:
             try:
                 data, value = through(value, self.serdes, self.serdes_context)

@@ -27,7 +27,7 @@ from fastflow.durable.exceptions import (
     NonDeterministicExecutionError,
     ValidationError,
 )
-from fastflow.durable.identity import ROOT, branch_id, child_id
+from fastflow.durable.identity import ROOT, child_id
 from fastflow.durable.invoke import Invoke
 from fastflow.durable.operation import non_deterministic
 from fastflow.durable.records import finished
@@ -45,6 +45,7 @@ from fastflow.names import check_name
 
 if TYPE_CHECKING:
     from fastflow.durable.line import Line
+    from fastflow.durable.operation import Operation
 
 __all__ = ["DurableContext"]
 
@@ -53,7 +54,7 @@ U = TypeVar("U")
 
 _FIRST = CompletionConfig.first_successful()
 _PARALLEL = ParallelConfig()
-_MAP = MapConfig()
+_MAP: MapConfig[Any] = MapConfig()
 
 
 class DurableContext:
@@ -75,8 +76,16 @@ class DurableContext:
         Name of the execution and of its function.
     """
 
-    __slots__ = ("_count", "_id", "_line", "_logger", "_number", "_parent",
-                 "_reported_parent", "_scope")  # fmt: skip
+    __slots__ = (
+        "_count",
+        "_id",
+        "_line",
+        "_logger",
+        "_parent",
+        "_place",
+        "_reported_parent",
+        "_scope",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -84,7 +93,7 @@ class DurableContext:
         key: bytes = ROOT,
         reported_parent: bytes = ROOT,
         parent: DurableContext | None = None,
-        number: str = "",
+        place: tuple[int, int | None] | None = None,
     ) -> None:
         self._line = line
         self._id = key
@@ -92,7 +101,7 @@ class DurableContext:
         self._scope = line.scope
         self._count = 0
         self._parent = parent
-        self._number = number
+        self._place = place
         self._logger: logging.Logger | None = None
 
     def step(
@@ -194,8 +203,7 @@ class DurableContext:
         batch = self._parallel(functions, name, config, "Race", "RaceBranch")
         won = batch.succeeded()
         if won:
-            winner: T = won[0].result
-            return winner
+            return won[0].result  # type: ignore[return-value]
         batch.throw_if_error()
         raise BatchCompletionError(batch.completion_reason, "no function succeeded")
 
@@ -363,7 +371,12 @@ class DurableContext:
         ValidationError
             If no function of that name is registered.
         """
-        function = getattr(function_name, "function_name", function_name)
+        function: Any = getattr(function_name, "function_name", function_name)
+        if not isinstance(function, str):
+            raise ValidationError(
+                "invoke() needs a durable function or the name of one, not "
+                f"{type(function).__name__}"
+            )
         return Invoke(self, function, payload, _checked(name), config).perform()
 
     @property
@@ -403,22 +416,22 @@ class DurableContext:
     # For operations
 
     def _child(self, key: bytes, reported_parent: bytes) -> DurableContext:
-        number = f"{self._count}."
-        return DurableContext(self._line, key, reported_parent, self, number)
+        place = (self._count, None)
+        return DurableContext(self._line, key, reported_parent, self, place)
 
     def _branch(
-        self, line: Line, index: int, batch: bytes, number: int, flat: bool
+        self, line: Line, index: int, key: bytes, reported: bytes, batch: Operation
     ) -> DurableContext:
-        key = branch_id(batch, index)
-        parent = batch if flat else key
-        return DurableContext(line, key, parent, self, f"{number}[{index}].")
+        return DurableContext(line, key, reported, self, (batch.number, index))
 
     def _position(self) -> str:
         """Return where the current operation is, as in ``2[3].1``."""
         parts = [str(self._count)]
         context: DurableContext | None = self
         while context is not None:
-            parts.append(context._number)
+            if context._place is not None:
+                number, index = context._place
+                parts.append(f"{number}." if index is None else f"{number}[{index}].")
             context = context._parent
         return "".join(reversed(parts))
 

@@ -51,14 +51,14 @@ class Engine:
         self.holds = 0
         """How many want the virtual clock to stand still."""
         self._begun = now_us()
+        self.now_us = now_us if clock is None else self._virtual_now_us
+        """Returns the time in microseconds since 1970, on the engine's clock."""
         self._advancing = threading.Lock()
         self.start_function: Callable[[str, str, bytes], Any] | None = None
         """Starts a registered function as an execution of its own (for ``invoke``)."""
 
-    def now_us(self) -> int:
-        """Return the time in microseconds since 1970, on the engine's clock."""
-        if self.virtual is None:
-            return now_us()
+    def _virtual_now_us(self) -> int:
+        assert self.virtual is not None
         return self._begun + round(self.virtual.now() * 1e6)
 
     def call_at(

@@ -34,23 +34,14 @@ def is_fatal(error: BaseException) -> bool:
 def to_failure(error: BaseException) -> Failure:
     """Return what is kept of an exception."""
     found = ErrorObject.from_exception(error)
-    trace = found.stack_trace
-    return Failure(
-        found.message, found.type, found.data, None if trace is None else tuple(trace)
-    )
+    return Failure(found.message, found.type, found.data, found.stack_trace)
 
 
 def as_error_object(failure: Failure | None) -> ErrorObject | None:
     """Return what users see of a recorded error."""
     if failure is None:
         return None
-    trace = failure.stack_trace
-    return ErrorObject(
-        message=failure.message,
-        type=failure.type,
-        data=failure.data,
-        stack_trace=None if trace is None else list(trace),
-    )
+    return ErrorObject(failure.message, failure.type, failure.data, failure.stack_trace)
 
 
 def operation_error(
@@ -62,10 +53,10 @@ def operation_error(
         return SerDesError(failure.message)
     trace = failure.stack_trace
     error = kind(
-        failure.message,
-        failure.type,
-        failure.data,
-        None if trace is None else list(trace),
+        message=failure.message,
+        error_type=failure.type,
+        data=failure.data,
+        stack_trace=None if trace is None else list(trace),
     )
     error.__cause__ = rebuild(failure)
     return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import traceback
 from collections.abc import Mapping
 from enum import Enum, StrEnum
@@ -148,11 +149,13 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
         kind = operation_error_class(self.type or "") or DurableOperationError
         return self._as(kind)
 
-    def raise_as_operation_error(self, kind: type[DurableOperationError]) -> None:
+    def raise_as_operation_error(
+        self, kind: builtins.type[DurableOperationError]
+    ) -> None:
         """Raise it as an error of some kind of operation."""
         raise self._as(kind) from self.to_durable_operation_error()
 
-    def _as(self, kind: type[DurableOperationError]) -> DurableOperationError:
+    def _as(self, kind: builtins.type[DurableOperationError]) -> DurableOperationError:
         trace = None if self.stack_trace is None else list(self.stack_trace)
         return kind(
             message=self.message,

@@ -26,13 +26,14 @@ from fastflow.interrupts import wait_until
 
 if TYPE_CHECKING:
     from fastflow.durable.execution import Execution
+    from fastflow.durable.operation import Operation
 
-__all__ = ["BlockingLine", "Line", "Pending", "current_ids"]
+__all__ = ["BlockingLine", "Line", "Pending", "current_operation"]
 
-current_ids: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar(
+current_operation: contextvars.ContextVar[Operation | None] = contextvars.ContextVar(
     "fastflow.durable", default=None
 )
-"""Name of the execution and id of the operation that is running here."""
+"""The operation whose function is running here."""
 
 
 class Pending:
@@ -84,7 +85,7 @@ class Line:
         self.local: dict[bytes, Record] | None = {}
         """What this process recorded for this line; None if nobody will ask."""
         self.pending: dict[bytes, Pending] = {}
-        self.busy: str | None = None
+        self.busy: Operation | None = None
         """The operation whose function is running: it must not begin others."""
         self.parked = False
         self.woken = False
@@ -196,14 +197,17 @@ class BlockingLine(Line):
             blocked, self._blocked = self._blocked, False
         return blocked
 
+    def _may_go_on(self, pending: Pending) -> bool:
+        return pending.done or self.scope.over
+
     def wait_for(self, pending: Pending) -> None:
         """Block until it is done."""
         scheduler = self.execution.engine.scheduler
-        while not pending.done and not self.scope.over:
+        while not self._may_go_on(pending):
             self._signal.clear()
             with self._lock:
                 self._blocked = True
-            if pending.done or self.scope.over:
+            if self._may_go_on(pending):
                 # The signal may have come before it was cleared.
                 if not self._unblock():
                     scheduler.leave()  # the waker has counted us once more

@@ -63,8 +63,8 @@ class Operation:
         if line.busy is not None:
             raise InvalidStateError(
                 f"{self.describe_now()} begins inside of the function of "
-                f"{line.busy}: operations can't be nested in a step; use "
-                "run_in_child_context() in place of step()"
+                f"{line.busy.describe_now()}: operations can't be nested in a step; "
+                "use run_in_child_context() in place of step()"
             )
         context._count = self.number = context._count + 1
         self.id = child_id(context._id, self.number)

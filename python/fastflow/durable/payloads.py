@@ -61,7 +61,7 @@ def load(data: bytes, serdes: SerDes[Any] | None, describe: Describe) -> Any:
             return serdes.deserialize(
                 data[1:].decode("utf-8", "surrogatepass"), describe()
             )
-        return serdes.deserialize(data[1:], describe())  # type: ignore[arg-type]
+        return serdes.deserialize(data[1:], describe())
     except Exception as error:
         raise _named(error, "can't be read back", describe) from error
 

@@ -107,7 +107,7 @@ def encode_frame(records: Sequence[Record]) -> bytes:
     return _encoder.encode(records)
 
 
-def checksum(key: int, data: bytes) -> int:
+def checksum(key: int, data: bytes | memoryview) -> int:
     """Return the CRC-32 of a row; its key goes in, so rows can't be swapped."""
     return zlib.crc32(data, zlib.crc32(key.to_bytes(8, "big")))
 

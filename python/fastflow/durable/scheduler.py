@@ -28,9 +28,9 @@ from fastflow.timers import system_clock
 
 __all__ = ["Ready", "Scheduler"]
 
-_LOOK = 0.001  # seconds until the first look at how the crew gets on
+_LOOK = 0.002  # seconds until the first look at how the crew gets on
 _LONGEST_LOOK = 0.008
-_BRISK = 8  # lines per look: more hands would not help
+_BRISK = 4  # lines per look: more hands would not help
 _FULL = 256  # records that may wait for the next commit
 
 

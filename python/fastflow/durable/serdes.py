@@ -122,7 +122,7 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     if kind in _SCALARS:
         return True
     if kind is int:
-        return _LEAST <= value <= _MOST
+        return bool(_LEAST <= value <= _MOST)
     if kind is float:
         return bool(value - value == 0)  # neither infinite nor NaN
     if depth > _DEEPEST:
@@ -191,5 +191,14 @@ _SAME = frozenset((str, int, bool, float, type(None)))
 
 def roundtrip(value: Any) -> tuple[bytes, Any]:
     """Return a value as `encode` does, and as `decode` will return it."""
+    if type(value) in _SAME:
+        return encode(value), value
+    if _is_plain(value):
+        try:
+            data = _json(value)
+        except UnicodeEncodeError:
+            pass
+        else:
+            return data, _parse(data)
     data = encode(value)
-    return data, value if type(value) in _SAME else decode(data)
+    return data, decode(data)

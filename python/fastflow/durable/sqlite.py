@@ -50,6 +50,7 @@ __all__ = ["SqliteJournal"]
 
 _LARGE = 256 * 1024  # bytes: larger payloads are stored apart
 _PART = 8 * 1024 * 1024  # bytes of a blob in one row
+_FEW = 4096  # records that are one frame, unless their payloads are large
 _FRAME = 4 * 1024 * 1024  # bytes of payload in one frame, about
 
 _APPEND = (
@@ -327,13 +328,15 @@ class SqliteJournal:
 
     def write(self, changes: Sequence[Change]) -> list[int]:
         """Write changes; when this returns, they are there to stay, all of them."""
-        if len(changes) == 1 and changes[0].end is None:
+        if len(changes) == 1 and _is_small(changes[0]):
             change = changes[0]
-            if sum(len(r.payload) for r in change.records if r.payload) < _LARGE:
-                with self._use() as db:
-                    return [] if self._append(db, change, change.records) else [
-                        change.number
-                    ]  # fmt: skip
+            with self._lock:  # as in _use(), which would take as long as the rest
+                self._check()
+                try:
+                    written = self._append(self._db, change, change.records)
+                except sqlite3.Error as error:
+                    raise self._failed(error) from error
+            return [] if written else [change.number]
         with self._transaction() as db:
             return [c.number for c in changes if not self._write_one(db, c)]
 
@@ -474,7 +477,10 @@ class SqliteJournal:
             ).fetchall()
             return [
                 Message(
-                    *row[:4],
+                    row[0],
+                    row[1],
+                    row[2],
+                    row[3],
                     None if row[4] is None else self._fetch(db, row[4]),
                     None if row[5] is None else _failure.decode(row[5]),
                     row[6],
@@ -488,6 +494,17 @@ class SqliteJournal:
             if not self._closed and os.getpid() == self._pid:
                 self._closed = True
                 self._db.close()
+
+
+def _is_small(change: Change) -> bool:
+    """Whether a change is one frame and nothing else."""
+    if change.end is not None or len(change.records) > _FEW:
+        return False
+    size = 0
+    for record in change.records:
+        if record.payload is not None:
+            size += len(record.payload)
+    return size < _LARGE
 
 
 def _portions(records: list[Record]) -> Iterator[list[Record]]:

@@ -83,9 +83,8 @@ class Step(Operation):
             self.started = line.execution.engine.now_us()
             if self._at_most_once:
                 self.commit(self.add(BEGUN, attempt=attempt))
-        what = self.describe_now()
         given = StepContext(context, self, attempt)
-        return call(line, self.id, what, self._timeout, self._fn, given)
+        return call(self, self._timeout, self._fn, given)
 
     def _succeed(self, value: Any, attempt: int) -> Any:
         try:

@@ -20,7 +20,7 @@ there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from fastflow.durable.exceptions import JournalError, LeaseLostError
@@ -171,41 +171,49 @@ class Writer:
     def _write(self) -> None:
         """Write everything that is queued.  REQUIRES: the turn."""
         with self._mutex:
-            streams = list(self._dirty.values())
-            self._dirty = {}
+            dirty, self._dirty = self._dirty, {}
             self.waiting = 0
-            upto = [stream.queued for stream in streams]
-            changes = [
-                Change(s.number, s.fence, s.frame, s.queue, s.end) for s in streams
-            ]
-            for stream in streams:
+            taken = []
+            for stream in dirty.values():
+                taken.append((stream, stream.queued, _change(stream)))
                 stream.queue = []
-        if not changes:
+        if not taken:
             return
+        changes = [change for _, _, change in taken]
         try:
             if self._probe is not None:
-                for change in changes:
-                    self._probe("before_commit", change.records)
+                self._tell("before_commit", changes)
             lost = self._journal.write(changes)
         except BaseException as error:
-            reason = error
-            if not isinstance(error, JournalError):
-                reason = JournalError(f"the journal can't be written: {error!r}")
-                reason.__cause__ = error
-            for stream in streams:
-                self.abandon(stream, reason)
-            if reason is error:
+            self._failed(dirty.values(), error)
+            if isinstance(error, JournalError):
                 return  # whoever waits finds it in the stream
             raise
-        for stream, change, number in zip(streams, changes, upto, strict=True):
-            if change.number in lost:
+        for stream, number, change in taken:
+            if lost and change.number in lost:
                 self.abandon(stream, _lost(change.number))
                 continue
             stream.frame = change.frame
             stream.committed = number
         if self._probe is not None:
-            for change in changes:
-                self._probe("after_commit", change.records)
+            self._tell("after_commit", changes)
+
+    def _failed(self, streams: Iterable[Stream], error: BaseException) -> None:
+        reason = error
+        if not isinstance(error, JournalError):
+            reason = JournalError(f"the journal can't be written: {error!r}")
+            reason.__cause__ = error
+        for stream in streams:
+            self.abandon(stream, reason)
+
+    def _tell(self, moment: str, changes: Sequence[Change]) -> None:
+        assert self._probe is not None
+        for change in changes:
+            self._probe(moment, change.records)
+
+
+def _change(stream: Stream) -> Change:
+    return Change(stream.number, stream.fence, stream.frame, stream.queue, stream.end)
 
 
 def _lost(number: int) -> LeaseLostError:
