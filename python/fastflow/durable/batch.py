@@ -89,8 +89,8 @@ class Batch(Pending):
 
     __slots__ = (
         "_admitted", "_allowed", "_branches", "_counts", "_errors", "_lines",
-        "_mailbox", "_operation", "_payloads", "_policy", "_scope", "_states", "_timer", "_values",
-        "config", "failure", "queued", "result", "ticket",
+        "_mailbox", "_operation", "_payloads", "_policy", "_scope", "_states",
+        "_timer", "_values", "config", "failure", "queued", "result", "ticket",
     )  # fmt: skip
 
     single = False

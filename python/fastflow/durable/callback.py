@@ -67,7 +67,15 @@ def parse_callback_id(callback_id: str) -> tuple[int, bytes]:
 class Arrival(Pending):
     """Waits for the message, the time limit, or silence for too long."""
 
-    __slots__ = ("_limit", "_lock", "_quiet", "_silence", "message", "timed_out")
+    __slots__ = (
+        "_limit",
+        "_listening",
+        "_lock",
+        "_quiet",
+        "_silence",
+        "message",
+        "timed_out",
+    )
 
     def __init__(self, line: Line) -> None:
         super().__init__(line)
@@ -76,6 +84,7 @@ class Arrival(Pending):
         self._limit: Timer | None = None
         self._quiet: Timer | None = None
         self._silence: float | None = None
+        self._listening = False
         self._lock = threading.Lock()
 
     def start(
@@ -85,6 +94,8 @@ class Arrival(Pending):
         execution = self.line.execution
         self._silence = silence
         execution.callbacks[operation] = self.hear
+        execution.engine.listening += 1
+        self._listening = True
         message = execution.inbox.get(operation)
         if message is not None:
             self.hear(message)
@@ -122,6 +133,10 @@ class Arrival(Pending):
 
     def cancel(self) -> None:
         """Drop the timers."""
+        with self._lock:
+            listening, self._listening = self._listening, False
+        if listening:
+            self.line.execution.engine.listening -= 1
         for timer in (self._limit, self._quiet):
             if timer is not None:
                 timer.cancel()

@@ -49,7 +49,9 @@ class Engine:
         self.virtual = clock
         self.clock: Clock | SystemClock = clock or system_clock
         self.holds = 0
-        """How many want the virtual clock to stand still."""
+        """How many want the virtual clock to stand still while callbacks are open."""
+        self.listening = 0
+        """Callbacks that are waited for, about."""
         self._begun = now_us()
         self.now_us = now_us if clock is None else self._virtual_now_us
         """Returns the time in microseconds since 1970, on the engine's clock."""
@@ -94,7 +96,7 @@ class Engine:
         return (
             clock is not None
             and self.scheduler.idle
-            and not self.holds
+            and not (self.holds and self.listening > 0)
             and clock.pending > 0
         )
 

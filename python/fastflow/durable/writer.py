@@ -196,7 +196,11 @@ class Writer:
             stream.frame = change.frame
             stream.committed = number
         if self._probe is not None:
-            self._tell("after_commit", changes)
+            try:
+                self._tell("after_commit", changes)
+            except BaseException as error:
+                self._failed(dirty.values(), error)
+                raise
 
     def _failed(self, streams: Iterable[Stream], error: BaseException) -> None:
         reason = error

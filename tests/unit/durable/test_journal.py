@@ -259,7 +259,7 @@ class TestTheFile:
         journal.close()
         with path.open("r+b") as file:
             file.truncate(path.stat().st_size // 2)
-        with pytest.raises(JournalDamagedError):  # noqa: PT012
+        with pytest.raises(JournalDamagedError):
             journal = SqliteJournal(path)
             try:
                 all_records(journal, entry.number)
@@ -281,7 +281,7 @@ class TestTheFile:
             flipped = bytearray(whole)
             flipped[at] ^= 1 << n % 8
             path.write_bytes(flipped)
-            with pytest.raises(JournalDamagedError, match=r"frame 1:\d+"):  # noqa: PT012
+            with pytest.raises(JournalDamagedError, match=r"frame 1:\d+"):
                 journal = SqliteJournal(path)
                 try:
                     all_records(journal, entry.number)
@@ -339,7 +339,7 @@ class TestTheFile:
     def test_a_read_only_file_says_so(self, path):
         SqliteJournal(path).close()
         path.chmod(0o400)
-        with pytest.raises(JournalReadOnlyError):  # noqa: PT012
+        with pytest.raises(JournalReadOnlyError):
             journal = SqliteJournal(path)
             try:
                 journal.enter(10)
