@@ -1,4 +1,4 @@
-"""The guide of durable parallel operations: every snippet, with the packages renamed."""
+"""The guide of durable parallel operations: its snippets, with the packages renamed."""
 
 from __future__ import annotations
 

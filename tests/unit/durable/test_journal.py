@@ -175,8 +175,8 @@ class TestTheFile:
     def test_only_its_owner_may_read_it(self, path):
         journal = SqliteJournal(path)
         journal.begin("a", "f", b"0", journal.enter(10))
-        for name in os.listdir(path.parent):
-            assert stat.S_IMODE((path.parent / name).stat().st_mode) == 0o600
+        for file in path.parent.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
         journal.close()
 
     @pytest.mark.parametrize("size", [256 * 1024, 20 * 1024 * 1024 + 1])
