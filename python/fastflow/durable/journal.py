@@ -30,6 +30,7 @@ __all__ = [
     "Journal",
     "Message",
     "check_same",
+    "may_claim",
 ]
 
 RUNNING = "RUNNING"
@@ -108,7 +109,8 @@ class Journal(Protocol):
     def begin(self, name: str, function: str, data: bytes, owner: int) -> Entry:
         """Make an execution, or take over the one of that name.
 
-        A finished one is returned as it is.
+        A finished one is returned as it is.  One that `owner` has already gets a new
+        fence: whether it is running is for the owner to know.
 
         Raises
         ------
@@ -119,7 +121,7 @@ class Journal(Protocol):
         """
 
     def claim(self, number: int, owner: int) -> Entry | None:
-        """Take over an unfinished execution; None if it is owned or has ended."""
+        """Take over an unfinished execution; None if it has ended or another has it."""
 
     def release(self, number: int, fence: int) -> None:
         """Own an execution no longer; it can be claimed at once."""
@@ -162,6 +164,11 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Close the store."""
+
+
+def may_claim(entry: Entry, owner: int) -> bool:
+    """Whether an owner may take over an execution."""
+    return entry.status == RUNNING and (not entry.owned or entry.owner == owner)
 
 
 def check_same(entry: Entry, function: str, data: bytes) -> None:

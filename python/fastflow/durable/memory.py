@@ -15,6 +15,7 @@ from fastflow.durable.journal import (
     Entry,
     Message,
     check_same,
+    may_claim,
 )
 from fastflow.durable.records import BlobRef, Failure, Record, now_us
 
@@ -77,7 +78,7 @@ class MemoryJournal:
             check_same(entry, function, data)
             if entry.status != RUNNING:
                 return entry
-            if entry.owned:
+            if entry.owned and entry.owner != owner:
                 raise ExecutionInProgress(f"execution {name!r} is running already")
             return self._take(entry, owner)
 
@@ -92,7 +93,7 @@ class MemoryJournal:
             if number not in self._executions:
                 return None
             entry = self._look(number)
-            if entry.status != RUNNING or entry.owned:
+            if not may_claim(entry, owner):
                 return None
             return self._take(entry, owner)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import os
+import threading
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +16,11 @@ from typing import Any
 from fastflow.durable.callback import parse_callback_id
 from fastflow.durable.context import DurableContext
 from fastflow.durable.engine import Engine
-from fastflow.durable.exceptions import LeaseLostError, ValidationError
+from fastflow.durable.exceptions import (
+    ExecutionInProgress,
+    LeaseLostError,
+    ValidationError,
+)
 from fastflow.durable.execution import Execution
 from fastflow.durable.failures import rebuild, to_failure
 from fastflow.durable.functions import DurableFunction, registered
@@ -86,6 +92,8 @@ class DurableRunner:
         self.journal = _open(store, durability)
         self._functions: dict[str, DurableFunction] = {}
         self._handles: dict[str, Handle] = {}
+        self._active: set[str] = set()
+        self._lock = threading.Lock()
         try:
             self._keeper = Keeper(
                 self.journal,
@@ -143,7 +151,7 @@ class DurableRunner:
         entry, function = self._begin(handler, input, execution_name)
         if entry.status != RUNNING:
             return _stored(entry)
-        execution = Execution(self._engine, entry)
+        execution = self._execution(entry)
         line = BlockingLine(execution, _program(function, execution))
         execution.on_stop = line.wake
         self._keeper.add(execution)
@@ -156,7 +164,7 @@ class DurableRunner:
                 error = raised
             return self._conclude(execution, value, error)[0]
         finally:
-            self._keeper.remove(execution)
+            self._release(execution)
 
     def start(
         self,
@@ -180,9 +188,9 @@ class DurableRunner:
         handles = []
         for entry in self.journal.entries(RUNNING):
             function = self._find(entry.function)
-            if function is None or entry.owned:
+            if function is None:
                 continue
-            claimed = self.journal.claim(entry.number, self._keeper.ready())
+            claimed = self._claim(entry)
             if claimed is not None:
                 handles.append(self._go(claimed, function))
         return handles
@@ -197,9 +205,7 @@ class DurableRunner:
                 "not known; import its module, or register() it"
             )
         if entry.status == RUNNING:
-            entry = self.journal.begin(
-                entry.name, entry.function, entry.input, self._keeper.ready()
-            )
+            entry = self._own(entry.name, entry.function, entry.input)
         return self._go(entry, function)
 
     def register(self, *handlers: DurableFunction) -> None:
@@ -221,11 +227,24 @@ class DurableRunner:
             return False
         self.journal.post(entry.number, "cancel")
         self._keeper.bring()
-        if not entry.owned:
-            claimed = self.journal.claim(entry.number, self._keeper.ready())
-            if claimed is not None:
-                Execution(self._engine, claimed).finish("CANCELLED")
+        claimed = self._claim(entry)
+        if claimed is not None:
+            execution = self._execution(claimed)
+            execution.finish("CANCELLED")
+            self._release(execution)
         return True
+
+    def _claim(self, entry: Entry) -> Entry | None:
+        """Take over an execution that nobody runs."""
+        owner = self._keeper.ready()
+        try:
+            with self._reserved(entry.name) as keep:
+                claimed = self.journal.claim(entry.number, owner)
+                if claimed is not None:
+                    keep()
+                return claimed
+        except ExecutionInProgress:
+            return None
 
     # Callbacks
 
@@ -266,9 +285,44 @@ class DurableRunner:
         name = uuid.uuid4().hex if name is None else check_name(name)
         context = SerDesContext("input", name, "input")
         payload = dump(data, None, lambda: context)
+        return self._own(name, function.function_name, payload), function
+
+    def _own(self, name: str, function: str, data: bytes) -> Entry:
+        """Have an execution for this runner; or its end, if it has ended."""
         owner = self._keeper.ready()
-        entry = self.journal.begin(name, function.function_name, payload, owner)
-        return entry, function
+        with self._reserved(name) as keep:
+            entry = self.journal.begin(name, function, data, owner)
+            if entry.status == RUNNING:
+                keep()
+        return entry
+
+    @contextmanager
+    def _reserved(self, name: str) -> Iterator[Callable[[], None]]:
+        """Let nobody else in this runner begin an execution; for good, if told to."""
+        with self._lock:
+            if name in self._active:
+                raise ExecutionInProgress(
+                    f"execution {name!r} is running already in this runner; wait for "
+                    "it, or give this one another name"
+                )
+            self._active.add(name)
+        kept = []
+        try:
+            yield lambda: kept.append(True)
+        finally:
+            if not kept:
+                self._active.discard(name)
+
+    def _execution(self, entry: Entry) -> Execution:
+        try:
+            return Execution(self._engine, entry)
+        except BaseException:
+            self._active.discard(entry.name)
+            raise
+
+    def _release(self, execution: Execution) -> None:
+        self._keeper.remove(execution)
+        self._active.discard(execution.name)
 
     def _go(self, entry: Entry, function: DurableFunction) -> Handle:
         if entry.status != RUNNING:
@@ -278,7 +332,7 @@ class DurableRunner:
             except BaseException as error:
                 handle._settle(None, error)
             return handle
-        execution = Execution(self._engine, entry)
+        execution = self._execution(entry)
         handle = Handle(entry.name, execution)
 
         def done(_: Line, value: Any, error: BaseException | None) -> None:
@@ -288,8 +342,8 @@ class DurableRunner:
                 error = None
             except BaseException as raised:
                 error = raised
-            self._keeper.remove(execution)
             self._handles.pop(entry.name, None)
+            self._release(execution)
             handle._settle(value, error, payload)
 
         line = Line(execution, execution.scope, _program(function, execution), done)
@@ -311,8 +365,7 @@ class DurableRunner:
                 f"no durable function is called {function_name!r}; import its module, "
                 "or register() it with the runner"
             )
-        owner = self._keeper.ready()
-        entry = self.journal.begin(name, function.function_name, data, owner)
+        entry = self._own(name, function.function_name, data)
         return self._go(entry, function)
 
     def _conclude(

@@ -33,6 +33,7 @@ from fastflow.durable.journal import (
     Entry,
     Message,
     check_same,
+    may_claim,
 )
 from fastflow.durable.leases import Process, lease_end, lives, this_process
 from fastflow.durable.records import (
@@ -51,6 +52,7 @@ __all__ = ["SqliteJournal"]
 _LARGE = 256 * 1024  # bytes: larger payloads are stored apart
 _PART = 8 * 1024 * 1024  # bytes of a blob in one row
 _FEW = 4096  # records that are one frame, unless their payloads are large
+_EVERY = 500  # frames between checkpoints
 _FRAME = 4 * 1024 * 1024  # bytes of payload in one frame, about
 
 _APPEND = (
@@ -61,6 +63,9 @@ _COLUMNS = (
     "number, name, function, status, input, result, error, created, updated, owner, "
     "fence, crc"
 )
+#: (device, inode, owner) of those in this process that have not been closed.
+_here: set[tuple[int, int, int]] = set()
+
 _failure = msgspec.msgpack.Decoder(Failure | None)
 _reference = msgspec.msgpack.Decoder(BlobRef)
 _pack = msgspec.msgpack.Encoder().encode
@@ -96,9 +101,14 @@ class SqliteJournal:
         self._db = connect(self.path, durability, read_only=read_only)
         self._lock = threading.RLock()
         self._pid = os.getpid()
-        self._inode = self.path.stat().st_ino
+        status = self.path.stat()
+        self._inode = status.st_ino
+        self._device = status.st_dev
+        self._entered: set[tuple[int, int, int]] = set()
         self._file = os.fspath(self.path.absolute())
         self._broken: JournalError | None = None
+        self._since = 0  # frames since the last checkpoint, about
+        self._every = _EVERY
         self._closed = False
 
     # Every access is within one of these two.
@@ -160,15 +170,28 @@ class SqliteJournal:
         process = this_process()
         with self._transaction() as db:
             for row in db.execute("SELECT * FROM owners").fetchall():
-                if not lives(Process(*row[1:5]), row[6]):
+                if not self._lives(row):
                     self._forget(db, row[0])
             cursor = db.execute(
                 "INSERT INTO owners (boot, space, pid, start, lease, until) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (*process, round(lease * 1e6), lease_end(lease)),
             )
-            assert cursor.lastrowid is not None
-            return cursor.lastrowid
+            owner = cursor.lastrowid
+            assert owner is not None
+        key = (self._device, self._inode, owner)
+        self._entered.add(key)
+        _here.add(key)
+        return owner
+
+    def _lives(self, row: tuple[Any, ...]) -> bool:
+        """Whether an owner, given its row, still owns what it owned."""
+        process = Process(*row[1:5])
+        if process == this_process():
+            # Closed, perhaps without having been able to say so in the file.
+            key = (self._device, self._inode, row[0])
+            return key in _here and lives(process, row[6])
+        return lives(process, row[6])
 
     @staticmethod
     def _forget(db: sqlite3.Connection, owner: int) -> None:
@@ -190,6 +213,7 @@ class SqliteJournal:
 
     def leave(self, owner: int) -> None:
         """Give up all that this owner has."""
+        _here.discard((self._device, self._inode, owner))
         with self._transaction() as db:
             self._forget(db, owner)
 
@@ -197,7 +221,7 @@ class SqliteJournal:
         if owner == ABANDONED:
             return False
         row = db.execute("SELECT * FROM owners WHERE id = ?", (owner,)).fetchone()
-        return row is not None and lives(Process(*row[1:5]), row[6])
+        return row is not None and self._lives(row)
 
     # Executions
 
@@ -227,7 +251,7 @@ class SqliteJournal:
             check_same(entry, function, data)
             if entry.status != RUNNING:
                 return entry
-            if entry.owned:
+            if entry.owned and entry.owner != owner:
                 raise ExecutionInProgress(
                     f"execution {name!r} is running already; wait for it, or give "
                     "this one another name",
@@ -238,7 +262,7 @@ class SqliteJournal:
         """Take over an unfinished execution; None if it is owned or has ended."""
         with self._transaction() as db:
             found = self._select(db, "number = ?", number)
-            if not found or found[0].status != RUNNING or found[0].owned:
+            if not found or not may_claim(found[0], owner):
                 return None
             return self._take(db, found[0], owner)
 
@@ -278,7 +302,13 @@ class SqliteJournal:
         rows = db.execute(
             f"SELECT {_COLUMNS} FROM executions WHERE {where} ORDER BY number", args
         ).fetchall()
-        return [self._entry(db, row) for row in rows]
+        try:
+            return [self._entry(db, row) for row in rows]
+        except (TypeError, ValueError, msgspec.DecodeError) as error:
+            raise JournalDamagedError(
+                f"the executions in {self.path} can't be read ({error}); restore the "
+                "file from a copy"
+            ) from error
 
     def _entry(self, db: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
         number, name, function, status, data, result, error = row[:7]
@@ -336,9 +366,28 @@ class SqliteJournal:
                     written = self._append(self._db, change, change.records)
                 except sqlite3.Error as error:
                     raise self._failed(error) from error
+                self._checkpoint(1)
             return [] if written else [change.number]
-        with self._transaction() as db:
-            return [c.number for c in changes if not self._write_one(db, c)]
+        with self._lock:
+            with self._transaction() as db:
+                lost = [c.number for c in changes if not self._write_one(db, c)]
+            self._checkpoint(sum(len(change.records) for change in changes) // 8 + 1)
+        return lost
+
+    def _checkpoint(self, written: int) -> None:
+        """Move what the write-ahead log has into the file, from time to time.
+
+        SQLite would do that by itself, but not tell if it failed.  What has been
+        committed is good in any case; after a failure nothing more will be.
+        """
+        self._since += written
+        if self._since < self._every:
+            return
+        self._since = 0
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            self._failed(error)
 
     @staticmethod
     def _append(
@@ -493,6 +542,7 @@ class SqliteJournal:
         with self._lock:
             if not self._closed and os.getpid() == self._pid:
                 self._closed = True
+                _here.difference_update(self._entered)
                 self._db.close()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +105,10 @@ def connect(
     _check_path(path, read_only)
     if not read_only and not path.exists():
         # SQLite gives its other files the same permissions.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise JournalError(f"the journal {path} can't be made: {error}") from error
     with translated(path):
         mode = "ro" if read_only else "rw"
         db = sqlite3.connect(
@@ -118,6 +122,7 @@ def connect(
         with translated(path):
             _prepare(db, path, read_only)
             db.execute(f"PRAGMA synchronous = {_SETTINGS[durability]}")
+            db.execute("PRAGMA wal_autocheckpoint = 0")  # the journal sees to it
     except BaseException:
         db.close()
         raise
@@ -165,10 +170,17 @@ def _prepare(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
     """Return the version of a journal, 0 for an empty file; raise if it isn't one."""
+    # In one transaction: another process may be making the tables right now.
+    inside = db.in_transaction
+    if not inside:
+        db.execute("BEGIN")
+    tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if not inside:
+        db.execute("COMMIT")
     if application != _APPLICATION:
-        if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] or version:
+        if tables or version:
             raise JournalError(
                 f"{path} is an SQLite database, but not a journal of fastflow; give "
                 "another path"
@@ -183,7 +195,20 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _set_wal(db: sqlite3.Connection) -> None:
-    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    """Switch to the write-ahead log, if the file isn't in that mode already."""
+    deadline = time.monotonic() + _BUSY
+    while True:
+        try:
+            mode = db.execute("PRAGMA journal_mode").fetchone()[0]
+            if mode != "wal":
+                mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            # Another process is switching, too, and SQLite does not wait for that.
+            locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not locked or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
     if mode != "wal":
         raise JournalError(
             f"this file system does not support SQLite's write-ahead log (it stays in "
