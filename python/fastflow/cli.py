@@ -11,7 +11,7 @@ import click
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fastflow", prog_name="fastflow")
 def main() -> None:
-    """Run flows; demo, benchmarks and a look at this machine."""
+    """Run flows and durable executions; demo, benchmarks, a look at this machine."""
 
 
 @main.command()
@@ -70,7 +70,7 @@ def doctor() -> None:
     "--group",
     "groups",
     multiple=True,
-    type=click.Choice(["executor", "graph", "peers", "flows"]),
+    type=click.Choice(["executor", "graph", "peers", "flows", "durable"]),
     help="Only this group; may be repeated.",
 )
 @click.option("--only", default="", metavar="TEXT", help="Only benchmarks named so.")
@@ -205,6 +205,96 @@ def run(file: str, timeout: str | None, **options: Any) -> None:
     except ValueError as error:
         raise click.UsageError(f"--timeout: {error}") from None
     raise SystemExit(commands.run(file, timeout=seconds, **options))
+
+
+@main.group()
+def runs() -> None:
+    """Durable executions: list, show, resume, cancel, remove."""
+
+
+_STORE = click.option(
+    "--store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="runs.db",
+    show_default=True,
+    envvar="FASTFLOW_STORE",
+    help="The journal's file.",
+)
+
+
+@runs.command("ls")
+@_STORE
+@click.option(
+    "--status",
+    type=click.Choice(["RUNNING", "INTERRUPTED", "SUCCEEDED", "FAILED", "CANCELLED"]),
+    help="Only these.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def runs_ls(store: Path, status: str | None, as_json: bool) -> None:
+    """List executions."""
+    from fastflow.durable import commands
+
+    raise SystemExit(commands.ls(store, status, as_json))
+
+
+@runs.command("show")
+@click.argument("name")
+@_STORE
+@click.option("--events", "with_events", is_flag=True, help="What happened, in order.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def runs_show(name: str, store: Path, with_events: bool, as_json: bool) -> None:
+    """Show an execution with its operations."""
+    from fastflow.durable import commands
+
+    raise SystemExit(commands.show(store, name, as_json, with_events))
+
+
+@runs.command("resume")
+@click.argument("name")
+@_STORE
+@click.option(
+    "--tasks",
+    metavar="MODULE",
+    required=True,
+    help="A module, or a .py file, with the durable functions.",
+)
+def runs_resume(name: str, store: Path, tasks: str) -> None:
+    """Go on with an execution that was interrupted; print its result as JSON."""
+    from fastflow.durable import commands
+
+    raise SystemExit(commands.resume(store, name, tasks))
+
+
+@runs.command("cancel")
+@click.argument("name")
+@_STORE
+def runs_cancel(name: str, store: Path) -> None:
+    """Have an execution end at its next operation, wherever it runs."""
+    from fastflow.durable import commands
+
+    raise SystemExit(commands.cancel(store, name))
+
+
+@runs.command("gc")
+@_STORE
+@click.option(
+    "--older-than",
+    metavar="TIME",
+    default="30d",
+    show_default=True,
+    help="How long ago it must have ended: 12h, 7d, ...",
+)
+@click.option("--dry-run", is_flag=True, help="Only count.")
+def runs_gc(store: Path, older_than: str, dry_run: bool) -> None:
+    """Remove executions that have ended; those that haven't stay."""
+    from fastflow.durable import commands
+    from fastflow.durations import parse_duration
+
+    try:
+        seconds = parse_duration(older_than)
+    except ValueError as error:
+        raise click.UsageError(f"--older-than: {error}") from None
+    raise SystemExit(commands.collect(store, seconds, dry_run))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from fastflow.bench import (
     arrays,
     blocking,
+    durable,
     fanout,
     flow_data,
     flow_overhead,
@@ -73,6 +74,15 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         flow_data.records_in_processes,
         flow_data.records_in_numpy,
         workflow_steps.builder_step,
+    ),
+    "durable": (
+        durable.batches,
+        durable.sequential,
+        durable.growth,
+        durable.memory,
+        durable.replay,
+        durable.floor,
+        durable.waiting,
     ),
 }
 

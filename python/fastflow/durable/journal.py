@@ -15,8 +15,9 @@ was thought dead and comes back can't write any more (a fencing token).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from fastflow.durable.exceptions import ExecutionConflictError
 from fastflow.durable.records import BlobRef, Failure, Record
@@ -68,15 +69,14 @@ class End(NamedTuple):
     at: int
 
 
-@dataclass(slots=True)
-class Change:
+class Change(msgspec.Struct, gc=False):
     """What is to be written for one execution, in one transaction with all others."""
 
     number: int
     fence: int
     frame: int
     """Number of the first frame, from 0: the owner counts."""
-    records: list[Record] = field(default_factory=list)
+    records: list[Record] = msgspec.field(default_factory=list)
     end: End | None = None
 
 

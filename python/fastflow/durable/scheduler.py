@@ -6,10 +6,8 @@ first, so that what was begun is finished before more is begun.  A *source* stan
 many lines that need not exist yet: a batch, which makes its next branch when it is
 asked.
 
-The crew are tasks on the executor that take lines until there are none.  One is enough
-while lines are short: a second one would fight for the interpreter lock and for the
-turn to commit.  So the crew begins with one and grows when a look at the clock tells
-that lines take long, or that all of the crew are stuck in one each.
+The crew are tasks on the executor that take lines until there are none.  It begins with
+one member; how many it should have is looked at every few milliseconds (`crew`).
 
 *Activity* is what may lead to more without anybody's doing: members of the crew, calls
 that run elsewhere, the thread of a handler that isn't blocked.  When there is none,
@@ -21,16 +19,17 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from fastflow.durable.crew import CrewSize
 from fastflow.timers import system_clock
 
 __all__ = ["Ready", "Scheduler"]
 
 _LOOK = 0.002  # seconds until the first look at how the crew gets on
 _LONGEST_LOOK = 0.008
-_BRISK = 4  # lines per look: more hands would not help
 _FULL = 256  # records that may wait for the next commit
 
 
@@ -83,6 +82,9 @@ class Scheduler:
         self._look = _LOOK
         self._ran = 0  # lines, about
         self._seen = 0  # of these, at the last look
+        self._looked = time.monotonic()
+        self._size = CrewSize()
+        self._surplus = 0  # members that should leave
 
     # Activity
 
@@ -123,6 +125,9 @@ class Scheduler:
             return False
         self._crew = 1
         self._active += 1
+        self._size.begin()
+        self._seen, self._looked = self._ran, time.monotonic()
+        self._look = _LOOK
         return True
 
     def park(self, line: Any) -> None:
@@ -165,14 +170,16 @@ class Scheduler:
 
     def _next(self) -> Callable[[], object] | None:
         with self._lock:
-            while self._ready:
+            leaves = self._surplus and self._crew > 1
+            self._surplus = 0
+            while self._ready and not leaves:
                 item = self._ready[-1]
                 if item.single:
                     self._ready.pop()
                     item.queued = False
                 line = item.next_line()
                 if line is not None:
-                    if self._ready and self._crew < self._limit:
+                    if self._ready:
                         self._keep_looking()
                     return line
                 if item.queued:
@@ -191,27 +198,30 @@ class Scheduler:
         self.leave()
 
     def _keep_looking(self) -> None:
-        if not self._looking and self._crew < self._limit:
+        if not self._looking:
             self._looking = True
             system_clock.call_later(self._look, self._look_at_crew)
 
     def _look_at_crew(self) -> None:
+        now = time.monotonic()
         with self._lock:
             self._looking = False
-            ran, self._seen = self._ran - self._seen, self._ran
+            lines, self._seen = self._ran - self._seen, self._ran
+            seconds, self._looked = max(now - self._looked, 1e-4), now
             if not self._ready or not self._crew:
-                self._look = _LOOK
                 return
-            if ran >= _BRISK:
-                more = 0
-                self._look = min(2 * self._look, _LONGEST_LOOK)
-            else:
-                more = 1 if ran else len(self._ready)
-                if not ran and not all(item.single for item in self._ready):
-                    more = self._limit
-                more = min(more, self._limit - self._crew)
-                self._look = _LOOK
+            self._look = min(2 * self._look, _LONGEST_LOOK)
+            more = self._size.change(lines, seconds, self._crew)
+            if more < 0:
+                self._surplus = 1
+            more = max(min(more, self._limit - self._crew, self._lines_ready()), 0)
             self._crew += more
             self._active += more
             self._keep_looking()
         self._start(more)
+
+    def _lines_ready(self) -> int:
+        """Return how many lines are waiting; many, if there is a source of them."""
+        if all(item.single for item in self._ready):
+            return len(self._ready)
+        return self._limit

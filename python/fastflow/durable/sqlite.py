@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -52,6 +54,7 @@ __all__ = ["SqliteJournal"]
 _LARGE = 256 * 1024  # bytes: larger payloads are stored apart
 _PART = 8 * 1024 * 1024  # bytes of a blob in one row
 _FEW = 4096  # records that are one frame, unless their payloads are large
+_LOOK = 0.02  # seconds between looks whether the file still has its name
 _EVERY = 500  # frames between checkpoints
 _FRAME = 4 * 1024 * 1024  # bytes of payload in one frame, about
 
@@ -65,6 +68,8 @@ _COLUMNS = (
 )
 #: (device, inode, owner) of those in this process that have not been closed.
 _here: set[tuple[int, int, int]] = set()
+
+_open_here: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 
 _failure = msgspec.msgpack.Decoder(Failure | None)
 _reference = msgspec.msgpack.Decoder(BlobRef)
@@ -105,11 +110,12 @@ class SqliteJournal:
         self._inode = status.st_ino
         self._device = status.st_dev
         self._entered: set[tuple[int, int, int]] = set()
-        self._file = os.fspath(self.path.absolute())
+        self._looked = 0.0
         self._broken: JournalError | None = None
         self._since = 0  # frames since the last checkpoint, about
         self._every = _EVERY
         self._closed = False
+        _open_here.add(self)
 
     # Every access is within one of these two.
 
@@ -140,14 +146,13 @@ class SqliteJournal:
             raise self._broken
         if self._closed:
             raise JournalError(f"the journal {self.path} is closed")
-        if os.getpid() != self._pid:
-            raise JournalError(
-                f"the journal {self.path} was opened before a fork; open it anew in "
-                "the child process"
-            )
+        now = time.monotonic()
+        if now < self._looked + _LOOK:
+            return
+        self._looked = now
         # SQLite would go on with a file that has no name any more.
         try:
-            inode = os.stat(self._file).st_ino  # noqa: PTH116  (3 µs less per commit)
+            inode = self.path.stat().st_ino
         except FileNotFoundError:
             inode = 0
         if inode != self._inode:
@@ -353,6 +358,12 @@ class SqliteJournal:
                 db.execute("DELETE FROM blobs WHERE execution = ?", (number,))
                 db.execute("DELETE FROM messages WHERE execution = ?", (number,))
         return removed
+
+    def shrink(self) -> None:
+        """Give the space of what was deleted back to the file system."""
+        with self._use() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            db.execute("VACUUM")
 
     # Frames
 
@@ -579,3 +590,17 @@ def _entry_crc(
     error: bytes | None,
 ) -> int:
     return checksum(0, _pack((name, function, status, data, result, error)))
+
+
+def _after_fork_in_child() -> None:
+    # SQLite's connections and locks must not be carried over.
+    for journal in list(_open_here):
+        journal._lock = threading.RLock()
+        journal._broken = JournalError(
+            f"the journal {journal.path} was opened before a fork; open it anew in the "
+            "child process"
+        )
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -175,7 +175,14 @@ class Writer:
             self.waiting = 0
             taken = []
             for stream in dirty.values():
-                taken.append((stream, stream.queued, _change(stream)))
+                change = Change(
+                    stream.number,
+                    stream.fence,
+                    stream.frame,
+                    stream.queue,
+                    stream.end,
+                )
+                taken.append((stream, stream.queued, change))
                 stream.queue = []
         if not taken:
             return
@@ -214,10 +221,6 @@ class Writer:
         assert self._probe is not None
         for change in changes:
             self._probe(moment, change.records)
-
-
-def _change(stream: Stream) -> Change:
-    return Change(stream.number, stream.fence, stream.frame, stream.queue, stream.end)
 
 
 def _lost(number: int) -> LeaseLostError:

@@ -317,6 +317,7 @@ class TestTheFile:
         journal = SqliteJournal(path)
         entry = journal.begin("a", "f", b"0", journal.enter(10))
         path.unlink()
+        journal._looked = 0.0  # else it looks a little later
         change = Change(entry.number, entry.fence, 0, [record(1)])
         with pytest.raises(JournalIOError, match="removed or replaced"):
             journal.write([change])
