@@ -177,6 +177,7 @@ class DurableFunctionTestRunner:
         self._crash: tuple[str, str] | None = None
         self._runs = 0
         self._name = ""
+        self._completed: set[str] = set()  # callbacks
         self._handles: dict[str, Handle] = {}
         self._runner = DurableRunner(
             self._journal,
@@ -328,17 +329,21 @@ class DurableFunctionTestRunner:
                 and (name is None or operation.name == name)
             ):
                 key = bytes.fromhex(operation.operation_id)
-                return make_callback_id(entry.number, key)
+                callback_id = make_callback_id(entry.number, key)
+                if callback_id not in self._completed:
+                    return callback_id
         return None
 
     def send_callback_success(self, callback_id: str, result: Any = None) -> None:
         """Complete a callback with a result."""
+        self._completed.add(callback_id)
         self._runner.send_callback_success(callback_id, result)
 
     def send_callback_failure(
         self, callback_id: str, error: BaseException | str = "failed"
     ) -> None:
         """Complete a callback with an error."""
+        self._completed.add(callback_id)
         self._runner.send_callback_failure(callback_id, error)
 
     def send_callback_heartbeat(self, callback_id: str) -> None:

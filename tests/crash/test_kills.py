@@ -1,4 +1,4 @@
-"""Processes killed with SIGKILL, racing, and stopped: see ``kills.py`` and ``owners.py``."""
+"""Processes that are killed, race, or are stopped: ``kills.py`` and ``owners.py``."""
 
 from __future__ import annotations
 
