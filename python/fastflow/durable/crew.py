@@ -49,7 +49,7 @@ class CrewSize:
         self._good = 1
         self._before = 0.0
 
-    def change(self, lines: int, seconds: float, crew: int) -> int:
+    def change(self, lines: int, seconds: float, crew: int, most: int) -> int:
         """Return how many members more, or fewer, there should be.
 
         Parameters
@@ -60,6 +60,8 @@ class CrewSize:
             Since the last look, > 0.
         crew : int
             Members now, >= 1.
+        most : int
+            Members that there may be.
         """
         if lines == 0:
             self._idle += 1
@@ -68,7 +70,7 @@ class CrewSize:
         self._idle = 0
         rate = lines / seconds
         if self._trying:
-            return self._judge(rate, crew)
+            return self._judge(rate, crew, most)
         if crew > self._good:
             return -1
         # The best of late: one look may have met a slow disk.
@@ -76,17 +78,17 @@ class CrewSize:
         self._left -= 1
         if crew / rate >= _LONG:
             self._left = min(self._left, _LAST_LONG if self._failed else 0)
-        if self._left > 0:
+        if self._left > 0 or crew >= most:
             return 0
         self._trying = True
         return 1
 
-    def _judge(self, rate: float, crew: int) -> int:
+    def _judge(self, rate: float, crew: int, most: int) -> int:
         """Keep who came for a try, and try another one; or send him away."""
         if rate > self._before * (1 + _SHARE / max(crew - 1, 1)):
             self._good, self._before, self._patience = crew, rate, _FIRST
-            self._failed = False
-            return 1
+            self._trying, self._failed = crew < most, False
+            return int(self._trying)
         self._trying, self._failed, self._good = False, True, max(crew - 1, 1)
         self._patience = min(2 * self._patience, _LAST)
         self._left = self._patience

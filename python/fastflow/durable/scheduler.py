@@ -211,7 +211,7 @@ class Scheduler:
             if not self._ready or not self._crew:
                 return
             self._look = min(2 * self._look, _LONGEST_LOOK)
-            more = self._size.change(lines, seconds, self._crew)
+            more = self._size.change(lines, seconds, self._crew, self._limit)
             if more < 0:
                 self._surplus = 1
             more = max(min(more, self._limit - self._crew, self._lines_ready()), 0)

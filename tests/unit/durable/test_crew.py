@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from fastflow.durable.crew import EVERYBODY, CrewSize
 
 LOOK = 0.005  # seconds
@@ -10,7 +12,7 @@ def play(size, rate_of, looks, most=8, crew=1):
     sizes = []
     for _ in range(looks):
         lines = round(rate_of(crew) * LOOK)
-        crew = max(1, min(crew + size.change(lines, LOOK, crew), most))
+        crew = max(1, min(crew + size.change(lines, LOOK, crew, most), most))
         sizes.append(crew)
     return sizes
 
@@ -24,7 +26,7 @@ def test_short_lines_that_compete_stay_alone_most_of_the_time():
 def test_tries_become_rarer():
     sizes = play(CrewSize(), lambda crew: 10_000, 3_000)
     tries = [look for look, size in enumerate(sizes) if size == 2]
-    gaps = [b - a for a, b in zip(tries, tries[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(tries)]
     assert gaps == sorted(gaps)
     assert gaps[-1] > 500
 
@@ -47,8 +49,8 @@ def test_long_lines_that_compute_stay_few():
 
 def test_if_all_are_stuck_everybody_comes():
     size = CrewSize()
-    assert size.change(0, LOOK, 1) == 1  # may be by chance
-    assert size.change(0, LOOK, 2) == EVERYBODY
+    assert size.change(0, LOOK, 1, 8) == 1  # may be by chance
+    assert size.change(0, LOOK, 2, 8) == EVERYBODY
 
 
 def test_one_slow_look_does_not_make_a_try_look_good():
