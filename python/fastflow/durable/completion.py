@@ -163,9 +163,8 @@ class CompletionPolicy:
             return failed > 0
         if count is not None and failed > count:
             return True
-        return (
-            share is not None and self.total > 0 and failed / self.total * 100 > share
-        )
+        # Not failed / total * 100: that is 7.000000000000001 for 7 of 100.
+        return share is not None and failed * 100 > share * self.total
 
     def decide(
         self,
@@ -183,7 +182,7 @@ class CompletionPolicy:
         Raises
         ------
         ValidationError
-            If the predicate returns something else than a decision.
+            If the predicate raises, or returns something else than a decision.
         """
         if failed and self.tolerance_exceeded(failed):
             return CompletionReason.FAILURE_TOLERANCE_EXCEEDED
@@ -207,7 +206,12 @@ class CompletionPolicy:
     ) -> CompletionOutcome | None:
         assert self.should_complete is not None
         status = CompletionStatus(succeeded, failed, self.total, items)
-        decision = self.should_complete(status)
+        try:
+            decision = self.should_complete(status)
+        except Exception as error:
+            raise ValidationError(
+                f"should_complete raised {type(error).__name__} for {status!r}: {error}"
+            ) from error
         if not isinstance(decision, CompletionDecision):
             raise ValidationError(
                 "should_complete must return continue_batch() or complete_batch(), not "

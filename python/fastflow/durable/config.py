@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import string
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class Duration:
     seconds: float = 0
 
     def __post_init__(self) -> None:
-        _seconds_of("Duration", self.seconds)
+        object.__setattr__(self, "seconds", _amount(self.seconds))
 
     def to_seconds(self) -> float:
         """Return the seconds."""
@@ -82,17 +83,28 @@ class Duration:
     @classmethod
     def from_minutes(cls, value: float) -> Duration:
         """Return so many minutes."""
-        return cls(value * 60)
+        return cls(_amount(value) * 60)
 
     @classmethod
     def from_hours(cls, value: float) -> Duration:
         """Return so many hours."""
-        return cls(value * 3600)
+        return cls(_amount(value) * 3600)
 
     @classmethod
     def from_days(cls, value: float) -> Duration:
         """Return so many days."""
-        return cls(value * 86400)
+        return cls(_amount(value) * 86400)
+
+
+def _amount(value: Any) -> float:
+    """Return a number of some unit, if it is one."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise ValidationError(
+            f"a Duration is made of a number, not of {value!r}; texts such as "
+            "'30s' can be given instead of a Duration"
+        )
+    seconds = _seconds_of("Duration", value)
+    return value if type(value) is int else seconds
 
 
 def _seconds_of(what: str, value: Any) -> float:
@@ -209,6 +221,43 @@ def _check_count(config: object, name: str, least: int) -> None:
         raise ValidationError(
             f"{type(config).__name__}.{name} must be at least {least}, not {value}"
         )
+
+
+def check_growth(config: Any, *times: str) -> None:
+    """Check what strategies of retries and of waits have in common.
+
+    Parameters
+    ----------
+    config
+        With ``max_attempts`` and ``jitter_strategy``, and maybe a ``backoff_rate``.
+    times : str
+        Names of its times.
+    """
+    _check_count(config, "max_attempts", 1)
+    if config.max_attempts is None:
+        raise ValidationError(f"{type(config).__name__}.max_attempts can't be None")
+    for name in times:
+        _seconds_of(f"{type(config).__name__}.{name}", getattr(config, name))
+    _check_type(config, "jitter_strategy", JitterStrategy)
+    rate = getattr(config, "backoff_rate", 1)
+    if (
+        isinstance(rate, bool)
+        or not isinstance(rate, int | float)
+        or not 1 <= rate < math.inf
+    ):
+        raise ValidationError(
+            f"{type(config).__name__}.backoff_rate must be a number of at least 1, not "
+            f"{rate!r}"
+        )
+
+
+def grown_delay(config: Any, attempts_made: int) -> float:
+    """Return the seconds after attempt number `attempts_made` (from 1), no jitter."""
+    first, longest = to_seconds(config.initial_delay), to_seconds(config.max_delay)
+    try:
+        return float(min(first * config.backoff_rate ** (attempts_made - 1), longest))
+    except OverflowError:
+        return longest if first else 0.0
 
 
 def _check_type(config: object, name: str, kind: type) -> None:
@@ -419,6 +468,8 @@ class ParallelBranch(Generic[T]):
             raise ValidationError(
                 f"ParallelBranch.func must be callable, not {type(self.func).__name__}"
             )
+        if self.name is not None:
+            _check_type(self, "name", str)
 
     def __call__(self, *args: Any, **kwargs: Any) -> T:
         """Call the function."""
@@ -450,6 +501,7 @@ class ChildConfig(Generic[T]):
         _check_serdes(self, "serdes")
         _check_subtype(self.sub_type)
         _check_callable(self, "summary_generator")
+        _check_type(self, "is_virtual", bool)
 
 
 @dataclass(frozen=True)
@@ -477,6 +529,16 @@ class CallbackConfig:
         _check_time(self, "timeout", "heartbeat_timeout")
         _check_serdes(self, "serdes")
         _check_subtype(self.sub_type)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The time limit in seconds; 0: none."""
+        return to_seconds(self.timeout or 0)
+
+    @property
+    def heartbeat_timeout_seconds(self) -> float:
+        """The time limit between signs of life in seconds; 0: none."""
+        return to_seconds(self.heartbeat_timeout or 0)
 
 
 @dataclass(frozen=True)

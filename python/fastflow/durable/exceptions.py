@@ -78,7 +78,7 @@ class InvocationError(UnrecoverableError):
     """An attempt to run the execution has failed; it remains unfinished."""
 
 
-class NonDeterministicExecutionError(UnrecoverableError):
+class NonDeterministicExecutionError(ExecutionError, UnrecoverableError):
     """A program met other operations than when it ran before.
 
     Attributes
@@ -200,7 +200,9 @@ class BatchCompletionError(DurableOperationError):
         stack_trace: list[str] | None = None,
     ) -> None:
         value = getattr(completion_reason, "value", completion_reason)
-        text = message or f"the batch is complete, but has failed: {value}"
+        text = message or "the batch is complete, but has failed" + (
+            "" if value is None else f": {value}"
+        )
         super().__init__(text, error_type, data, stack_trace)
         self.args = (completion_reason, text, error_type, data, stack_trace)
         self.completion_reason = completion_reason

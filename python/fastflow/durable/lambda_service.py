@@ -6,7 +6,7 @@ import builtins
 import traceback
 from collections.abc import Mapping
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -113,7 +113,7 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
             trace = exception.stack_trace
         else:
             data = None
-            trace = traceback.format_tb(exception.__traceback__)[-_FRAMES:]
+            trace = traceback.format_tb(exception.__traceback__, -_FRAMES)
         message = _text_of(exception)
         name = qualified_name(type(exception))
         return cls(message, name, data, tuple(trace) if trace else None)
@@ -151,7 +151,7 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
 
     def raise_as_operation_error(
         self, kind: builtins.type[DurableOperationError]
-    ) -> None:
+    ) -> NoReturn:
         """Raise it as an error of some kind of operation."""
         raise self._as(kind) from self.to_durable_operation_error()
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fastflow.durable.config import ChildConfig, Duration, JitterStrategy, to_seconds
+from fastflow.durable.config import (
+    ChildConfig,
+    Duration,
+    JitterStrategy,
+    check_growth,
+    grown_delay,
+    to_seconds,
+)
 from fastflow.durable.exceptions import ValidationError
 
 if TYPE_CHECKING:
@@ -53,18 +61,15 @@ class RetryDecision:
         return cls(False)
 
 
-def _check_attempts(config: Any) -> None:
-    value = config.max_attempts
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValidationError(
-            f"{type(config).__name__}.max_attempts must be an int >= 1, not {value!r}"
-        )
-
-
 class _Filter:
     """Which errors are worth another attempt: all, unless some are named."""
 
     def __init__(self, texts: Any, types: Any) -> None:
+        if isinstance(texts, str | re.Pattern) or isinstance(types, type):
+            raise ValidationError(
+                "retryable_errors and retryable_error_types are lists: write [...] "
+                "around a single one"
+            )
         self.all = texts is None and types is None
         self.texts = tuple(texts or ())
         self.types = tuple(types or ())
@@ -119,19 +124,7 @@ class RetryStrategyConfig:
     retryable_error_types: Sequence[type[BaseException]] | None = None
 
     def __post_init__(self) -> None:
-        _check_attempts(self)
-        to_seconds(self.initial_delay)
-        to_seconds(self.max_delay)
-        if not self.backoff_rate >= 1:
-            raise ValidationError(
-                f"RetryStrategyConfig.backoff_rate must be at least 1, not "
-                f"{self.backoff_rate!r}"
-            )
-        if not isinstance(self.jitter_strategy, JitterStrategy):
-            raise ValidationError(
-                "RetryStrategyConfig.jitter_strategy must be a JitterStrategy, not "
-                f"{self.jitter_strategy!r}"
-            )
+        check_growth(self, "initial_delay", "max_delay")
         _Filter(self.retryable_errors, self.retryable_error_types)
 
     def __call__(self, error: Exception, attempts_made: int) -> RetryDecision:
@@ -139,12 +132,7 @@ class RetryStrategyConfig:
         wanted = _Filter(self.retryable_errors, self.retryable_error_types)
         if attempts_made >= self.max_attempts or not wanted.passes(error):
             return RetryDecision.no_retry()
-        longest = to_seconds(self.max_delay)
-        try:
-            grown = self.backoff_rate ** (attempts_made - 1)
-            delay = min(to_seconds(self.initial_delay) * grown, longest)
-        except OverflowError:
-            delay = longest
+        delay = grown_delay(self, attempts_made)
         return RetryDecision.retry(self.jitter_strategy.apply_jitter(delay))
 
 
@@ -167,18 +155,16 @@ class LinearRetryStrategyConfig:
         As for `RetryStrategyConfig`.
     """
 
-    max_attempts: int = 3
+    max_attempts: int = 6
     initial_delay: Time = field(default_factory=lambda: Duration(1))
     increment: Time = field(default_factory=lambda: Duration(1))
     max_delay: Time = field(default_factory=lambda: Duration(300))
-    jitter_strategy: JitterStrategy = JitterStrategy.NONE
+    jitter_strategy: JitterStrategy = JitterStrategy.FULL
     retryable_errors: Sequence[str | re.Pattern[str]] | None = None
     retryable_error_types: Sequence[type[BaseException]] | None = None
 
     def __post_init__(self) -> None:
-        _check_attempts(self)
-        for value in (self.initial_delay, self.increment, self.max_delay):
-            to_seconds(value)
+        check_growth(self, "initial_delay", "increment", "max_delay")
         _Filter(self.retryable_errors, self.retryable_error_types)
 
     def __call__(self, error: Exception, attempts_made: int) -> RetryDecision:
@@ -194,7 +180,7 @@ class LinearRetryStrategyConfig:
 def create_linear_retry_strategy(
     config: LinearRetryStrategyConfig | None = None,
 ) -> Strategy:
-    """Return the strategy of a configuration; by default, three attempts."""
+    """Return the strategy of a configuration; by default, six attempts."""
     return config or LinearRetryStrategyConfig()
 
 
@@ -238,17 +224,19 @@ class RetryPresets:
 
     @classmethod
     def linear(cls) -> Strategy:
-        """Five attempts, 1, 2, 3 and 4 s apart."""
-        return LinearRetryStrategyConfig(max_attempts=5)
+        """Six attempts, 1, 2, 3, 4 and 5 s apart."""
+        return LinearRetryStrategyConfig(jitter_strategy=JitterStrategy.NONE)
 
     @classmethod
-    def fixed(cls, interval: Time = 5.0, max_attempts: int = 5) -> Strategy:
-        """So many attempts, always the same time apart."""
+    def fixed(cls, interval: Time | None = None, max_attempts: int = 5) -> Strategy:
+        """So many attempts, always the same time apart: 5 s unless given."""
+        delay = Duration(5) if interval is None else interval
         return LinearRetryStrategyConfig(
             max_attempts=max_attempts,
-            initial_delay=interval,
+            initial_delay=delay,
             increment=0,
-            max_delay=interval,
+            max_delay=delay,
+            jitter_strategy=JitterStrategy.NONE,
         )
 
 
@@ -270,8 +258,20 @@ class WithRetryConfig(Generic[T]):
     wrap_with_run_in_child_context: bool = True
     child_context_config: ChildConfig[T] | None = None
 
+    def __post_init__(self) -> None:
+        if self.retry_strategy is not None and not callable(self.retry_strategy):
+            raise ValidationError(
+                "WithRetryConfig.retry_strategy must be callable, not "
+                f"{type(self.retry_strategy).__name__}"
+            )
 
-def with_retry(*args: Any, **kwargs: Any) -> Any:
+
+def with_retry(
+    context: Any = None,
+    func: Callable[[DurableContext, int], Any] | None = None,
+    config: WithRetryConfig[Any] | None = None,
+    name: str | None = None,
+) -> Any:
     """Run a block of operations again, with delays, until it succeeds.
 
     Either ``with_retry(context, func, config=None, name=None)``, which calls
@@ -293,30 +293,28 @@ def with_retry(*args: Any, **kwargs: Any) -> Any:
     ChildContextError
         If the strategy gave up; the block's own error, if it is not a child context.
     """
-    if args and not isinstance(args[0], WithRetryConfig):
-        if len(args) == 1 and callable(args[0]) and not hasattr(args[0], "step"):
-            return _decorated(args[0], WithRetryConfig(), None)
-        return _retry(*args, **kwargs)
-    config: WithRetryConfig[Any] = (
-        args[0] if args else kwargs.pop("config", None) or WithRetryConfig()
+    if func is not None:
+        return _retry(context, func, config, name)
+    if context is None or isinstance(context, WithRetryConfig):
+        chosen = context or config or WithRetryConfig()
+        return lambda function: _decorated(function, chosen, name)
+    if callable(context) and not hasattr(context, "step"):  # @with_retry alone
+        return _decorated(context, config or WithRetryConfig(), name)
+    raise ValidationError(
+        "with_retry(context, func) needs a function to call; as a decorator it takes a "
+        f"WithRetryConfig, not {type(context).__name__}"
     )
-    name = kwargs.pop("name", None)
-    if kwargs:
-        raise TypeError(f"with_retry() has no argument {next(iter(kwargs))!r}")
-    return lambda func: _decorated(func, config, name)
 
 
 def _decorated(
     func: Callable[..., Any], config: WithRetryConfig[Any], name: str | None
 ) -> Callable[..., Any]:
-    import functools
-
     @functools.wraps(func)
     def call(context: DurableContext, *args: Any, **kwargs: Any) -> Any:
         def body(inner: DurableContext, attempt: int) -> Any:
             return func(inner, attempt, *args, **kwargs)
 
-        return _retry(context, body, config, name or func.__name__)
+        return _retry(context, body, config, name or getattr(func, "__name__", None))
 
     return call
 

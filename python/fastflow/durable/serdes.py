@@ -2,7 +2,8 @@
 
 `encode`, `decode` and `roundtrip` are the default.  Values that JSON can hold as they
 are take the fast road: one look at the types, then msgspec.  All others go through
-`fastflow.durable.codecs`.  Never pickle: reading a store runs nobody's code.
+`fastflow.durable.codecs`, and `fastflow.durable.decoding` reads them.  Never pickle:
+reading a store runs nobody's code.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from fastflow.durable.codecs import MARK, Unencodable, tagged, untagged
+from fastflow.durable.codecs import Unencodable, tagged
+from fastflow.durable.decoding import MARK, untagged
 from fastflow.durable.exceptions import SerDesError
 
 __all__ = [
@@ -32,6 +34,7 @@ _MARKED = b'"' + MARK.encode() + b'"'
 _DEEPEST = 200  # levels of nesting on the fast road; the other one counts for itself
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _SCALARS = frozenset((str, bool, type(None)))
+_KEYS = frozenset((str,))
 
 _json = msgspec.json.Encoder().encode
 _parse = msgspec.json.Decoder().decode
@@ -84,7 +87,7 @@ class JsonSerDes(SerDes[Any]):
         try:
             return json.dumps(value)
         except (TypeError, ValueError, RecursionError) as error:
-            raise SerDesError(f"not JSON: {error}") from error
+            raise SerDesError(f"not JSON: {_text(error)}") from error
 
     def deserialize(self, data: Any, serdes_context: SerDesContext) -> Any:  # noqa: ARG002
         """Return the value of a JSON text."""
@@ -92,8 +95,8 @@ class JsonSerDes(SerDes[Any]):
 
         try:
             return json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise SerDesError(f"not JSON: {error}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SerDesError(f"not JSON: {_text(error)}") from error
 
 
 class ExtendedTypeSerDes(SerDes[Any]):
@@ -119,43 +122,49 @@ class ExtendedTypeSerDes(SerDes[Any]):
 def _is_plain(value: Any, depth: int = 0) -> bool:
     """Whether JSON holds a value just as it is."""
     kind = type(value)
-    if kind in _SCALARS:
-        return True
-    if kind is int:
+    if kind is dict:
+        if MARK in value or not _KEYS.issuperset(map(type, value)):
+            return False
+        items = value.values()
+    elif kind is list:
+        items = value
+    elif kind is int:
         return bool(_LEAST <= value <= _MOST)
-    if kind is float:
-        return bool(value - value == 0)  # neither infinite nor NaN
+    else:
+        return kind in _SCALARS or (kind is float and bool(value - value == 0))
     if depth > _DEEPEST:
         return False
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or key == MARK:
+    for item in items:
+        kind = type(item)
+        if kind in _SCALARS:
+            continue
+        if kind is int:
+            if not _LEAST <= item <= _MOST:
                 return False
-            if type(item) not in _SCALARS and not _is_plain(item, depth + 1):
+        elif kind is float:
+            if item - item != 0:  # infinite or NaN
                 return False
-        return True
-    if kind is list:
-        for item in value:
-            if type(item) not in _SCALARS and not _is_plain(item, depth + 1):
-                return False
-        return True
-    return False
+        elif not _is_plain(item, depth + 1):
+            return False
+    return True
 
 
 def encode(value: Any) -> bytes:
     """Return a value as JSON with tags.
+
+    Equal values of the same types give the same bytes, but for the order of dicts.
 
     Raises
     ------
     SerDesError
         If it holds something that can't be written; the message names the place in it.
     """
-    if _is_plain(value):
-        try:
-            return _json(value)
-        except UnicodeEncodeError:
-            pass  # half a surrogate pair: there is a tag for that
     try:
+        if _is_plain(value):
+            try:
+                return _json(value)
+            except UnicodeEncodeError:
+                pass  # half a surrogate pair: there is a tag for that
         return _json(tagged(value))
     except Unencodable as error:
         raise SerDesError(str(error)) from None
@@ -163,8 +172,12 @@ def encode(value: Any) -> bytes:
         raise SerDesError(
             "the result is nested too deeply, or contains itself"
         ) from None
-    except (TypeError, ValueError, UnicodeError, OverflowError) as error:
-        raise SerDesError(f"the result can't be written: {error}") from error
+    except Exception as error:  # from code of its classes, too
+        raise SerDesError(f"the result can't be written: {_text(error)}") from error
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"
 
 
 def decode(data: bytes) -> Any:
@@ -183,22 +196,19 @@ def decode(data: bytes) -> Any:
     except RecursionError:
         raise SerDesError("what was stored is nested too deeply") from None
     except Exception as error:
-        raise SerDesError(f"what was stored can't be read: {error}") from error
+        raise SerDesError(f"what was stored can't be read: {_text(error)}") from error
 
 
 _SAME = frozenset((str, int, bool, float, type(None)))
 
 
 def roundtrip(value: Any) -> tuple[bytes, Any]:
-    """Return a value as `encode` does, and as `decode` will return it."""
-    if type(value) in _SAME:
-        return encode(value), value
-    if _is_plain(value):
-        try:
-            data = _json(value)
-        except UnicodeEncodeError:
-            pass
-        else:
-            return data, _parse(data)
+    """Return a value as `encode` does, and as `decode` will return it.
+
+    Raises
+    ------
+    SerDesError
+        As they do.
+    """
     data = encode(value)
-    return data, decode(data)
+    return data, value if type(value) in _SAME else decode(data)

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fastflow.durable.config import Duration, JitterStrategy, to_seconds
+from fastflow.durable.config import (
+    Duration,
+    JitterStrategy,
+    check_growth,
+    grown_delay,
+    to_seconds,
+)
 from fastflow.durable.exceptions import ValidationError, WaitForConditionError
 
 if TYPE_CHECKING:
@@ -74,13 +80,7 @@ class WaitStrategyConfig(Generic[T]):
             raise ValidationError(
                 "WaitStrategyConfig.should_continue_polling must be callable"
             )
-        if not isinstance(self.max_attempts, int) or self.max_attempts < 1:
-            raise ValidationError(
-                f"WaitStrategyConfig.max_attempts must be an int >= 1, not "
-                f"{self.max_attempts!r}"
-            )
-        to_seconds(self.initial_delay)
-        to_seconds(self.max_delay)
+        check_growth(self, "initial_delay", "max_delay")
 
     def __call__(self, state: T, attempts_made: int) -> WaitForConditionDecision:
         """Decide after poll number `attempts_made` (from 1)."""
@@ -90,12 +90,7 @@ class WaitStrategyConfig(Generic[T]):
             raise WaitForConditionError(
                 f"the condition was not met within {self.max_attempts} polls"
             )
-        longest = to_seconds(self.max_delay)
-        try:
-            grown = self.backoff_rate ** (attempts_made - 1)
-            delay = min(to_seconds(self.initial_delay) * grown, longest)
-        except OverflowError:
-            delay = longest
+        delay = grown_delay(self, attempts_made)
         return WaitForConditionDecision.continue_waiting(
             self.jitter_strategy.apply_jitter(delay)
         )
@@ -130,4 +125,9 @@ class WaitForConditionConfig(Generic[T]):
         if not callable(self.wait_strategy):
             raise ValidationError(
                 "WaitForConditionConfig.wait_strategy must be callable"
+            )
+        if self.serdes is not None and not hasattr(self.serdes, "deserialize"):
+            raise ValidationError(
+                "WaitForConditionConfig.serdes must be a SerDes, not "
+                f"{type(self.serdes).__name__}"
             )
