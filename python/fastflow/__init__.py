@@ -106,6 +106,8 @@ __all__ = [
     "workflow",
 ]
 
+_MODULES = frozenset(("benchmarks", "durable", "testing"))
+
 # Imported when first used: `import fastflow` stays quick.
 _LAZY = {
     "Graph": "fastflow.graph",
@@ -133,6 +135,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"fastflow.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'fastflow' has no attribute {name!r}")
@@ -142,4 +146,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

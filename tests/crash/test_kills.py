@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+#: Kills, and a tenth as many stopped owners; CI runs fewer on further Pythons.
+KILLS = int(os.environ.get("FASTFLOW_KILLS", "500"))
 HERE = Path(__file__).resolve().parent
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -24,11 +26,11 @@ def run(script, *arguments):
     return json.loads(outcome.stdout)
 
 
-def test_500_kills():
-    found = run("kills.py", "--kills", "500")
-    assert found.pop("executions") > 100
+def test_kills():
+    found = run("kills.py", "--kills", str(KILLS))
+    assert found.pop("executions") > KILLS // 5
     total = found.pop("kills")
-    assert total >= 500
+    assert total >= KILLS
     assert sum(found.values()) == total
     assert set(found) == {
         "before_commit", "after_commit", "effect", "migration", "random",
@@ -42,4 +44,6 @@ def test_processes_race_for_one_execution():
 
 
 def test_a_stale_owner_is_refused():
-    assert run("owners.py", "stale", "--cycles", "50") == {"refused": 50}
+    assert run("owners.py", "stale", "--cycles", str(KILLS // 10)) == {
+        "refused": KILLS // 10
+    }

@@ -92,11 +92,18 @@ def test_reference_names_every_command_and_option():
     from fastflow.cli import main
 
     page = (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8")
+    commands = {}
+    for name, command in main.commands.items():
+        if isinstance(command, click.Group):
+            for inner in command.commands.values():
+                commands[f"{name} {inner.name}"] = inner
+        else:
+            commands[name] = command
     lines = {
         name: next((x for x in page.splitlines() if f"`fastflow {name}" in x), "")
-        for name in main.commands
+        for name in commands
     }
-    for name, command in main.commands.items():
+    for name, command in commands.items():
         assert lines[name], f"docs/reference/cli.md lacks `fastflow {name}`"
         for option in command.params:
             if isinstance(option, click.Option):

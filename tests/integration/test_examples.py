@@ -119,3 +119,18 @@ def test_every_example_is_tested():
     names = [path.name for path in EXAMPLES.glob("*.py")]
     assert names
     assert [name for name in names if f'run("{name}"' not in tested] == []
+
+
+def test_durable_orders():
+    done = run("durable_orders.py", "--orders", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *lines, last = done.stdout.splitlines()
+    assert first.startswith("The first process ended with -9")
+    assert last.endswith(" 0 of them twice.")
+    refused = [line for line in lines if "refused" in line]
+    assert sum("out of stock" in line for line in refused) == 2
+    assert len(lines) == 20
+
+
+def test_durable_orders_refuses_nonsense():
+    assert run("durable_orders.py", "--orders", "0").returncode == 2

@@ -6,7 +6,7 @@ import concurrent.futures as cf
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.durable.execution import Execution
+from fastflow.durable.running import Execution
 
 __all__ = ["Handle"]
 

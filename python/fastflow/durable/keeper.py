@@ -7,8 +7,8 @@ import threading
 import time
 
 from fastflow.durable.exceptions import JournalError
-from fastflow.durable.execution import Execution
 from fastflow.durable.journal import Journal
+from fastflow.durable.running import Execution
 
 __all__ = ["Keeper"]
 

@@ -25,8 +25,8 @@ from fastflow.errors import Cancelled
 from fastflow.interrupts import wait_until
 
 if TYPE_CHECKING:
-    from fastflow.durable.execution import Execution
     from fastflow.durable.operation import Operation
+    from fastflow.durable.running import Execution
 
 __all__ = ["BlockingLine", "Line", "Pending", "current_operation"]
 

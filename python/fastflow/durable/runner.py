@@ -21,7 +21,6 @@ from fastflow.durable.exceptions import (
     LeaseLostError,
     ValidationError,
 )
-from fastflow.durable.execution import Execution
 from fastflow.durable.failures import rebuild, to_failure
 from fastflow.durable.functions import DurableFunction, registered
 from fastflow.durable.handle import Handle
@@ -31,6 +30,7 @@ from fastflow.durable.line import BlockingLine, Line, finish_call
 from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.payloads import dump, load, through
 from fastflow.durable.records import Failure
+from fastflow.durable.running import Execution
 from fastflow.durable.serdes import SerDesContext
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.writer import Probe

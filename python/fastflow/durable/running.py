@@ -1,0 +1,116 @@
+"""One execution in this process: its records, its root scope, and how it ends."""
+
+from __future__ import annotations
+
+import contextvars
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from fastflow.durable.engine import Engine
+from fastflow.durable.journal import RUNNING, End, Entry, Message
+from fastflow.durable.records import Failure, Record
+from fastflow.durable.writer import Scope, Stream
+
+__all__ = ["Execution"]
+
+
+class Execution:
+    """What all lines of one execution share.
+
+    Parameters
+    ----------
+    entry : Entry
+        As the journal gave it to this process, which owns it now.
+    """
+
+    def __init__(self, engine: Engine, entry: Entry) -> None:
+        self.engine = engine
+        self.name = entry.name
+        self.function = entry.function
+        self.number = entry.number
+        self.input = entry.input
+        self.context = contextvars.copy_context()
+        self.scope = Scope()
+        self.stream = Stream(entry.number, entry.fence, entry.frames)
+        self.stream.on_broken = self._broke
+        self.loaded: dict[bytes, Record] = {}
+        """The last record of each operation, as they were when this process began."""
+        self.branches: dict[bytes, list[Record]] = defaultdict(list)
+        """Batch -> the ends of its branches, in the order of their happening."""
+        self.inbox: dict[bytes, Message] = {}
+        """Callback -> the message that completes it."""
+        self.callbacks: dict[bytes, Callable[[Message], object]] = {}
+        """Callback -> who is to be told of messages for it."""
+        self.on_stop: Callable[[], object] | None = None
+        self.cancelled = False
+        if entry.frames:
+            self._load()
+
+    def _load(self) -> None:
+        loaded, branches = self.loaded, self.branches
+        for frame in self.engine.journal.frames(self.number):
+            for record in frame:
+                loaded[record.id] = record
+                if record.subtype in BRANCHES:
+                    branches[record.parent].append(record)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether there is something to replay."""
+        return bool(self.loaded)
+
+    def payload(self, record: Record) -> bytes | None:
+        """Return the payload of a record, wherever it is stored."""
+        if record.blob is not None:
+            return self.engine.journal.blob(record.blob)
+        return record.payload
+
+    def add(self, record: Record, scope: Scope, closing: Scope | None = None) -> int:
+        """Queue a record; return its number for `commit`."""
+        return self.engine.writer.add(self.stream, record, scope, closing)
+
+    def commit(self, number: int) -> None:
+        """Return once record `number` is in the journal."""
+        self.engine.writer.commit(self.stream, number)
+
+    def deliver(self, message: Message) -> None:
+        """Take a message that has come for this execution."""
+        if message.kind == "cancel":
+            self.cancel()
+            return
+        if message.kind == "callback":
+            self.inbox.setdefault(message.operation, message)
+        told = self.callbacks.get(message.operation)
+        if told is not None:
+            told(message)
+
+    def cancel(self) -> None:
+        """Let every line end at its next operation."""
+        self.cancelled = True
+        self._stop()
+
+    def abort(self, reason: BaseException) -> None:
+        """Give up: record nothing more, and leave the execution unfinished."""
+        self.engine.writer.abandon(self.stream, reason)
+
+    def _broke(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self.scope.closed = True
+        if self.on_stop is not None:
+            self.on_stop()
+
+    def finish(
+        self, status: str, result: bytes | None = None, error: Failure | None = None
+    ) -> None:
+        """Record the end."""
+        assert status != RUNNING
+        self.scope.closed = True
+        end = End(status, result, error, self.engine.now_us())
+        self.engine.writer.finish(self.stream, end)
+
+
+BRANCHES: frozenset[Any] = frozenset(("ParallelBranch", "MapIteration", "RaceBranch"))
+"""The subtypes of contexts that are branches of a batch."""
