@@ -130,6 +130,8 @@ class Batch(Pending):
 
     def _handle(self, event: tuple[Any, ...]) -> None:
         if self.done or self._scope.closed:
+            if not event:  # cancelled
+                self._close()
             return
         try:
             event[0](*event[1:])
@@ -346,8 +348,7 @@ class Batch(Pending):
     def cancel(self) -> None:
         """End it without a result: nobody waits any more."""
         self._scope.closed = True
-        self._mailbox.send((self._close,))
-        self._close()
+        self._mailbox.send(())  # by whoever is at the mailbox: not in his midst
 
     def _item_context(self) -> SerDesContext:
         return self._operation.serdes_context()

@@ -113,7 +113,7 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
             trace = exception.stack_trace
         else:
             data = None
-            trace = traceback.format_tb(exception.__traceback__, -_FRAMES)
+            trace = traceback.format_tb(exception.__traceback__)[-_FRAMES:]
         message = _text_of(exception)
         name = qualified_name(type(exception))
         return cls(message, name, data, tuple(trace) if trace else None)

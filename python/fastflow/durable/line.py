@@ -203,6 +203,8 @@ class BlockingLine(Line):
     def wait_for(self, pending: Pending) -> None:
         """Block until it is done."""
         scheduler = self.execution.engine.scheduler
+        if not pending.done:
+            self.execution.engine.flush()  # since when it waits should be known
         while not self._may_go_on(pending):
             self._signal.clear()
             with self._lock:

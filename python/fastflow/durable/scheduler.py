@@ -195,6 +195,8 @@ class Scheduler:
             if self._waiting() >= _FULL:
                 self._flush()
         del line
+        if self._waiting():
+            self._flush()
         self.leave()
 
     def _keep_looking(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -336,16 +338,25 @@ class TestTheFile:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         journal.close()
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
-    def test_a_read_only_file_says_so(self, path):
-        SqliteJournal(path).close()
-        path.chmod(0o400)
-        with pytest.raises(JournalReadOnlyError):
-            journal = SqliteJournal(path)
-            try:
-                journal.enter(10)
-            finally:
-                journal.close()
+    def test_a_read_only_file_says_so(self):
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "runs.db"
+            SqliteJournal(path).close()
+            path.chmod(0o444)
+            path.parent.chmod(0o555)
+            pid = os.fork()
+            if pid == 0:
+                if os.geteuid() == 0:
+                    os.setuid(65_534)  # root may write anything
+                try:
+                    journal = SqliteJournal(path)
+                    journal.enter(10)
+                except JournalReadOnlyError:
+                    os._exit(0)
+                os._exit(1)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            path.parent.chmod(0o755)
+            assert code == 0
 
     def test_looking_changes_nothing(self, path):
         journal = SqliteJournal(path)
