@@ -21,6 +21,8 @@ from fastflow.durable import (
     StepError,
     ValidationError,
     durable_execution,
+    engine,
+    records,
 )
 from fastflow.testing import (
     DurableFunctionTestRunner,
@@ -321,6 +323,31 @@ class TestRecovery:
         runner.close()
         with DurableRunner(store) as again:
             assert again.run(past, None, "it") == "after"
+
+    def test_a_clock_that_is_set_back_prolongs_no_wait(self, tmp_path, monkeypatch):
+        """What is left of a wait is never more than the wait."""
+        store = tmp_path / "runs.db"
+
+        @durable_execution(name="tests.clock")
+        def waits(event, context):
+            context.parallel([lambda c: c.wait(0.01), dies], name="both")
+            return "over"
+
+        def dies(context):
+            context.step(lambda _: CALLS.append("ran"))
+            if not resumed:
+                raise KeyboardInterrupt
+
+        resumed = []
+
+        with DurableRunner(store) as runner, pytest.raises(KeyboardInterrupt):
+            runner.run(waits, 1, "it")
+        real = records.now_us
+        monkeypatch.setattr(engine, "now_us", lambda: real() - 86_400_000_000)
+        resumed.append(True)
+        with DurableRunner(store) as again:
+            assert again.start(waits, 1, "it").result(60) == "over"
+        assert CALLS == ["ran"]
 
     def test_callbacks_survive(self, tmp_path):
         store = tmp_path / "runs.db"

@@ -6,6 +6,7 @@ are kept in a local SQLite file, and branches run on the native pool.
 
 from __future__ import annotations
 
+from fastflow.durable.callback import Callback
 from fastflow.durable.config import (
     BatchItemStatus,
     CallbackConfig,
@@ -17,6 +18,7 @@ from fastflow.durable.config import (
     CompletionStatus,
     Duration,
     InvokeConfig,
+    JitterStrategy,
     MapConfig,
     NestingType,
     ParallelBranch,
@@ -43,7 +45,14 @@ from fastflow.durable.exceptions import (
     InvalidStateError,
     InvocationError,
     InvokeError,
+    JournalDamagedError,
     JournalError,
+    JournalFullError,
+    JournalIOError,
+    JournalLockedError,
+    JournalReadOnlyError,
+    JournalVersionError,
+    LeaseLostError,
     NonDeterministicExecutionError,
     SerDesError,
     StepError,
@@ -62,7 +71,13 @@ from fastflow.durable.functions import (
 )
 from fastflow.durable.handle import Handle
 from fastflow.durable.journal import Journal
-from fastflow.durable.lambda_service import ErrorObject
+from fastflow.durable.lambda_service import (
+    ErrorObject,
+    InvocationStatus,
+    OperationStatus,
+    OperationSubType,
+    OperationType,
+)
 from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
 from fastflow.durable.retries import (
@@ -94,6 +109,7 @@ __all__ = [
     "BatchItem",
     "BatchItemStatus",
     "BatchResult",
+    "Callback",
     "CallbackConfig",
     "CallbackError",
     "CallbackExternalError",
@@ -121,14 +137,26 @@ __all__ = [
     "Handle",
     "InvalidStateError",
     "InvocationError",
+    "InvocationStatus",
     "InvokeConfig",
     "InvokeError",
+    "JitterStrategy",
     "Journal",
+    "JournalDamagedError",
     "JournalError",
+    "JournalFullError",
+    "JournalIOError",
+    "JournalLockedError",
+    "JournalReadOnlyError",
+    "JournalVersionError",
+    "LeaseLostError",
     "MapConfig",
     "MemoryJournal",
     "NestingType",
     "NonDeterministicExecutionError",
+    "OperationStatus",
+    "OperationSubType",
+    "OperationType",
     "ParallelBranch",
     "ParallelConfig",
     "RetryDecision",

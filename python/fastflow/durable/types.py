@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -128,3 +129,18 @@ class WaitForCallbackContext(StepContext):
     """What the submitter of ``wait_for_callback`` is given with the callback's id."""
 
     __slots__ = ()
+
+
+#: Names that the AWS SDK has in its module of this name, and where they are.
+_ELSEWHERE = {
+    "BatchResult": "results",
+    "Callback": "callback",
+    "DurableContext": "context",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        module = importlib.import_module(f"fastflow.durable.{_ELSEWHERE[name]}")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
