@@ -282,6 +282,24 @@ class TestWaits:
         month = result.get_wait("month")
         assert month.ended - month.started == pytest.approx(30 * 86400, abs=60)
 
+    def test_what_is_done_in_finally_waits_as_well(self, run):
+        done = []
+
+        def branch(context):
+            try:
+                context.wait(5)
+                done.append("waited")
+            finally:
+                context.step(lambda _: done.append("cleaned up"), name="clean")
+
+        def body(event, context):
+            return context.parallel([branch]).success_count
+
+        result = run(body)
+        assert good(result) == 1
+        assert done == ["waited", "cleaned up"]
+        assert [op.name for op in result.operations][-2] == "clean"
+
     def test_nonsense(self, run):
         def body(event, context):
             for wrong in (-1, "soon", float("nan"), None):
@@ -508,6 +526,31 @@ class TestBatches:
         before = threading.active_count()
         with fastflow.Executor(2) as executor:
             assert good(run(body, executor=executor)) <= before + 2 + 4
+
+    def test_a_branch_that_uses_its_parents_context(self, run):
+        """A mistake that would otherwise show much later, in a replay."""
+
+        def body(event, context):
+            def branch(inner):
+                return context.step(lambda _: 1, name="wrong")
+
+            return context.parallel([branch] * 2).get_errors()[0].message
+
+        message = good(run(body))
+        assert "Step 'wrong'" in message
+        assert "the context that it is given" in message
+        nested = lambda e, c: c.parallel(  # noqa: E731
+            [lambda i: i.parallel([lambda _: i.step(lambda _: 1)]).get_errors()]
+        ).get_results()[0]
+        assert "it is given" in good(run(nested))[0].message
+
+    def test_names_of_items_that_can_not_be(self, run):
+        def body(event, context):
+            for namer in (lambda item, index: "", lambda item, index: 1 // 0):
+                with pytest.raises((ValidationError, ZeroDivisionError)):
+                    context.map("ab", str, config=MapConfig(item_namer=namer))
+
+        assert run(body).operations == []
 
 
 class TestConditions:

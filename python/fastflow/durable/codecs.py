@@ -132,7 +132,8 @@ def _tagged_set(value: Iterable[Any], depth: int) -> list[Any]:
         except Unencodable as error:
             error.path.append(f", item {_short(item)}")
             raise
-    found.sort(key=_json)
+    if len(found) > 1:
+        found.sort(key=_json)
     return found
 
 
@@ -275,7 +276,7 @@ def _tagged_numpy(value: Any, numpy: Any) -> Any:
     kind = type(value)
     # These have a type of array that drops zeros at their end, and can't be empty.
     if kind is numpy.str_:
-        return _tag("npstr", _surrogates(str(value)))
+        return _tag("npstr", _surrogates(str.__str__(value)))
     if kind is numpy.bytes_:
         return _tag("npbytes", _bytes(value))
     form = _tagged_dtype(value.dtype)

@@ -260,10 +260,12 @@ class DurableContext:
         items = _items(inputs, config)
         namer = config.item_namer
 
-        def label(index: int) -> str:
-            if namer is None:
-                return f"map-item-{index}"
-            return check_name(namer(items[index], index))
+        names = None
+        if namer is not None:
+            names = [_checked(namer(item, index)) for index, item in enumerate(items)]
+
+        def label(index: int) -> str | None:
+            return f"map-item-{index}" if names is None else names[index]
 
         def call(index: int, context: DurableContext) -> Any:
             return func(context, items[index], index, items)

@@ -66,8 +66,21 @@ class Line:
         None.
     """
 
-    __slots__ = ("_run", "busy", "done", "execution", "local", "parked", "pending",
-                 "queued", "root", "scope", "woken")  # fmt: skip
+    __slots__ = (
+        "_run",
+        "busy",
+        "done",
+        "execution",
+        "leaving",
+        "local",
+        "parked",
+        "pending",
+        "queued",
+        "root",
+        "scope",
+        "thread",
+        "woken",
+    )  # fmt: skip
 
     single = True
 
@@ -85,6 +98,10 @@ class Line:
         self.local: dict[bytes, Record] | None = {}
         """What this process recorded for this line; None if nobody will ask."""
         self.pending: dict[bytes, Pending] = {}
+        self.thread = 0
+        """The thread that the function runs in right now."""
+        self.leaving = False
+        """Whether the function is being left: what it does in `finally` must wait."""
         self.busy: Operation | None = None
         """The operation whose function is running: it must not begin others."""
         self.parked = False
@@ -107,17 +124,20 @@ class Line:
             if self.root:
                 self._end(None, Cancelled("the execution was cancelled"))
             return
-        self.woken = False
+        self.woken = self.leaving = False
         self.busy = None
+        self.thread = threading.get_ident()
         value: Any = None
         error: BaseException | None = None
         try:
             value = finish_call(self._run(self))
         except SuspendExecution:
+            self.thread = 0
             self.execution.engine.scheduler.park(self)
             return
         except BaseException as raised:
             error = raised
+        self.thread = 0
         self._end(value, error)
 
     def _end(self, value: Any, error: BaseException | None) -> None:
@@ -152,6 +172,7 @@ class Line:
     def wait_for(self, pending: Pending) -> None:
         """Return once it is done; by way of `SuspendExecution`, if need be."""
         if not pending.done:
+            self.leaving = True
             raise SuspendExecution("waiting")
 
     def drop(self) -> None:
@@ -175,12 +196,14 @@ class BlockingLine(Line):
     def call(self) -> Any:
         """Run the function in this thread and return its value."""
         scheduler = self.execution.engine.scheduler
+        self.thread = threading.get_ident()
         scheduler.enter()
         try:
             return self.execution.context.copy().run(
                 lambda: finish_call(self._run(self))
             )
         finally:
+            self.thread = 0
             self.drop()
             scheduler.leave()
 

@@ -7,12 +7,14 @@ itself.
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastflow.durable.exceptions import (
     DurableOperationError,
     InvalidStateError,
     NonDeterministicExecutionError,
+    SuspendExecution,
 )
 from fastflow.durable.failures import operation_error
 from fastflow.durable.identity import child_id
@@ -60,12 +62,20 @@ class Operation:
         """Return what the operation returned before, or run it, commit, and return."""
         context = self.context
         line = context._line
+        if line.thread != get_ident():
+            raise InvalidStateError(
+                f"{self.describe_now()} uses the context of a function that does not "
+                "run in this thread: a branch, and the function of a child context, "
+                "must use the context that it is given"
+            )
         if line.busy is not None:
             raise InvalidStateError(
                 f"{self.describe_now()} begins inside of the function of "
                 f"{line.busy.describe_now()}: operations can't be nested in a step; "
                 "use run_in_child_context() in place of step()"
             )
+        if line.leaving:
+            raise SuspendExecution("waiting")
         context._count = self.number = context._count + 1
         self.id = child_id(context._id, self.number)
         record = line.find(self.id)

@@ -6,6 +6,7 @@ What holds for all values is in tests/property/test_serdes.py.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
@@ -139,7 +140,7 @@ class Zone(dt.tzinfo):
         np.bool_(True), np.float32(1.5), np.datetime64("NaT"), np.longdouble(1) / 3,
         np.timedelta64(5, "25s"), np.complex64(1j),
     ],
-    ids=lambda value: repr(value)[:40] if type(value) is not int else "int",
+    ids=lambda value: hex(value)[:20] if type(value) is int else repr(value)[:40],
 )  # fmt: skip
 def test_the_same_value_of_the_same_type(value):
     data, found = roundtrip([value])
@@ -238,7 +239,7 @@ class TestDataclasses:
         (np.zeros(2, object), "array of objects"),
         (np.ma.masked_array([1]), "MaskedArray"),
         (np.zeros((2, 2)).view(np.recarray), "recarray"),
-        (1 << 500_000, "int of 500,001 bits"),
+        pytest.param(1 << 500_000, "int of 500,001 bits", id="a long int"),
         (pathlib.PureWindowsPath("c:/"), "PureWindowsPath"),
         (len, "builtin_function"),
         (int, "builtins.type"),
@@ -313,12 +314,9 @@ class TestDepth:
         wrap = WRAPPERS[name]
 
         def writable(levels):
-            try:
-                encode(nest(wrap, levels))
-            except SerDesError as error:
-                assert "nested too deeply" in str(error)
-                return False
-            return True
+            with contextlib.suppress(SerDesError):
+                return bool(encode(nest(wrap, levels)))
+            return False
 
         deepest = max(filter(writable, range(300)))
         assert 90 <= deepest < 250
