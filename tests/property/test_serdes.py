@@ -71,6 +71,8 @@ def same(a, b):
         return (a == b and math.copysign(1, a) == math.copysign(1, b)) or (
             a != a and b != b
         )
+    if isinstance(a, complex):
+        return same(a.real, b.real) and same(a.imag, b.imag)
     if isinstance(a, dict):
         return len(a) == len(b) and all(
             same(x, y) and same(v, w)

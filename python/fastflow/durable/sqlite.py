@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from fastflow.durable import sqlite_values as values
 from fastflow.durable.exceptions import (
     ExecutionInProgress,
     JournalDamagedError,
@@ -51,8 +52,6 @@ from fastflow.durable.sqlite_file import connect, translate
 
 __all__ = ["SqliteJournal"]
 
-_LARGE = 256 * 1024  # bytes: larger payloads are stored apart
-_PART = 8 * 1024 * 1024  # bytes of a blob in one row
 _FEW = 4096  # records that are one frame, unless their payloads are large
 _LOOK = 0.02  # seconds between looks whether the file still has its name
 _EVERY = 500  # frames between checkpoints
@@ -72,7 +71,6 @@ _here: set[tuple[int, int, int]] = set()
 _open_here: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 
 _failure = msgspec.msgpack.Decoder(Failure | None)
-_reference = msgspec.msgpack.Decoder(BlobRef)
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -246,7 +244,7 @@ class SqliteJournal:
                 assert number is not None
                 db.execute(
                     "UPDATE executions SET input = ? WHERE number = ?",
-                    (self._store(db, number, data), number),
+                    (values.store(db, number, data), number),
                 )
                 return Entry(
                     number, name, function, RUNNING, data, None, None, now, now,
@@ -318,8 +316,8 @@ class SqliteJournal:
     def _entry(self, db: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
         number, name, function, status, data, result, error = row[:7]
         created, updated, owner, fence, crc = row[7:]
-        data = self._fetch(db, data)
-        result = None if result is None else self._fetch(db, result)
+        data = values.fetch(db, data)
+        result = None if result is None else values.fetch(db, result)
         if _entry_crc(name, function, status, data, result, error) != crc:
             raise JournalDamagedError(
                 f"execution {number} in {self.path} is damaged: its checksum does not "
@@ -420,8 +418,8 @@ class SqliteJournal:
         if owned is None:
             return False
         for record in change.records:
-            if record.payload is not None and len(record.payload) >= _LARGE:
-                record.blob = self._store_blob(db, change.number, record.payload)
+            if record.payload is not None and len(record.payload) >= values.LARGE:
+                record.blob = values.store_blob(db, change.number, record.payload)
                 record.payload = None
         for records in _portions(change.records):
             self._append(db, change, records)
@@ -429,12 +427,12 @@ class SqliteJournal:
         if end is not None:
             name, function, data = owned
             error = None if end.error is None else _pack(end.error)
-            data = self._fetch(db, data)
+            data = values.fetch(db, data)
             crc = _entry_crc(name, function, end.status, data, end.result, error)
             stored = (
                 None
                 if end.result is None
-                else self._store(db, change.number, end.result)
+                else values.store(db, change.number, end.result)
             )
             db.execute(
                 "UPDATE executions SET status = ?, result = ?, error = ?, updated = ?, "
@@ -459,53 +457,10 @@ class SqliteJournal:
                 )
             yield decode_frame(key, data, crc)
 
-    # Large values.  A stored value begins with a byte: 0, it follows; 1, a reference.
-
-    def _store(self, db: sqlite3.Connection, number: int, data: bytes) -> bytes:
-        if len(data) < _LARGE:
-            return b"\0" + data
-        return b"\1" + _pack(self._store_blob(db, number, data))
-
-    def _fetch(self, db: sqlite3.Connection, stored: bytes) -> bytes:
-        if stored[:1] == b"\1":
-            return self._read_blob(db, _reference.decode(stored[1:]))
-        return stored[1:]
-
-    @staticmethod
-    def _store_blob(db: sqlite3.Connection, number: int, data: bytes) -> BlobRef:
-        view = memoryview(data)
-        first = 0
-        parts = range(0, len(data), _PART)
-        for start in parts:
-            part = view[start : start + _PART]
-            cursor = db.execute(
-                "INSERT INTO blobs (execution, crc, data) VALUES (?, ?, ?)",
-                (number, checksum(start, part), part),
-            )
-            assert cursor.lastrowid is not None
-            first = first or cursor.lastrowid
-        return BlobRef(first, len(parts), len(data))
-
     def blob(self, ref: BlobRef) -> bytes:
         """Return a large payload."""
         with self._use() as db:
-            return self._read_blob(db, ref)
-
-    def _read_blob(self, db: sqlite3.Connection, ref: BlobRef) -> bytes:
-        rows = db.execute(
-            "SELECT crc, data FROM blobs WHERE id BETWEEN ? AND ? ORDER BY id",
-            (ref.first, ref.first + ref.parts - 1),
-        ).fetchall()
-        good = all(
-            checksum(n * _PART, data) == crc for n, (crc, data) in enumerate(rows)
-        )
-        whole = b"".join(data for _, data in rows)
-        if not good or len(whole) != ref.size:
-            raise JournalDamagedError(
-                f"blob {ref.first} of {self.path} is damaged; restore the file from a "
-                "copy"
-            )
-        return whole
+            return values.read_blob(db, ref)
 
     # Messages
 
@@ -520,7 +475,7 @@ class SqliteJournal:
         """Leave a message for whoever runs an execution, now or later."""
         with self._transaction() as db:
             packed = None if error is None else _pack(error)
-            stored = None if payload is None else self._store(db, execution, payload)
+            stored = None if payload is None else values.store(db, execution, payload)
             db.execute(
                 "INSERT INTO messages (execution, kind, operation, payload, error, at) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -541,7 +496,7 @@ class SqliteJournal:
                     row[1],
                     row[2],
                     row[3],
-                    None if row[4] is None else self._fetch(db, row[4]),
+                    None if row[4] is None else values.fetch(db, row[4]),
                     None if row[5] is None else _failure.decode(row[5]),
                     row[6],
                 )
@@ -565,7 +520,7 @@ def _is_small(change: Change) -> bool:
     for record in change.records:
         if record.payload is not None:
             size += len(record.payload)
-    return size < _LARGE
+    return size < values.LARGE
 
 
 def _portions(records: list[Record]) -> Iterator[list[Record]]:
