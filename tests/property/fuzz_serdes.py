@@ -161,7 +161,7 @@ def fuzz(inputs: int, seed: int, limit: float = math.inf) -> dict[str, int]:
     for text in (b'{"$ff":["ndarray","<f8",[0],""]}', b'{"$ff":["range",1,2,3]}'):
         decode(text)
     # numpy and zoneinfo import what they need when they are first used.
-    for key in ("UTC", "No/Such"):
+    for key in ("UTC", "No/Such", "Europe/No"):
         with contextlib.suppress(ZoneInfoNotFoundError):
             ZoneInfo(key)
     modules = set(sys.modules)

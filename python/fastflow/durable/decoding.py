@@ -2,9 +2,10 @@
 
 Reading is safe whatever the data says.  A class is looked up by its name among the
 modules that have been imported already, and must be of the kind that the tag says; no
-module is imported, and no code of a class runs but what makes a member of an Enum or a
-``Struct``, or a field's ``default_factory``.  Time and memory are bounded by the length
-of the data: nothing that is described by a few numbers (a range, a shape) is expanded.
+module is imported (but the files of ``tzdata``, for the name of a time zone), and no
+code of a class runs but what makes a member of an Enum or a ``Struct``, or a field's
+``default_factory``.  Time and memory are bounded by the length of the data: nothing
+that is described by a few numbers (a range, a shape) is expanded.
 """
 
 from __future__ import annotations
