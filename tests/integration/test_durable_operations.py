@@ -45,7 +45,11 @@ from fastflow.durable import (
     with_retry,
 )
 from fastflow.durable.config import ItemBatcher
-from fastflow.testing import DurableFunctionTestRunner, OperationStatus
+from fastflow.testing import (
+    DurableFunctionTestRunner,
+    OperationStatus,
+    SimulatedCrash,
+)
 
 
 @pytest.fixture
@@ -460,6 +464,46 @@ class TestBatches:
 
         good(run(body))
         assert max(most) == 3
+
+    def test_max_concurrency_holds_after_a_crash(self):
+        """Branches that had ended before others of lower index don't make room."""
+        flying, most = set(), []
+
+        def branch(number):
+            def run_branch(context):
+                flying.add(number)
+                most.append(len(flying))
+                context.wait(1000 if number == 0 else 1)
+                flying.discard(number)
+                return context.step(lambda _: number, name=f"end-{number}")
+
+            return run_branch
+
+        @durable_execution(name="limited")
+        def handler(event, context):
+            config = ParallelConfig(max_concurrency=2)
+            functions = [branch(n) for n in range(8)]
+            return context.parallel(functions, config=config).get_results()
+
+        runner = DurableFunctionTestRunner(handler)
+        runner.crash_at("end-4", "after_commit")
+        with pytest.raises(SimulatedCrash):
+            runner.run()
+        flying.clear()
+        assert good(runner.run()) == list(range(8))
+        assert max(most) == 2
+        runner.close()
+
+    def test_a_branch_that_stops_of_its_own_accord_has_failed(self, run):
+        def stop(context):
+            raise Cancelled("enough")
+
+        def body(event, context):
+            batch = context.parallel([stop, lambda c: 1], config=ParallelConfig(
+                completion_config=CompletionConfig.all_completed()))  # fmt: skip
+            return [batch.failure_count, batch.get_errors()[0].message]
+
+        assert good(run(body)) == [1, "enough"]
 
     def test_a_batch_that_takes_too_long(self, run):
         def never(context):

@@ -3,8 +3,8 @@
 `Batch` is the coordinator of one of them.  It owns the state of the branches; lines
 only send it events through its mailbox, one at a time, so there is no lock here.  Two
 numbers are shared with the scheduler, each written by one side only: how many branches
-may have been admitted (`_allowed`, written here) and how many have been (`_admitted`,
-written while the scheduler asks for the next line).
+may have begun (`_allowed`, written here) and how many have (`_begun`, written while the
+scheduler asks for the next line).
 
 After each event the completion policy decides.  The decision is recorded together with
 the results, in the same moment in which the scope of the branches is closed, so nothing
@@ -88,9 +88,27 @@ class Batch(Pending):
     """One batch that is running in this process."""
 
     __slots__ = (
-        "_admitted", "_allowed", "_branches", "_counts", "_errors", "_lines",
-        "_mailbox", "_operation", "_payloads", "_policy", "_scope", "_states",
-        "_timer", "_values", "config", "failure", "queued", "result", "ticket",
+        "_admitted",
+        "_allowed",
+        "_begun",
+        "_branches",
+        "_counts",
+        "_errors",
+        "_lines",
+        "_mailbox",
+        "_operation",
+        "_payloads",
+        "_policy",
+        "_recalled",
+        "_scope",
+        "_states",
+        "_timer",
+        "_values",
+        "config",
+        "failure",
+        "queued",
+        "result",
+        "ticket",
     )  # fmt: skip
 
     single = False
@@ -114,8 +132,10 @@ class Batch(Pending):
         self._lines: dict[int, Line] = {}
         self._mailbox: Mailbox[tuple[Any, ...]] = Mailbox(self._handle)
         self._timer: Timer | None = None
-        self._admitted = 0
-        self._allowed = 0
+        self._admitted = 0  # index from which on none has been admitted
+        self._begun = 0  # branches, in this process
+        self._allowed = 0  # to begin
+        self._recalled = 0  # that had ended in another process
         self.queued = False
         self.result: BatchResult[Any] | None = None
         self.failure: Failure | None = None
@@ -171,6 +191,7 @@ class Batch(Pending):
         index = record.attempt
         if self._states[index]:
             return
+        self._recalled += 1
         if record.action == SUCCEEDED:
             data = self.line.execution.payload(record) or b"null"
             value = load(data, self.config.item_serdes, self._item_context)
@@ -186,23 +207,23 @@ class Batch(Pending):
         if most is None:
             self._allowed = self._branches.count
         else:
-            ended = self._counts[_SUCCEEDED] + self._counts[_FAILED]
+            ended = self._counts[_SUCCEEDED] + self._counts[_FAILED] - self._recalled
             self._allowed = min(ended + most, self._branches.count)
         if self._allowed > before:
             self.line.execution.engine.scheduler.push(self)
 
     def next_line(self) -> Callable[[], object] | None:
         """Admit the next branch.  For the scheduler."""
-        # Branches that ended in another process are passed over; the limit counts them
-        # among those that have ended.
-        states = self._states
-        index = self._admitted
-        while index < self._allowed and states[index]:
+        # Branches that ended in another process are passed over.
+        if self._begun >= self._allowed or self._scope.closed:
+            return None
+        states, index = self._states, self._admitted
+        while index < len(states) and states[index]:
             index += 1
-        if index >= self._allowed or self._scope.closed:
-            self._admitted = index
+        if index == len(states):
             return None
         self._admitted = index + 1
+        self._begun += 1
         states[index] = _STARTED
         return _Branch(self, index).run
 
@@ -214,7 +235,10 @@ class Batch(Pending):
         if error is not None and is_fatal(error):
             if not isinstance(error, Cancelled):
                 self.line.execution.abort(error)
-            return
+                return
+            if self._scope.over:
+                return
+            # It stopped of its own accord: that is a failure like others.
         data: bytes | None = None
         failure: Failure | None = None
         if error is None:
