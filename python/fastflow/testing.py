@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from fastflow.durable.callback import make_callback_id
-from fastflow.durable.exceptions import JournalError, ValidationError
+from fastflow.durable.exceptions import ValidationError
 from fastflow.durable.functions import DurableFunction
 from fastflow.durable.handle import Handle
 from fastflow.durable.history import Event, Operation, events, operations
@@ -244,10 +244,6 @@ class DurableFunctionTestRunner:
     def _finish(
         self, name: str, error: BaseException | None
     ) -> DurableFunctionTestResult:
-        if isinstance(error, JournalError) and isinstance(
-            error.__cause__, SimulatedCrash
-        ):
-            raise error.__cause__
         entry = self._journal.find(name)
         if entry is None or entry.status == "RUNNING":
             raise error or RuntimeError(f"execution {name!r} has no end")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import json
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -173,6 +177,63 @@ class TestRun:
             stop = False
             assert runner.run(interrupted, None, "it") == "done"
         assert CALLS == [1]
+
+    def test_a_signal_ends_a_wait_and_leaves_the_execution(self, tmp_path):
+        program = textwrap.dedent("""
+            import sys
+            from fastflow.durable import DurableRunner, durable_execution
+
+            @durable_execution(name="tests.signal")
+            def waits(event, context):
+                context.step(lambda _: print("ready", flush=True))
+                context.wait("10d")
+
+            with DurableRunner(sys.argv[1]) as runner:
+                try:
+                    runner.run(waits, None, "it")
+                except KeyboardInterrupt:
+                    print("interrupted", flush=True)
+        """)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "runs.db")],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[0] == "interrupted\n"
+        journal = SqliteJournal(tmp_path / "runs.db")
+        assert (journal.find("it").status, journal.find("it").owned) == (
+            "RUNNING", False,
+        )  # fmt: skip
+        journal.close()
+
+    def test_at_exit_what_waits_is_left_and_what_runs_is_finished(self, tmp_path):
+        program = textwrap.dedent("""
+            import sys
+            from fastflow.durable import DurableRunner, durable_execution
+
+            @durable_execution(name="tests.exit-waits")
+            def waits(event, context):
+                context.wait("10d")
+
+            @durable_execution(name="tests.exit-runs")
+            def runs(event, context):
+                batch = [lambda inner: inner.step(lambda _: 1)] * 300
+                return context.parallel(batch).success_count
+
+            runner = DurableRunner(sys.argv[1])
+            runner.start(waits, None, "waits")
+            runner.start(runs, None, "runs")
+        """)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program, str(tmp_path / "runs.db")],
+            capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        journal = SqliteJournal(tmp_path / "runs.db")
+        assert not journal.find("waits").owned
+        assert journal.find("runs").status == "SUCCEEDED"
+        journal.close()
 
     def test_a_direct_call_needs_no_store(self):
         assert double(4) == 8

@@ -27,7 +27,13 @@ from typing import Any
 
 import msgspec
 
-from fastflow.durable.decoding import LONGEST_INT, MARK, dtype_of, find_class
+from fastflow.durable.decoding import (
+    BATCH_STATES,
+    LONGEST_INT,
+    MARK,
+    dtype_of,
+    find_class,
+)
 from fastflow.durable.exceptions import SerDesError
 
 __all__ = ["MARK", "Unencodable", "tagged"]
@@ -211,8 +217,7 @@ def _tagged_other(value: Any, depth: int) -> Any:
         items = _tagged_items(value, depth)
         return _tag("namedtuple", _class_name(kind), items)
     if kind.__module__ == "fastflow.durable.results" and kind.__name__ == "BatchResult":
-        reason = value.completion_reason.value
-        return _tag("batch", reason, _tagged_items(value.all, depth))
+        return _tagged_batch(value, depth)
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
         return _tagged_numpy(value, numpy)
@@ -260,6 +265,25 @@ def _tagged_dataclass(value: Any, depth: int) -> Any:
                 "would be lost: declare it as field(init=False)"
             )
     return _tag("dataclass", _class_name(kind), _tagged_fields(value, names, depth))
+
+
+def _tagged_batch(value: Any, depth: int) -> Any:
+    """Write a BatchResult by columns: it may have very many items."""
+    results = []
+    errors = []
+    for place, item in enumerate(value.all):
+        try:
+            results.append(tagged(item.result, depth))
+        except Unencodable as error:
+            error.path.append(f".all[{place}].result")
+            raise
+        if item.error is not None:
+            errors.append([place, tagged(item.error, depth)])
+    states = "".join([BATCH_STATES[item.status.value] for item in value.all])
+    indexes = [item.index for item in value.all]
+    return _tag(
+        "batch", value.completion_reason.value, indexes, states, results, errors
+    )
 
 
 def _is_derived(kind: type, name: str) -> bool:

@@ -87,7 +87,7 @@ def ls(store: Path, status: str | None, as_json: bool) -> int:
 
     table = Table()
     for title in ("name", "function", "status", "begun", "changed"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for entry in found:
         table.add_row(
             Text(_text(entry.name.encode())),

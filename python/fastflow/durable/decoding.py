@@ -27,9 +27,10 @@ import msgspec
 
 from fastflow.durable.exceptions import SerDesError
 
-__all__ = ["LONGEST_INT", "MARK", "dtype_of", "find_class", "untagged"]
+__all__ = ["BATCH_STATES", "LONGEST_INT", "MARK", "dtype_of", "find_class", "untagged"]
 
 MARK = "$ff"
+BATCH_STATES = {"SUCCEEDED": "+", "FAILED": "-", "STARTED": "."}
 LONGEST_INT = 100_000  # hexadecimal digits
 _DIMENSIONS = 64  # numpy's own limit
 _DTYPE = re.compile(r"[<>|=][biufcmMSUV][0-9]{1,9}(\[[0-9]{0,9}[a-zA-Zμ]{1,2}\])?")
@@ -197,13 +198,25 @@ def _read_namedtuple(name: str, items: list[Any]) -> Any:
     return tuple.__new__(kind, _items(items))
 
 
-def _read_batch(reason: str, items: list[Any]) -> Any:
-    from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
+def _read_batch(
+    reason: str, indexes: list[int], states: str, results: list[Any], errors: list[Any]
+) -> Any:
+    from fastflow.durable.completion import BatchItemStatus, CompletionReason
+    from fastflow.durable.lambda_service import ErrorObject
+    from fastflow.durable.results import BatchItem, BatchResult
 
-    found = _items(items)
-    if not all(isinstance(item, BatchItem) for item in found):
-        raise SerDesError("a batch consists of BatchItems")
-    return BatchResult(found, CompletionReason(reason))
+    if any(type(index) is not int for index in _list(indexes)):
+        raise SerDesError("an index of a branch is no int")
+    known = {text: BatchItemStatus(name) for name, text in BATCH_STATES.items()}
+    failures = {place: untagged(error) for place, error in map(_list, _list(errors))}
+    if not all(isinstance(error, ErrorObject) for error in failures.values()):
+        raise SerDesError("an error of a branch is no ErrorObject")
+    columns = zip(indexes, states, _items(results), strict=True)
+    items = [
+        BatchItem(index, known[state], result, failures.get(place))
+        for place, (index, state, result) in enumerate(columns)
+    ]
+    return BatchResult(items, CompletionReason(reason))
 
 
 def dtype_of(form: Any) -> Any:

@@ -210,5 +210,13 @@ def roundtrip(value: Any) -> tuple[bytes, Any]:
     SerDesError
         As they do.
     """
+    if type(value) in _SAME:
+        return encode(value), value
+    try:
+        if _is_plain(value):
+            data = _json(value)
+            return data, _parse(data)
+    except Exception:
+        pass  # the slow road says what is wrong, or has a tag for it
     data = encode(value)
-    return data, value if type(value) in _SAME else decode(data)
+    return data, decode(data)

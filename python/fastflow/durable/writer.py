@@ -211,7 +211,8 @@ class Writer:
 
     def _failed(self, streams: Iterable[Stream], error: BaseException) -> None:
         reason = error
-        if not isinstance(error, JournalError):
+        # Ctrl-C and the like stay what they are for everybody.
+        if isinstance(error, Exception) and not isinstance(error, JournalError):
             reason = JournalError(f"the journal can't be written: {error!r}")
             reason.__cause__ = error
         for stream in streams:

@@ -16,6 +16,7 @@ from fastflow.durable.config import CompletionConfig
 from fastflow.durable.exceptions import (
     BatchCompletionError,
     ChildContextError,
+    SerDesError,
     StepError,
 )
 from fastflow.durable.lambda_service import ErrorObject
@@ -188,6 +189,15 @@ def test_a_result_inside_of_a_result():
     found = decode(encode({"batch": (outer, 1)}))["batch"][0]
     assert found == outer
     assert found.get_results()[0].get_errors() == [ERROR]
+
+
+def test_the_place_of_what_can_not_be_stored():
+    batch = BatchResult(
+        [BatchItem(4, SUCCEEDED, 1), BatchItem(9, SUCCEEDED, {"a": object()})],
+        CompletionReason.ALL_COMPLETED,
+    )
+    with pytest.raises(SerDesError, match=r"result\[0\]\.all\[1\]\.result\['a'\] is"):
+        encode((batch,))
 
 
 def test_equality():
