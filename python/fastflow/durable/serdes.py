@@ -34,7 +34,6 @@ _MARKED = b'"' + MARK.encode() + b'"'
 _DEEPEST = 200  # levels of nesting on the fast road; the other one counts for itself
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _SCALARS = frozenset((str, bool, type(None)))
-_KEYS = frozenset((str,))
 
 _json = msgspec.json.Encoder().encode
 _parse = msgspec.json.Decoder().decode
@@ -123,8 +122,11 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     """Whether JSON holds a value just as it is."""
     kind = type(value)
     if kind is dict:
-        if MARK in value or not _KEYS.issuperset(map(type, value)):
+        if MARK in value:
             return False
+        for key in value:
+            if type(key) is not str:
+                return False
         items = value.values()
     elif kind is list:
         items = value
@@ -136,7 +138,7 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
         return False
     for item in items:
         kind = type(item)
-        if kind in _SCALARS:
+        if kind is str or kind is bool or item is None:
             continue
         if kind is int:
             if not _LEAST <= item <= _MOST:

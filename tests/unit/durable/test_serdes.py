@@ -137,8 +137,8 @@ class Zone(dt.tzinfo):
         dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(seconds=-5))),
         pathlib.PurePath("a/b"), pathlib.Path("/x"),
         np.str_(""), np.str_("a\0"), np.str_("\ud800"), np.bytes_(b"a\0"),
-        np.bool_(True), np.float32(1.5), np.datetime64("NaT", "s"), np.longdouble(1) / 3,
-        np.timedelta64(5, "25s"), np.complex64(1j),
+        np.bool_(True), np.float32(1.5), np.datetime64("NaT", "s"),
+        np.longdouble(1) / 3, np.timedelta64(5, "25s"), np.complex64(1j),
     ],
     ids=lambda value: hex(value)[:20] if type(value) is int else repr(value)[:40],
 )  # fmt: skip
