@@ -144,16 +144,19 @@ class Zone(dt.tzinfo):
 )  # fmt: skip
 def test_the_same_value_of_the_same_type(value):
     data, found = roundtrip([value])
-    found = found[0]
     assert data == encode([value])
-    assert type(found) is type(value)
-    both_nat = isinstance(value, np.datetime64) and np.isnat(value) and np.isnat(found)
-    assert found == value or both_nat
-    if type(value) is not int:
-        assert repr(found) == repr(value)
-    assert encode([found]) == data
-    again = roundtrip(value)[1]
-    assert type(again) is type(value)
+    for again in (
+        found[0],
+        decode(data)[0],
+        roundtrip(value)[1],
+        decode(encode(value)),
+    ):
+        assert type(again) is type(value)
+        if not (isinstance(value, np.datetime64) and np.isnat(value)):
+            assert again == value
+        if type(value) is not int:
+            assert repr(again) == repr(value)
+        assert encode([again]) == data
 
 
 def test_not_a_number():
@@ -482,6 +485,19 @@ class TestHostileData:
                 with pytest.raises(SerDesError, match="import its module"):
                     decode(b'{"$ff":["%s","%s",[]]}' % (tag, name))
         assert "evil_module" not in sys.modules
+
+    def test_the_name_of_a_zone_names_no_module(self, monkeypatch):
+        asked = []
+
+        class Spy:
+            def find_spec(self, name, path=None, target=None):
+                asked.append(name)
+
+        monkeypatch.setattr(sys, "meta_path", [Spy(), *sys.meta_path])
+        for zone in (b"evil.module/x", b"evil.module", b"../evil", b"a/b.evil/c"):
+            with pytest.raises(SerDesError, match="no name of a time zone"):
+                decode(b'{"$ff":["datetime","2024-01-01",0,"%s"]}' % zone)
+        assert not [name for name in asked if "evil" in name]
 
     def test_a_lazy_module_stays_unloaded(self, tmp_path, monkeypatch):
         path = tmp_path / "lazy_evil.py"
