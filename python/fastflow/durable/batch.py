@@ -175,7 +175,7 @@ class Batch(Pending):
 
     def _start(self, due: int) -> None:
         execution = self.line.execution
-        for record in execution.branches.pop(self._operation.id, ()):
+        for record in execution.branches_of(self._operation.id):
             self._recall(record)
             if self._decide():
                 return

@@ -27,6 +27,7 @@ __all__ = [
     "Record",
     "checksum",
     "decode_frame",
+    "decode_frames",
     "encode_frame",
     "finished",
     "now_us",
@@ -100,6 +101,7 @@ def now_us() -> int:
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Record])
+_many = msgspec.msgpack.Decoder(list[list[Record]])
 
 
 def encode_frame(records: Sequence[Record]) -> bytes:
@@ -131,3 +133,22 @@ def decode_frame(key: int, data: bytes, crc: int) -> list[Record]:
         raise JournalDamagedError(
             f"frame {key >> 32}:{key & 0xFFFFFFFF} can't be read: {error}"
         ) from error
+
+
+def decode_frames(rows: Sequence[tuple[int, int, bytes]]) -> list[list[Record]]:
+    """Return the records of frames, given key, checksum and bytes of each.
+
+    Raises
+    ------
+    JournalDamagedError
+        If the bytes are not those that were written.
+    """
+    for key, crc, data in rows:
+        if checksum(key, data) != crc:
+            decode_frame(key, data, crc)  # says what is wrong
+    # As one array of arrays: a call for each would take longer than the decoding.
+    head = b"\xdd" + len(rows).to_bytes(4, "big")
+    try:
+        return _many.decode(head + b"".join([data for _, _, data in rows]))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [decode_frame(key, data, crc) for key, crc, data in rows]

@@ -36,8 +36,7 @@ class Execution:
         self.stream.on_broken = self._broke
         self.loaded: dict[bytes, Record] = {}
         """The last record of each operation, as they were when this process began."""
-        self.branches: dict[bytes, list[Record]] = defaultdict(list)
-        """Batch -> the ends of its branches, in the order of their happening."""
+        self._branches: dict[bytes, list[Record]] | None = None
         self.inbox: dict[bytes, Message] = {}
         """Callback -> the message that completes it."""
         self.callbacks: dict[bytes, Callable[[Message], object]] = {}
@@ -48,12 +47,18 @@ class Execution:
             self._load()
 
     def _load(self) -> None:
-        loaded, branches = self.loaded, self.branches
-        for frame in self.engine.journal.frames(self.number):
-            for record in frame:
-                loaded[record.id] = record
+        frames = self.engine.journal.frames(self.number)
+        self.loaded = {record.id: record for frame in frames for record in frame}
+
+    def branches_of(self, batch: bytes) -> list[Record]:
+        """Return the ends of a batch's branches, in the order of their happening."""
+        if self._branches is None:
+            # A branch has one record, its end, so their order is that of the records.
+            self._branches = defaultdict(list)
+            for record in self.loaded.values():
                 if record.subtype in BRANCHES:
-                    branches[record.parent].append(record)
+                    self._branches[record.parent].append(record)
+        return self._branches.get(batch, [])
 
     @property
     def replaying(self) -> bool:

@@ -44,7 +44,7 @@ from fastflow.durable.records import (
     Failure,
     Record,
     checksum,
-    decode_frame,
+    decode_frames,
     encode_frame,
     now_us,
 )
@@ -57,6 +57,11 @@ _LOOK = 0.02  # seconds between looks whether the file still has its name
 _EVERY = 500  # frames between checkpoints
 _FRAME = 4 * 1024 * 1024  # bytes of payload in one frame, about
 
+_AT_A_TIME = 4096  # frames that are read together
+_FRAMES = (
+    "SELECT id, crc, data FROM frames WHERE id BETWEEN ? AND ? "
+    f"ORDER BY id LIMIT {_AT_A_TIME}"
+)
 _APPEND = (
     "INSERT INTO frames SELECT ?1, ?2, ?3 FROM executions "
     "WHERE number = ?4 AND fence = ?5"
@@ -443,19 +448,20 @@ class SqliteJournal:
 
     def frames(self, number: int) -> Iterator[list[Record]]:
         """Return the frames of an execution in the order of their writing."""
-        first = number << 32
-        with self._use() as db:
-            rows = db.execute(
-                "SELECT id, crc, data FROM frames WHERE id BETWEEN ? AND ? ORDER BY id",
-                (first, first | 0xFFFFFFFF),
-            ).fetchall()
-        for expected, (key, crc, data) in zip(count(first), rows, strict=False):
-            if key != expected:
-                raise JournalDamagedError(
-                    f"frame {number}:{expected - first} is missing from {self.path}; "
-                    "restore the file from a copy"
-                )
-            yield decode_frame(key, data, crc)
+        first, last = number << 32, number << 32 | 0xFFFFFFFF
+        while True:
+            with self._use() as db:
+                rows = db.execute(_FRAMES, (first, last)).fetchall()
+            for expected, row in zip(count(first), rows, strict=False):
+                if row[0] != expected:
+                    raise JournalDamagedError(
+                        f"frame {number}:{expected & 0xFFFFFFFF} is missing from "
+                        f"{self.path}; restore the file from a copy"
+                    )
+            yield from decode_frames(rows)
+            if len(rows) < _AT_A_TIME:
+                return
+            first = rows[-1][0] + 1
 
     def blob(self, ref: BlobRef) -> bytes:
         """Return a large payload."""
