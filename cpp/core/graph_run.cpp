@@ -1,7 +1,6 @@
 #include "graph_run.hpp"
 
 #include <cassert>
-#include <climits>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -59,7 +58,7 @@ bool is_scattered(const GraphPlan& plan) {
 
 }  // namespace
 
-struct GraphRun::Participant {
+struct GraphRun::Participant : Place {
   WorkStack work;
   std::uint32_t hand[kHand];
   std::uint32_t later = 0;  // of the hand: those from here on have not run
@@ -71,26 +70,7 @@ struct GraphRun::Participant {
   Nanoseconds cost{0};        // of a node, lately
   Nanoseconds unanswered{0};  // time with something on offer and nobody to take it
   std::uint64_t executed = 0;
-  bool came_later = true;          // not the first participant, who begins alone
-  atomic<std::uint64_t> looks{0};  // tells watchers that work goes on
-  // A watcher has seen no progress: the bodies are long, so give back what is in hand.
-  atomic<bool> in_the_way{false};
-  // Guards `work` while others are about: held but during bodies.
-  atomic<bool> locked{false};
-
-  [[nodiscard]] bool try_lock() noexcept {
-    return !locked.exchange(true, std::memory_order_acquire);  // pairs with unlock
-  }
-  void lock() noexcept {
-    for (int spins = 0; !try_lock(); ++spins) {
-      if (spins % 64 == 63) std::this_thread::yield();  // a watcher, for an instant
-      cpu_pause();
-    }
-  }
-  void unlock() noexcept {
-    locked.store(false, std::memory_order_release);  // pairs with try_lock
-  }
-  atomic<bool> taken{false};
+  bool came_later = true;  // not the founder, who begins alone
 };
 
 // --- coming and going --------------------------------------------------------------
@@ -112,6 +92,7 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
       cost_of_company_(cost_of_company(*plan_)),
       scattered_(is_scattered(*plan_)),
       arrivals_(*plan_),
+      attendance_(options.most),
       places_(new CacheAligned<Participant>[options.most]) {
   run = run_token;
   Participant& first = *places_[0];
@@ -125,94 +106,74 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
 GraphRun::~GraphRun() = default;
 
 void GraphRun::release() noexcept {
-  // acq_rel: everything that others did with us comes before the deletion.
-  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  if (attendance_.drop()) delete this;
+}
+
+struct GraphRun::Guest {
+  GraphRun& run;
+  Worker* worker;  // that it is, or nullptr
+
+  [[nodiscard]] Place& place(std::uint32_t i) const { return *run.places_[i]; }
+  [[nodiscard]] bool anything_offered() const { return run.anything_offered(); }
+  void offer_all(Place& place) const {
+    static_cast<Participant&>(place).work.offer_all();
+  }
+  void take_part(Place& place) const {
+    run.participate(static_cast<Participant&>(place), Clock::time_point::max());
+  }
+  void send_token() const { run.pool_.submit(&run, Lane::kNative); }
+  [[nodiscard]] bool stopped() const { return run.stopped(); }
+
+  // The first sleep is one with open eyes while the founder is alone: after short runs
+  // the next one often follows at once.
+  void sleep(FutexWord& word, std::uint32_t value, bool first) const {
+    if (first && !run.attendance_.solo.shared()) {
+      const auto end = Clock::now() + kSearch;
+      while (word.load() == value && Clock::now() < end) {
+        for (int i = 0; i < 16; ++i) cpu_pause();
+        std::this_thread::yield();
+      }
+      return;
+    }
+    BlockedScope blocked(worker);  // others may use this worker's place meanwhile
+    futex_wait_for(word, value, kWatchEvery);
+  }
+};
+
+void GraphRun::run_token(Job* token, Worker& worker) {
+  auto* self = static_cast<GraphRun*>(token);
+  self->attendance_.visit(Guest{*self, &worker});
+  self->release();
 }
 
 bool GraphRun::help(Clock::time_point deadline) {
   Participant& founder = *places_[0];
   if (!participate(founder, deadline)) return false;
-  founder.came_later = true;  // whoever takes the place next
-  // release: whoever takes the place next sees it as we leave it.
-  founder.taken.store(false, std::memory_order_release);
-  leave();
+  attendance_.leave(founder);
   return true;
 }
 
-void GraphRun::start() {
-  founder_missing_.store(true);
-  invite();
-}
+void GraphRun::start() { attendance_.found_later(Guest{*this, nullptr}); }
 
-void GraphRun::leave() noexcept {
-  // acq_rel: releases our work; the creator acquires it in wait_for.
-  if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    futex_wake(inside_, INT_MAX);
-    call_watcher();
-  }
-}
+void GraphRun::invite() { attendance_.invite(Guest{*this, nullptr}); }
 
 bool GraphRun::wait_for(Nanoseconds timeout) noexcept {
+  for (int spins = 0; spins < 200; ++spins) {
+    if (attendance_.over()) return true;
+    cpu_pause();
+  }
   const auto end = Clock::now() + timeout;
-  for (int spins = 0;; ++spins) {
-    const std::uint32_t inside = inside_.load(std::memory_order_acquire);  // leave()
-    if (inside == 0) return true;
-    if (spins < 200) {
-      cpu_pause();
-      continue;
-    }
+  for (;;) {
     const auto left = end - Clock::now();
     if (left <= left.zero()) {
-      if (could_invite() && solo_.shared()) invite();  // to watch, if nothing else
-      return false;
+      // Somebody to watch, if nothing else.
+      if (attendance_.solo.shared() && attendance_.has_room()) invite();
+      return attendance_.over();
     }
-    futex_wait_for(inside_, inside, left);
-  }
-}
-
-bool GraphRun::could_invite() const noexcept {
-  // relaxed: a hint; invite() decides.
-  return !queued_.load(std::memory_order_relaxed) &&
-         inside_.load(std::memory_order_relaxed) < options_.most;
-}
-
-void GraphRun::invite() {
-  if (queued_.exchange(true)) return;
-  references_.fetch_add(1, std::memory_order_relaxed);  // we hold one already
-  pool_.submit(this, Lane::kNative);
-}
-
-void GraphRun::run_token(Job* token, Worker& worker) {
-  auto* self = static_cast<GraphRun*>(token);
-  self->queued_.store(false);
-  self->join(worker);
-  self->release();
-}
-
-void GraphRun::join(Worker& worker) {
-  if (founder_missing_.exchange(false)) {
-    help(Clock::time_point::max());
-    return;
-  }
-  for (;;) {
-    // Nobody enters without a reason: the run ends when nobody is inside.
-    if (!solo_.shared() || !anything_offered()) {
-      Watch expected = Watch::kNobody;
-      if (!watch_.compare_exchange_strong(expected, Watch::kSomebody)) return;
-      const bool called = watch(worker);
-      watch_.store(Watch::kNobody);
-      if (!called) return;
-    }
-    const bool alive = inside_.fetch_add(1) > 0;  // else it is over, and stays over
-    if (Participant* place = alive ? claim_place() : nullptr) {
-      // The next one to watch.
-      if (watch_.load() == Watch::kNobody && could_invite()) invite();
-      participate(*place, Clock::time_point::max());
-      // release: as in help.
-      place->taken.store(false, std::memory_order_release);
-    }
-    leave();
-    if (!alive || over()) return;
+    const auto sleep = [left](FutexWord& word, std::uint32_t value) {
+      futex_wait_for(word, value, left);
+    };
+    if (attendance_.wait(sleep)) return true;
   }
 }
 
@@ -223,88 +184,18 @@ bool GraphRun::anything_offered() const noexcept {
   return false;
 }
 
-// Waits until there is something to join.  The first while it stays awake, as after
-// short runs the next one often follows at once.  False: the run is over.
-bool GraphRun::watch(Worker& worker) {
-  std::vector<std::uint64_t> seen(options_.most);
-  look_around(&seen);
-  for (bool first = true;; first = false) {
-    const std::uint32_t news = news_.load();
-    if (first && !solo_.shared()) {
-      const auto end = Clock::now() + kSearch;
-      while (news_.load() == news && !over() && Clock::now() < end) {
-        for (int i = 0; i < 16; ++i) cpu_pause();
-        std::this_thread::yield();
-      }
-    } else {
-      BlockedScope blocked(&worker);  // others may use this worker's place meanwhile
-      futex_wait_for(news_, news, kWatchEvery);
-    }
-    if (over()) return false;
-    if (news_.load() != news || look_around(&seen)) return true;
-  }
-}
-
-// Whether there is something to take.  Whoever has not moved since `seen` sits in a
-// long body: what it has besides is for all.
-bool GraphRun::look_around(std::vector<std::uint64_t>* seen) {
-  for (std::uint32_t i = 0; i < options_.most; ++i) {
-    Participant& place = *places_[i];
-    // relaxed: only whether it changes between two looks.
-    const std::uint64_t now = place.looks.load(std::memory_order_relaxed) + 1;
-    const bool still = std::exchange((*seen)[i], now) == now;
-    if (still && i == 0 && solo_.try_lock()) {
-      place.work.offer_all();
-      place.in_the_way.store(true, std::memory_order_relaxed);  // a hint
-      solo_.share();
-      return true;
-    }
-    if (still && solo_.shared() && place.try_lock()) {
-      place.work.offer_all();
-      place.unlock();
-    }
-    if (still) place.in_the_way.store(true, std::memory_order_relaxed);  // a hint
-  }
-  return solo_.shared() && anything_offered();
-}
-
-// Ends the watch, if there is one that has not been called yet.  A watcher that is
-// missed sees for itself within kWatchEvery.
-bool GraphRun::call_watcher() noexcept {
-  Watch expected = Watch::kSomebody;
-  if (!watch_.compare_exchange_strong(expected, Watch::kCalled)) {
-    return expected == Watch::kCalled;
-  }
-  news_.fetch_add(1);
-  futex_wake(news_, INT_MAX);
-  return true;
-}
-
-GraphRun::Participant* GraphRun::claim_place() {
-  for (std::uint32_t i = 0; i < options_.most; ++i) {
-    Participant& place = *places_[i];
-    bool expected = false;
-    // acquire: pairs with the releases in help and join.
-    if (place.taken.compare_exchange_strong(expected, true,
-                                            std::memory_order_acquire)) {
-      return &place;
-    }
-  }
-  return nullptr;
-}
-
-// --- taking part
-// -----------------------------------------------------------------------
+// --- taking part ---------------------------------------------------------------------
 
 bool GraphRun::participate(Participant& self, Clock::time_point deadline) {
   self.last_look = Clock::now();
   self.since_look = 0;
   Alone alone = Alone::kShared;
-  if (!self.came_later && solo_.lock()) alone = work_alone(self, deadline);
+  if (!self.came_later && attendance_.solo.lock()) alone = work_alone(self, deadline);
   if (alone == Alone::kDeadline) return false;
   if (alone == Alone::kShared && !work_together(self, deadline)) return false;
   if (stopped()) give_up(self);
   executed_.fetch_add(std::exchange(self.executed, 0));
+  self.came_later = true;  // whoever takes the place next
   return true;
 }
 
@@ -332,10 +223,10 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
       if (spare) {
         // At once: the first body may be a long one, and the second one, too.
         if (!std::exchange(company_asked, true)) invite();
-        solo_.unlock();  // while others could join
+        attendance_.solo.unlock();  // while others could join
       }
       const std::uint32_t n = run_bodies(self, hand);
-      if (spare && !solo_.lock()) {
+      if (spare && !attendance_.solo.lock()) {
         self.lock();
         put_back(self, hand);
         settle<false>(self, n);
@@ -349,13 +240,13 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
     look(self);
     const auto alone_for = self.last_look - began;
     if (may_share && alone_for > kStarted && pays_to_share(self)) {
-      solo_.share();
-      call_watcher();
+      attendance_.solo.share();
+      attendance_.call_watcher();
       return Alone::kShared;
     }
     self.breadth = 0;
     if (self.last_look > deadline) {
-      solo_.unlock();
+      attendance_.solo.unlock();
       return Alone::kDeadline;
     }
   }
@@ -409,8 +300,7 @@ void GraphRun::give_up(Participant& self) {
   }
 }
 
-// --- bodies, and what they make ready
-// --------------------------------------------------
+// --- bodies, and what they make ready ------------------------------------------------
 
 // The newest nodes.
 std::uint32_t GraphRun::take_hand(Participant& self, std::uint32_t most) {
@@ -578,8 +468,7 @@ bool GraphRun::refill(Participant& self) {
   return true;
 }
 
-// --- each other
-// ------------------------------------------------------------------------
+// --- each other ----------------------------------------------------------------------
 
 // Looks at the clock: what does a node cost?
 void GraphRun::look(Participant& self) {
@@ -591,9 +480,7 @@ void GraphRun::look(Participant& self) {
   const std::uint32_t most = std::min(self.look_every * 2, kMostUnlooked);
   self.look_every =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(wanted, 1, most));
-  // relaxed both: watchers only see whether it changes.
-  self.looks.store(self.looks.load(std::memory_order_relaxed) + 1,
-                   std::memory_order_relaxed);
+  self.moved();
 }
 
 // Whether half of what is ready is worth a theft, and the rest what sharing costs.
@@ -618,7 +505,7 @@ std::uint32_t GraphRun::hand_size(const Participant& self) const noexcept {
 void GraphRun::offer(Participant& self, std::uint32_t in_hand) {
   WorkStack& work = self.work;
   const bool wanted = hungry_->load(std::memory_order_relaxed) > 0;  // a hint
-  if (!wanted && !could_invite()) return;
+  if (!wanted && !attendance_.could_invite()) return;
   const std::uint32_t more = work.spans.empty() ? work.count + in_hand : kGrain;
   if (work.offered.empty()) {
     if (self.cost >= kLong) {
@@ -630,12 +517,10 @@ void GraphRun::offer(Participant& self, std::uint32_t in_hand) {
   }
   if (wanted) return;
   // Nobody there.  Worth a wake-up at once, or after a while of being worth a little?
-  if (self.cost * more + self.unanswered >= kWorthWaking) {
-    self.unanswered = Nanoseconds(0);
-    if (!call_watcher()) invite();
-  } else if (watch_.load(std::memory_order_relaxed) == Watch::kNobody) {  // a hint
-    invite();  // at least to watch: this body may be a long one
-  }
+  const bool at_once = self.cost * more + self.unanswered >= kWorthWaking;
+  if (at_once) self.unanswered = Nanoseconds(0);
+  // If not at once, then at least to watch: this body may be a long one.
+  attendance_.call(Guest{*this, nullptr}, at_once);
 }
 
 // Own blocks first, then others'.  False: there is nothing, so leave.
@@ -663,7 +548,7 @@ bool GraphRun::search(Participant& self, Clock::time_point deadline) {
     }
     std::this_thread::yield();  // those who have work may be on this core
     // When all that are inside look for work there is none, and none will come.
-  } while (!stopped() && hungry_->load() < inside_.load() && Clock::now() < end);
+  } while (!stopped() && hungry_->load() < attendance_.inside() && Clock::now() < end);
   return false;
 }
 

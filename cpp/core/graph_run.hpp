@@ -21,27 +21,24 @@
 //   Alone or together.  Taking part costs memory traffic: a counter that another core
 //   wrote last is 50 to 100 ns away.  So the first participant begins alone, counting
 //   without atomic read-modify-writes, and measures.  Once the bodies are long enough
-//   for it (pays_to_share), the others come in.  Until then it holds a SoloLock, but
+//   for it (pays_to_share), the others come in.  Until then it holds the solo lock, but
 //   for the time of bodies while other nodes are ready.
 //
 //   Long bodies come unannounced: a participant can't give away what it has while it is
-//   in one.  So as soon as there is work for two, somebody is called, if only to watch:
-//   who finds nothing to do sleeps a millisecond at a time (without counting against
-//   the pool's limit) and looks who has not moved since.  What such a participant has
-//   besides its hand is put on its deque for it; that is why a participant holds its
-//   own lock while it is not in a body.
+//   in one.  So as soon as there is work for two, somebody is called, if only to watch
+//   (Attendance), a millisecond at a time and without counting against the pool's
+//   limit.  What a participant that does not move has besides its hand is put on its
+//   deque for it; that is why a participant holds its place's lock while it is not in a
+//   body.
 //
 // Why every node runs once
 //   A node becomes ready by the one arrival that is its last (Arrivals), or is a source
 //   and lies in exactly one range.  A ready node is in one private stack, block or
 //   hand.
 //
-// Why the run ends, and only when it may
-//   Everything that is ready belongs to a participant that is inside: owners empty
-//   their own deque before they leave, and only participants inside make nodes ready.
-//   So when the last one leaves, nothing is ready any more: all ran, or the rest waits
-//   for nodes that failed.  The count of those inside reaches zero once; whoever comes
-//   later reads zero and goes.
+// Why the run ends, and only when it may: see Attendance.  Owners empty their own deque
+//   before they leave.  When the last one has left, all nodes ran, or the rest waits
+//   for nodes that failed.
 //
 // Failure: on_failure kStop ends the run as soon as possible; kContinue goes on, and as
 // a failed node does not arrive at its successors, its descendants never become ready.
@@ -60,11 +57,11 @@
 
 #include "arrivals.hpp"
 #include "atomic.hpp"
+#include "attendance.hpp"
 #include "cache_line.hpp"
 #include "futex.hpp"
 #include "graph_plan.hpp"
 #include "job.hpp"
-#include "solo_lock.hpp"
 
 namespace fastflow {
 
@@ -122,19 +119,12 @@ class GraphRun : private Job {
   ~GraphRun();
 
   // Coming and going.
+  struct Guest;  // speaks for us to attendance_
   static void run_token(Job* token, Worker& worker);
   void invite();
-  [[nodiscard]] bool could_invite() const noexcept;
-  void join(Worker& worker);
-  bool watch(Worker& worker);
-  bool look_around(std::vector<std::uint64_t>* seen);
-  bool call_watcher() noexcept;
   [[nodiscard]] bool anything_offered() const noexcept;
-  Participant* claim_place();
-  void leave() noexcept;
 
   // Taking part.  False (kDeadline): the deadline came before the end.
-  enum class Watch : std::uint8_t { kNobody, kSomebody, kCalled };
   enum class Alone : std::uint8_t { kDone, kShared, kDeadline };
   bool participate(Participant& self, Clock::time_point deadline);
   Alone work_alone(Participant& self, Clock::time_point deadline);
@@ -165,7 +155,6 @@ class GraphRun : private Job {
   [[nodiscard]] bool pays_to_share(const Participant& self) const noexcept;
   [[nodiscard]] std::uint32_t hand_size(const Participant& self) const noexcept;
   void look(Participant& self);
-  [[nodiscard]] bool over() const noexcept { return inside_.load() == 0 || stopped(); }
   [[nodiscard]] bool stopped() const noexcept {
     return stopped_->load(std::memory_order_relaxed);  // a hint that comes in time
   }
@@ -181,16 +170,10 @@ class GraphRun : private Job {
 
   Arrivals<GraphPlan> arrivals_;
 
-  SoloLock solo_;
-  std::unique_ptr<CacheAligned<Participant>[]> places_;  // most; [0] is the first one's
+  Attendance attendance_;
+  std::unique_ptr<CacheAligned<Participant>[]> places_;  // most; [0] is the founder's
   CacheAligned<atomic<std::uint32_t>> hungry_{0};  // participants that look for work
   CacheAligned<atomic<bool>> stopped_{false};
-  atomic<bool> founder_missing_{false};  // start(): the first token takes places_[0]
-  atomic<bool> queued_{false};
-  FutexWord inside_{1};  // participants, the creator from the beginning
-  atomic<Watch> watch_{Watch::kNobody};
-  FutexWord news_{0};
-  atomic<std::uint32_t> references_{1};
   atomic<std::uint64_t> executed_{0};
   std::mutex failures_;
   std::vector<std::uint32_t> failed_;  // guarded by failures_ until the end

@@ -332,3 +332,117 @@ ff_add_mutant(solo_lock_shared_relaxed GROUP solo_lock HEADER solo_lock.hpp
 ff_add_mutant(solo_lock_forgets_shared GROUP solo_lock HEADER solo_lock.hpp
   FROM [[if ((before & kShared) != 0) return false;]]
   TO [[if ((before & kShared) != 0) return true;]])
+
+# --- attendance -----------------------------------------------------------------------
+
+# Two that come late: the second one takes the first one's count for a living run.
+ff_add_mutant(attendance_late_ones_revive GROUP attendance HEADER attendance.hpp
+  FROM [[if (inside_.compare_exchange_weak(now, now + 1)) return true;]]
+  TO [[if (inside_.fetch_add(1) > 0) return true;
+      inside_.fetch_sub(1);
+      return false;]])
+
+# The one that was found by stress: those who come to see whether there is something
+# find each other inside.
+ff_add_mutant(attendance_enters_without_reason GROUP attendance HEADER attendance.hpp
+  FROM [[return solo.shared() && has_room() && guest.anything_offered();]]
+  TO [[return solo.shared() && has_room();]])
+
+ff_add_mutant(attendance_enters_a_full_run GROUP attendance HEADER attendance.hpp
+  FROM [[while (now > 0 && now < most_) {]]
+  TO [[while (now > 0) {]])
+
+# Comes, finds no room, comes again, and never sleeps.
+ff_add_mutant(attendance_no_room_is_no_matter GROUP attendance HEADER attendance.hpp
+  FROM [[return solo.shared() && has_room() && guest.anything_offered();]]
+  TO [[return solo.shared() && guest.anything_offered();]])
+
+ff_add_mutant(attendance_leave_relaxed GROUP attendance HEADER attendance.hpp
+  FROM [[if (inside_.fetch_sub(1) != 1) return;]]
+  TO [[if (inside_.fetch_sub(1, std::memory_order_relaxed) != 1) return;]])
+
+ff_add_mutant(attendance_place_left_relaxed GROUP attendance HEADER attendance.hpp
+  FROM [[place.taken.store(false, std::memory_order_release);]]
+  TO [[place.taken.store(false, std::memory_order_relaxed);]])
+
+ff_add_mutant(attendance_place_taken_relaxed GROUP attendance HEADER attendance.hpp
+  FROM [[!place.taken.exchange(true, std::memory_order_acquire)]]
+  TO [[!place.taken.exchange(true, std::memory_order_relaxed)]])
+
+ff_add_mutant(attendance_place_not_one_step GROUP attendance HEADER attendance.hpp
+  FROM [[if (!place.taken.exchange(true, std::memory_order_acquire)) return place;]]
+  TO [[if (!place.taken.load(std::memory_order_acquire)) {
+        place.taken.store(true);
+        return place;
+      }]])
+
+ff_add_mutant(attendance_leaves_before_its_place GROUP attendance HEADER attendance.hpp
+  FROM [[place.taken.store(false, std::memory_order_release);
+    if (inside_.fetch_sub(1) != 1) return;]]
+  TO [[const bool last = inside_.fetch_sub(1) == 1;
+    place.taken.store(false, std::memory_order_release);
+    if (!last) return;]])
+
+ff_add_mutant(attendance_end_wakes_nobody GROUP attendance HEADER attendance.hpp
+  FROM [[futex_wake(inside_, INT_MAX);]]
+  TO [[]])
+
+ff_add_mutant(attendance_end_keeps_watcher GROUP attendance HEADER attendance.hpp
+  FROM [[(void)call_watcher();]]
+  TO [[]])
+
+ff_add_mutant(attendance_token_put_down_late GROUP attendance HEADER attendance.hpp
+  FROM [[queued_.store(false);  // first]]
+  TO [[const auto late = [this](void*) { queued_.store(false); };
+    std::unique_ptr<Attendance, decltype(late)> putting_down(this, late);  // first]])
+
+ff_add_mutant(attendance_no_next_watcher GROUP attendance HEADER attendance.hpp
+  FROM [[if (watch_.load() == kNobody && has_room()) invite(guest);]]
+  TO [[]])
+
+ff_add_mutant(attendance_watches_for_ever GROUP attendance HEADER attendance.hpp
+  FROM [[watch_.store(kNobody);]]
+  TO [[]])
+
+ff_add_mutant(attendance_sleeps_before_looking GROUP attendance HEADER attendance.hpp
+  FROM [[if (reason) break;
+      guest.sleep(watch_, kSomebody, first);]]
+  TO [[guest.sleep(watch_, kSomebody, first);
+      if (reason) break;]])
+
+ff_add_mutant(attendance_call_forgotten GROUP attendance HEADER attendance.hpp
+  FROM [[guest.sleep(watch_, kSomebody, first);
+      // Before the next look: calls after this count, and those before it are acquired.
+      watch_.exchange(kSomebody);]]
+  TO [[watch_.exchange(kSomebody);
+      guest.sleep(watch_, kSomebody, first);]])
+
+ff_add_mutant(attendance_stays_called GROUP attendance HEADER attendance.hpp
+  FROM [[watch_.exchange(kSomebody);]]
+  TO [[]])
+
+ff_add_mutant(attendance_calls_nobody GROUP attendance HEADER attendance.hpp
+  FROM [[futex_wake(watch_, INT_MAX);]]
+  TO [[]])
+
+ff_add_mutant(attendance_takes_over_unlocked GROUP attendance HEADER attendance.hpp
+  FROM [[} else if (solo.shared() && place.try_lock()) {]]
+  TO [[} else if (solo.shared()) {]])
+
+ff_add_mutant(attendance_place_unlock_relaxed GROUP attendance HEADER attendance.hpp
+  FROM [[locked.store(false, std::memory_order_release);]]
+  TO [[locked.store(false, std::memory_order_relaxed);]])
+
+ff_add_mutant(attendance_nobody_takes_over GROUP attendance HEADER attendance.hpp
+  FROM [[look_around(guest, &seen);]]
+  TO [[]])
+
+ff_add_mutant(attendance_token_without_reference GROUP attendance HEADER attendance.hpp
+  FROM [[hold();
+    guest.send_token();]]
+  TO [[guest.send_token();
+    hold();]])
+
+ff_add_mutant(attendance_drop_relaxed GROUP attendance HEADER attendance.hpp
+  FROM [[references_.fetch_sub(1, std::memory_order_acq_rel)]]
+  TO [[references_.fetch_sub(1, std::memory_order_relaxed)]])

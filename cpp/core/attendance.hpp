@@ -1,0 +1,270 @@
+// Attendance: who takes part in a run, who watches it, and when it is over.
+//
+// Usage
+//   founder, inside from the beginning       a worker that got the run's token
+//     ... offer something ...                  attendance.visit(guest);
+//     attendance.call(guest, at_once);         if (attendance.drop()) ... delete it
+//     ... until nothing is left to take ...
+//     attendance.leave(place 0);
+//     while (!attendance.wait(sleep)) ...    // until the others have left, too
+//
+// A guest speaks for the run:
+//   Place& place(i)                  the places, `most` of them
+//   bool anything_offered()          is there something that anybody may take?
+//   void offer_all(Place&)           offers what the place has for itself.  REQUIRES:
+//                                    its lock, or the solo lock
+//   void take_part(Place&)           works until it finds nothing more to take; then
+//                                    the place has nothing left, neither for itself
+//                                    nor on offer
+//   void send_token()                sees to it that some worker calls visit()
+//   void sleep(word, value, first)   until the word differs from value, or a while has
+//                                    passed; `first`: the first sleep of a watch
+//   bool stopped()                   nobody is to begin anything more
+//
+// Coming.  A visitor enters when there is something on offer, and room.  While there is
+// not, one visitor watches and the others go away.  Who watches sleeps a while at a
+// time, and looks who has not moved since the last look: whoever sits in a long body
+// can't give away what it has besides, so the watcher puts that on offer.  The founder
+// may work alone under the solo lock, without atomic counting; who takes it over from
+// a founder that does not move shares it for good.
+//
+// When the run is over, and why it is over then
+//   `inside` counts the participants.  Everything that is ready belongs to one of them:
+//   take_part leaves nothing behind, and only those inside make something ready.  So
+//   when the last one leaves, nothing is ready.  Zero is final: enter() adds one to
+//   what is not zero, in one step.  leave() releases all that was done, wait() acquires
+//   it.
+//
+// Why it ends: nobody enters without having seen an offer, and there are finitely many
+//   of them.  (Visitors that come in to see whether there is something find each other
+//   inside, and a run of nothing goes on for ever.)
+//
+// Why an offer is not overlooked
+//   Who offers something and calls finds one of these:
+//     a token on its way   then its visit() looks after that: the token is put down
+//                          (`queued`) before the first look
+//     somebody watching    it looks after it has become visible as watcher, and again
+//                          after each call; a call is a state of the word it sleeps on,
+//                          so none is lost
+//     no room              `most` take part
+//   and else sends a token.  A visitor goes away only if it sees another one watch.  A
+//   watcher that enters sends for the next one to watch, as its own body may be a long
+//   one; with nobody to watch and no room, the next one to leave looks again.  All of
+//   these words are sequentially consistent with each other and with the offers.
+//
+// Threads: visit by workers; call, invite by participants and the creator; wait by the
+// creator; hold, drop by whoever has a reference.
+#pragma once
+
+#include <climits>
+#include <cstdint>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "atomic.hpp"
+#include "futex.hpp"
+#include "solo_lock.hpp"
+
+namespace fastflow {
+
+// What the others see of a participant.
+struct Place {
+  // Guards what the place has for itself while others are about: held but during
+  // bodies.
+  [[nodiscard]] bool try_lock() noexcept {
+    return !locked.exchange(true, std::memory_order_acquire);  // pairs with unlock
+  }
+  void lock() noexcept {
+    for (int spins = 0; !try_lock(); ++spins) {
+#if !defined(FASTFLOW_MODEL)
+      if (spins % 64 == 63) std::this_thread::yield();  // a watcher, for an instant
+#endif
+      cpu_pause();
+    }
+  }
+  void unlock() noexcept {
+    locked.store(false, std::memory_order_release);  // pairs with try_lock
+  }
+
+  // By the participant: work goes on.
+  void moved() noexcept {
+    // relaxed both: watchers only see whether it changes.
+    looks.store(looks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  atomic<bool> taken{false};
+  atomic<bool> locked{false};
+  // A watcher has seen no progress: the bodies are long, so give back what is in hand.
+  atomic<bool> in_the_way{false};
+  atomic<std::uint64_t> looks{0};
+};
+
+class Attendance {
+ public:
+  // The founder is inside.  Its place (0) is for the host to mark as taken.
+  explicit Attendance(std::uint32_t most) : most_(most) {}
+
+  SoloLock solo;  // the founder's, while it works alone
+
+  // --- references: the creator has one to begin with, each token brings one
+  void hold() noexcept {
+    references_.fetch_add(1, std::memory_order_relaxed);  // the caller holds one
+  }
+  // True: it was the last one.
+  [[nodiscard]] bool drop() noexcept {
+    // acq_rel: all that was done with the run comes before its deletion.
+    return references_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
+
+  // --- the end
+  [[nodiscard]] std::uint32_t inside() const noexcept { return inside_.load(); }
+  [[nodiscard]] bool over() const noexcept { return inside_.load() == 0; }
+  // Sleeps once, by sleep(word, value); true if the run is over.
+  template <class Sleep>
+  bool wait(Sleep&& sleep) noexcept {
+    const std::uint32_t now = inside_.load();
+    if (now == 0) return true;
+    sleep(inside_, now);
+    return over();
+  }
+
+  // --- asking for company
+  [[nodiscard]] bool has_room() const noexcept { return inside_.load() < most_; }
+  [[nodiscard]] bool could_invite() const noexcept {
+    return !queued_.load() && has_room();
+  }
+  template <class Guest>
+  void invite(Guest&& guest) {
+    if (queued_.load() || queued_.exchange(true)) return;
+    hold();
+    guest.send_token();
+  }
+  // Sees to it that somebody notices what is on offer: at once, or some time.
+  template <class Guest>
+  void call(Guest&& guest, bool at_once) {
+    if (at_once ? call_watcher() : watch_.load() != kNobody) return;
+    invite(guest);
+  }
+  // Instead of the creator, whoever gets the first token takes place 0.
+  template <class Guest>
+  void found_later(Guest&& guest) {
+    founder_missing_.store(true);
+    invite(guest);
+  }
+
+  // --- coming and going
+  // REQUIRES: called once for each token.
+  template <class Guest>
+  void visit(Guest&& guest) {
+    queued_.store(false);  // first: what is offered from now on may need the next one
+    if (founder_missing_.exchange(false)) take_part(guest, guest.place(0));
+    while (!over() && !guest.stopped()) {
+      if (!has_reason(guest) && !watch(guest)) return;
+      if (!enter()) continue;
+      Place& place = claim_place(guest);
+      if (watch_.load() == kNobody && has_room()) invite(guest);
+      take_part(guest, place);
+    }
+  }
+
+  // REQUIRES: the caller is inside, at this place, which has nothing left.
+  void leave(Place& place) noexcept {
+    // release: whoever takes the place next sees it as we leave it (claim_place).
+    place.taken.store(false, std::memory_order_release);
+    if (inside_.fetch_sub(1) != 1) return;
+    futex_wake(inside_, INT_MAX);
+    (void)call_watcher();
+  }
+
+  // Ends the sleep of whoever watches; false: nobody does.
+  bool call_watcher() noexcept {
+    std::uint32_t state = kSomebody;
+    if (watch_.compare_exchange_strong(state, kCalled)) {
+      futex_wake(watch_, INT_MAX);
+      return true;
+    }
+    return state == kCalled;
+  }
+
+ private:
+  static constexpr std::uint32_t kNobody = 0, kSomebody = 1, kCalled = 2;
+
+  template <class Guest>
+  bool has_reason(Guest& guest) {
+    return solo.shared() && has_room() && guest.anything_offered();
+  }
+
+  // False: it is over, or there is no room.
+  bool enter() noexcept {
+    std::uint32_t now = inside_.load();
+    while (now > 0 && now < most_) {
+      if (inside_.compare_exchange_weak(now, now + 1)) return true;
+    }
+    return false;
+  }
+
+  // Places are left before `inside` is, so there is one; but it may be one that we have
+  // just passed.
+  template <class Guest>
+  Place& claim_place(Guest& guest) {
+    for (std::uint32_t i = 0;; i = (i + 1) % most_) {
+      Place& place = guest.place(i);
+      // acquire: pairs with the release in leave.
+      if (!place.taken.exchange(true, std::memory_order_acquire)) return place;
+    }
+  }
+
+  template <class Guest>
+  void take_part(Guest& guest, Place& place) {
+    guest.take_part(place);
+    leave(place);
+  }
+
+  // True: there is a reason to enter.  False: somebody else watches, or it is over.
+  template <class Guest>
+  bool watch(Guest& guest) {
+    std::uint32_t state = kNobody;
+    if (!watch_.compare_exchange_strong(state, kSomebody)) return false;
+    std::vector<std::uint64_t> seen(most_);
+    bool reason = false;
+    for (bool first = true; !over() && !guest.stopped(); first = false) {
+      look_around(guest, &seen);
+      reason = has_reason(guest);
+      if (reason) break;
+      guest.sleep(watch_, kSomebody, first);
+      // Before the next look: calls after this count, and those before it are acquired.
+      watch_.exchange(kSomebody);
+    }
+    watch_.store(kNobody);
+    return reason;
+  }
+
+  // Puts on offer what those have who have not moved since `seen`.
+  template <class Guest>
+  void look_around(Guest& guest, std::vector<std::uint64_t>* seen) {
+    for (std::uint32_t i = 0; i < most_; ++i) {
+      Place& place = guest.place(i);
+      // relaxed: only whether it changes between two looks.
+      const std::uint64_t now = place.looks.load(std::memory_order_relaxed) + 1;
+      if (std::exchange((*seen)[i], now) != now) continue;
+      place.in_the_way.store(true, std::memory_order_relaxed);  // a hint
+      if (i == 0 && solo.try_lock()) {
+        guest.offer_all(place);
+        solo.share();
+      } else if (solo.shared() && place.try_lock()) {
+        guest.offer_all(place);
+        place.unlock();
+      }
+    }
+  }
+
+  const std::uint32_t most_;
+  FutexWord inside_{1};
+  FutexWord watch_{kNobody};
+  atomic<bool> queued_{false};           // the token is on its way
+  atomic<bool> founder_missing_{false};  // the first token takes place 0
+  atomic<std::uint32_t> references_{1};
+};
+
+}  // namespace fastflow
