@@ -271,6 +271,7 @@ _REBUILT: dict[str, type[DurableOperationError]] = {
         CallbackExternalError,
         CallbackTimeoutError,
         CallbackSubmitterError,
+        BatchCompletionError,
     )
 }
 

@@ -78,11 +78,14 @@ def rebuild(failure: Failure) -> Exception:
         return SerDesError(message)
     if name == _TIMEOUT:
         return TaskTimeout(message)
-    known = operation_error_class(name)
     trace = failure.stack_trace
+    known = operation_error_class(name)
     if known is not None:
         return known(
-            message, name, failure.data, None if trace is None else list(trace)
+            message=message,
+            error_type=name,
+            data=failure.data,
+            stack_trace=None if trace is None else list(trace),
         )
     plain = getattr(builtins, name, None)
     if isinstance(plain, type) and issubclass(plain, Exception):
