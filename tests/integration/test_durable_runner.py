@@ -127,6 +127,12 @@ class TestRun:
             with pytest.raises(ValidationError, match="durable_execution"):
                 runner.run(lambda event, context: 1)
 
+    def test_an_input_that_can_not_be_stored(self, store):
+        with DurableRunner(store) as runner:
+            with pytest.raises(fastflow.durable.SerDesError, match="execution's input"):
+                runner.run(double, {"a": object()}, "it")
+            assert runner.run(double, 1, "it") == 2  # nothing had been recorded
+
     @pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "n" * 1025])
     def test_impossible_names(self, store, name):
         with DurableRunner(store) as runner, pytest.raises(ValueError):
@@ -155,7 +161,9 @@ class TestRun:
             return object() if wrong else value
 
         with DurableRunner(store) as runner:
-            with pytest.raises(fastflow.durable.SerDesError, match="'result'"):
+            with pytest.raises(
+                fastflow.durable.SerDesError, match="execution's result"
+            ):
                 runner.run(odd, None, "it")
             wrong = False
             assert runner.run(odd, None, "it") == 1

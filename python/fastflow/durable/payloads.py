@@ -82,4 +82,6 @@ def through(
 def _named(error: Exception, what: str, describe: Describe) -> SerDesError:
     context = describe()
     name = context.name or context.operation_id
-    return SerDesError(f"the result of {name!r} {what}: {error}")
+    whole = context.operation_id in ("input", "result")  # of the execution itself
+    whose = f"the execution's {name}" if whole else f"the result of {name!r}"
+    return SerDesError(f"{whose} {what}: {error}")
