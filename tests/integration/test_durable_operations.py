@@ -173,6 +173,47 @@ class TestSteps:
         with fastflow.Executor(2) as executor:
             assert good(run(body, executor=executor)) == 200
 
+    @pytest.mark.parametrize("kind", ["coroutine", "time limit", "poll"])
+    def test_an_attempt_that_a_branch_waits_for_is_made_once(self, run, kind):
+        """Though the branch runs again from its top while the attempt goes on."""
+        seen = []
+
+        async def slow(step):
+            await asyncio.sleep(0.01)
+            return plain(step)
+
+        def plain(step):
+            seen.append(step.attempt)
+            if step.attempt < 3:
+                raise OSError("not yet")
+            return "there"
+
+        def limited(step):
+            time.sleep(0.01)
+            return plain(step)
+
+        async def check(state, poll):
+            await asyncio.sleep(0.01)
+            seen.append(poll.attempt)
+            return "there" if poll.attempt == 3 else "not yet"
+
+        def branch(context):
+            if kind == "poll":
+                polls = WaitStrategyConfig(lambda state: state != "there")
+                return context.wait_for_condition(
+                    check, WaitForConditionConfig(polls, None)
+                )
+            retries = RetryStrategyConfig(max_attempts=5)
+            if kind == "coroutine":
+                return context.step(slow, config=StepConfig(retries))
+            return context.step(limited, config=StepConfig(retries, timeout=60))
+
+        def body(event, context):
+            return context.parallel([branch]).get_results()
+
+        assert good(run(body)) == ["there"]
+        assert seen == [1, 2, 3]
+
     def test_a_branch_may_be_a_coroutine(self, run):
         async def branch(context):
             await asyncio.sleep(0)

@@ -7,6 +7,7 @@ commit, one or several in a run, on a journal in memory or in a file.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections import Counter
@@ -90,7 +91,7 @@ def node(rng, names, depth):
     kind = rng.random()
     if depth >= 3 or kind < 0.5:
         fails = rng.choice((0, 0, 0, 0, 1, 2, 9))
-        return Step(next(names), fails, rng.random() < 0.3, rng.random() < 0.1)
+        return Step(next(names), fails, rng.random() < 0.3, rng.random() < 0.2)
     if kind < 0.6:
         return Wait(rng.uniform(0.1, 50))
     if kind < 0.7:
@@ -162,6 +163,7 @@ def step_of(book, part, name):
         return name
 
     async def run_async(step):
+        await asyncio.sleep(0.0005)  # long enough for its branch to be left
         return run(step)
 
     return run_async if part.is_async else run

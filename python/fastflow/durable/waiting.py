@@ -50,6 +50,8 @@ def rest_until(
     """
     line = operation.context._line
     rest = line.pending.get(operation.id)
+    if rest is not None and not isinstance(rest, Rest):
+        return  # the next attempt has begun
     if rest is None:
         now = line.execution.engine.now_us()
         since, due = (record.at, record.due) if record is not None else (now, due)
