@@ -303,7 +303,7 @@ constexpr model::Options random(std::uint64_t runs) {
 }
 
 [[maybe_unused]] const bool added[] = {
-    model::add<Crowd<2, 2, 2>>(kGroup, "two for one place", bound(3, 20'000)),
+    model::add<Crowd<2, 2, 2>>(kGroup, "two for one place", bound(2, 20'000)),
     model::add<Crowd<3, 2, 3>>(kGroup, "two for two places", bound(2, 20'000)),
     model::add<Crowd<2, 3, 2>>(kGroup, "three for one place", bound(1, 20'000)),
     model::add<Run<2, 1, 0, 2, 0>>(kGroup, "alone, one comes", bound(3, 20'000)),
