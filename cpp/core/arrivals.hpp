@@ -50,7 +50,7 @@ class Arrivals {
     // relaxed both: only one thread counts; SoloLock publishes it to the next.
     const std::uint8_t left = narrow_[v].load(std::memory_order_relaxed);
     if (left == Plan::kWide) [[unlikely]]
-      return arrive_wide(v, 1);
+      return arrive_wide_alone(v);
     narrow_[v].store(static_cast<std::uint8_t>(left - 1), std::memory_order_relaxed);
     return left == 1;
   }

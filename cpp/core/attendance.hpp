@@ -51,6 +51,8 @@
 //   watcher that enters sends for the next one to watch, as its own body may be a long
 //   one; with nobody to watch and no room, the next one to leave looks again.  All of
 //   these words are sequentially consistent with each other and with the offers.
+//   (What a participant keeps for itself, for want of room, is only found by a watcher
+//   that looks from time to time.)
 //
 // Threads: visit by workers; call, invite by participants and the creator; wait by the
 // creator; hold, drop by whoever has a reference.

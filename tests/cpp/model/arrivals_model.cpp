@@ -64,6 +64,43 @@ struct Together {
   void finish() { model::check(ready == 1, "ready once"); }
 };
 
+// One alone, then the others: a fan-in that begins without atomic counting.
+template <std::uint32_t kNode>
+struct AloneFirst {
+  static constexpr int kThreads = 2;
+  static constexpr std::uint32_t kArrivals = kNode == 0 ? 2 : 4;
+  Plan plan{2, 4};
+  Arrivals arrivals{plan};
+  int ready = 0;
+
+  AloneFirst() {
+    for (std::uint32_t i = 2; i < kArrivals; ++i) arrived(arrivals.arrive_alone(kNode));
+    model::check(!arrivals.complete(kNode), "some are missing");
+  }
+  void arrived(bool last) { ready += last ? 1 : 0; }
+  void thread(int) { arrived(arrivals.arrive(kNode)); }
+  void finish() {
+    model::check(ready == 1, "ready once");
+    model::check(arrivals.complete(kNode), "counted to the end");
+  }
+};
+
+// All by one.
+template <std::uint32_t kNode>
+struct Alone {
+  static constexpr int kThreads = 1;
+  static constexpr std::uint32_t kArrivals = kNode == 0 ? 2 : 4;
+  Plan plan{2, 4};
+  Arrivals arrivals{plan};
+
+  void thread(int) {
+    for (std::uint32_t i = 1; i <= kArrivals; ++i) {
+      model::check(arrivals.arrive_alone(kNode) == (i == kArrivals), "the last one");
+    }
+  }
+  void finish() { model::check(arrivals.complete(kNode), "counted to the end"); }
+};
+
 constexpr const char* kGroup = "arrivals";
 constexpr model::Options kAll{.preemptions = model::kUnbounded};
 
@@ -71,6 +108,9 @@ constexpr model::Options kAll{.preemptions = model::kUnbounded};
     model::add<Arrive<0, 2>>(kGroup, "2 arrivals", kAll),
     model::add<Arrive<1, 3>>(kGroup, "3 arrivals, counted apart", kAll),
     model::add<Arrive<1, 4>>(kGroup, "4 arrivals, counted apart", kAll),
+    model::add<AloneFirst<1>>(kGroup, "alone, then 2, counted apart", kAll),
+    model::add<Alone<0>>(kGroup, "alone", kAll),
+    model::add<Alone<1>>(kGroup, "alone, counted apart", kAll),
     model::add<Together<0>>(kGroup, "one each", kAll),
     model::add<Together<1>>(kGroup, "2 at once and 1", kAll),
 };
