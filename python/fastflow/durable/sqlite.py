@@ -63,8 +63,7 @@ _FRAMES = (
     f"ORDER BY id LIMIT {_AT_A_TIME}"
 )
 _APPEND = (
-    "INSERT INTO frames SELECT ?1, ?2, ?3 FROM executions "
-    "WHERE number = ?4 AND fence = ?5"
+    "INSERT INTO frames SELECT ?, ?, ? FROM executions WHERE number = ? AND fence = ?"
 )
 _COLUMNS = (
     "number, name, function, status, input, result, error, created, updated, owner, "
@@ -492,9 +491,9 @@ class SqliteJournal:
         """Return messages of one or of all executions with higher numbers."""
         with self._use() as db:
             rows = db.execute(
-                "SELECT * FROM messages WHERE number > ? AND (?2 IS NULL OR "
-                "execution = ?2) ORDER BY number",
-                (after, execution),
+                "SELECT * FROM messages WHERE number > ? AND (? IS NULL OR "
+                "execution = ?) ORDER BY number",
+                (after, execution, execution),
             ).fetchall()
             return [
                 Message(
