@@ -255,7 +255,11 @@ def test_run_takes_flows_of_a_module(files, name, expected):
 
 
 def test_run_reports_failures_with_1(files):
-    result = invoke("run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "0")
+    # One after the other: side by side, "high" may fail as well before it is stopped.
+    serial = ("--executor", "serial")
+    result = invoke(
+        "run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "0", *serial
+    )
     assert result.exit_code == 1
     assert "task 'low' failed: ValueError" in result.output
     assert '"status": "SKIPPED"' in result.output
