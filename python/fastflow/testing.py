@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from fastflow.durable.callback import make_callback_id
 from fastflow.durable.exceptions import ValidationError
+from fastflow.durable.failures import as_error_object
 from fastflow.durable.functions import DurableFunction
 from fastflow.durable.handle import Handle
 from fastflow.durable.history import Event, Operation, events, operations
@@ -256,14 +257,7 @@ class DurableFunctionTestRunner:
             InvocationStatus.SUCCEEDED if good else InvocationStatus.FAILED,
             None if entry.result is None else decode(entry.result),
             raw,
-            None
-            if entry.error is None
-            else ErrorObject(
-                entry.error.message,
-                entry.error.type,
-                entry.error.data,
-                entry.error.stack_trace,
-            ),
+            as_error_object(entry.error),
             operations(self._journal, entry),
             events(self._journal, entry),
             entry.name,

@@ -16,6 +16,7 @@ from fastflow.durable.exceptions import (
     SerDesError,
     UnrecoverableError,
     operation_error_class,
+    qualified_name,
 )
 from fastflow.durable.lambda_service import ErrorObject
 from fastflow.durable.records import Failure
@@ -51,19 +52,23 @@ def operation_error(
     failure = failure or Failure("it failed; nothing more was recorded")
     if failure.type == _SERDES:
         return SerDesError(failure.message)
+    error = _made(kind, failure)
+    error.__cause__ = rebuild(failure)
+    return error
+
+
+def _made(kind: type[DurableOperationError], failure: Failure) -> DurableOperationError:
     trace = failure.stack_trace
-    error = kind(
+    return kind(
         message=failure.message,
         error_type=failure.type,
         data=failure.data,
         stack_trace=None if trace is None else list(trace),
     )
-    error.__cause__ = rebuild(failure)
-    return error
 
 
-_SERDES = f"{SerDesError.__module__}.{SerDesError.__qualname__}"
-_TIMEOUT = f"{TaskTimeout.__module__}.{TaskTimeout.__qualname__}"
+_SERDES = qualified_name(SerDesError)
+_TIMEOUT = qualified_name(TaskTimeout)
 
 
 def rebuild(failure: Failure) -> Exception:
@@ -78,15 +83,9 @@ def rebuild(failure: Failure) -> Exception:
         return SerDesError(message)
     if name == _TIMEOUT:
         return TaskTimeout(message)
-    trace = failure.stack_trace
     known = operation_error_class(name)
     if known is not None:
-        return known(
-            message=message,
-            error_type=name,
-            data=failure.data,
-            stack_trace=None if trace is None else list(trace),
-        )
+        return _made(known, failure)
     plain = getattr(builtins, name, None)
     if isinstance(plain, type) and issubclass(plain, Exception):
         try:
@@ -95,6 +94,4 @@ def rebuild(failure: Failure) -> Exception:
             pass
     if name.endswith(".ExecutionError"):
         return ExecutionError(message)
-    return DurableOperationError(
-        message, name, failure.data, None if trace is None else list(trace)
-    )
+    return _made(DurableOperationError, failure)

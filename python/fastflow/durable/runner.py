@@ -18,6 +18,7 @@ from fastflow.durable.context import DurableContext
 from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import (
     ExecutionInProgress,
+    JournalError,
     LeaseLostError,
     ValidationError,
 )
@@ -424,7 +425,11 @@ class DurableRunner:
         and can be resumed.
         """
         for execution in self._keeper.executions():
-            execution.abort(_closed())
+            execution.abort(
+                JournalError(
+                    "the runner was closed; resume the execution with another one"
+                )
+            )
         self._finalizer()
 
     def __enter__(self) -> DurableRunner:
@@ -441,12 +446,6 @@ class DurableRunner:
     def __repr__(self) -> str:
         where = getattr(self.journal, "path", type(self.journal).__name__)
         return f"<DurableRunner {where}>"
-
-
-def _closed() -> BaseException:
-    from fastflow.durable.exceptions import JournalError
-
-    return JournalError("the runner was closed; resume the execution with another one")
 
 
 def _check(executor: Any, default_retry: Any, lease: float) -> None:
