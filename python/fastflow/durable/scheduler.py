@@ -165,8 +165,19 @@ class Scheduler:
             try:
                 self._executor.submit(self._serve)
             except RuntimeError:
-                # Shut down: those who wait for these lines must not wait for ever.
-                self._serve()
+                # Shut down: those who wait for these lines must not wait for ever, but
+                # nobody else's thread will see them through as surely as the crew.
+                if not self._dispensable():
+                    self._serve()
+
+    def _dispensable(self) -> bool:
+        """Give up one place in the crew, unless nobody would be left."""
+        with self._lock:
+            if self._crew == 1:
+                return False
+            self._crew -= 1
+            self._active -= 1
+            return True
 
     def _next(self) -> Callable[[], object] | None:
         with self._lock:
