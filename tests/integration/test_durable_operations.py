@@ -678,6 +678,16 @@ class TestConditions:
 
 
 class TestCallbacks:
+    def test_only_the_function_that_made_it_may_wait_for_it(self, run):
+        def body(event, context):
+            callback = context.create_callback("mine")
+            batch = context.parallel([lambda _: callback.result()])
+            return [item.error.type for item in batch.all]
+
+        assert [kind.endswith("InvalidStateError") for kind in good(run(body))] == [
+            True
+        ]
+
     def start(self, body, **options):
         runner = DurableFunctionTestRunner(
             durable_execution(name="callbacks")(body), **options

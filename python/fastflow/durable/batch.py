@@ -27,7 +27,11 @@ from fastflow.durable.config import (
     ParallelConfig,
     to_seconds,
 )
-from fastflow.durable.exceptions import ChildContextError, SerDesError
+from fastflow.durable.exceptions import (
+    ChildContextError,
+    SerDesError,
+    SuspendExecution,
+)
 from fastflow.durable.failures import (
     as_error_object,
     is_fatal,
@@ -101,6 +105,7 @@ class Batch(Pending):
         "_policy",
         "_recalled",
         "_scope",
+        "_since",
         "_states",
         "_timer",
         "_values",
@@ -136,6 +141,7 @@ class Batch(Pending):
         self._begun = 0  # branches, in this process
         self._allowed = 0  # to begin
         self._recalled = 0  # that had ended in another process
+        self._since = 0  # frame from which on there is nothing but what is below
         self.queued = False
         self.result: BatchResult[Any] | None = None
         self.failure: Failure | None = None
@@ -256,11 +262,26 @@ class Batch(Pending):
         self, branch: _Branch, data: bytes | None, value: Any, failure: Failure | None
     ) -> None:
         self._lines.pop(branch.index, None)
+        if not self._since:
+            self._find_since()
         if self.config.nesting_type is not NestingType.FLAT:
             self.line.execution.add(branch.record(data, failure), self._scope)
         self._ended(branch.index, data, value, failure)
         if not self._decide():
             self._allow()
+
+    def _find_since(self) -> None:
+        """Find out from which frame on all that is written is of the branches.
+
+        While the handler's own line waits for this batch it records nothing, and
+        batches that it has waited for are closed.  So that is any frame after the one
+        with the record that this began; until that is in the journal, not known.
+        """
+        stream = self.line.execution.stream
+        handlers = self.line.scope is self.line.execution.scope
+        # In this order: the writer sets the frame before it says what is committed.
+        if handlers and stream.committed >= self._operation.begun:
+            self._since = stream.frame
 
     def _ended(
         self, index: int, data: bytes | None, value: Any, failure: Failure | None
@@ -350,14 +371,18 @@ class Batch(Pending):
         """Queue the record of the end, and let nothing of the branches follow it."""
         operation, serdes = self._operation, self.config.serdes
         if serdes is None:
-            return operation.add(SUCCEEDED, _pack(decision), closing=self._scope)
+            return operation.add(
+                SUCCEEDED, _pack(decision), since=self._since, closing=self._scope
+            )
         try:
             data = dump(self.result, serdes, operation.serdes_context)
             self.result = load(data, serdes, operation.serdes_context)
         except SerDesError as error:
             self.failure = to_failure(error)
-            return operation.add(FAILED, error=self.failure, closing=self._scope)
-        return operation.add(SUCCEEDED, data, closing=self._scope)
+            return operation.add(
+                FAILED, error=self.failure, since=self._since, closing=self._scope
+            )
+        return operation.add(SUCCEEDED, data, since=self._since, closing=self._scope)
 
     def _close(self) -> None:
         """Cancel what is left of the branches."""
@@ -432,7 +457,7 @@ class _Branch(Line):
 class BatchOperation(Operation):
     """The operation that a batch is to the context that it was begun in."""
 
-    __slots__ = ("_branches", "_config")
+    __slots__ = ("_branches", "_config", "begun")
 
     kind = "CONTEXT"
     error_kind = ChildContextError
@@ -448,6 +473,7 @@ class BatchOperation(Operation):
         super().__init__(context, subtype, name, config.serdes)
         self._branches = branches
         self._config = config
+        self.begun = 0  # number of the record; 0: another process made it
 
     def advance(self, record: Record | None) -> BatchResult[Any]:
         """Begin the batch, or go on waiting for it."""
@@ -459,7 +485,15 @@ class BatchOperation(Operation):
             line.begin(self.id, batch)
             batch.start(due)
         assert isinstance(batch, Batch)
-        line.wait_for(batch)
+        try:
+            line.wait_for(batch)
+        except (SuspendExecution, Cancelled):
+            raise
+        except BaseException as error:
+            # Ctrl-C, or what a signal's handler raised.  Were it caught, the program
+            # would go on beside its own batch, and the journal could not be replayed.
+            line.execution.abort(error)
+            raise
         line.pending.pop(self.id, None)
         self.commit(batch.ticket)
         if batch.failure is not None:
@@ -476,7 +510,7 @@ class BatchOperation(Operation):
             due = 0
             if self._config.timeout is not None:
                 due = self.started + round(to_seconds(self._config.timeout) * 1e6)
-            self.add(BEGUN, attempt=count, due=due)
+            self.begun = self.add(BEGUN, attempt=count, due=due)
             return due
         if record.attempt != count:
             error = non_deterministic(
@@ -510,10 +544,11 @@ class BatchOperation(Operation):
                 for item in decision.results
             )
         errors = iter(decision.errors)
+        succeeded = _STATUS[_SUCCEEDED]
         items = []
         for index, state in enumerate(decision.states):
             if state == _SUCCEEDED:
-                items.append(BatchItem(index, _STATUS[state], next(results), None))
+                items.append(BatchItem(index, succeeded, next(results), None))
             elif state == _FAILED:
                 error = as_error_object(next(errors))
                 items.append(BatchItem(index, _STATUS[state], None, error))

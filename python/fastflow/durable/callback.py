@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.child import Child
@@ -218,6 +219,8 @@ class CreateCallback(Operation):
         if self._record is not None:
             return self._outcome(self._record)
         line = self.context._line
+        if line.thread != get_ident():
+            self._refuse_thread()
         if self.context._scope.over:
             self._stop()
         arrival = line.pending.get(self.id)

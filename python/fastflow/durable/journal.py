@@ -137,6 +137,9 @@ class Journal(Protocol):
     def frames(self, number: int) -> Iterable[list[Record]]:
         """Return the frames of an execution in the order of their writing."""
 
+    def newest(self, number: int, before: int) -> Iterable[list[Record]]:
+        """Return the frames before the one of that number, the newest first."""
+
     def blob(self, ref: BlobRef) -> bytes:
         """Return a large payload."""
 

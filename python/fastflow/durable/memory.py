@@ -127,6 +127,11 @@ class MemoryJournal:
                     )
         return lost
 
+    def newest(self, number: int, before: int) -> Iterable[list[Record]]:
+        """Return the frames before one, the newest first."""
+        with self._lock:
+            return self._executions[number].frames[:before][::-1]
+
     def frames(self, number: int) -> Iterable[list[Record]]:
         """Return the frames of an execution in the order of their writing."""
         with self._lock:

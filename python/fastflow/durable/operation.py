@@ -63,11 +63,7 @@ class Operation:
         context = self.context
         line = context._line
         if line.thread != get_ident():
-            raise InvalidStateError(
-                f"{self.describe_now()} uses the context of a function that does not "
-                "run in this thread: a branch, and the function of a child context, "
-                "must use the context that it is given"
-            )
+            self._refuse_thread()
         if line.busy is not None:
             raise InvalidStateError(
                 f"{self.describe_now()} begins inside of the function of "
@@ -87,6 +83,13 @@ class Operation:
         if context._scope.over:
             self._stop()
         return self.advance(record)
+
+    def _refuse_thread(self) -> None:
+        raise InvalidStateError(
+            f"{self.describe_now()} uses the context of a function that does not "
+            "run in this thread: a branch, and the function of a child context, "
+            "must use the context that it is given"
+        )
 
     def advance(self, record: Record | None) -> Any:
         """Run from where `record`, the last one there is, says that it is."""
@@ -113,6 +116,7 @@ class Operation:
         *,
         attempt: int = 0,
         due: int = 0,
+        since: int = 0,
         closing: Scope | None = None,
     ) -> int:
         """Queue a record of this operation; return its number for `commit`."""
@@ -122,6 +126,7 @@ class Operation:
         record = Record(
             self.id, self.context._reported_parent, self.kind, self.subtype, self.name,
             action, now, self.started or now, attempt, due, payload, error,
+            None, since,
         )  # fmt: skip
         number = execution.add(record, self.context._scope, closing)
         line.keep(record)

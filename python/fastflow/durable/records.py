@@ -84,6 +84,9 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     payload: bytes | None = None
     error: Failure | None = None
     blob: BlobRef | None = None
+    since: int = 0
+    """Of a batch's end: all frames from this one up to its own hold nothing but what
+    its branches did.  0: not known."""
 
 
 _ENDS = frozenset((SUCCEEDED, FAILED, CANCELLED, TIMED_OUT))

@@ -44,11 +44,21 @@ class Execution:
         self.on_stop: Callable[[], object] | None = None
         self.cancelled = False
         if entry.frames:
-            self._load()
+            self._load(entry.frames)
 
-    def _load(self) -> None:
-        frames = self.engine.journal.frames(self.number)
-        self.loaded = {record.id: record for frame in frames for record in frame}
+    def _load(self, frame: int) -> None:
+        """Read what is there below `frame`, but not what is below finished batches."""
+        kept: list[list[Record]] = []
+        while frame > 0:
+            for records in self.engine.journal.newest(self.number, frame):
+                frame -= 1
+                kept.append(records)
+                since = [record.since for record in records if record.since]
+                if since and min(since) < frame:
+                    frame = min(since)
+                    break
+        kept.reverse()
+        self.loaded = {record.id: record for frame in kept for record in frame}
 
     def branches_of(self, batch: bytes) -> list[Record]:
         """Return the ends of a batch's branches, in the order of their happening."""

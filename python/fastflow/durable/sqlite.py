@@ -57,10 +57,13 @@ _LOOK = 0.02  # seconds between looks whether the file still has its name
 _EVERY = 500  # frames between checkpoints
 _FRAME = 4 * 1024 * 1024  # bytes of payload in one frame, about
 
-_AT_A_TIME = 4096  # frames that are read together
+_AT_A_TIME = 4096  # frames that are read together, at most
+_FIRST = 16  # of the newest, at first
 _FRAMES = (
-    "SELECT id, crc, data FROM frames WHERE id BETWEEN ? AND ? "
-    f"ORDER BY id LIMIT {_AT_A_TIME}"
+    "SELECT id, crc, data FROM frames WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+)
+_NEWEST = (
+    "SELECT id, crc, data FROM frames WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
 )
 _APPEND = (
     "INSERT INTO frames SELECT ?, ?, ? FROM executions WHERE number = ? AND fence = ?"
@@ -450,17 +453,31 @@ class SqliteJournal:
         first, last = number << 32, number << 32 | 0xFFFFFFFF
         while True:
             with self._use() as db:
-                rows = db.execute(_FRAMES, (first, last)).fetchall()
-            for expected, row in zip(count(first), rows, strict=False):
-                if row[0] != expected:
-                    raise JournalDamagedError(
-                        f"frame {number}:{expected & 0xFFFFFFFF} is missing from "
-                        f"{self.path}; restore the file from a copy"
-                    )
+                rows = db.execute(_FRAMES, (first, last, _AT_A_TIME)).fetchall()
+            self._check_rows(rows, count(first))
             yield from decode_frames(rows)
             if len(rows) < _AT_A_TIME:
                 return
             first = rows[-1][0] + 1
+
+    def newest(self, number: int, before: int) -> Iterator[list[Record]]:
+        """Return the frames before the one of that number, the newest first."""
+        first, last, some = number << 32, (number << 32) + before - 1, _FIRST
+        while last >= first:
+            with self._use() as db:
+                rows = db.execute(_NEWEST, (first, last, some)).fetchall()
+            self._check_rows(rows or [(-1,)], count(last, -1))
+            yield from decode_frames(rows)
+            last -= len(rows)
+            some = min(4 * some, _AT_A_TIME)
+
+    def _check_rows(self, rows: list[Any], expected: Iterable[int]) -> None:
+        for key, row in zip(expected, rows, strict=False):
+            if row[0] != key:
+                raise JournalDamagedError(
+                    f"frame {key >> 32}:{key & 0xFFFFFFFF} is missing from "
+                    f"{self.path}; restore the file from a copy"
+                )
 
     def blob(self, ref: BlobRef) -> bytes:
         """Return a large payload."""

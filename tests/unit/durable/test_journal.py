@@ -68,6 +68,18 @@ class TestEveryJournal:
         names = [r.name for r in all_records(journal, entry.number)]
         assert names == ["s1", "s2", "s3"]
 
+    def test_frames_can_be_read_from_the_newest_on(self, journal):
+        owner = journal.enter(10)
+        entry = journal.begin("a", "f", b"0", owner)
+        other = journal.begin("b", "f", b"0", owner)
+        for n in range(200):
+            for of in (entry, other):
+                journal.write([Change(of.number, of.fence, n, [record(n)])])
+        for before in (200, 17, 16, 1):
+            found = [r.name for f in journal.newest(entry.number, before) for r in f]
+            assert found == [f"s{n}" for n in range(before - 1, -1, -1)]
+        assert list(journal.newest(entry.number, 0)) == []
+
     def test_several_executions_in_one_write(self, journal):
         owner = journal.enter(10)
         entries = [journal.begin(name, "f", b"0", owner) for name in "ab"]
@@ -313,6 +325,10 @@ class TestTheFile:
         db.close()
         with pytest.raises(JournalDamagedError, match="frame 1:1 is missing"):
             all_records(journal, entry.number)
+        with pytest.raises(JournalDamagedError, match="frame 1:1 is missing"):
+            list(journal.newest(entry.number, 3))
+        with pytest.raises(JournalDamagedError, match="frame 1:1 is missing"):
+            list(journal.newest(entry.number, 2))
         journal.close()
 
     def test_a_file_that_was_removed_takes_nothing_more(self, path):
