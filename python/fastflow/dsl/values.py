@@ -29,7 +29,11 @@ __all__ = [
 ]
 
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
-_ESCAPED = {'"': '"', "'": "'", "\\": "\\", "n": "\n", "t": "\t", "r": "\r"}
+# Those of JSON, because values are JSON, and the single quote.
+_ESCAPED = {
+    '"': '"', "'": "'", "\\": "\\", "/": "/",
+    "n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f",
+}  # fmt: skip
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _COMMENT = re.compile(r"(?:^|[ \t])#")
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"|' + r"'(?:[^'\\]++|\\.)*+'")
@@ -69,8 +73,8 @@ def unquote(text: str) -> str:
             return chr(int(code[1:], 16))
         if code not in _ESCAPED:
             raise ValueError(
-                f"unknown escape '\\{code}'; there are \\\\ \\\" \\' \\n \\t \\r and "
-                "\\uXXXX"
+                f"unknown escape '\\{code}'; there are \\\\ \\\" \\' \\/ \\n \\t \\r "
+                "\\b \\f and \\uXXXX"
             )
         return _ESCAPED[code]
 
@@ -88,9 +92,7 @@ def unquote(text: str) -> str:
 def quote(text: str) -> str:
     """Return a text as a quoted string; the opposite of `unquote`."""
     shown = json.dumps(text, ensure_ascii=False)
-    # json writes \b and \f, which the language does not have, and leaves some
-    # characters that end a line or can't be seen.
-    shown = shown.replace("\\b", "\\u0008").replace("\\f", "\\u000c")
+    # json leaves some characters that end a line or can't be seen.
     if shown.isprintable():
         return shown
     return "".join(

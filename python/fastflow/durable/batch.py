@@ -238,6 +238,8 @@ class Batch(Pending):
     ) -> None:
         """Be told by a branch, on its thread, how it ended."""
         assert isinstance(branch, _Branch)
+        if not self._since:
+            self._find_since()
         if error is not None and is_fatal(error):
             if not isinstance(error, Cancelled):
                 self.line.execution.abort(error)
@@ -262,8 +264,6 @@ class Batch(Pending):
         self, branch: _Branch, data: bytes | None, value: Any, failure: Failure | None
     ) -> None:
         self._lines.pop(branch.index, None)
-        if not self._since:
-            self._find_since()
         if self.config.nesting_type is not NestingType.FLAT:
             self.line.execution.add(branch.record(data, failure), self._scope)
         self._ended(branch.index, data, value, failure)
@@ -276,6 +276,8 @@ class Batch(Pending):
         While the handler's own line waits for this batch it records nothing, and
         batches that it has waited for are closed.  So that is any frame after the one
         with the record that this began; until that is in the journal, not known.
+
+        Branches call this on their own threads; whichever of them writes, it is right.
         """
         stream = self.line.execution.stream
         handlers = self.line.scope is self.line.execution.scope
@@ -478,14 +480,15 @@ class BatchOperation(Operation):
     def advance(self, record: Record | None) -> BatchResult[Any]:
         """Begin the batch, or go on waiting for it."""
         line = self.context._line
-        batch = line.pending.get(self.id)
+        batch, due = line.pending.get(self.id), None
         if batch is None:
             due = self._begin(record)
             batch = Batch(self, self._branches, self._config)
             line.begin(self.id, batch)
-            batch.start(due)
         assert isinstance(batch, Batch)
         try:
+            if due is not None:
+                batch.start(due)
             line.wait_for(batch)
         except (SuspendExecution, Cancelled):
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import fastflow
@@ -94,6 +94,7 @@ def test_reading_what_was_printed_gives_the_same_flow(text):
 
 @settings(deadline=None)
 @given(texts())
+@example('flow a:\n  task a:\n    fallback: "\\b\\f\\/"')
 def test_layout_changes_no_meaning_and_is_stable(text):
     formatted = format_dsl(text)
     assert parse_dsl(formatted) == parse_dsl(text)
@@ -102,6 +103,8 @@ def test_layout_changes_no_meaning_and_is_stable(text):
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
+@example("\\b")  # a backslash and a letter: not the escape that they spell
+@example("\\\f\b/")
 def test_quoting(text):
     quoted = quote(text)
     assert "\n" not in quoted
