@@ -45,7 +45,8 @@ def aws_steps() -> Iterator[Callable[[str, int], Any]]:
         return int(count)
 
     handler = sdk.durable_execution(program)
-    with tempfile.TemporaryDirectory() as folder:
+    # Threads of the SDK may still be writing when it is closed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         number = iter(range(10**9))
 
         def run(kind: str, count: int) -> int:
