@@ -203,13 +203,8 @@ def test_a_program_can_not_go_on_beside_its_batch(journal):
         return found
 
     program = Program(body)
-    # Whoever runs the tests in the background may have had it ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with Runner(journal) as runner, pytest.raises(KeyboardInterrupt):
-            runner.run(program.handler, None, "it")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with Runner(journal) as runner, pytest.raises(KeyboardInterrupt):
+        runner.run(program.handler, None, "it")
     program.dies = False
     with Runner(journal) as runner:
         assert runner.run(program.handler, None, "it") == [1, 1, 1]
