@@ -185,7 +185,7 @@ class Batch(Pending):
             self._recall(record)
             if self._decide():
                 return
-        if self._decide(initially=True):
+        if self._counts == [0, 0, 0, 0] and self._decide():
             return
         if due:
             most = to_seconds(self.config.timeout)
@@ -208,8 +208,6 @@ class Batch(Pending):
     def _allow(self) -> None:
         most = self.config.max_concurrency
         before = self._allowed
-        if before == self._branches.count:
-            return
         if most is None:
             self._allowed = self._branches.count
         else:
@@ -258,7 +256,7 @@ class Batch(Pending):
                 error = raised
         if error is not None:
             value, failure = None, to_failure(error)
-        self.send(self._branch_ended, branch, data, value, failure)
+        self._mailbox.send((self._branch_ended, branch, data, value, failure))
 
     def _branch_ended(
         self, branch: _Branch, data: bytes | None, value: Any, failure: Failure | None
@@ -267,7 +265,7 @@ class Batch(Pending):
         if self.config.nesting_type is not NestingType.FLAT:
             self.line.execution.add(branch.record(data, failure), self._scope)
         self._ended(branch.index, data, value, failure)
-        if not self._decide():
+        if not self._decide() and self._allowed < self._branches.count:
             self._allow()
 
     def _find_since(self) -> None:
@@ -308,8 +306,7 @@ class Batch(Pending):
         for index in range(begun):
             if self._states[index] == _STARTED:
                 self._ended(index, None, None, late)
-        reason = self._reason()
-        self._finish(reason or CompletionReason.FAILURE_TOLERANCE_EXCEEDED)
+        self._decide(otherwise=CompletionReason.FAILURE_TOLERANCE_EXCEEDED)
 
     def _stop_admitting(self) -> int:
         self._allowed = 0
@@ -317,16 +314,19 @@ class Batch(Pending):
 
     # The decision
 
-    def _reason(self) -> CompletionReason | None:
-        return self._policy.decide(
-            self._counts[_SUCCEEDED], self._counts[_FAILED], self._items_now
-        )
+    def _decide(self, otherwise: CompletionReason | None = None) -> bool:
+        """Finish if the policy says so; whether the batch has finished.
 
-    def _decide(self, *, initially: bool = False) -> bool:
-        """Finish if the policy says so; whether the batch has finished."""
-        if initially and self._counts != [0, 0, 0, 0]:
-            return False
-        reason = self._reason()
+        Parameters
+        ----------
+        otherwise : CompletionReason, optional
+            Finish in any case, with this reason if the policy has none.
+        """
+        counts = self._counts
+        reason = self._policy.decide(
+            counts[_SUCCEEDED], counts[_FAILED], self._items_now
+        )
+        reason = reason or otherwise
         if reason is None:
             return False
         self._finish(reason)
@@ -422,9 +422,18 @@ class _Branch(Line):
 
     def _call(self, _: Line) -> Any:
         batch = self._batch
-        context = batch._operation.branch_context(self, self.index, self.id)
+        operation = batch._operation
+        flat = batch.config.nesting_type is NestingType.FLAT
+        context = operation.context._branch(
+            self,
+            self.id,
+            operation.id if flat else self.id,
+            operation.number,
+            self.index,
+        )
         value = finish_call(batch._branches.call(self.index, context))
-        context._check_leftover()
+        if self.execution.loaded:
+            context._check_leftover()
         return value
 
     def serdes_context(self) -> SerDesContext:
@@ -525,11 +534,6 @@ class BatchOperation(Operation):
             self.context._line.execution.abort(error)
             raise error
         return record.due
-
-    def branch_context(self, line: Line, index: int, key: bytes) -> DurableContext:
-        """Return the context of a branch."""
-        flat = self._config.nesting_type is NestingType.FLAT
-        return self.context._branch(line, index, key, self.id if flat else key, self)
 
     def returned(self, record: Record) -> BatchResult[Any]:
         """Make the result from its record; no branch is touched."""

@@ -45,7 +45,6 @@ from fastflow.names import check_name
 
 if TYPE_CHECKING:
     from fastflow.durable.line import Line
-    from fastflow.durable.operation import Operation
 
 __all__ = ["DurableContext"]
 
@@ -422,9 +421,9 @@ class DurableContext:
         return DurableContext(self._line, key, reported_parent, self, place)
 
     def _branch(
-        self, line: Line, index: int, key: bytes, reported: bytes, batch: Operation
+        self, line: Line, key: bytes, reported: bytes, number: int, index: int
     ) -> DurableContext:
-        return DurableContext(line, key, reported, self, (batch.number, index))
+        return DurableContext(line, key, reported, self, (number, index))
 
     def _position(self) -> str:
         """Return where the current operation is, as in ``2[3].1``."""

@@ -60,7 +60,8 @@ class Line:
     Parameters
     ----------
     run : callable
-        Makes a context and calls the user's function with it.
+        Makes a context, calls the user's function with it, and returns its value; that
+        of a coroutine function by way of `finish_call`.
     done : callable
         Called with this line, the function's value, and the exception that ended it or
         None.
@@ -130,7 +131,7 @@ class Line:
         value: Any = None
         error: BaseException | None = None
         try:
-            value = finish_call(self._run(self))
+            value = self._run(self)
         except SuspendExecution:
             self.thread = 0
             self.execution.engine.scheduler.park(self)
@@ -142,7 +143,8 @@ class Line:
 
     def _end(self, value: Any, error: BaseException | None) -> None:
         done, self.done = self.done, _nobody
-        self.drop()
+        if self.pending:
+            self.drop()
         done(self, value, error)
 
     def wake(self) -> None:
@@ -199,9 +201,7 @@ class BlockingLine(Line):
         self.thread = threading.get_ident()
         scheduler.enter()
         try:
-            return self.execution.context.copy().run(
-                lambda: finish_call(self._run(self))
-            )
+            return self.execution.context.copy().run(self._run, self)
         finally:
             self.thread = 0
             self.drop()

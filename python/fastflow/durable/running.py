@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastflow.durable.engine import Engine
@@ -34,6 +35,10 @@ class Execution:
         self.scope = Scope()
         self.stream = Stream(entry.number, entry.fence, entry.frames)
         self.stream.on_broken = self._broke
+        self.add = partial(engine.writer.add, self.stream)
+        """Queue a record; returns its number for `commit`."""
+        self.commit = partial(engine.writer.commit, self.stream)
+        """Return once record `number` is in the journal."""
         self.loaded: dict[bytes, Record] = {}
         """The last record of each operation, as they were when this process began."""
         self._branches: dict[bytes, list[Record]] | None = None
@@ -80,14 +85,6 @@ class Execution:
         if record.blob is not None:
             return self.engine.journal.blob(record.blob)
         return record.payload
-
-    def add(self, record: Record, scope: Scope, closing: Scope | None = None) -> int:
-        """Queue a record; return its number for `commit`."""
-        return self.engine.writer.add(self.stream, record, scope, closing)
-
-    def commit(self, number: int) -> None:
-        """Return once record `number` is in the journal."""
-        self.engine.writer.commit(self.stream, number)
 
     def deliver(self, message: Message) -> None:
         """Take a message that has come for this execution."""

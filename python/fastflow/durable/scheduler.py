@@ -190,7 +190,7 @@ class Scheduler:
                     item.queued = False
                 line = item.next_line()
                 if line is not None:
-                    if self._ready:
+                    if self._ready and not self._looking:
                         self._keep_looking()
                     return line
                 if item.queued:

@@ -212,7 +212,10 @@ def roundtrip(value: Any) -> tuple[bytes, Any]:
     SerDesError
         As they do.
     """
-    if type(value) in _SAME:
+    kind = type(value)
+    if kind is bool or value is None or (kind is int and _LEAST <= value <= _MOST):
+        return _json(value), value
+    if kind in _SAME:
         return encode(value), value
     try:
         if _is_plain(value):

@@ -115,8 +115,11 @@ class Writer:
         with self._mutex:
             if stream.broken is not None:
                 raise stream.broken
-            if scope is not None and scope.over:
-                raise Cancelled("what this belongs to has ended meanwhile")
+            around = scope  # as `over` does, which would take longer than the rest
+            while around is not None:
+                if around.closed:
+                    raise Cancelled("what this belongs to has ended meanwhile")
+                around = around.parent
             if closing is not None:
                 closing.closed = True
             stream.queue.append(record)
