@@ -1,4 +1,7 @@
-"""``fastflow demo``: a fan-out and a data job against ``concurrent.futures``."""
+"""``fastflow demo``: a fan-out and a data job against ``concurrent.futures``.
+
+And a durable run that is killed and resumed.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from fastflow.bench import subject as ff
 from fastflow.bench.measure import Times, contest
 from fastflow.bench.records import climate, generate, merge, summarise, to_columns
 from fastflow.bench.workloads import noop
+from fastflow.demo_durable import survive
 from fastflow.doctor import usable_cores
 
 #: (what was run, how, seconds, speed-up over the first line of its kind)
@@ -118,6 +122,7 @@ def run(
     tasks: int = 100_000,
     records: int = 100_000,
     workers: int | None = None,
+    steps: int = 1_000,
     console: Console | None = None,
 ) -> None:
     """Run the demo and print its table.
@@ -130,6 +135,8 @@ def run(
         Records of the data job.
     workers : int, optional
         Threads and processes; default: the usable cores.
+    steps : int
+        Of the durable run.
     console : rich.console.Console, optional
         Where to print; default: standard output.
     """
@@ -142,4 +149,18 @@ def run(
         "Results of all ways are equal. Threads can't speed up pure Python while the "
         "interpreter lock is on: there, processes are the right tool.",
         highlight=False,
+    )
+    console.print(_told(steps), highlight=False)
+
+
+def _told(steps: int) -> str:
+    """Kill and resume a durable run, and say how that went."""
+    found = survive(steps)
+    again = "none of them for the second time"
+    if found.twice:
+        again = f"{found.twice} of them for the second time: it was not committed yet"
+    return (
+        f"Durable run of {found.steps:,} steps: its process was killed after "
+        f"{found.killed_after:,}; another one ran {found.ran:,}, {again}; the "
+        f"result is {'right' if found.right else 'WRONG'}."
     )

@@ -52,6 +52,7 @@ LAYERS = {
     "engines": 5,
     "flows": 6,
     "bench": 7,
+    "demo_durable": 7,
     "testing": 7,
     "pytest_plugin": 8,
     "demo": 8,
