@@ -92,14 +92,6 @@ bool has_ready(State& state) {
          find_source(state) < state.plan->nodes();
 }
 
-void prefetch(const void* address) noexcept {
-#if defined(__GNUC__)
-  __builtin_prefetch(address);
-#else
-  (void)address;
-#endif
-}
-
 // Asks for all that the calls of the nodes in the hand will look at: one node after the
 // other, each of a dozen words would be waited for.
 void prefetch_hand(State& state) {

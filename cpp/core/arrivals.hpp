@@ -3,6 +3,8 @@
 // Usage
 //   Arrivals arrivals(plan);
 //   if (arrivals.arrive(v)) ...          // v is ready: exactly one arrival says so
+//   Arrivals::Alone alone(arrivals);     // for many of them, while nobody else counts
+//   if (alone.arrive(v)) ...
 //
 // Two ways to count
 //   alone   while nobody else arrives anywhere (SoloLock says so): a load and a store.
@@ -27,12 +29,15 @@
 
 #include "atomic.hpp"
 #include "big_array.hpp"
+#include "compiler.hpp"
 
 namespace fastflow {
 
 // `Plan`: GraphPlan, or what the model tests use in its place.
 template <class Plan>
 class Arrivals {
+  using Cell = atomic<std::uint8_t>;
+
  public:
   explicit Arrivals(const Plan& plan)
       : plan_(plan),
@@ -45,14 +50,36 @@ class Arrivals {
     }
   }
 
-  // True if v is ready now.  REQUIRES: nobody else arrives anywhere at the same time.
+  // Counts while nobody else does, anywhere.  To be a local variable: then the compiler
+  // keeps in a register where the counters are.
+  class Alone {
+   public:
+    explicit Alone(Arrivals& arrivals) noexcept
+        : narrow_(arrivals.narrow_.data()), arrivals_(arrivals) {}
+
+    // True if v is ready now.
+    [[nodiscard]] bool arrive(std::uint32_t v) noexcept {
+      // relaxed both: only one thread counts; SoloLock publishes it to the next.
+      const std::uint8_t left = narrow_[v].load(std::memory_order_relaxed);
+      const auto less = static_cast<std::uint8_t>(left - 1);
+      // One comparison for what is neither ready nor wide.
+      if (static_cast<std::uint8_t>(less - 1) < Plan::kWide - 2) {
+        narrow_[v].store(less, std::memory_order_relaxed);
+        return false;
+      }
+      if (less != 0) [[unlikely]]
+        return arrivals_.arrive_wide_alone(v);
+      narrow_[v].store(0, std::memory_order_relaxed);
+      return true;
+    }
+
+   private:
+    Cell* narrow_;
+    Arrivals& arrivals_;
+  };
+  // One of them.  REQUIRES: as for Alone.
   [[nodiscard]] bool arrive_alone(std::uint32_t v) noexcept {
-    // relaxed both: only one thread counts; SoloLock publishes it to the next.
-    const std::uint8_t left = narrow_[v].load(std::memory_order_relaxed);
-    if (left == Plan::kWide) [[unlikely]]
-      return arrive_wide_alone(v);
-    narrow_[v].store(static_cast<std::uint8_t>(left - 1), std::memory_order_relaxed);
-    return left == 1;
+    return Alone(*this).arrive(v);
   }
 
   // `times` arrivals at once.  True if v is ready now.
@@ -82,20 +109,15 @@ class Arrivals {
   }
 
   void prefetch(std::uint32_t v) const noexcept {
-#if defined(__GNUC__) && !defined(FASTFLOW_MODEL)
-    __builtin_prefetch(&narrow_[v], 1);
-#else
-    (void)v;
-#endif
+    fastflow::prefetch(narrow_.data() + v);
   }
 
  private:
-  using Cell = atomic<std::uint8_t>;
-
 #if defined(FASTFLOW_MODEL)
   struct Cells {
     explicit Cells(std::size_t n) : cells(std::make_unique<Cell[]>(n)) {}
     Cell& operator[](std::size_t i) const { return cells[i]; }
+    [[nodiscard]] Cell* data() const { return cells.get(); }
     std::unique_ptr<Cell[]> cells;
   };
   void copy_degrees() {
@@ -120,11 +142,14 @@ class Arrivals {
     return true;
   }
 
-  bool arrive_wide_alone(std::uint32_t v) noexcept {
-    // relaxed: as in arrive_alone.
-    atomic<std::uint32_t>& count = wide_[plan_.wide_index(v)];
-    const std::uint32_t left = count.load(std::memory_order_relaxed) - 1;
-    count.store(left, std::memory_order_relaxed);
+  FASTFLOW_APART bool arrive_wide_alone(std::uint32_t v) noexcept {
+    if (v != last_wide_ || last_count_ == nullptr) {
+      last_wide_ = v;
+      last_count_ = &wide_[plan_.wide_index(v)];
+    }
+    // relaxed: as in Alone.
+    const std::uint32_t left = last_count_->load(std::memory_order_relaxed) - 1;
+    last_count_->store(left, std::memory_order_relaxed);
     if (left > 0) return false;
     narrow_[v].store(0, std::memory_order_relaxed);
     return true;
@@ -133,6 +158,9 @@ class Arrivals {
   const Plan& plan_;
   Cells narrow_;
   std::unique_ptr<atomic<std::uint32_t>[]> wide_;
+  // The wide node that was counted last by who was alone: a fan-in comes in a row.
+  std::uint32_t last_wide_ = 0;
+  atomic<std::uint32_t>* last_count_ = nullptr;
 };
 
 }  // namespace fastflow

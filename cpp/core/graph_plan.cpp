@@ -91,6 +91,8 @@ bool GraphPlan::read_edges(const Index* src, const Index* dst, std::int64_t m,
   }
   sorted_ = sorted;
   forward_ = forward;
+  const auto single = std::count(degrees, degrees + nodes_, std::uint8_t{1});
+  joining_edges_ = static_cast<std::uint32_t>(m - single);
   keep_wide(more);
   return true;
 }

@@ -51,6 +51,8 @@ class GraphPlan {
 
   [[nodiscard]] std::uint32_t nodes() const noexcept { return nodes_; }
   [[nodiscard]] std::uint32_t edges() const noexcept { return first_[nodes_]; }
+  // Those that lead to nodes with other predecessors.
+  [[nodiscard]] std::uint32_t joining_edges() const noexcept { return joining_edges_; }
   // The edges of v are numbered first_edge(v) .. first_edge(v + 1).
   [[nodiscard]] std::uint32_t first_edge(std::uint32_t v) const noexcept {
     return first_[v];
@@ -93,6 +95,7 @@ class GraphPlan {
   std::uint32_t nodes_ = 0;
   bool sorted_ = true;   // the edges came sorted by source
   bool forward_ = true;  // every edge leads to a higher number
+  std::uint32_t joining_edges_ = 0;
   BigArray<std::uint32_t> first_;
   BigArray<std::uint32_t> targets_;
   BigArray<std::uint8_t> degrees_;

@@ -132,7 +132,20 @@ class GraphRun : private Job {
   bool take_turns(Participant& self, Clock::time_point deadline);
   void give_up(Participant& self);
 
-  // Bodies, and what they make ready.
+  // Alone (graph_alone.cpp).
+  void call_company(Participant& self);
+  bool run_hand_alone(Participant& self);
+  template <bool kChecked>
+  bool follow(Participant& self);
+  template <bool kChecked>
+  bool run_body(Participant& self, const NodeBody& body, std::uint32_t v);
+  std::uint32_t put_aside(Participant& self, std::uint32_t ready);
+  void put_aside_edges(Participant& self, const std::uint32_t* begin,
+                       const std::uint32_t* end);
+  std::uint32_t settle_in_company(Participant& self, std::uint32_t hand,
+                                  std::uint32_t n);
+
+  // Bodies, and what they make ready (graph_nodes.hpp).
   std::uint32_t take_hand(Participant& self, std::uint32_t most);
   std::uint32_t run_bodies(Participant& self, std::uint32_t n);
   std::uint32_t run_checked(Participant& self, std::uint32_t n);
@@ -143,7 +156,6 @@ class GraphRun : private Job {
   void settle_edges(Participant& self, std::uint32_t begin, std::uint32_t end);
   template <bool kAlone>
   bool refill(Participant& self);
-  void run_chain(Participant& self);
   [[nodiscard]] std::uint32_t next_source(std::uint32_t begin, std::uint32_t end) const;
   void fail(std::uint32_t node);
 

@@ -10,66 +10,109 @@
 //     alone = alone && lock.lock();             }
 //                                               if (lock.shared()) ... work, too
 //
-// States: free -> held (lock, try_lock) -> free (unlock) or shared (share, by the
-// holder).  Shared is final: lock() and try_lock() fail from then on (and may leave the
-// bit of `held` behind, which then means nothing).
+// Algorithm: a lock biased towards the soloist, who takes and gives it for every node.
+//   `inside` is the soloist's word, `others` that of everybody else: nobody -> wanted
+//   (try_lock) -> nobody (not to be had) or shared (share).  The soloist says that it
+//   is inside and looks whether it is wanted, the other one says that it wants and
+//   looks whether somebody is inside; each of them steps back if it sees the other.
+//   That both see nothing is ruled out by the process fence, which the other one pays
+//   for.  Where there is none (the heavy kind), the soloist comes in by a seq_cst
+//   exchange.
 //
-// Why it is safe: the soloist does its bookkeeping only between lock() and unlock() or
-// share(); nobody else does any before having seen `shared`.  All these transitions are
-// release stores read by acquire loads of the one word, so whatever the soloist did
-// alone happens before anything that the others do.
+// Why it is safe: the soloist does its bookkeeping only while it is inside and has seen
+// `nobody` since it came in.  Others do any only after share().  If they come by
+// try_lock, then after having seen `inside` false with `wanted` set: the soloist will
+// see that before it does anything more.  All transitions are release stores read by
+// acquire loads, so whatever the soloist did alone happens before anything that the
+// others do, and the other way round.
 //
-// Threads: lock by the soloist, try_lock by the others; unlock and share by the holder;
-// shared by anybody.  Neither blocks for longer than a holder's few instructions, as
-// long as soloists hold it only while there is nothing for others to do.
+// Threads: lock, unlock by the soloist, try_lock by the others; share by the soloist
+// while it is inside, or by whose try_lock said true; shared by anybody.  The soloist
+// waits in lock() for no longer than others hold it: a few instructions and a system
+// call, or until they share.
 #pragma once
 
 #include <cstdint>
 #include <thread>
 
 #include "atomic.hpp"
+#include "compiler.hpp"
+#include "process_fence.hpp"
 
 namespace fastflow {
 
 class SoloLock {
  public:
+  explicit SoloLock(bool heavy = !process_fence_works())
+      : heavy_(heavy ? kHeavy : 0), others_{kNobody | heavy_} {}
+
   // True: held.  False: the time alone is over.
   [[nodiscard]] bool lock() noexcept {
-    for (int spins = 0;; ++spins) {
-      // acquire: pairs with unlock and share.
-      const std::uint32_t before = word_.fetch_or(kHeld, std::memory_order_acquire);
-      if (before == kFree) return true;
-      if ((before & kShared) != 0) return false;
-      pause(spins);
-    }
+    inside_.store(true, std::memory_order_relaxed);  // ordered by the process fence
+    fence_lightly();
+    // acquire: pairs with try_lock, whose other half this is.
+    if (others_.load(std::memory_order_acquire) == kNobody) [[likely]]
+      return true;
+    return lock_slowly();
   }
+  // True: held, until share().
   [[nodiscard]] bool try_lock() noexcept {
-    // acquire: as in lock.
-    return word_.fetch_or(kHeld, std::memory_order_acquire) == kFree;
+    std::uint32_t others = kNobody | heavy_;
+    if (!others_.compare_exchange_strong(others, kWanted | heavy_)) return false;
+    // seq_cst for the heavy kind; acquires what the soloist did until it left.
+    if ((heavy_ != 0 || fence_all_threads()) && !inside_.load()) return true;
+    others = kWanted | heavy_;
+    // Unless the soloist has shared it meanwhile.  relaxed: nothing was done.
+    others_.compare_exchange_strong(others, kNobody | heavy_,
+                                    std::memory_order_relaxed);
+    return false;
   }
   void unlock() noexcept {
-    word_.store(kFree, std::memory_order_release);  // pairs with lock and try_lock
+    inside_.store(false, std::memory_order_release);  // pairs with try_lock
   }
   void share() noexcept {
-    word_.store(kShared, std::memory_order_release);  // pairs with shared and lock
+    // release: pairs with shared and lock.
+    others_.store(kShared | heavy_, std::memory_order_release);
   }
   [[nodiscard]] bool shared() const noexcept {
-    return (word_.load(std::memory_order_acquire) & kShared) != 0;  // pairs with share
+    // acquire: pairs with share.
+    return (others_.load(std::memory_order_acquire) & kShared) != 0;
   }
 
  private:
-  static constexpr std::uint32_t kFree = 0, kHeld = 1, kShared = 2;
+  // kHeavy is added to all of them in the heavy kind, so that lock() finds nobody only
+  // in the light one.
+  static constexpr std::uint32_t kNobody = 0, kWanted = 1, kShared = 2, kHeavy = 4;
+
+  // Out again while somebody wants it, and in by an exchange, which does for both
+  // kinds.
+  FASTFLOW_COLD bool lock_slowly() noexcept {
+    for (int spins = 0;;) {
+      inside_.store(false, std::memory_order_release);  // pairs with try_lock
+      // acquire: pairs with share.
+      const std::uint32_t seen = others_.load(std::memory_order_acquire);
+      if ((seen & kShared) != 0) return false;
+      if ((seen & kWanted) != 0) {
+        pause(spins++);
+        continue;
+      }
+      inside_.exchange(true);                                 // seq_cst: as a fence
+      if (others_.load() == (kNobody | heavy_)) return true;  // seq_cst: the same
+    }
+  }
 
   static void pause(int spins) noexcept {
 #if !defined(FASTFLOW_MODEL)
-    if (spins % 64 == 63) std::this_thread::yield();  // the holder may be on this core
+    if (spins % 64 == 63) std::this_thread::yield();  // the other may be on this core
 #else
     (void)spins;
 #endif
     cpu_pause();
   }
 
-  atomic<std::uint32_t> word_{kFree};
+  const std::uint32_t heavy_;
+  atomic<bool> inside_{false};
+  atomic<std::uint32_t> others_;
 };
 
 }  // namespace fastflow

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "compiler.hpp"
 #include "deque.hpp"
 
 namespace fastflow {
@@ -52,7 +53,8 @@ class WorkStack {
 
   // Moves the oldest nodes to the deque until `room` more fit.
   void make_room(std::uint32_t room) {
-    while (count + room > kRoom) offer_nodes(Block::kNodes);
+    if (count + room > kRoom) [[unlikely]]
+      offer_oldest(room);
   }
 
   // Offers the n oldest nodes as one block.
@@ -100,6 +102,9 @@ class WorkStack {
   }
 
  private:
+  FASTFLOW_COLD void offer_oldest(std::uint32_t room) {
+    while (count + room > kRoom) offer_nodes(Block::kNodes);
+  }
   Block* new_block() {
     if (free_ == nullptr) return new Block;
     return std::exchange(free_, free_->next);

@@ -136,7 +136,11 @@ class plain {
     on_read();
     return value_;
   }
-  T operator->() const requires std::is_pointer_v<T> { return *this; }
+  T operator->() const
+    requires std::is_pointer_v<T>
+  {
+    return *this;
+  }
 
  private:
   void on_read() const {
@@ -171,6 +175,9 @@ class plain {
 };
 
 inline void yield() { Engine::get().yield(); }
+
+// See memory.hpp.
+inline void fence_all_threads() { Engine::get().fence_all_threads(); }
 
 inline void check(bool condition, const char* text) {
   if (!condition) Engine::get().fail(std::string("check failed: ") + text);

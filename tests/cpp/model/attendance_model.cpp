@@ -62,9 +62,9 @@ class Run {
   // --- the run, as its guests see it
   struct Guest {
     Run* run;
-    Place& place(std::uint32_t i) { return run->state_->places[i]; }
+    Place& place(std::uint32_t i) { return run->state().places[i]; }
     bool anything_offered() {
-      for (const Participant& p : run->state_->places) {
+      for (const Participant& p : run->state().places) {
         if (p.offered.load() != 0) return true;
       }
       return false;
@@ -87,13 +87,17 @@ class Run {
         model::yield();
       }
     }
-    bool stopped() { return run->state_->stopped.load(); }
+    bool stopped() { return run->state().stopped.load(); }
   };
   Guest guest() { return Guest{this}; }
+  State& state() {
+    model::check(state_ != nullptr, "nobody uses the run when it is gone");
+    return *state_;
+  }
 
   // --- threads
   void create() {
-    State& s = *state_;
+    State& s = state();
     Participant& founder = s.places[0];
     founder.taken.store(true, std::memory_order_relaxed);
     founder.own = kParents * kParent + kLeaves * kLeaf;
@@ -123,8 +127,8 @@ class Run {
       const std::uint32_t now = tokens_.load();
       if ((now & kToken) != 0) {
         if ((tokens_.fetch_and(kStop) & kToken) == 0) continue;
-        state_->attendance.visit(guest());
-        if (state_->attendance.drop()) destroy();
+        state().attendance.visit(guest());
+        if (state().attendance.drop()) destroy();
       } else if (now == kStop) {
         return;
       } else {
@@ -140,7 +144,7 @@ class Run {
 
   // --- taking part
   void found(Participant& self) {
-    State& s = *state_;
+    State& s = state();
     if (has(kShared)) {
       s.attendance.solo.share();
     } else if (s.attendance.solo.lock() && alone(self)) {
@@ -153,7 +157,7 @@ class Run {
 
   // True: nothing is left, and the solo lock is kept.  False: in company.
   bool alone(Participant& self) {
-    State& s = *state_;
+    State& s = state();
     bool asked = false;
     while (self.own != 0) {
       const Bag body = one_of(self.own);
@@ -177,7 +181,7 @@ class Run {
   }
 
   void take_turns(Participant& self) {
-    State& s = *state_;
+    State& s = state();
     while (!s.stopped.load()) {
       if (self.own == 0) self.own = take_any();
       if (self.own == 0) return;
@@ -198,7 +202,7 @@ class Run {
   }
 
   void call(Participant& self) {
-    State& s = *state_;
+    State& s = state();
     model::check(!over_, "no body runs when it is over");
     self.done = self.done + 1;
     const std::uint32_t before = s.begun.fetch_add(1);
@@ -222,7 +226,7 @@ class Run {
   }
 
   Bag take_any() {
-    for (Participant& p : state_->places) {
+    for (Participant& p : state().places) {
       for (Bag there = p.offered.load(); there != 0;) {
         const Bag body = one_of(there);
         if (p.offered.compare_exchange_strong(there, there - body)) return body;
@@ -295,11 +299,12 @@ struct Crowd {
 };
 
 constexpr const char* kGroup = "attendance";
+// Many steps: who watches looks around again whenever the others have made one step.
 constexpr model::Options bound(int preemptions, std::uint64_t random_runs) {
-  return {.preemptions = preemptions, .random_runs = random_runs, .max_steps = 1000};
+  return {.preemptions = preemptions, .random_runs = random_runs, .max_steps = 4000};
 }
 constexpr model::Options random(std::uint64_t runs) {
-  return {.exhaustive = false, .random_runs = runs, .max_steps = 2000};
+  return {.exhaustive = false, .random_runs = runs, .max_steps = 4000};
 }
 
 [[maybe_unused]] const bool added[] = {

@@ -390,6 +390,12 @@ bool Engine::compare_exchange(int location, Word& expected, Word desired, Order 
   return done;
 }
 
+void Engine::fence_all_threads() {
+  point();
+  memory_.fence_all_threads();
+  if (tracing_) trace(-1, "fence of all threads", std::memory_order_seq_cst, "");
+}
+
 bool Engine::futex_wait(int location, Word expected, bool timed) {
   point();
   check_access(location);

@@ -103,6 +103,7 @@ class Engine {
   void rmw_end(int location, Word before, Word after, Order order);
   bool compare_exchange(int location, Word& expected, Word desired, Order success,
                         Order failure);
+  void fence_all_threads();
   bool futex_wait(int location, Word expected, bool timed);
   void futex_wake(int location, int count);
 

@@ -62,6 +62,37 @@ struct RmwBuffering : Litmus<RmwBuffering<kRmw, kLoad, kWeak>, kWeak> {
   void finish() { this->outcome(2 * r[0] + r[1], r[0] == 0 && r[1] == 0); }
 };
 
+// With a fence of all threads between one thread's store and load, the other one needs
+// none: neither before nor after its own.  It orders, but publishes nothing.
+template <bool kFence>
+struct AsymmetricBuffering : Litmus<AsymmetricBuffering<kFence>, !kFence> {
+  static constexpr int kThreads = 2;
+  model::atomic<int> x{0}, y{0};
+  int r[2] = {};
+  void thread(int id) {
+    (id == 0 ? x : y).store(1, kRelaxed);
+    if (kFence && id == 1) model::fence_all_threads();
+    r[id] = (id == 0 ? y : x).load(kRelaxed);
+  }
+  void finish() { this->outcome(2 * r[0] + r[1], r[0] == 0 && r[1] == 0); }
+};
+
+struct FencePublishesNothing {
+  static constexpr int kThreads = 2;
+  model::atomic<int> flag{0};
+  model::plain<int> data{0};
+  void thread(int id) {
+    if (id == 0) {
+      data = 1;
+      flag.store(1, kRelaxed);
+    } else {
+      model::fence_all_threads();
+      if (flag.load(kRelaxed) == 1) (void)static_cast<int>(data);
+    }
+  }
+  void finish() {}
+};
+
 // --- message passing -----------------------------------------------------------------
 template <Order kStore, Order kLoad, bool kWeak>
 struct MessagePassing : Litmus<MessagePassing<kStore, kLoad, kWeak>, kWeak> {
@@ -490,6 +521,9 @@ bool caught(const char* name, Options options = kAll) {
     clean<RmwBuffering<kAcqRel, kSeqCst, true>>("rmw buffering acq_rel/sc: weak"),
     clean<RmwBuffering<kSeqCst, kAcquire, true>>("rmw buffering sc/acq: weak"),
     clean<RmwBuffering<kSeqCst, kSeqCst, false>>("rmw buffering seq_cst"),
+    clean<AsymmetricBuffering<true>>("store buffering, one fences for both"),
+    clean<AsymmetricBuffering<false>>("store buffering, nobody fences: weak"),
+    caught<FencePublishesNothing>("plain data, fence of all threads: race"),
     clean<MessagePassing<kRelaxed, kRelaxed, true>>("message passing relaxed: weak"),
     clean<MessagePassing<kRelease, kRelaxed, true>>("message passing rel/rlx: weak"),
     clean<MessagePassing<kRelaxed, kAcquire, true>>("message passing rlx/acq: weak"),

@@ -201,6 +201,13 @@ bool Memory::compare_exchange(int thread, int location, Word& expected, Word des
   return false;
 }
 
+void Memory::fence_all_threads() {
+  for (int location = 0; location < count_; ++location) {
+    const Key newest = at(location).stores.back().key;
+    for (View& view : views_) view.raise(location, newest);
+  }
+}
+
 bool Memory::constructed_before(int thread, int location) {
   const Location& place = at(location);
   return thread == place.creator || view(thread).clock(place.creator) >= place.created;

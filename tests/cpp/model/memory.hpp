@@ -21,6 +21,11 @@
 //   (C++20 [atomics.order]: coherence-ordered-before must agree with S). Weaker
 //   loads ignore the floor.
 //
+//   fence_all_threads (process_fence.hpp): every thread passes a full fence at this
+//   moment, so from then on no load by anybody returns a store that is older than the
+//   newest one of its location now.  That orders; it does not make anything happen
+//   before anything else, so it does not excuse races.
+//
 //   A store that is not seq_cst may also be placed *before* stores which its
 //   thread knows nothing of (needed for the weak outcome of 2+2W), though never
 //   between a read-modify-write and the store that it read.
@@ -40,6 +45,9 @@
 //   compare-exchange may
 //     however read a stale value, as a load may;
 //   * consume is treated as acquire; standalone fences are not offered;
+//   * the compiler moving something past the place where a thread was when another
+//   one called
+//     fence_all_threads: fence_lightly() is there to forbid it;
 //   * accesses of different sizes to one object; volatile; the compiler's own
 //   doings.
 #pragma once
@@ -113,6 +121,8 @@ class Memory {
   // Returns true if exchanged; `expected` is what was read otherwise.
   bool compare_exchange(int thread, int location, Word& expected, Word desired,
                         Order success, Order failure, Choices& choices, int* behind);
+
+  void fence_all_threads();
 
   [[nodiscard]] Word newest(int location) const {
     return at(location).stores.back().value;

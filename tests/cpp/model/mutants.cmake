@@ -310,28 +310,55 @@ ff_add_mutant(arrivals_wide_relaxed GROUP arrivals HEADER arrivals.hpp
 # --- solo_lock ------------------------------------------------------------------------
 
 ff_add_mutant(solo_lock_share_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[word_.store(kShared, std::memory_order_release);]]
-  TO [[word_.store(kShared, std::memory_order_relaxed);]])
+  FROM [[others_.store(kShared | heavy_, std::memory_order_release);]]
+  TO [[others_.store(kShared | heavy_, std::memory_order_relaxed);]])
 
 ff_add_mutant(solo_lock_unlock_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[word_.store(kFree, std::memory_order_release);]]
-  TO [[word_.store(kFree, std::memory_order_relaxed);]])
+  FROM [[  void unlock() noexcept {
+    inside_.store(false, std::memory_order_release);]]
+  TO [[  void unlock() noexcept {
+    inside_.store(false, std::memory_order_relaxed);]])
 
-ff_add_mutant(solo_lock_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[before = word_.fetch_or(kHeld, std::memory_order_acquire);]]
-  TO [[before = word_.fetch_or(kHeld, std::memory_order_relaxed);]])
+ff_add_mutant(solo_lock_step_back_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[    for (int spins = 0;;) {
+      inside_.store(false, std::memory_order_release);]]
+  TO [[    for (int spins = 0;;) {
+      inside_.store(false, std::memory_order_relaxed);]])
+
+ff_add_mutant(solo_lock_no_process_fence GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[(heavy_ != 0 || fence_all_threads()) && !inside_.load()]]
+  TO [[!inside_.load()]])
+
+ff_add_mutant(solo_lock_no_exchange GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[inside_.exchange(true); ]]
+  TO [[inside_.store(true, std::memory_order_release); ]])
 
 ff_add_mutant(solo_lock_try_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[return word_.fetch_or(kHeld, std::memory_order_acquire) == kFree;]]
-  TO [[return word_.fetch_or(kHeld, std::memory_order_relaxed) == kFree;]])
+  FROM [[&& !inside_.load()) return true;]]
+  TO [[&& !inside_.load(std::memory_order_relaxed)) return true;]])
+
+ff_add_mutant(solo_lock_looks_before_it_wants GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[    if (!others_.compare_exchange_strong(others, kWanted | heavy_)) return false;]]
+  TO [[    const bool was_inside = inside_.load();
+    if (!others_.compare_exchange_strong(others, kWanted | heavy_)) return false;
+    if (!was_inside) return true;]])
 
 ff_add_mutant(solo_lock_shared_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[(word_.load(std::memory_order_acquire) & kShared)]]
-  TO [[(word_.load(std::memory_order_relaxed) & kShared)]])
+  FROM [[return (others_.load(std::memory_order_acquire) & kShared) != 0;]]
+  TO [[return (others_.load(std::memory_order_relaxed) & kShared) != 0;]])
+
+ff_add_mutant(solo_lock_seen_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[const std::uint32_t seen = others_.load(std::memory_order_acquire);]]
+  TO [[const std::uint32_t seen = others_.load(std::memory_order_relaxed);]])
 
 ff_add_mutant(solo_lock_forgets_shared GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[if ((before & kShared) != 0) return false;]]
-  TO [[if ((before & kShared) != 0) return true;]])
+  FROM [[if ((seen & kShared) != 0) return false;]]
+  TO [[if ((seen & kShared) != 0) return true;]])
+
+ff_add_mutant(solo_lock_back_off_undoes_sharing GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[    others_.compare_exchange_strong(others, kNobody | heavy_,
+                                    std::memory_order_relaxed);]]
+  TO [[    others_.store(kNobody | heavy_, std::memory_order_relaxed);]])
 
 # --- attendance -----------------------------------------------------------------------
 

@@ -10,10 +10,10 @@ using fastflow::SoloLock;
 
 // As GraphRun does it: thread 0 counts alone, with a long body in between that the
 // others may use to come in; from then on all count with atomics.
-template <int kOthers, int kRounds>
+template <int kOthers, int kRounds, bool kHeavy>
 struct Join {
   static constexpr int kThreads = 1 + kOthers;
-  SoloLock lock;
+  SoloLock lock{kHeavy};
   model::plain<int> alone{0};
   fastflow::atomic<int> together{0};
   int joined = 0;
@@ -55,9 +55,10 @@ struct Join {
 };
 
 // The soloist itself says that it is time to share.
+template <bool kHeavy>
 struct Share {
   static constexpr int kThreads = 2;
-  SoloLock lock;
+  SoloLock lock{kHeavy};
   model::plain<int> alone{0};
 
   void thread(int id) {
@@ -72,14 +73,44 @@ struct Share {
   void finish() { model::check(alone == 1, "done"); }
 };
 
+// It shares while another one tries to come in, or has come in: one of the two is
+// first, and it stays shared.
+template <bool kHeavy>
+struct ShareWhileWanted {
+  static constexpr int kThreads = 2;
+  SoloLock lock{kHeavy};
+  model::plain<int> alone{0};
+
+  void thread(int id) {
+    if (id == 0) {
+      if (!lock.lock()) return;
+      alone = alone + 1;
+      lock.share();
+    } else if (lock.try_lock()) {
+      alone = alone + 1;
+      lock.share();
+    }
+  }
+  void finish() {
+    model::check(alone == 1, "one of them was first");
+    model::check(lock.shared(), "shared for good");
+  }
+};
+
 constexpr const char* kGroup = "solo_lock";
 constexpr model::Options kAll{.preemptions = model::kUnbounded};
 constexpr model::Options kThree{.preemptions = 3};
 
 [[maybe_unused]] const bool added[] = {
-    model::add<Join<1, 2>>(kGroup, "one joins", kAll),
-    model::add<Join<2, 2>>(kGroup, "two join", kThree),
-    model::add<Share>(kGroup, "the soloist shares", kAll),
+    model::add<Join<1, 2, false>>(kGroup, "one joins", kAll),
+    model::add<Join<2, 2, false>>(kGroup, "two join", kThree),
+    model::add<Join<1, 3, false>>(kGroup, "one joins, some time", kThree),
+    model::add<Share<false>>(kGroup, "the soloist shares", kAll),
+    model::add<ShareWhileWanted<false>>(kGroup, "both want to share", kAll),
+    model::add<Join<1, 2, true>>(kGroup, "one joins, without a process fence", kAll),
+    model::add<Join<2, 2, true>>(kGroup, "two join, without a process fence", kThree),
+    model::add<Share<true>>(kGroup, "the soloist shares, without a fence", kAll),
+    model::add<ShareWhileWanted<true>>(kGroup, "both share, without a fence", kAll),
 };
 
 }  // namespace

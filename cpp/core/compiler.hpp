@@ -1,0 +1,38 @@
+// What the language has no words for: hints to the compiler and the processor.  None of
+// them changes what a program does.
+#pragma once
+
+#include <cstdint>
+
+// A function off the beaten track, kept out of the loops that call it; and one that has
+// such a loop, kept out of its callers.
+#if defined(__GNUC__)
+#define FASTFLOW_COLD [[gnu::noinline, gnu::cold]]
+#define FASTFLOW_APART [[gnu::noinline]]
+#else
+#define FASTFLOW_COLD
+#define FASTFLOW_APART
+#endif
+
+namespace fastflow {
+
+// Asks for memory that will be read soon.  Any address will do.
+inline void prefetch(const void* address) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  (void)address;
+#endif
+}
+
+// The compiler takes `value` for a new one, and may not compute it in another way that
+// it knows to give the same.
+inline void conceal(std::uint32_t& value) noexcept {
+#if defined(__GNUC__)
+  asm("" : "+r"(value));
+#else
+  (void)value;
+#endif
+}
+
+}  // namespace fastflow
