@@ -136,11 +136,7 @@ class plain {
     on_read();
     return value_;
   }
-  T operator->() const
-    requires std::is_pointer_v<T>
-  {
-    return *this;
-  }
+  T operator->() const requires std::is_pointer_v<T> { return *this; }
 
  private:
   void on_read() const {
