@@ -11,6 +11,7 @@
 #include "arrivals.hpp"
 #include "compiler.hpp"
 #include "graph_run.hpp"
+#include "mailbox.hpp"
 #include "work_stack.hpp"
 
 namespace fastflow {
@@ -37,6 +38,7 @@ struct GraphRun::Participant : Place {
   Nanoseconds steady{0};      // the lower one of the last two judged: not a hiccup's
   Nanoseconds unanswered{0};  // time with something on offer and nobody to take it
   std::uint64_t executed = 0;
+  CacheAligned<Mailbox> box;
   bool called = false;     // for company; or there is none to be had
   bool came_later = true;  // not the founder, who begins alone
 };

@@ -16,6 +16,8 @@ using Nanoseconds = std::chrono::nanoseconds;
 constexpr std::uint32_t kMostUnlooked = 512;  // nodes between two looks at the clock
 constexpr Nanoseconds kLookEvery{2'000};      // aim for the time between looks
 constexpr Nanoseconds kJudged{1'000};         // a shorter one says little about nodes
+constexpr Nanoseconds kSoon{200};             // from here on offers are made in advance
+constexpr std::uint32_t kFew = 4;             // nodes that are given one by one
 constexpr Nanoseconds kWatchEvery{1'000'000};
 constexpr Nanoseconds kSearch{40'000};       // how long to look for work before leaving
 constexpr Nanoseconds kWorthWaking{10'000};  // backlog that pays for waking a worker
@@ -255,17 +257,27 @@ std::uint32_t GraphRun::hand_size(const Participant& self) const noexcept {
   const std::int64_t affordable = kLong / std::max(self.cost, Nanoseconds{1});
   const auto n =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(affordable, 1, graph::kHand));
-  const bool wanted = hungry_->load(std::memory_order_relaxed) > 0;  // a hint
   // Few while it is not known that they are short.
   const std::uint32_t most = std::min(n, self.look_every);
-  return wanted ? std::min(most, (self.work.count + 1) / 2) : most;
+  const bool shared = is_wanted() || will_be_wanted(self);
+  return shared ? std::min(most, (self.work.count + 1) / 2) : most;
+}
+
+// Somebody inside looks for work.
+bool GraphRun::is_wanted() const noexcept {
+  return hungry_->load(std::memory_order_relaxed) > 0;  // a hint
+}
+// Somebody inside could do so before the next body is over.
+bool GraphRun::will_be_wanted(const Participant& self) const noexcept {
+  return self.cost >= kSoon && attendance_.inside() > 1;
 }
 
 // Lets others have a part of what we have, if there are others.
 void GraphRun::offer(Participant& self, std::uint32_t in_hand) {
   WorkStack& work = self.work;
-  const bool wanted = hungry_->load(std::memory_order_relaxed) > 0;  // a hint
-  if (!wanted && !attendance_.could_invite()) return;
+  const bool wanted = is_wanted();
+  if (!wanted && !will_be_wanted(self) && !attendance_.could_invite()) return;
+  if (wanted && give_one(self, in_hand)) return;
   const std::uint32_t more = work.spans.empty() ? work.count + in_hand : graph::kGrain;
   if (work.offered.empty()) {
     if (self.cost >= kLong) {
@@ -275,12 +287,25 @@ void GraphRun::offer(Participant& self, std::uint32_t in_hand) {
     }
     if (!work.spans.empty()) work.offer_span(graph::kGrain);
   }
-  if (wanted) return;
+  if (wanted || !attendance_.could_invite()) return;
   // Nobody there.  Worth a wake-up at once, or after a while of being worth a little?
   const bool at_once = self.cost * more + self.unanswered >= kWorthWaking;
   if (at_once) self.unanswered = Nanoseconds(0);
   // If not at once, then at least to watch: this body may be a long one.
   attendance_.call(Guest{*this, nullptr}, at_once);
+}
+
+// Few nodes go one by one, to whom looks for them.  False: not to be done so.
+bool GraphRun::give_one(Participant& self, std::uint32_t in_hand) {
+  WorkStack& work = self.work;
+  if (work.count == 0 || work.count + in_hand > kFew) return false;
+  for (std::uint32_t i = 0; i < options_.most; ++i) {
+    Participant& other = *places_[i];
+    if (&other == &self || !other.box->give(work.nodes[0])) continue;
+    work.drop_oldest(1);
+    return true;
+  }
+  return false;
 }
 
 // Own blocks first, then others'.  False: there is nothing, so leave.
@@ -300,10 +325,21 @@ bool GraphRun::find_work(Participant& self, Clock::time_point deadline) {
 }
 
 bool GraphRun::search(Participant& self, Clock::time_point deadline) {
+  self.box->open();
+  bool found = wait_for_work(self, deadline);
+  if (const std::uint32_t v = self.box->close(); v != Mailbox::kNone) {
+    self.work.make_room(1);
+    self.work.nodes[self.work.count++] = v;
+    found = true;
+  }
+  return found;
+}
+
+bool GraphRun::wait_for_work(Participant& self, Clock::time_point deadline) {
   const auto end = std::min(Clock::now() + kSearch, deadline);
   do {
     for (int i = 0; i < 64; ++i) {
-      if (steal(self)) return true;
+      if (self.box->full() || steal(self)) return true;
       cpu_pause();
     }
     std::this_thread::yield();  // those who have work may be on this core
@@ -316,8 +352,14 @@ bool GraphRun::steal(Participant& self) noexcept {
   for (std::uint32_t i = 0; i < options_.most; ++i) {
     Participant& victim = *places_[i];
     Block* block = nullptr;
-    if (&victim != &self && victim.work.offered.steal(&block) == Steal::kTaken) {
+    if (&victim == &self) continue;
+    if (victim.work.offered.steal(&block) == Steal::kTaken) {
       self.work.take(block);
+      return true;
+    }
+    if (const std::uint32_t v = victim.box->take_back(); v != Mailbox::kNone) {
+      self.work.make_room(1);
+      self.work.nodes[self.work.count++] = v;
       return true;
     }
   }

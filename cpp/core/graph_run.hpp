@@ -12,17 +12,20 @@
 //   Each has a private stack of node numbers, newest on top, and of ranges: the edges
 //   of a node with many successors, or node numbers that may be sources.  Ranges are
 //   cut when they are used, so a fan-out of a million costs one entry.  Blocks of nodes
-//   and halves of ranges are offered to the others on a work-stealing deque. A
-//   participant takes a handful of nodes, runs their bodies, then arrives at all their
-//   successors; those that became ready go on top of its stack, so it stays close to
-//   what it has just touched.  With a handful known in advance, the memory of all their
-//   successors' counters is asked for at once instead of one after the other.
+//   and halves of ranges are offered to the others on a work-stealing deque; of few
+//   nodes one is put into the mailbox of somebody who looks for work.  A participant
+//   takes a handful of nodes, runs their bodies, then arrives at all their successors;
+//   those that became ready go on top of its stack, so it stays close to what it has
+//   just touched.  With a handful known in advance, the memory of all their successors'
+//   counters is asked for at once instead of one after the other.  Alone, and in a
+//   graph whose neighbours lie together, it goes from node to node instead (follow).
 //
 //   Alone or together.  Taking part costs memory traffic: a counter that another core
 //   wrote last is 50 to 100 ns away.  So the first participant begins alone, counting
 //   without atomic read-modify-writes, and measures.  Once the bodies are long enough
-//   for it (pays_to_share), the others come in.  Until then it holds the solo lock, but
-//   for the time of bodies while other nodes are ready.
+//   for it (pays_to_share, by two looks at the clock, as one may have met with a
+//   hiccup), the others come in.  Until then it holds the solo lock, but for the time
+//   of bodies while other nodes are ready.
 //
 //   Long bodies come unannounced: a participant can't give away what it has while it is
 //   in one.  So as soon as there is work for two, somebody is called, if only to watch
@@ -33,12 +36,12 @@
 //
 // Why every node runs once
 //   A node becomes ready by the one arrival that is its last (Arrivals), or is a source
-//   and lies in exactly one range.  A ready node is in one private stack, block or
-//   hand.
+//   and lies in exactly one range.  A ready node is in one private stack, block,
+//   mailbox or hand.
 //
 // Why the run ends, and only when it may: see Attendance.  Owners empty their own deque
-//   before they leave.  When the last one has left, all nodes ran, or the rest waits
-//   for nodes that failed.
+//   and close their mailbox before they leave.  When the last one has left, all nodes
+//   ran, or the rest waits for nodes that failed.
 //
 // Failure: on_failure kStop ends the run as soon as possible; kContinue goes on, and as
 // a failed node does not arrive at its successors, its descendants never become ready.
@@ -162,6 +165,10 @@ class GraphRun : private Job {
   // Each other.
   void offer(Participant& self, std::uint32_t in_hand);
   bool find_work(Participant& self, Clock::time_point deadline);
+  [[nodiscard]] bool is_wanted() const noexcept;
+  [[nodiscard]] bool will_be_wanted(const Participant& self) const noexcept;
+  bool give_one(Participant& self, std::uint32_t in_hand);
+  bool wait_for_work(Participant& self, Clock::time_point deadline);
   bool search(Participant& self, Clock::time_point deadline);
   bool steal(Participant& self) noexcept;
   [[nodiscard]] bool pays_to_share(const Participant& self) const noexcept;

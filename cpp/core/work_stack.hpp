@@ -63,9 +63,14 @@ class WorkStack {
     Block* block = new_block();
     block->count = n;
     std::copy_n(nodes, n, block->nodes);
+    drop_oldest(n);
+    offered.push(block);
+  }
+
+  // REQUIRES: n <= count.
+  void drop_oldest(std::uint32_t n) noexcept {
     count -= n;
     std::memmove(nodes, nodes + n, count * sizeof(nodes[0]));
-    offered.push(block);
   }
 
   // Offers the back half of the oldest span (all of it if it is short).

@@ -137,13 +137,14 @@ TEST_CASE("every node once, after its predecessors") {
   for (std::uint32_t workers : {1U, 2U, 4U, 8U}) {
     Running r(workers);
     for (int busy : {0, 5, 200}) {
-      for (int shape = 0; shape < 6; ++shape) {
+      for (int shape = 0; shape < 7; ++shape) {
         const std::int32_t n = busy == 200 ? 2'000 : 20'000;
         // The fifth is so large that its neighbours count as far apart.
         if (shape == 4 && busy > 0) continue;
         const Edges edges = shape == 0   ? random_dag(n, 4, random)
                             : shape == 4 ? random_dag(5 * n, 2, random)
                             : shape == 5 ? grid(busy == 200 ? 40 : 140)
+                            : shape == 6 ? fans(n / 3, 2)  // node by node to each other
                             : shape == 1 ? random_dag(n, 1, random)
                             : shape == 2 ? fans(5, n / 10)
                                          : Edges{n, {}, {}};

@@ -360,6 +360,35 @@ ff_add_mutant(solo_lock_back_off_undoes_sharing GROUP solo_lock HEADER solo_lock
                                     std::memory_order_relaxed);]]
   TO [[    others_.store(kNobody | heavy_, std::memory_order_relaxed);]])
 
+# --- mailbox --------------------------------------------------------------------------
+
+ff_add_mutant(mailbox_give_relaxed GROUP mailbox HEADER mailbox.hpp
+  FROM [[compare_exchange_strong(word, v, std::memory_order_release,]]
+  TO [[compare_exchange_strong(word, v, std::memory_order_relaxed,]])
+
+ff_add_mutant(mailbox_close_relaxed GROUP mailbox HEADER mailbox.hpp
+  FROM [[word_.exchange(kNone, std::memory_order_acquire);]]
+  TO [[word_.exchange(kNone, std::memory_order_relaxed);]])
+
+ff_add_mutant(mailbox_close_in_two_steps GROUP mailbox HEADER mailbox.hpp
+  FROM [[word_.exchange(kNone, std::memory_order_acquire);]]
+  TO [[word_.load(std::memory_order_acquire);
+    word_.store(kNone, std::memory_order_relaxed);]])
+
+ff_add_mutant(mailbox_give_overwrites GROUP mailbox HEADER mailbox.hpp
+  FROM [[    return word_.compare_exchange_strong(word, v, std::memory_order_release,
+                                         std::memory_order_relaxed);]]
+  TO [[    word_.store(v, std::memory_order_release);
+    return word == kOpen;]])
+
+ff_add_mutant(mailbox_take_back_relaxed GROUP mailbox HEADER mailbox.hpp
+  FROM [[word, kOpen, std::memory_order_acquire, std::memory_order_relaxed);]]
+  TO [[word, kOpen, std::memory_order_relaxed, std::memory_order_relaxed);]])
+
+ff_add_mutant(mailbox_take_back_leaves_it GROUP mailbox HEADER mailbox.hpp
+  FROM [[word, kOpen, std::memory_order_acquire, std::memory_order_relaxed);]]
+  TO [[word, word, std::memory_order_acquire, std::memory_order_relaxed);]])
+
 # --- attendance -----------------------------------------------------------------------
 
 # Two that come late: the second one takes the first one's count for a living run.
