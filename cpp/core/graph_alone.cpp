@@ -6,6 +6,7 @@ namespace fastflow {
 
 namespace {
 
+constexpr std::chrono::microseconds kUnwatched{100};  // then somebody is called anyway
 constexpr std::uint32_t kNone = 0xffff'ffff;
 constexpr std::uint32_t kMostReady = WorkStack::kRoom - graph::kWideFan;
 constexpr std::uint32_t kAhead = 16;  // words: a line of the cache
@@ -15,6 +16,7 @@ constexpr std::uint32_t kAhead = 16;  // words: a line of the cache
 // The lock is held on entry.  It stays held at the end: nobody else needs to come in.
 auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alone {
   WorkStack& work = self.work;
+  const auto began = self.last_look;
   while (!stopped()) {
     if (work.count == 0 && !refill<true>(self)) {
       Block* block = work.offered.pop();
@@ -27,8 +29,9 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
                        : body_.checked == nullptr ? follow<false>(self)
                                                   : follow<true>(self);
     if (!alone) return Alone::kShared;
-    if (self.since_look < self.look_every) continue;
+    if (!should_look(self)) continue;
     look(self);
+    if (!self.called && self.last_look - began > kUnwatched) call_company(self);
     if (options_.most > 1 && pays_to_share(self)) {
       attendance_.solo.share();
       attendance_.call_watcher();
@@ -129,8 +132,7 @@ FASTFLOW_APART bool GraphRun::follow(Participant& self) {
   const std::int32_t mine = options_.most == 1   ? INT32_MAX
                             : work.spans.empty() ? 0
                                                  : -1;
-  const std::uint32_t most =
-      self.look_every - std::min(self.since_look, self.look_every - 1);
+  std::uint32_t most = self.look_every - std::min(self.since_look, self.look_every - 1);
   work.make_room(graph::kWideFan);
   std::uint32_t ran = 0;
   std::uint32_t ready = work.count - 1;  // besides v
@@ -141,6 +143,9 @@ FASTFLOW_APART bool GraphRun::follow(Participant& self) {
     bool good;
     if (static_cast<std::int32_t>(ready) <= mine) {
       good = run_body<kChecked>(self, body, v);
+      // relaxed: a hint that it is time to look.
+      if (self.in_the_way.load(std::memory_order_relaxed)) [[unlikely]]
+        most = 0;
     } else {
       work.count = ready;
       solo.unlock();  // others could join

@@ -39,7 +39,7 @@ struct GraphRun::Participant : Place {
   Nanoseconds unanswered{0};  // time with something on offer and nobody to take it
   std::uint64_t executed = 0;
   CacheAligned<Mailbox> box;
-  bool called = false;     // for company; or there is none to be had
+  bool called = true;      // for company, by the founder; or there is none to be had
   bool came_later = true;  // not the founder, who begins alone
 };
 
@@ -96,8 +96,13 @@ inline void GraphRun::put_back(Participant& self, std::uint32_t n) {
   if (self.later == n) return;
   self.work.make_room(n - self.later);
   while (n > self.later) self.work.nodes[self.work.count++] = self.hand[--n];
-  self.in_the_way.store(false, std::memory_order_relaxed);  // a hint
-  self.look_every = 1;
+}
+
+// After so many nodes; or at once, as the bodies have grown long or the run is
+// cancelled.
+inline bool GraphRun::should_look(const Participant& self) const noexcept {
+  return self.since_look >= self.look_every ||
+         self.in_the_way.load(std::memory_order_relaxed);  // a hint
 }
 
 template <bool kAlone>

@@ -13,11 +13,13 @@ namespace {
 
 using Nanoseconds = std::chrono::nanoseconds;
 
-constexpr std::uint32_t kMostUnlooked = 512;  // nodes between two looks at the clock
-constexpr Nanoseconds kLookEvery{2'000};      // aim for the time between looks
-constexpr Nanoseconds kJudged{1'000};         // a shorter one says little about nodes
-constexpr Nanoseconds kSoon{200};             // from here on offers are made in advance
-constexpr std::uint32_t kFew = 4;             // nodes that are given one by one
+// Nodes between two looks at the clock; and while nobody watches, who would see that
+// their bodies have grown long.
+constexpr std::uint32_t kMostUnlooked = 512, kMostUnwatched = 64;
+constexpr Nanoseconds kLookEvery{2'000};  // aim for the time between looks
+constexpr Nanoseconds kJudged{1'000};     // a shorter one says little about nodes
+constexpr Nanoseconds kSoon{200};         // from here on offers are made in advance
+constexpr std::uint32_t kFew = 4;         // nodes that are given one by one
 constexpr Nanoseconds kWatchEvery{1'000'000};
 constexpr Nanoseconds kSearch{40'000};       // how long to look for work before leaving
 constexpr Nanoseconds kWorthWaking{10'000};  // backlog that pays for waking a worker
@@ -133,6 +135,14 @@ void GraphRun::start() { attendance_.found_later(Guest{*this, nullptr}); }
 
 void GraphRun::invite() { attendance_.invite(Guest{*this, nullptr}); }
 
+void GraphRun::cancel() noexcept {
+  stopped_->store(true);
+  // release: who sees this sees that it is stopped.
+  for (std::uint32_t i = 0; i < options_.most; ++i) {
+    places_[i]->in_the_way.store(true, std::memory_order_release);
+  }
+}
+
 bool GraphRun::wait_for(Nanoseconds timeout) noexcept {
   for (int spins = 0; spins < 200; ++spins) {
     if (attendance_.over()) return true;
@@ -197,7 +207,7 @@ bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
     self.lock();
     put_back(self, hand);
     settle<false>(self, n);
-    if (self.since_look < self.look_every) continue;
+    if (!should_look(self)) continue;
     look(self);
     if (!self.work.offered.empty()) self.unanswered += self.cost * hand;
     if (self.last_look > deadline) return false;
@@ -239,10 +249,17 @@ void GraphRun::look(Participant& self) {
   self.steady = std::min(judged, std::exchange(self.judged, judged));
   self.since_look = 0;
   const std::int64_t wanted = kLookEvery / std::max(self.cost, Nanoseconds{1});
-  const std::uint32_t most = std::min(self.look_every * 2, kMostUnlooked);
+  const bool watched = options_.most > 1 && self.called;
+  const std::uint32_t most =
+      std::min(self.look_every * 2, watched ? kMostUnlooked : kMostUnwatched);
   self.look_every =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(wanted, 1, most));
   self.moved();
+  // acquire: pairs with cancel, which stops first.
+  if (self.in_the_way.load(std::memory_order_relaxed) &&
+      self.in_the_way.exchange(false, std::memory_order_acquire)) {
+    self.look_every = 1;
+  }
 }
 
 // Whether half of what is ready is worth a theft, and the rest what sharing costs.

@@ -102,7 +102,7 @@ class GraphRun : private Job {
   // True when the run has ended; false after `timeout`.
   bool wait_for(std::chrono::nanoseconds timeout) noexcept;
   // Nodes that have not started never will.
-  void cancel() noexcept { stopped_->store(true); }
+  void cancel() noexcept;
 
   // Whether v's body was called.
   [[nodiscard]] bool complete(std::uint32_t v) const noexcept {
@@ -173,6 +173,7 @@ class GraphRun : private Job {
   bool steal(Participant& self) noexcept;
   [[nodiscard]] bool pays_to_share(const Participant& self) const noexcept;
   [[nodiscard]] std::uint32_t hand_size(const Participant& self) const noexcept;
+  [[nodiscard]] bool should_look(const Participant& self) const noexcept;
   void look(Participant& self);
   [[nodiscard]] bool stopped() const noexcept {
     return stopped_->load(std::memory_order_relaxed);  // a hint that comes in time

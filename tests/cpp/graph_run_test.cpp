@@ -288,6 +288,38 @@ TEST_CASE("a long body does not keep the others from what is ready") {
   run->release();
 }
 
+// Short nodes and then long ones: who works alone has reason not to look at the clock,
+// and comes back soon all the same.
+TEST_CASE("bodies that grow long keep nobody from coming back") {
+  struct Growing {
+    std::int64_t from;
+    std::atomic<int> slow{0};
+    static void body(std::int64_t v, void* data) {
+      auto* self = static_cast<Growing*>(data);
+      if (v < self->from) return;
+      self->slow.fetch_add(1);
+      std::this_thread::sleep_for(1ms);
+    }
+  };
+  for (const std::uint32_t workers : {1U, 2U}) {
+    for (const std::int64_t from : {1'100, 1'300, 1'540, 1'700, 1'900, 100'000}) {
+      Running r(workers);
+      Edges edges{static_cast<std::int32_t>(from) + 1'000, {}, {}};
+      for (std::int32_t v = 1; v < edges.n; ++v) edges.add(v - 1, v);
+      Growing growing{from, {}};
+      GraphRun* run =
+          GraphRun::create(r.pool, edges.plan(), {Growing::body, nullptr, &growing},
+                           {OnFailure::kStop, workers});
+      CHECK(!run->help(std::chrono::steady_clock::now() + 5ms));
+      CHECK(growing.slow.load() < 200);
+      run->cancel();
+      finish(run);
+      CHECK(growing.slow.load() < 202);
+      run->release();
+    }
+  }
+}
+
 // Each body waits for all the others: only as many participants can end that.
 TEST_CASE("independent bodies meet") {
   struct Meeting {
