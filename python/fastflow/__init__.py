@@ -31,6 +31,7 @@ from fastflow.executor import Executor, ExecutorStats, default_executor
 from fastflow.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
 from fastflow.future import Future
 from fastflow.taskgroup import TaskGroup
+from fastflow.waiting import as_completed, wait
 
 if TYPE_CHECKING:
     from fastflow.dsl.reader import parse_dsl
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from fastflow.registry import TaskRegistry, default_registry, task
     from fastflow.results import FlowResult
     from fastflow.retry import RetryPolicy
-    from fastflow.waiting import as_completed, wait
     from fastflow.workflows import RunResult, Workflow, workflow
 
 __version__ = "0.1.0"
@@ -108,7 +108,8 @@ __all__ = [
 
 _MODULES = frozenset(("benchmarks", "durable", "testing"))
 
-# Imported when first used: `import fastflow` stays quick.
+# Imported when first used: `import fastflow` stays quick.  Not so what waits for tasks
+# that run already: a Ctrl-C in the middle of an import can be lost.
 _LAZY = {
     "Graph": "fastflow.graph",
     "GraphResult": "fastflow.graph",
@@ -125,8 +126,6 @@ _LAZY = {
     "task": "fastflow.registry",
     "Kernel": "fastflow.kernel",
     "kernels": "fastflow.kernel",
-    "as_completed": "fastflow.waiting",
-    "wait": "fastflow.waiting",
     "RetryPolicy": "fastflow.retry",
     "RunResult": "fastflow.workflows",
     "Workflow": "fastflow.workflows",
