@@ -177,6 +177,7 @@ FASTFLOW_APART bool GraphRun::follow(Participant& self) {
       const std::uint32_t t = *edge++;
       if (!alone.arrive(t)) continue;
       work.nodes[ready++] = t;
+      self.breadth = std::max(self.breadth, ready + 1);  // with the next one
       if (ready > kMostReady || !self.called) [[unlikely]]
         ready = put_aside(self, ready);
     }
@@ -185,7 +186,6 @@ FASTFLOW_APART bool GraphRun::follow(Participant& self) {
       continue;
     }
     if (next == kNone) {
-      self.breadth = std::max(self.breadth, ready);
       if (ready == 0) {
         v = kNone;
         break;

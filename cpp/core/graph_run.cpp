@@ -284,9 +284,9 @@ std::uint32_t GraphRun::hand_size(const Participant& self) const noexcept {
 bool GraphRun::is_wanted() const noexcept {
   return hungry_->load(std::memory_order_relaxed) > 0;  // a hint
 }
-// Somebody inside could do so before the next body is over.
+// Somebody could do so before the next body is over.
 bool GraphRun::will_be_wanted(const Participant& self) const noexcept {
-  return self.cost >= kSoon && attendance_.inside() > 1;
+  return self.cost >= kSoon && options_.most > 1;
 }
 
 // Lets others have a part of what we have, if there are others.
@@ -320,6 +320,7 @@ bool GraphRun::give_one(Participant& self, std::uint32_t in_hand) {
     Participant& other = *places_[i];
     if (&other == &self || !other.box->give(work.nodes[0])) continue;
     work.drop_oldest(1);
+    hungry_->fetch_sub(1);  // the other one, no longer
     return true;
   }
   return false;
@@ -333,23 +334,25 @@ bool GraphRun::find_work(Participant& self, Clock::time_point deadline) {
   }
   if (options_.most == 1) return false;
   if (steal(self)) return true;
-  hungry_->fetch_add(1);
   const bool found = search(self, deadline);
-  hungry_->fetch_sub(1);
   self.last_look = Clock::now();
   self.since_look = 0;
   return found;
 }
 
+// Who looks for work and has got no mail counts as hungry; who gives or takes back
+// keeps the count for the other one.
 bool GraphRun::search(Participant& self, Clock::time_point deadline) {
+  hungry_->fetch_add(1);
   self.box->open();
-  bool found = wait_for_work(self, deadline);
-  if (const std::uint32_t v = self.box->close(); v != Mailbox::kNone) {
-    self.work.make_room(1);
-    self.work.nodes[self.work.count++] = v;
-    found = true;
+  const bool found = wait_for_work(self, deadline);
+  const std::uint32_t v = self.box->close();
+  if (v == Mailbox::kNone) {
+    hungry_->fetch_sub(1);
+    return found;
   }
-  return found;
+  self.work.push(v);
+  return true;
 }
 
 bool GraphRun::wait_for_work(Participant& self, Clock::time_point deadline) {
@@ -375,8 +378,8 @@ bool GraphRun::steal(Participant& self) noexcept {
       return true;
     }
     if (const std::uint32_t v = victim.box->take_back(); v != Mailbox::kNone) {
-      self.work.make_room(1);
-      self.work.nodes[self.work.count++] = v;
+      hungry_->fetch_add(1);  // the other one, again
+      self.work.push(v);
       return true;
     }
   }

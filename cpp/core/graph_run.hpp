@@ -192,7 +192,7 @@ class GraphRun : private Job {
 
   Attendance attendance_;
   std::unique_ptr<CacheAligned<Participant>[]> places_;  // most; [0] is the founder's
-  CacheAligned<atomic<std::uint32_t>> hungry_{0};  // participants that look for work
+  CacheAligned<atomic<std::uint32_t>> hungry_{0};  // look for work, and got no mail
   CacheAligned<atomic<bool>> stopped_{false};
   atomic<std::uint64_t> executed_{0};
   std::mutex failures_;

@@ -51,6 +51,11 @@ class WorkStack {
 
   [[nodiscard]] bool has_spare() const noexcept { return count > 0 || !spans.empty(); }
 
+  void push(std::uint32_t v) {
+    make_room(1);
+    nodes[count++] = v;
+  }
+
   // Moves the oldest nodes to the deque until `room` more fit.
   void make_room(std::uint32_t room) {
     if (count + room > kRoom) [[unlikely]]
