@@ -97,8 +97,8 @@ struct Place {
 
   atomic<bool> taken{false};
   atomic<bool> locked{false};
-  // A watcher has seen no progress: the bodies are long, so give back what is in hand,
-  // and look at the clock.
+  // A watcher has seen no progress, so the bodies are long, or the run is cancelled:
+  // give back what is in hand, and look at the clock.
   atomic<bool> in_the_way{false};
   atomic<std::uint64_t> looks{0};
 };

@@ -50,7 +50,7 @@ class SoloLock {
   [[nodiscard]] bool lock() noexcept {
     inside_.store(true, std::memory_order_relaxed);  // ordered by the process fence
     fence_lightly();
-    // acquire: pairs with try_lock, whose other half this is.
+    // acquire: pairs with share.
     if (others_.load(std::memory_order_acquire) == kNobody) [[likely]]
       return true;
     return lock_slowly();
