@@ -122,3 +122,30 @@ def everything(inputs):
 @task(validate_input=lambda n: n >= 0, validate_output=lambda n: n < 100)
 def small(n):
     return n * 10
+
+
+class Unfair(Exception):  # noqa: N818
+    """Can be pickled, but not unpickled."""
+
+    def __init__(self, one, two):
+        super().__init__(one)
+        self.two = two
+
+
+@task
+def picky(n):
+    """Misbehave in another way for some numbers."""
+    if n % 10 == 3:
+        raise ValueError(f"no {n}")
+    if n % 10 == 5:
+        raise Unfair(n, 2)
+    if n % 10 == 7:
+        return lambda: n
+    return n
+
+
+@task
+def die_at_fifty(n):
+    if n == 50:
+        os._exit(3)
+    return n

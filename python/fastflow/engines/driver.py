@@ -7,7 +7,6 @@ into its queue, so nothing here needs a lock, and a chain of any length needs no
 
 from __future__ import annotations
 
-import concurrent.futures
 import inspect
 import queue
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 from fastflow import aio
 from fastflow.cache import MISSING
 from fastflow.calling import timeout_error
+from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool
 from fastflow.interrupts import wait_until
 from fastflow.tasks import InvalidInput, Task
@@ -91,6 +91,7 @@ class Driver:
         self._limit_async = limit_async
         self._clock = clock
         self._events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._parcels = pool.parcels(self.post, self._ended, self._failed)
         self._waiting: deque[Job] = deque()
         self._coroutines: list[tuple[Job, int]] = []
         self._running = 0
@@ -104,10 +105,10 @@ class Driver:
     def run(self, finished: Callable[[], bool]) -> None:
         """Handle events until `finished` says so."""
         events = self._events
-        self._start_coroutines()
+        self._start_collected()
         while not finished():
             if events.empty():
-                self._start_coroutines()
+                self._start_collected()
                 wait_until(self._take, None)
             else:
                 self._take(None)
@@ -161,6 +162,8 @@ class Driver:
         self._live.clear()
         self._waiting.clear()
         self._coroutines.clear()
+        if self._parcels is not None:
+            self._parcels.abandon()
 
     def _drop(self, job: Job) -> None:
         if job in self._live:
@@ -206,6 +209,9 @@ class Driver:
         if job.task.is_async:
             self._coroutines.append((job, attempt))
             return
+        if self._parcels is not None and job.task.timeout is None:
+            self._parcels.add(job, attempt)
+            return
 
         def started() -> None:
             job.start = job.start or time.perf_counter()
@@ -232,19 +238,17 @@ class Driver:
         if job.live != attempt:
             timer.cancel()
 
-    def _ended(
-        self, job: Job, attempt: int, future: concurrent.futures.Future[Any]
-    ) -> None:
+    def _ended(self, job: Job, attempt: int, outcome: Outcome) -> None:
         if job.live != attempt:
             return
-        if future.cancelled():
+        if outcome.cancelled():
             self._drop(job)
             return
-        error = future.exception()
+        error = outcome.exception()
         if error is not None:
             self._failed(job, attempt, error)
         else:
-            self._returned(job, attempt, future.result())
+            self._returned(job, attempt, outcome.result())
 
     def _returned(self, job: Job, attempt: int, result: Any) -> None:
         if job.live != attempt:
@@ -315,9 +319,12 @@ class Driver:
         job.cancel = None
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
 
-    # Coroutines: started many at a time, as waking the event loop costs more than they.
+    # Coroutines, and what goes to other processes, start many at a time: waking whoever
+    # runs them costs more than they do.
 
-    def _start_coroutines(self) -> None:
+    def _start_collected(self) -> None:
+        if self._parcels is not None:
+            self._parcels.ship()
         if self._coroutines:
             jobs, self._coroutines = self._coroutines, []
             aio.submit(self._start_all(jobs))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from fastflow.engines.parcels import Outcome, Parcels, parcels_for, run_remotely
 from fastflow.executor import Executor, default_executor
-from fastflow.tasks import Task, task_of
+from fastflow.tasks import Task
 
 __all__ = ["Done", "Pool", "pool_for"]
 
@@ -40,6 +40,14 @@ class Pool(Protocol):
     ) -> concurrent.futures.Future[Any]:
         """Submit one attempt; `started` is called when it begins, if that is seen."""
 
+    def parcels(
+        self,
+        post: Callable[..., object],
+        ended: Callable[[Any, int, Outcome], object],
+        failed: Callable[[Any, int, BaseException], object],
+    ) -> Parcels | None:
+        """Return what attempts without a timeout go by; None if by `submit`."""
+
     def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
         """Run a fallback, in this process."""
 
@@ -64,6 +72,9 @@ class ThreadPool:
     ) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
         return self._submit(_attempt, task, args, kwargs, started)
+
+    def parcels(self, *_: Any) -> None:
+        """See `Pool`."""
 
     def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
@@ -98,7 +109,7 @@ class RemotePool:
     remote = True
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
-        self._submit = executor.submit
+        self._executor = executor
 
     def submit(
         self,
@@ -108,7 +119,17 @@ class RemotePool:
         started: Callable[[], object],  # noqa: ARG002  (not seen from here)
     ) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
-        return self._submit(_remote_attempt, task.reference or task.fn, args, kwargs)
+        fn = task.reference or task.fn
+        return self._executor.submit(run_remotely, fn, args, kwargs)
+
+    def parcels(
+        self,
+        post: Callable[..., object],
+        ended: Callable[[Any, int, Outcome], object],
+        failed: Callable[[Any, int, BaseException], object],
+    ) -> Parcels | None:
+        """See `Pool`."""
+        return parcels_for(self._executor, post, ended, failed)
 
     def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
@@ -125,14 +146,6 @@ class RemotePool:
         start = time.perf_counter() - max(time.time() - began, 0.0)
         start = max(start, submitted)
         return Done(value, start, start + seconds, f"process {process}")
-
-
-def _remote_attempt(
-    reference: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, float, float, int]:
-    began, start = time.time(), time.perf_counter()
-    value = task_of(reference, "task").attempt(args, kwargs)
-    return value, began, time.perf_counter() - start, os.getpid()
 
 
 def pool_for(executor: concurrent.futures.Executor) -> Pool:

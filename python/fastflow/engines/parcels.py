@@ -1,0 +1,302 @@
+"""Short attempts go to other processes several at a time, in one parcel.
+
+Sending a call to another process and taking its result back costs some tenths of a
+millisecond on both sides. How long calls of a function take is seen from those that
+have come back; what is still waiting then leaves in parcels of about `_SECONDS`, and in
+smaller ones towards the end, so that all processes end at about the same time. Only a
+few parcels are under way; the rest stays here, where it can be given up.
+
+Each call is packed by itself: one that can't be pickled, either way, or that fails,
+leaves its neighbours alone. All this happens in the driver's thread.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pickle
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastflow.tasks import Task, task_of
+
+if TYPE_CHECKING:
+    from fastflow.engines.driver import Job
+
+__all__ = ["Outcome", "Parcels", "parcels_for", "run_remotely"]
+
+_SECONDS = 0.1
+_BYTES = 1 << 20  # of arguments in one parcel, about
+_MANY = 4096  # calls in one parcel
+
+
+class Outcome(Protocol):
+    """How an attempt ended: a future that is done, or what is like one."""
+
+    def cancelled(self) -> bool:
+        """Whether it never began."""
+
+    def exception(self) -> BaseException | None:
+        """What it raised."""
+
+    def result(self) -> Any:
+        """What `run_remotely` returned."""
+
+
+class _Unpacked:
+    """One call's part of what a parcel brought back."""
+
+    __slots__ = ("_error", "_result")
+
+    def __init__(self, packed: bytes) -> None:
+        self._error: BaseException | None = None
+        self._result: Any = None
+        try:
+            self._result, error, trace = pickle.loads(packed)
+        except Exception as unpickled:
+            self._error = unpickled
+            return
+        if error is not None:
+            self._error = _unpack_error(error)
+            self._error.__cause__ = _RemoteTraceback(trace)
+
+    def cancelled(self) -> bool:
+        return False
+
+    def exception(self) -> BaseException | None:
+        return self._error
+
+    def result(self) -> Any:
+        return self._result
+
+
+def _unpack_error(packed: bytes) -> BaseException:
+    try:
+        error = pickle.loads(packed)
+    except Exception as unpickled:
+        return unpickled
+    assert isinstance(error, BaseException)
+    return error
+
+
+class _RemoteTraceback(Exception):  # noqa: N818  (shown as the cause of an error)
+    """Where an exception was raised in the other process."""
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
+
+
+class _Lane:
+    """The attempts of one function that have not left."""
+
+    __slots__ = ("fn", "held", "queued", "seconds")
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+        self.held: deque[tuple[Job, int]] = deque()
+        self.queued = False
+        self.seconds = 0.0
+        """What a call takes; 0 as long as that is not known."""
+
+    def note(self, seconds: float) -> None:
+        """Learn from calls that came back; quickly that they are long."""
+        seconds = max(seconds, 1e-7)
+        usual = (self.seconds + seconds) / 2 if self.seconds else seconds
+        self.seconds = max(usual, seconds)
+
+    def count(self, workers: int) -> int:
+        """Return how many calls should leave together."""
+        if not self.seconds:
+            return 1
+        together = min(len(self.held) // workers, int(_SECONDS / self.seconds), _MANY)
+        return max(together, 1)
+
+
+class Parcels:
+    """Attempts on their way to other processes.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.ProcessPoolExecutor
+    post : callable
+        Has a function called in the driver's thread, later.
+    ended : callable
+        Called with job, attempt and `Outcome`.
+    failed : callable
+        Called with job, attempt and the error that kept it from leaving.
+    """
+
+    def __init__(
+        self,
+        executor: concurrent.futures.ProcessPoolExecutor,
+        post: Callable[..., object],
+        ended: Callable[[Job, int, Outcome], object],
+        failed: Callable[[Job, int, BaseException], object],
+    ) -> None:
+        self._submit = executor.submit
+        self._post = post
+        self._ended = ended
+        self._failed = failed
+        self._workers: int = getattr(executor, "_max_workers", None) or 1
+        self._most = 2 * self._workers  # one that runs, one that is there next
+        self._lanes: dict[int, _Lane] = {}
+        self._ready: deque[_Lane] = deque()
+        self._under_way: set[concurrent.futures.Future[Any]] = set()
+
+    def add(self, job: Job, attempt: int) -> None:
+        """Hold an attempt until `ship`."""
+        fn = job.task.reference or job.task.fn
+        lane = self._lanes.get(id(fn))
+        if lane is None:
+            lane = self._lanes[id(fn)] = _Lane(fn)
+        lane.held.append((job, attempt))
+        job.submitted = 0.0
+        job.cancel = _held
+        if not lane.queued:
+            lane.queued = True
+            self._ready.append(lane)
+
+    def ship(self) -> None:
+        """Send what may leave now."""
+        while self._ready and len(self._under_way) < self._most:
+            lane = self._ready.popleft()
+            self._send(lane, lane.count(self._workers))
+            lane.queued = bool(lane.held)
+            if lane.queued:
+                self._ready.append(lane)
+
+    def abandon(self) -> None:
+        """Forget what has not left, and stop what has not begun."""
+        self._lanes.clear()
+        self._ready.clear()
+        for future in list(self._under_way):
+            future.cancel()
+
+    def _send(self, lane: _Lane, count: int) -> None:
+        together: list[tuple[Job, int]] = []
+        packed: list[bytes] = []
+        size = 0
+        while lane.held and len(together) < count and size < _BYTES:
+            job, attempt = lane.held.popleft()
+            if job.live != attempt:
+                continue  # given up meanwhile
+            job.submitted = time.perf_counter()
+            job.cancel = None
+            if count > 1:
+                try:
+                    packed.append(bytes(ForkingPickler.dumps((job.args, job.kwargs))))
+                except Exception as error:
+                    self._post(self._failed, job, attempt, error)
+                    continue
+                size += len(packed[-1])
+            together.append((job, attempt))
+        if not together:
+            return
+        future: concurrent.futures.Future[Any]
+        try:
+            if packed:
+                future = self._submit(_run_parcel, lane.fn, packed)
+            else:
+                job = together[0][0]
+                future = self._submit(run_remotely, lane.fn, job.args, job.kwargs)
+        except Exception as error:  # the executor is shut down or broken
+            for job, attempt in together:
+                self._post(self._failed, job, attempt, error)
+            return
+        self._under_way.add(future)
+        for job, _ in together:
+            job.cancel = future.cancel
+        future.add_done_callback(lambda f: self._post(self._arrived, lane, together, f))
+
+    def _arrived(
+        self,
+        lane: _Lane,
+        together: list[tuple[Job, int]],
+        future: concurrent.futures.Future[Any],
+    ) -> None:
+        self._under_way.discard(future)
+        outcomes: list[Any] = [future] * len(together)
+        if not future.cancelled() and future.exception() is None:
+            result = future.result()
+            if isinstance(result, _Returned):
+                lane.note(result.seconds / len(together))
+                outcomes = [_Unpacked(packed) for packed in result.packed]
+            else:
+                lane.note(result[2])
+        for (job, attempt), outcome in zip(together, outcomes, strict=True):
+            self._ended(job, attempt, outcome)
+
+
+def _held() -> bool:
+    """Give up an attempt that has not left; `Parcels` looks whether it is live."""
+    return True
+
+
+def parcels_for(
+    executor: concurrent.futures.Executor,
+    post: Callable[..., object],
+    ended: Callable[[Job, int, Outcome], object],
+    failed: Callable[[Job, int, BaseException], object],
+) -> Parcels | None:
+    """Return the parcels of an executor, None where calls go one by one."""
+    if not isinstance(executor, concurrent.futures.ProcessPoolExecutor):
+        return None
+    if getattr(executor, "_max_tasks_per_child", None) is not None:
+        return None  # it counts what is submitted
+    return Parcels(executor, post, ended, failed)
+
+
+# In the other process.
+
+
+class _Returned:
+    """What came of a parcel: each call's result, packed, and the seconds of all."""
+
+    __slots__ = ("packed", "seconds")
+
+    def __init__(self, packed: list[bytes], seconds: float) -> None:
+        self.packed = packed
+        self.seconds = seconds
+
+
+def run_remotely(
+    reference: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, float, float, int]:
+    """Make one attempt; return the value, when it began, its seconds, and where."""
+    return _run(task_of(reference, "task"), args, kwargs)
+
+
+def _run(
+    task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, float, float, int]:
+    began, start = time.time(), time.perf_counter()
+    value = task.attempt(args, kwargs)
+    return value, began, time.perf_counter() - start, os.getpid()
+
+
+def _run_parcel(reference: Callable[..., Any], packed: list[bytes]) -> _Returned:
+    task = task_of(reference, "task")
+    start = time.perf_counter()
+    results = [_run_packed(task, call) for call in packed]
+    return _Returned(results, time.perf_counter() - start)
+
+
+def _run_packed(task: Task, packed: bytes) -> bytes:
+    try:
+        args, kwargs = pickle.loads(packed)
+        return bytes(ForkingPickler.dumps((_run(task, args, kwargs), None, "")))
+    except BaseException as error:
+        return _pack_error(error)
+
+
+def _pack_error(error: BaseException) -> bytes:
+    trace = "".join(traceback.format_exception(error))
+    try:
+        packed = ForkingPickler.dumps(error)
+    except Exception as unpicklable:
+        packed = ForkingPickler.dumps(unpicklable)
+    return pickle.dumps((None, bytes(packed), trace))

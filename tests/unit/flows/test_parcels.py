@@ -1,0 +1,276 @@
+"""Short attempts go to other processes together, and stay apart in everything else."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures as cf
+import multiprocessing
+import pickle
+import threading
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+import fastflow
+import flow_tasks
+from fastflow import Flow
+from fastflow.engines.driver import Driver, Job
+from fastflow.engines.parcels import Parcels, _Returned
+from fastflow.engines.pools import pool_for
+from fastflow.retry import RetryPolicy
+from fastflow.tasks import Task, task_of
+
+
+class Counting(cf.ProcessPoolExecutor):
+    """Counts what is submitted."""
+
+    submitted = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.submitted += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+class Here(cf.ProcessPoolExecutor):
+    """Runs calls on a thread of this process."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.thread = cf.ThreadPoolExecutor(1)
+
+    def submit(self, fn, /, *args, **kwargs):
+        return self.thread.submit(fn, *args, **kwargs)
+
+
+class Held(cf.ProcessPoolExecutor):
+    """Runs nothing: the test says what came of a call."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.calls = []
+
+    def submit(self, _fn, reference, *args):
+        future = cf.Future()
+        self.calls.append((future, reference, args))
+        return future
+
+    def sizes(self):
+        """Return how many calls each parcel holds."""
+        return [len(args[0]) if len(args) == 1 else 1 for _, _, args in self.calls]
+
+
+def flow(*lines):
+    text = "flow F:\n" + "".join(f"    {line}\n" for line in lines)
+    return Flow(text, registry=flow_tasks.registry)
+
+
+def run_jobs(executor, task, items):
+    driver = Driver(pool_for(executor))
+    left = len(items)
+
+    def done(_job):
+        nonlocal left
+        left -= 1
+
+    jobs = [Job(task, (item,), {}, done, None) for item in items]
+    for job in jobs:
+        driver.launch(job)
+    driver.run(lambda: not left)
+    return jobs
+
+
+def test_a_fan_out_goes_in_few_parcels_and_comes_back_in_order():
+    with Counting(2) as executor:
+        result = flow("numbers -> square[*] -> total").run(5_000, executor=executor)
+    assert result["square"] == [n * n for n in range(5_000)]
+    assert result["total"] == sum(n * n for n in range(5_000))
+    assert executor.submitted < 500
+    assert result.tasks["square"].worker.startswith("process ")
+
+
+def test_a_failed_call_leaves_its_neighbours_alone():
+    with Counting(2) as executor:
+        with pytest.raises(fastflow.TaskErrorGroup) as caught:
+            flow("numbers -> picky[*]").run(
+                1_000, executor=executor, on_error="continue"
+            )
+        # And the pool is as good as before.
+        assert flow("numbers -> total").run(3, executor=executor)["total"] == 3
+    assert executor.submitted < 300
+    causes = collections.Counter(
+        type(error.__cause__) for error in caught.value.exceptions
+    )
+    assert sum(causes.values()) == 300
+    assert causes[ValueError] == 100
+    for error in caught.value.exceptions:
+        if isinstance(error.__cause__, ValueError):
+            assert "in picky" in str(error.__cause__.__cause__)
+
+
+def test_only_failed_calls_are_tried_again():
+    calls = collections.Counter()
+
+    def flaky(n):
+        calls[n] += 1
+        if n % 3 == 0 and calls[n] == 1:
+            raise OSError("once")
+        return n
+
+    task = Task(flaky, "flaky", retry=RetryPolicy(2, delay=0))
+    jobs = run_jobs(Here(), task, range(60))
+    assert [job.value for job in jobs] == list(range(60))
+    assert calls == {n: 2 if n % 3 == 0 else 1 for n in range(60)}
+
+
+def test_arguments_that_cannot_be_pickled():
+    with Counting(2) as executor:
+        items = [threading.Lock() if n % 100 == 99 else n for n in range(1_000)]
+        jobs = run_jobs(executor, task_of(flow_tasks.square), items)
+    for n, job in enumerate(jobs):
+        if n % 100 == 99:
+            assert isinstance(job.error, TypeError | pickle.PicklingError)
+        else:
+            assert job.value == n * n
+    assert executor.submitted < 500
+
+
+def test_a_process_that_dies():
+    with cf.ProcessPoolExecutor(2) as executor:
+        with pytest.raises(fastflow.TaskError) as caught:
+            flow("numbers -> die_at_fifty[*]").run(
+                1_000, executor=executor, on_error="continue"
+            )
+    errors = getattr(caught.value, "exceptions", [caught.value])
+    assert all(isinstance(error.__cause__, BrokenProcessPool) for error in errors)
+
+
+def test_processes_that_are_replaced_after_some_tasks_get_them_one_by_one():
+    spawn = multiprocessing.get_context("spawn")
+    with Counting(1, max_tasks_per_child=50, mp_context=spawn) as executor:
+        result = flow("numbers -> square[*]").run(30, executor=executor)
+        assert result["square"] == [n * n for n in range(30)]
+    assert executor.submitted == 31
+
+
+# Without processes: what leaves, and when.
+
+
+class Driven:
+    """Parcels, and a driver that does what they ask for when the test says so."""
+
+    def __init__(self):
+        self.executor = Held()
+        self.posted = []
+        self.ended = []
+        self.failed = []
+        self.parcels = Parcels(
+            self.executor,
+            lambda fn, *args: self.posted.append((fn, args)),
+            lambda job, _attempt, outcome: self.ended.append((job, outcome)),
+            lambda job, _attempt, error: self.failed.append((job, error)),
+        )
+
+    def add(self, task, count):
+        jobs = [Job(task, (n,), {}, None, None) for n in range(count)]
+        for job in jobs:
+            job.live = 1
+            self.parcels.add(job, 1)
+        self.parcels.ship()
+        return jobs
+
+    def answer(self, seconds):
+        """Have all calls that have left come back, each after so many seconds."""
+        calls, self.executor.calls = self.executor.calls, []
+        for future, _, args in calls:
+            if len(args) == 1:
+                packed = [pickle.dumps((None, None, "")) for _ in args[0]]
+                future.set_result(_Returned(packed, seconds * len(packed)))
+            else:
+                future.set_result((None, 0.0, seconds, 1))
+        self.handle()
+
+    def handle(self):
+        posted, self.posted = self.posted, []
+        for fn, args in posted:
+            fn(*args)
+        self.parcels.ship()
+
+
+SQUARE = task_of(flow_tasks.square)
+
+
+def test_short_calls_leave_together_and_fewer_towards_the_end():
+    driven = Driven()
+    driven.add(SQUARE, 100)
+    assert driven.executor.sizes() == [1, 1, 1, 1]  # two for each process
+    driven.answer(seconds=0.009)
+    assert driven.executor.sizes() == [11, 11, 11, 11]
+    driven.answer(seconds=0.009)
+    assert driven.executor.sizes() == [11, 11, 11, 9]
+    driven.answer(seconds=0.009)
+    assert driven.executor.sizes() == [5, 2, 1, 1]
+    driven.answer(seconds=0.009)
+    assert driven.executor.sizes() == [1]
+    driven.answer(seconds=0.009)
+    assert not driven.executor.calls
+    assert len(driven.ended) == 100
+
+
+def test_long_calls_leave_one_by_one():
+    driven = Driven()
+    driven.add(SQUARE, 12)
+    for _ in range(3):
+        assert driven.executor.sizes() == [1, 1, 1, 1]
+        driven.answer(seconds=0.06)
+    assert len(driven.ended) == 12
+
+
+def test_calls_that_grow_long_leave_one_by_one_at_once():
+    driven = Driven()
+    driven.add(SQUARE, 100)
+    driven.answer(seconds=1e-5)
+    assert sum(driven.executor.sizes()) > 50
+    driven.add(SQUARE, 100)
+    driven.answer(seconds=1.0)
+    assert driven.executor.sizes() == [1, 1, 1, 1]
+
+
+def test_functions_do_not_share_a_parcel():
+    driven = Driven()
+    driven.add(SQUARE, 20)
+    driven.add(task_of(flow_tasks.fail), 20)
+    seen = set()
+    while driven.executor.calls:
+        seen |= {reference for _, reference, _ in driven.executor.calls}
+        driven.answer(seconds=1e-5)
+    assert seen == {flow_tasks.square, flow_tasks.fail}
+    assert len(driven.ended) == 40
+
+
+def test_what_has_not_left_can_be_given_up():
+    driven = Driven()
+    jobs = driven.add(SQUARE, 20)
+    assert [bool(job.submitted) for job in jobs] == [True] * 4 + [False] * 16
+    assert all(job.cancel() for job in jobs[4:])
+    for job in jobs[4:]:
+        job.live = 0
+    driven.answer(seconds=1e-5)
+    assert not driven.executor.calls
+    assert [job for job, _ in driven.ended] == jobs[:4]
+
+
+def test_abandoned_calls_are_cancelled():
+    driven = Driven()
+    driven.add(SQUARE, 20)
+    calls = list(driven.executor.calls)
+    driven.parcels.abandon()
+    assert all(future.cancelled() for future, _, _ in calls)
+    driven.parcels.ship()
+    assert len(driven.executor.calls) == 4
+
+
+def test_an_executor_that_was_shut_down():
+    with cf.ProcessPoolExecutor(1) as executor:
+        pass
+    jobs = run_jobs(executor, SQUARE, range(20))
+    assert all(isinstance(job.error, RuntimeError) for job in jobs)
