@@ -11,6 +11,7 @@
 #include "future.hpp"
 #include "graph.hpp"
 #include "parking_lot.hpp"
+#include "ready_calls.hpp"
 #include "timings.hpp"
 #include "wait.hpp"
 
@@ -21,8 +22,6 @@ PyTypeObject* call_run_type = nullptr;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::uint32_t kHand = 8;
 
 enum class Keep : int { kAll = 0, kSinks = 1, kNone = 2 };
 
@@ -38,7 +37,8 @@ struct State {
         parts(parts_of(graph)),
         running_graph(graph),
         arrivals(*plan),
-        slots(plan->nodes()) {}
+        slots(plan->nodes()),
+        ready(*plan, parts, arrivals, slots.data()) {}
 
   const std::shared_ptr<const GraphPlan> plan;
   const GraphParts& parts;
@@ -46,10 +46,7 @@ struct State {
   Arrivals<GraphPlan> arrivals;
   BigVector<PyObject*> slots;          // results
   std::vector<std::uint32_t> readers;  // calls that still need a result; if not kAll
-  std::vector<std::uint32_t> ready;    // the newest at the end
-  std::uint32_t hand[kHand];           // the next to run, taken from there
-  std::uint32_t hand_begin = 0, hand_end = 0;
-  std::uint32_t next_source = 0;  // nodes from here on may be sources
+  ReadyCalls ready;
   std::uint32_t running = 0;      // calls under way
   std::uint64_t done = 0;         // calls that have ended
   std::vector<Failure> failures;  // in the order of their end
@@ -79,76 +76,10 @@ PyObject* object_of(CallRun* run) { return reinterpret_cast<PyObject*>(run); }
 
 // --- claiming ------------------------------------------------------------------------
 
-// The next source, or the number of nodes.
-std::uint32_t find_source(State& state) {
-  const std::uint8_t* degrees = state.plan->degrees();
-  const std::uint32_t n = state.plan->nodes();
-  while (state.next_source < n && degrees[state.next_source] > 0) ++state.next_source;
-  return state.next_source;
-}
-
-bool has_ready(State& state) {
-  return state.hand_begin < state.hand_end || !state.ready.empty() ||
-         find_source(state) < state.plan->nodes();
-}
-
-// Asks for all that the calls of the nodes in the hand will look at: one node after the
-// other, each of a dozen words would be waited for.
-void prefetch_hand(State& state) {
-  const GraphParts& parts = state.parts;
-  const GraphPlan& plan = *state.plan;
-  const std::uint32_t* hand = state.hand;
-  const std::uint32_t n = state.hand_end;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    prefetch(plan.firsts() + hand[i]);
-    if (parts.from_edges) continue;
-    prefetch(&parts.functions[hand[i]]);
-    prefetch(&parts.first_argument[hand[i]]);
-  }
-  for (std::uint32_t i = 0; i < n; ++i) {
-    prefetch(plan.targets() + plan.first_edge(hand[i]));
-    if (parts.from_edges) continue;
-    prefetch(parts.arguments.data() + parts.first_argument[hand[i]]);
-  }
-  constexpr std::size_t kMost = 8;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    const auto targets = plan.successors(hand[i]);
-    for (std::uint32_t t : targets.first(std::min(targets.size(), kMost))) {
-      state.arrivals.prefetch(t);
-    }
-    prefetch(&state.slots[hand[i]]);
-    if (parts.from_edges) continue;
-    const std::uint32_t begin = parts.first_argument[hand[i]];
-    const std::uint32_t end = parts.first_argument[hand[i] + 1];
-    for (std::uint32_t k = begin; k < std::min<std::uint32_t>(end, begin + kMost);
-         ++k) {
-      const Argument argument = parts.arguments[k];
-      if (argument.kind() == Argument::Kind::kNode) {
-        prefetch(&state.slots[argument.index()]);
-      }
-    }
-  }
-}
-
-// The newest nodes, or the next sources.  They stay visible to all participants.
-bool fill_hand(State& state) {
-  state.hand_begin = state.hand_end = 0;
-  while (state.hand_end < kHand && !state.ready.empty()) {
-    state.hand[state.hand_end++] = state.ready.back();
-    state.ready.pop_back();
-  }
-  while (state.hand_end < kHand && find_source(state) < state.plan->nodes()) {
-    state.hand[state.hand_end++] = state.next_source++;
-  }
-  if (state.hand_end > 1) prefetch_hand(state);
-  return state.hand_end > 0;
-}
-
 bool claim(CallRun* run, std::uint32_t* node) {
   State& state = *run->state;
   if (run->stopped.load(std::memory_order_relaxed)) return false;  // also by the lock
-  if (state.hand_begin == state.hand_end && !fill_hand(state)) return false;
-  *node = state.hand[state.hand_begin++];
+  if (!state.ready.take(node)) return false;
   ++state.running;
   return true;
 }
@@ -266,7 +197,7 @@ void store(CallRun* run, std::uint32_t v, PyObject* result,
   // Backwards, so that the first successor is the next to run.
   const auto targets = state.plan->successors(v);
   for (auto t = targets.rbegin(); t != targets.rend(); ++t) {
-    if (state.arrivals.arrive_alone(*t)) state.ready.push_back(*t);
+    if (state.arrivals.arrive_alone(*t)) state.ready.push(*t);
   }
 }
 
@@ -306,7 +237,8 @@ void settle(CallRun* run, std::uint32_t v, PyObject* result) {
       fail(run, v, error);
     }
     ++state.done;
-    if (--state.running == 0 && (run->stopped.load() || !has_ready(state))) finish(run);
+    if (--state.running == 0 && (run->stopped.load() || !state.ready.any()))
+      finish(run);
   }
   for (PyObject* object : drops) Py_DECREF(object);
 }
@@ -356,7 +288,7 @@ bool work(CallRun* run, bool is_caller) {
       ObjectLock lock(object_of(run));
       if (stop_if_cancelled(run) && state.running == 0) finish(run);
       if (!claim(run, &v)) break;
-      spare = has_ready(state);
+      spare = state.ready.any();
     }
     if (spare && has_room(run) && !invite(run)) PyErr_Clear();
     const bool timed = state.timings.wanted();
@@ -421,7 +353,7 @@ void run_token(Job* token, Worker& worker) {
   bool more;
   {
     ObjectLock lock(object_of(run));
-    more = !run->stopped.load() && has_ready(*run->state);
+    more = !run->stopped.load() && run->state->ready.any();
   }
   // Left before the end, for the pool's sake: somebody else may go on.
   if (more && !invite(run)) PyErr_Clear();
@@ -450,13 +382,7 @@ class RunEnd final : public Waitable {
 // What was ready when the run stopped never ran.
 void abandon_ready(CallRun* run) {
   State& state = *run->state;
-  while (state.hand_begin < state.hand_end) {
-    state.arrivals.abandon(state.hand[state.hand_begin++]);
-  }
-  for (std::uint32_t v : std::exchange(state.ready, {})) state.arrivals.abandon(v);
-  while (find_source(state) < state.plan->nodes()) {
-    state.arrivals.abandon(state.next_source++);
-  }
+  state.ready.drain([&state](std::uint32_t v) { state.arrivals.abandon(v); });
 }
 
 bool help(CallRun* run) {

@@ -20,6 +20,8 @@ namespace fastflow {
 inline void prefetch(const void* address) noexcept {
 #if defined(__GNUC__)
   __builtin_prefetch(address);
+  // GCC takes a function that does nothing else for one without effects, and drops it.
+  asm volatile("" : : "r"(address));
 #else
   (void)address;
 #endif
