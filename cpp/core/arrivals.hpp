@@ -3,7 +3,7 @@
 // Usage
 //   Arrivals arrivals(plan);
 //   if (arrivals.arrive(v)) ...          // v is ready: exactly one arrival says so
-//   Arrivals::Alone alone(arrivals);     // for many of them, while nobody else counts
+//   Arrivals::Alone<> alone(arrivals);   // for many of them, while nobody else counts
 //   if (alone.arrive(v)) ...
 //
 // Two ways to count
@@ -51,7 +51,8 @@ class Arrivals {
   }
 
   // Counts while nobody else does, anywhere.  To be a local variable: then the compiler
-  // keeps in a register where the counters are.
+  // keeps in a register where the counters are.  kNoneWide: the plan has no wide node.
+  template <bool kNoneWide = false>
   class Alone {
    public:
     explicit Alone(Arrivals& arrivals) noexcept
@@ -62,6 +63,10 @@ class Arrivals {
       // relaxed both: only one thread counts; SoloLock publishes it to the next.
       const std::uint8_t left = narrow_[v].load(std::memory_order_relaxed);
       const auto less = static_cast<std::uint8_t>(left - 1);
+      if constexpr (kNoneWide) {
+        narrow_[v].store(less, std::memory_order_relaxed);
+        return less == 0;
+      }
       // One comparison for what is neither ready nor wide.
       if (static_cast<std::uint8_t>(less - 1) < Plan::kWide - 2) {
         narrow_[v].store(less, std::memory_order_relaxed);
@@ -79,7 +84,7 @@ class Arrivals {
   };
   // One of them.  REQUIRES: as for Alone.
   [[nodiscard]] bool arrive_alone(std::uint32_t v) noexcept {
-    return Alone(*this).arrive(v);
+    return Alone<>(*this).arrive(v);
   }
 
   // `times` arrivals at once.  True if v is ready now.
@@ -142,17 +147,19 @@ class Arrivals {
     return true;
   }
 
-  FASTFLOW_APART bool arrive_wide_alone(std::uint32_t v) noexcept {
-    if (v != last_wide_ || last_count_ == nullptr) {
-      last_wide_ = v;
-      last_count_ = &wide_[plan_.wide_index(v)];
-    }
+  bool arrive_wide_alone(std::uint32_t v) noexcept {
+    if (v != last_wide_ || last_count_ == nullptr) [[unlikely]]
+      find_wide(v);
     // relaxed: as in Alone.
     const std::uint32_t left = last_count_->load(std::memory_order_relaxed) - 1;
     last_count_->store(left, std::memory_order_relaxed);
     if (left > 0) return false;
     narrow_[v].store(0, std::memory_order_relaxed);
     return true;
+  }
+  FASTFLOW_APART void find_wide(std::uint32_t v) noexcept {
+    last_wide_ = v;
+    last_count_ = &wide_[plan_.wide_index(v)];
   }
 
   const Plan& plan_;

@@ -25,9 +25,7 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
       continue;
     }
     if (!self.called && work.count + work.spans.size() > 1) call_company(self);
-    const bool alone = scattered_                 ? run_hand_alone(self)
-                       : body_.checked == nullptr ? follow<false>(self)
-                                                  : follow<true>(self);
+    const bool alone = scattered_ ? run_hand_alone(self) : follow(self);
     if (!alone) return Alone::kShared;
     if (!should_look(self)) continue;
     look(self);
@@ -116,18 +114,21 @@ FASTFLOW_COLD void GraphRun::put_aside_edges(Participant& self,
 // them that became ready, or else with the newest node of the stack; until it is time
 // to look at the clock, or there is nothing more at hand.  False: no longer alone.
 //
+// kPlain: the graph has no node with many neighbours, which would be counted elsewhere
+// or put aside.
+//
 // Made for graphs whose neighbours lie together.  Often the next node has the next
 // number.  Its edges begin where the last one's end, so that the processor does not
 // wait for memory to learn what comes next.  Where it does jump, the paths beside will
 // soon be taken in the same way: the memory that follows this node's is asked for.
-template <bool kChecked>
-FASTFLOW_APART bool GraphRun::follow(Participant& self) {
+template <bool kChecked, bool kPlain>
+FASTFLOW_APART bool GraphRun::follow_nodes(Participant& self) {
   WorkStack& work = self.work;
   SoloLock& solo = attendance_.solo;
   const NodeBody body = body_;
   const std::uint32_t* const first = first_;
   const std::uint32_t* const targets = targets_;
-  Arrivals<GraphPlan>::Alone alone(arrivals_);
+  Arrivals<GraphPlan>::Alone<kPlain> alone(arrivals_);
   // Up to so many nodes on the stack there is nothing for others.
   const std::int32_t mine = options_.most == 1   ? INT32_MAX
                             : work.spans.empty() ? 0
@@ -141,7 +142,7 @@ FASTFLOW_APART bool GraphRun::follow(Participant& self) {
   bool is_alone = true;
   do {
     bool good;
-    if (static_cast<std::int32_t>(ready) <= mine) {
+    if (static_cast<std::int32_t>(ready) <= mine) [[unlikely]] {
       good = run_body<kChecked>(self, body, v);
       // relaxed: a hint that it is time to look.
       if (self.in_the_way.load(std::memory_order_relaxed)) [[unlikely]]
@@ -161,27 +162,29 @@ FASTFLOW_APART bool GraphRun::follow(Participant& self) {
       break;
     }
     const std::uint32_t* const end = good ? targets + first[v + 1] : edge;
-    if (end - edge > std::ptrdiff_t{graph::kWideFan}) [[unlikely]] {
+    if (!kPlain && end - edge > std::ptrdiff_t{graph::kWideFan}) [[unlikely]] {
       put_aside_edges(self, edge, end);
       v = kNone;
       break;
     }
     std::uint32_t next = kNone;
+    while (edge != end) [[likely]] {
+        const std::uint32_t t = *edge++;
+        if (!alone.arrive(t)) [[unlikely]]
+          continue;
+        next = t;
+        break;
+      }
     while (edge != end) {
       const std::uint32_t t = *edge++;
-      if (!alone.arrive(t)) continue;
-      next = t;
-      break;
-    }
-    while (edge != end) {
-      const std::uint32_t t = *edge++;
-      if (!alone.arrive(t)) continue;
+      if (!alone.arrive(t)) [[likely]]
+        continue;
       work.nodes[ready++] = t;
       self.breadth = std::max(self.breadth, ready + 1);  // with the next one
       if (ready > kMostReady || !self.called) [[unlikely]]
         ready = put_aside(self, ready);
     }
-    if (next == v + 1) {
+    if (next == v + 1) [[likely]] {
       conceal(++v);
       continue;
     }
@@ -203,6 +206,14 @@ FASTFLOW_APART bool GraphRun::follow(Participant& self) {
   if (!kChecked) self.executed += ran;
   self.since_look += ran;
   return is_alone;
+}
+
+bool GraphRun::follow(Participant& self) {
+  const bool checked = body_.checked != nullptr;
+  if (plain_) {
+    return checked ? follow_nodes<true, true>(self) : follow_nodes<false, true>(self);
+  }
+  return checked ? follow_nodes<true, false>(self) : follow_nodes<false, false>(self);
 }
 
 }  // namespace fastflow

@@ -112,7 +112,7 @@ inline void GraphRun::settle_edges(Participant& self, std::uint32_t begin,
   work.make_room(end - begin + 1);
   std::uint32_t n = work.count;
   if constexpr (kAlone) {
-    Arrivals<GraphPlan>::Alone alone(arrivals_);
+    Arrivals<GraphPlan>::Alone<> alone(arrivals_);
     for (std::uint32_t e = begin; e < end; ++e) {
       const std::uint32_t t = targets_[e];
       work.nodes[n] = t;
@@ -128,6 +128,20 @@ inline void GraphRun::settle_edges(Participant& self, std::uint32_t begin,
   work.count = n;
 }
 
+// Arrives at t, the only successor of node i in the hand, for that one and for those
+// after it that have no other one either: a fan-in is counted once for a hand.  Returns
+// how many there were after it.
+inline std::uint32_t GraphRun::settle_alike(Participant& self, std::uint32_t t,
+                                            std::uint32_t i, std::uint32_t n) {
+  std::uint32_t more = 0;
+  for (std::uint32_t k = i + 1; k < n; ++k, ++more) {
+    const std::uint32_t* const first = first_ + self.hand[k];
+    if (first[1] - first[0] != 1 || targets_[first[0]] != t) break;
+  }
+  if (arrivals_.arrive(t, more + 1)) self.work.push(t);
+  return more;
+}
+
 // Arrives at the successors of n nodes in the hand.
 template <bool kAlone>
 void GraphRun::settle(Participant& self, std::uint32_t n) {
@@ -141,7 +155,9 @@ void GraphRun::settle(Participant& self, std::uint32_t n) {
   }
   for (std::uint32_t i = 0; i < n; ++i) {
     const std::uint32_t begin = first_[self.hand[i]], end = first_[self.hand[i] + 1];
-    if (end - begin <= graph::kWideFan) {
+    if (!kAlone && end - begin == 1) {
+      i += settle_alike(self, targets_[begin], i, n);
+    } else if (end - begin <= graph::kWideFan) {
       settle_edges<kAlone>(self, begin, end);
     } else {
       self.work.spans.push_back({begin, end, Span::Kind::kEdges});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 
 namespace fastflow {
 
@@ -102,11 +103,15 @@ template <class Index>
 void GraphPlan::sort_targets(const Index* src, const Index* dst, std::int64_t m) {
   targets_ = BigArray<std::uint32_t>(static_cast<std::size_t>(m));
   // After the sums first_[v + 1] is where v's edges begin; after the filling, where
-  // they end.
-  std::uint32_t sum = 0;
-  for (std::size_t i = 2; i < first_.size(); ++i) first_[i] = sum += first_[i];
+  // they end.  Edges that come sorted fill nothing, so they end there at once.
+  std::uint32_t sum = 0, most = 0;
+  std::uint32_t* const ends = first_.data() + (sorted_ ? 1 : 2);
+  for (std::size_t v = 0; v < nodes_; ++v) {
+    most = std::max(most, first_[v + 2]);
+    ends[v] = sum += first_[v + 2];
+  }
+  most_successors_ = most;
   if (sorted_) {
-    std::copy_n(first_.data() + 2, nodes_, first_.data() + 1);
     std::transform(dst, dst + m, targets_.data(),
                    [](Index d) { return static_cast<std::uint32_t>(d); });
   } else {
@@ -120,18 +125,19 @@ void GraphPlan::sort_targets(const Index* src, const Index* dst, std::int64_t m)
 
 void GraphPlan::keep_wide(
     const std::unordered_map<std::uint32_t, std::uint32_t>& more) {
-  const auto is_wide = [](std::uint8_t d) { return d == kWide; };
-  if (more.empty() &&
-      std::none_of(degrees_.data(), degrees_.data() + nodes_, is_wide)) {
-    return;
-  }
+  const std::uint8_t* const degrees = degrees_.data();
+  const auto next_wide = [degrees, n = nodes_](std::uint32_t v) {
+    const void* found = v < n ? std::memchr(degrees + v, kWide, n - v) : nullptr;
+    if (found == nullptr) return n;
+    return static_cast<std::uint32_t>(static_cast<const std::uint8_t*>(found) -
+                                      degrees);
+  };
+  std::uint32_t v = next_wide(0);
+  if (v == nodes_) return;
   wide_bits_.resize(std::size_t{nodes_} / 64 + 1);
-  wide_before_.reserve(wide_bits_.size());
-  for (std::uint32_t v = 0; v < nodes_; ++v) {
-    if (v % 64 == 0) {
-      wide_before_.push_back(static_cast<std::uint32_t>(wide_degrees_.size()));
-    }
-    if (degrees_[v] != kWide) continue;
+  for (; v < nodes_; v = next_wide(v + 1)) {
+    // One for each word up to that of v.
+    wide_before_.resize(v / 64 + 1, static_cast<std::uint32_t>(wide_degrees_.size()));
     const auto found = more.find(v);
     wide_bits_[v / 64] |= std::uint64_t{1} << v % 64;
     wide_degrees_.push_back(kWide + (found == more.end() ? 0 : found->second));

@@ -53,6 +53,10 @@ class GraphPlan {
   [[nodiscard]] std::uint32_t edges() const noexcept { return first_[nodes_]; }
   // Those that lead to nodes with other predecessors.
   [[nodiscard]] std::uint32_t joining_edges() const noexcept { return joining_edges_; }
+  // The largest out-degree.
+  [[nodiscard]] std::uint32_t most_successors() const noexcept {
+    return most_successors_;
+  }
   // The edges of v are numbered first_edge(v) .. first_edge(v + 1).
   [[nodiscard]] std::uint32_t first_edge(std::uint32_t v) const noexcept {
     return first_[v];
@@ -96,6 +100,7 @@ class GraphPlan {
   bool sorted_ = true;   // the edges came sorted by source
   bool forward_ = true;  // every edge leads to a higher number
   std::uint32_t joining_edges_ = 0;
+  std::uint32_t most_successors_ = 0;
   BigArray<std::uint32_t> first_;
   BigArray<std::uint32_t> targets_;
   BigArray<std::uint8_t> degrees_;

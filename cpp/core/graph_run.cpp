@@ -68,6 +68,8 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
       targets_(plan_->targets()),
       cost_of_company_(cost_of_company(*plan_)),
       scattered_(is_scattered(*plan_)),
+      plain_(plan_->wide_degrees().empty() &&
+             plan_->most_successors() <= graph::kWideFan),
       arrivals_(*plan_),
       attendance_(options.most),
       places_(new CacheAligned<Participant>[options.most]) {

@@ -138,8 +138,9 @@ class GraphRun : private Job {
   // Alone (graph_alone.cpp).
   void call_company(Participant& self);
   bool run_hand_alone(Participant& self);
-  template <bool kChecked>
   bool follow(Participant& self);
+  template <bool kChecked, bool kPlain>
+  bool follow_nodes(Participant& self);
   template <bool kChecked>
   bool run_body(Participant& self, const NodeBody& body, std::uint32_t v);
   std::uint32_t put_aside(Participant& self, std::uint32_t ready);
@@ -155,6 +156,8 @@ class GraphRun : private Job {
   void put_back(Participant& self, std::uint32_t n);
   template <bool kAlone>
   void settle(Participant& self, std::uint32_t n);
+  std::uint32_t settle_alike(Participant& self, std::uint32_t t, std::uint32_t i,
+                             std::uint32_t n);
   template <bool kAlone>
   void settle_edges(Participant& self, std::uint32_t begin, std::uint32_t end);
   template <bool kAlone>
@@ -187,6 +190,7 @@ class GraphRun : private Job {
   const std::uint32_t* const targets_;
   const Nanoseconds cost_of_company_;  // for each node
   const bool scattered_;
+  const bool plain_;  // no node has many predecessors or successors
 
   Arrivals<GraphPlan> arrivals_;
 

@@ -87,6 +87,28 @@ TEST_CASE("nodes with hundreds of predecessors are counted apart") {
   }
 }
 
+TEST_CASE("wide nodes far from each other are found, each with its own count") {
+  constexpr std::int32_t kNodes = 1'000;
+  Edges edges;
+  const std::vector<std::int32_t> wide = {500, 501, 563, 700, 999};
+  for (std::size_t k = 0; k < wide.size(); ++k) {
+    for (std::int32_t i = 0; i < 300 + static_cast<std::int32_t>(k); ++i) {
+      edges.add(i, wide[k]);
+    }
+  }
+  PlanError error;
+  const auto plan = build(kNodes, edges, &error);
+  REQUIRE(plan != nullptr);
+  CHECK(plan->wide_degrees().size() == wide.size());
+  for (std::size_t k = 0; k < wide.size(); ++k) {
+    const auto v = static_cast<std::uint32_t>(wide[k]);
+    CHECK(plan->wide_index(v) == k);
+    CHECK(plan->in_degree(v) == 300 + k);
+    CHECK(plan->in_degree(v - 2) == 0);
+  }
+  CHECK(plan->most_successors() == wide.size());
+}
+
 TEST_CASE("an edge that leads nowhere is named") {
   PlanError error;
   for (const std::int64_t bad :

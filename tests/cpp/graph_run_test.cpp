@@ -80,6 +80,13 @@ Edges grid(std::int32_t side) {
   return edges;
 }
 
+// A binary tree from its leaves to its root, node 0.
+Edges tree_to_root(std::int32_t n) {
+  Edges edges{n, {}, {}};
+  for (std::int32_t v = 1; v < n; ++v) edges.add(v, (v - 1) / 2);
+  return edges;
+}
+
 // Counts the calls of each node and looks whether its predecessors were done.
 struct Recorder {
   Recorder(const Edges& edges, int busy)
@@ -137,7 +144,7 @@ TEST_CASE("every node once, after its predecessors") {
   for (std::uint32_t workers : {1U, 2U, 4U, 8U}) {
     Running r(workers);
     for (int busy : {0, 5, 200}) {
-      for (int shape = 0; shape < 7; ++shape) {
+      for (int shape = 0; shape < 8; ++shape) {
         const std::int32_t n = busy == 200 ? 2'000 : 20'000;
         // The fifth is so large that its neighbours count as far apart.
         if (shape == 4 && busy > 0) continue;
@@ -146,9 +153,9 @@ TEST_CASE("every node once, after its predecessors") {
                             : shape == 2 ? fans(5, n / 10)
                             : shape == 3 ? Edges{n, {}, {}}
                             : shape == 4 ? random_dag(5 * n, 2, random)
-                            : shape == 5
-                                ? grid(busy == 200 ? 40 : 140)
-                                : fans(n / 3, 2);  // node by node to each other
+                            : shape == 5 ? grid(busy == 200 ? 40 : 140)
+                            : shape == 6 ? fans(n / 3, 2)  // node by node to each other
+                                         : tree_to_root(n);
         Recorder recorder(edges, busy);
         GraphRun* run = GraphRun::create(r.pool, edges.plan(),
                                          {Recorder::plain, nullptr, &recorder},
