@@ -194,6 +194,10 @@ FASTFLOW_APART bool GraphRun::follow_nodes(Participant& self) {
         break;
       }
       next = work.nodes[--ready];
+      if (next == v + 1) [[likely]] {
+        conceal(++v);
+        continue;
+      }
     }
     prefetch(first + v + kAhead);
     prefetch(end + kAhead);

@@ -105,6 +105,7 @@ inline bool GraphRun::should_look(const Participant& self) const noexcept {
          self.in_the_way.load(std::memory_order_relaxed);  // a hint
 }
 
+// Backwards, so that the first one that is ready is the next to run.
 template <bool kAlone>
 inline void GraphRun::settle_edges(Participant& self, std::uint32_t begin,
                                    std::uint32_t end) {
@@ -113,13 +114,13 @@ inline void GraphRun::settle_edges(Participant& self, std::uint32_t begin,
   std::uint32_t n = work.count;
   if constexpr (kAlone) {
     Arrivals<GraphPlan>::Alone<> alone(arrivals_);
-    for (std::uint32_t e = begin; e < end; ++e) {
+    for (std::uint32_t e = end; e-- > begin;) {
       const std::uint32_t t = targets_[e];
       work.nodes[n] = t;
       n += alone.arrive(t) ? 1 : 0;
     }
   } else {
-    for (std::uint32_t e = begin; e < end; ++e) {
+    for (std::uint32_t e = end; e-- > begin;) {
       const std::uint32_t t = targets_[e];
       work.nodes[n] = t;
       n += arrivals_.arrive(t) ? 1 : 0;

@@ -4,27 +4,63 @@
 #include <cassert>
 #include <cstring>
 
+#include "compiler.hpp"
+
 namespace fastflow {
 
 namespace {
 
+constexpr std::int64_t kAhead = 16;  // edges whose memory is asked for in advance
+
+// Whether neighbours in an array of node numbers lie far apart.
+template <class Index>
+bool jumps(const Index* nodes, std::int64_t m) {
+  constexpr std::int64_t kSamples = 64, kNear = 512;
+  if (m < (std::int64_t{1} << 16)) return false;
+  std::int64_t far = 0;
+  for (std::int64_t i = 0; i < kSamples; ++i) {
+    const std::int64_t e = m / kSamples * i;
+    // As they are not checked yet, the distance may be any number.
+    const auto a = static_cast<std::uint64_t>(nodes[e]);
+    const auto b = static_cast<std::uint64_t>(nodes[e + 1]);
+    far += std::max(a, b) - std::min(a, b) > kNear ? 1 : 0;
+  }
+  return far * 2 > kSamples;
+}
+
 // Kahn's algorithm; what is left in `degrees` above zero lies on a cycle or behind one.
-void remove_acyclic_part(const GraphPlan& plan, std::vector<std::uint32_t>* degrees) {
-  std::vector<std::uint32_t> ready;
+// Many nodes at a time, so that the memory of their successors is asked for in advance.
+void remove_acyclic_part(const GraphPlan& plan, BigVector<std::uint32_t>* degrees) {
+  constexpr std::size_t kHand = 16;
+  BigVector<std::uint32_t> ready;
   for (std::uint32_t v = 0; v < plan.nodes(); ++v) {
     if ((*degrees)[v] == 0) ready.push_back(v);
   }
+  std::uint32_t hand[kHand];
   while (!ready.empty()) {
-    const std::uint32_t v = ready.back();
-    ready.pop_back();
-    for (std::uint32_t t : plan.successors(v)) {
-      if (--(*degrees)[t] == 0) ready.push_back(t);
+    const std::size_t n = std::min(ready.size(), kHand);
+    std::copy(ready.end() - static_cast<std::ptrdiff_t>(n), ready.end(), hand);
+    ready.resize(ready.size() - n);
+    for (std::size_t i = 0; i < n; ++i) prefetch(plan.firsts() + hand[i]);
+    for (std::size_t i = 0; i < n; ++i) {
+      prefetch(plan.targets() + plan.first_edge(hand[i]));
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto targets = plan.successors(hand[i]);
+      for (std::uint32_t t : targets.first(std::min(targets.size(), kHand))) {
+        prefetch(degrees->data() + t);
+      }
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::uint32_t t : plan.successors(hand[i])) {
+        if (--(*degrees)[t] == 0) ready.push_back(t);
+      }
     }
   }
 }
 
-std::vector<std::uint32_t> degrees_of(const GraphPlan& plan) {
-  std::vector<std::uint32_t> degrees(plan.nodes());
+BigVector<std::uint32_t> degrees_of(const GraphPlan& plan) {
+  BigVector<std::uint32_t> degrees(plan.nodes());
   for (std::uint32_t v = 0; v < plan.nodes(); ++v) degrees[v] = plan.in_degree(v);
   return degrees;
 }
@@ -38,10 +74,12 @@ std::shared_ptr<const GraphPlan> GraphPlan::build(std::int64_t n, const Index* s
   assert(n >= 0 && n <= kMost && m >= 0 && m <= kMost);
   std::shared_ptr<GraphPlan> plan(new GraphPlan);
   plan->nodes_ = static_cast<std::uint32_t>(n);
-  if (!plan->read_edges(src, dst, m, error)) return nullptr;
-  plan->sort_targets(src, dst, m);
+  const bool read = jumps(src, m) || jumps(dst, m)
+                        ? plan->take_edges<true>(src, dst, m, error)
+                        : plan->take_edges<false>(src, dst, m, error);
+  if (!read) return nullptr;
   if (plan->forward_) return plan;
-  std::vector<std::uint32_t> left = degrees_of(*plan);
+  BigVector<std::uint32_t> left = degrees_of(*plan);
   remove_acyclic_part(*plan, &left);
   if (std::all_of(left.begin(), left.end(), [](auto d) { return d == 0; })) return plan;
   error->kind = PlanError::Kind::kCycle;
@@ -49,9 +87,18 @@ std::shared_ptr<const GraphPlan> GraphPlan::build(std::int64_t n, const Index* s
   return nullptr;
 }
 
+// kScattered: the memory of each edge's ends is asked for in advance.
+template <bool kScattered, class Index>
+bool GraphPlan::take_edges(const Index* src, const Index* dst, std::int64_t m,
+                           PlanError* error) {
+  if (!read_edges<kScattered>(src, dst, m, error)) return false;
+  sort_targets<kScattered>(src, dst, m);
+  return true;
+}
+
 // Counts the edges of each node, two places ahead of its own in first_, and its
 // predecessors.  False: some end of an edge is not a node.
-template <class Index>
+template <bool kScattered, class Index>
 bool GraphPlan::read_edges(const Index* src, const Index* dst, std::int64_t m,
                            PlanError* error) {
   first_ = BigArray<std::uint32_t>(std::size_t{nodes_} + 2);
@@ -61,13 +108,18 @@ bool GraphPlan::read_edges(const Index* src, const Index* dst, std::int64_t m,
   std::unordered_map<std::uint32_t, std::uint32_t> more;  // beyond kWide
   std::uint32_t* const counts = first_.data() + 2;
   std::uint8_t* const degrees = degrees_.data();
+  const std::uint64_t n = nodes_;
   bool sorted = true, forward = true;
   Index before = 0;
   for (std::int64_t e = 0; e < m; ++e) {
     const Index s = src[e], d = dst[e];
+    if constexpr (kScattered) {
+      const std::int64_t later = std::min(e + kAhead, m - 1);  // not checked yet
+      prefetch(counts + std::min(static_cast<std::uint64_t>(src[later]), n));
+      prefetch(degrees + std::min(static_cast<std::uint64_t>(dst[later]), n));
+    }
     // One comparison each: as unsigned numbers, negative ones are too large.
-    if (static_cast<std::uint64_t>(s) >= nodes_ ||
-        static_cast<std::uint64_t>(d) >= nodes_) {
+    if (static_cast<std::uint64_t>(s) >= n || static_cast<std::uint64_t>(d) >= n) {
       error->kind = PlanError::Kind::kOutOfRange;
       error->edge = e;
       return false;
@@ -99,7 +151,7 @@ bool GraphPlan::read_edges(const Index* src, const Index* dst, std::int64_t m,
 }
 
 // Counting sort by source.
-template <class Index>
+template <bool kScattered, class Index>
 void GraphPlan::sort_targets(const Index* src, const Index* dst, std::int64_t m) {
   targets_ = BigArray<std::uint32_t>(static_cast<std::size_t>(m));
   // After the sums first_[v + 1] is where v's edges begin; after the filling, where
@@ -118,6 +170,10 @@ void GraphPlan::sort_targets(const Index* src, const Index* dst, std::int64_t m)
     std::uint32_t* const next = first_.data() + 1;
     std::uint32_t* const targets = targets_.data();
     for (std::int64_t e = 0; e < m; ++e) {
+      if constexpr (kScattered) {  // but for what comes in between, it will go there
+        prefetch(next + src[std::min(e + 2 * kAhead, m - 1)]);
+        prefetch(targets + next[src[std::min(e + kAhead, m - 1)]]);
+      }
       targets[next[src[e]]++] = static_cast<std::uint32_t>(dst[e]);
     }
   }
@@ -148,7 +204,7 @@ void GraphPlan::keep_wide(
 // back from any of them ends in a cycle.
 std::vector<std::uint32_t> GraphPlan::find_cycle() const {
   constexpr std::uint32_t kNone = 0xffff'ffff;
-  std::vector<std::uint32_t> left = degrees_of(*this);
+  BigVector<std::uint32_t> left = degrees_of(*this);
   remove_acyclic_part(*this, &left);
   std::vector<std::uint32_t> previous(nodes_, kNone);
   std::uint32_t v = kNone;

@@ -89,9 +89,11 @@ class GraphPlan {
 
  private:
   GraphPlan() = default;
-  template <class Index>
+  template <bool kScattered, class Index>
+  bool take_edges(const Index* src, const Index* dst, std::int64_t m, PlanError* error);
+  template <bool kScattered, class Index>
   bool read_edges(const Index* src, const Index* dst, std::int64_t m, PlanError* error);
-  template <class Index>
+  template <bool kScattered, class Index>
   void sort_targets(const Index* src, const Index* dst, std::int64_t m);
   void keep_wide(const std::unordered_map<std::uint32_t, std::uint32_t>& more);
   [[nodiscard]] std::vector<std::uint32_t> find_cycle() const;

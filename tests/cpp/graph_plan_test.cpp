@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <random>
 #include <set>
 
@@ -145,6 +146,55 @@ TEST_CASE("a cycle is found and is one") {
       CHECK(known.contains({cycle[i], cycle[(i + 1) % cycle.size()]}));
     }
   }
+}
+
+// Large enough for the memory of edges to be asked for in advance.
+TEST_CASE("a large graph whose edges lie scattered; and what may be wrong with it") {
+  constexpr std::int64_t kNodes = 50'000, kEdges = 100'000;
+  std::mt19937_64 random(3);
+  std::vector<std::int64_t> order(kNodes), src, dst;
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), random);
+  std::vector<std::vector<std::uint32_t>> successors(kNodes);
+  std::vector<std::uint32_t> degrees(kNodes);
+  for (std::int64_t e = 0; e < kEdges; ++e) {
+    // Node order[0] is wide, and a successor of all the others.
+    const auto v = 1 + random() % (kNodes - 1);
+    const auto u = e % 100 == 0 ? 0 : random() % v;
+    src.push_back(order[v]);
+    dst.push_back(order[u]);
+    successors[static_cast<std::size_t>(src.back())].push_back(
+        static_cast<std::uint32_t>(dst.back()));
+    ++degrees[static_cast<std::size_t>(dst.back())];
+  }
+  PlanError error;
+  const auto plan = GraphPlan::build(kNodes, src.data(), dst.data(), kEdges, &error);
+  REQUIRE(plan != nullptr);
+  for (std::uint32_t v = 0; v < kNodes; ++v) {
+    std::sort(successors[v].begin(), successors[v].end());
+    REQUIRE(sorted(plan->successors(v)) == successors[v]);
+    REQUIRE(plan->in_degree(v) == degrees[v]);
+  }
+
+  for (const std::int64_t e : {std::int64_t{0}, std::int64_t{7}, kEdges - 1}) {
+    for (const std::int64_t bad : {kNodes, std::int64_t{-1}, std::int64_t{1} << 62}) {
+      auto wrong = src;
+      wrong[static_cast<std::size_t>(e)] = bad;
+      CHECK(GraphPlan::build(kNodes, wrong.data(), dst.data(), kEdges, &error) ==
+            nullptr);
+      CHECK(error.edge == e);
+      CHECK(GraphPlan::build(kNodes, dst.data(), wrong.data(), kEdges, &error) ==
+            nullptr);
+      CHECK(error.edge == e);
+    }
+  }
+
+  // The last edge and back.
+  src.push_back(dst.back());
+  dst.push_back(src[src.size() - 2]);
+  CHECK(GraphPlan::build(kNodes, src.data(), dst.data(), kEdges + 1, &error) ==
+        nullptr);
+  CHECK(error.kind == PlanError::Kind::kCycle);
 }
 
 TEST_CASE("no nodes, no edges, a self-edge") {
