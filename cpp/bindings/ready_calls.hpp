@@ -108,9 +108,11 @@ class ReadyCalls {
   void ask_for_lists(std::uint32_t v) const {
     prefetch(plan_.targets() + plan_.first_edge(v));
     if (parts_.from_edges) return;
-    const Argument* arguments = parts_.arguments.data();
-    prefetch(arguments + parts_.first_argument[v]);
-    prefetch(arguments + parts_.first_argument[v + 1] - 1);
+    const std::uint32_t begin = parts_.first_argument[v];
+    const std::uint32_t end = parts_.first_argument[v + 1];
+    if (begin == end) return;
+    prefetch(&parts_.arguments[begin]);
+    prefetch(&parts_.arguments[end - 1]);
   }
 
   void ask_for_neighbours(std::uint32_t v) const {
