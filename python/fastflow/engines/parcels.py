@@ -148,7 +148,7 @@ class Parcels:
         self._under_way: set[concurrent.futures.Future[Any]] = set()
 
     def add(self, job: Job, attempt: int) -> None:
-        """Hold an attempt until `ship`."""
+        """Hold an attempt until `ship`; or send it, if there is a process idle."""
         fn = job.task.reference or job.task.fn
         lane = self._lanes.get(id(fn))
         if lane is None:
@@ -159,6 +159,8 @@ class Parcels:
         if not lane.queued:
             lane.queued = True
             self._ready.append(lane)
+        if len(self._under_way) < self._workers:
+            self.ship()
 
     def ship(self) -> None:
         """Send what may leave now."""

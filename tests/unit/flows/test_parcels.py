@@ -216,6 +216,15 @@ def test_short_calls_leave_together_and_fewer_towards_the_end():
     assert len(driven.ended) == 100
 
 
+def test_idle_processes_get_calls_at_once():
+    driven = Driven()
+    for n in range(5):
+        job = Job(SQUARE, (n,), {}, None, None)
+        job.live = 1
+        driven.parcels.add(job, 1)
+    assert driven.executor.sizes() == [1, 1]
+
+
 def test_long_calls_leave_one_by_one():
     driven = Driven()
     driven.add(SQUARE, 12)
