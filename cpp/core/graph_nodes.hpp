@@ -18,15 +18,16 @@ namespace fastflow {
 
 namespace graph {
 
-constexpr std::uint32_t kHand = 16;     // nodes taken at a time while they are short
-constexpr std::uint32_t kWideFan = 32;  // more successors than this are a span
-constexpr std::uint32_t kGrain = 64;    // of a span, taken at a time
+constexpr std::uint32_t kHand = 16;      // nodes taken at a time while they are short
+constexpr std::uint32_t kTinyHand = 64;  // and while they are hardly anything
+constexpr std::uint32_t kWideFan = 32;   // more successors than this are a span
+constexpr std::uint32_t kGrain = 64;     // of a span, taken at a time
 
 }  // namespace graph
 
 struct GraphRun::Participant : Place {
   WorkStack work;
-  std::uint32_t hand[graph::kHand];
+  std::uint32_t hand[graph::kTinyHand];
   std::uint32_t later = 0;  // of the hand: those from here on have not run
   // Measuring: nodes until the next look at the clock, since the last one, between two.
   std::uint32_t since_look = 0;

@@ -24,6 +24,7 @@ constexpr Nanoseconds kWatchEvery{1'000'000};
 constexpr Nanoseconds kSearch{40'000};       // how long to look for work before leaving
 constexpr Nanoseconds kWorthWaking{10'000};  // backlog that pays for waking a worker
 constexpr Nanoseconds kTheft{150};           // what has to be won by each one, at least
+constexpr Nanoseconds kTiny{32};     // up to here a hand costs more than its nodes
 constexpr Nanoseconds kLong{2'000};  // from here on nodes are offered one by one
 
 // What company costs each node: a little for its place in a hand, and much for each
@@ -70,6 +71,7 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
       scattered_(is_scattered(*plan_)),
       plain_(plan_->wide_degrees().empty() &&
              plan_->most_successors() <= graph::kWideFan),
+      loose_(plan_->edges() == 0 && body_.checked == nullptr),
       arrivals_(*plan_),
       attendance_(options.most),
       places_(new CacheAligned<Participant>[options.most]) {
@@ -197,24 +199,56 @@ bool GraphRun::work_together(Participant& self, Clock::time_point deadline) {
 // Locked on entry and exit.
 bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
   while (!stopped()) {
-    if (self.work.count == 0 && !refill<false>(self)) {
+    std::uint32_t hand = 0;
+    if (loose_ && self.work.count == 0 && !self.work.spans.empty()) {
+      hand = run_piece(self);
+    } else if (self.work.count > 0 || refill<false>(self)) {
+      hand = run_hand(self);
+    } else {
       if (!find_work(self, deadline)) return true;
       continue;
     }
-    const std::uint32_t hand = take_hand(self, hand_size(self));
-    self.since_look += hand;
-    if (self.work.has_spare()) offer(self, hand);
-    self.unlock();
-    const std::uint32_t n = run_bodies(self, hand);
-    self.lock();
-    put_back(self, hand);
-    settle<false>(self, n);
     if (!should_look(self)) continue;
     look(self);
     if (!self.work.offered.empty()) self.unanswered += self.cost * hand;
     if (self.last_look > deadline) return false;
   }
   return true;
+}
+
+// Returns how many nodes it took.
+std::uint32_t GraphRun::run_hand(Participant& self) {
+  const std::uint32_t hand = take_hand(self, hand_size(self));
+  self.since_look += hand;
+  if (self.work.has_spare()) offer(self, hand);
+  self.unlock();
+  const std::uint32_t n = run_bodies(self, hand);
+  self.lock();
+  put_back(self, hand);
+  settle<false>(self, n);
+  return hand;
+}
+
+// The same for nodes that nobody waits for, straight from the span that they are in.
+std::uint32_t GraphRun::run_piece(Participant& self) {
+  Span& span = self.work.spans.back();
+  const std::uint32_t begin = span.begin;
+  const std::uint32_t end = begin + std::min(span.size(), affordable(self));
+  span.begin = end;
+  if (span.size() == 0) self.work.spans.pop_back();
+  self.since_look += end - begin;
+  if (self.work.has_spare()) offer(self, end - begin);
+  self.unlock();
+  std::uint32_t v = begin;
+  const NodeBody body = body_;
+  do {
+    body.call(v, body.data);
+    // relaxed: a hint, as in run_bodies.
+  } while (++v < end && !self.in_the_way.load(std::memory_order_relaxed));
+  self.lock();
+  self.executed += v - begin;
+  if (v < end) self.work.spans.push_back({v, end, Span::Kind::kSources});
+  return end - begin;
 }
 
 // The run is stopped: what we have never runs.
@@ -271,13 +305,19 @@ bool GraphRun::pays_to_share(const Participant& self) const noexcept {
   return self.steady >= cost_of_company_ && self.steady * half >= kTheft;
 }
 
+// How many nodes may be run without looking at anything else: few while it is not
+// known that they are short.
+std::uint32_t GraphRun::affordable(const Participant& self) const noexcept {
+  const std::int64_t wanted = kLong / std::max(self.cost, Nanoseconds{1});
+  const std::uint32_t most =
+      self.cost < kTiny && !scattered_ ? graph::kTinyHand : graph::kHand;
+  const auto n = static_cast<std::uint32_t>(std::clamp<std::int64_t>(wanted, 1, most));
+  return std::min(n, self.look_every);
+}
+
 // Let others have some of it while there is little.
 std::uint32_t GraphRun::hand_size(const Participant& self) const noexcept {
-  const std::int64_t affordable = kLong / std::max(self.cost, Nanoseconds{1});
-  const auto n =
-      static_cast<std::uint32_t>(std::clamp<std::int64_t>(affordable, 1, graph::kHand));
-  // Few while it is not known that they are short.
-  const std::uint32_t most = std::min(n, self.look_every);
+  const std::uint32_t most = affordable(self);
   const bool shared = is_wanted() || will_be_wanted(self);
   return shared ? std::min(most, (self.work.count + 1) / 2) : most;
 }

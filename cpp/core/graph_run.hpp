@@ -133,6 +133,8 @@ class GraphRun : private Job {
   Alone work_alone(Participant& self, Clock::time_point deadline);
   bool work_together(Participant& self, Clock::time_point deadline);
   bool take_turns(Participant& self, Clock::time_point deadline);
+  std::uint32_t run_hand(Participant& self);
+  std::uint32_t run_piece(Participant& self);
   void give_up(Participant& self);
 
   // Alone (graph_alone.cpp).
@@ -175,6 +177,7 @@ class GraphRun : private Job {
   bool search(Participant& self, Clock::time_point deadline);
   bool steal(Participant& self) noexcept;
   [[nodiscard]] bool pays_to_share(const Participant& self) const noexcept;
+  [[nodiscard]] std::uint32_t affordable(const Participant& self) const noexcept;
   [[nodiscard]] std::uint32_t hand_size(const Participant& self) const noexcept;
   [[nodiscard]] bool should_look(const Participant& self) const noexcept;
   void look(Participant& self);
@@ -191,6 +194,7 @@ class GraphRun : private Job {
   const Nanoseconds cost_of_company_;  // for each node
   const bool scattered_;
   const bool plain_;  // no node has many predecessors or successors
+  const bool loose_;  // no node has any, and none can fail
 
   Arrivals<GraphPlan> arrivals_;
 
