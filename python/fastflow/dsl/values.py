@@ -72,8 +72,9 @@ def unquote(text: str) -> str:
         if len(code) == 5:
             return chr(int(code[1:], 16))
         if code not in _ESCAPED:
+            shown = code if code.isprintable() else ascii(code)[1:-1]
             raise ValueError(
-                f"unknown escape '\\{code}'; there are \\\\ \\\" \\' \\/ \\n \\t \\r "
+                f"unknown escape '\\{shown}'; there are \\\\ \\\" \\' \\/ \\n \\t \\r "
                 "\\b \\f and \\uXXXX"
             )
         return _ESCAPED[code]

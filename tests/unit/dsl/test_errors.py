@@ -51,3 +51,12 @@ def test_every_problem_has_a_place_in_the_text(path):
         assert problem.message
         assert problem.excerpt.count("\n") == 1
         assert problem.excerpt.isprintable() or "\n" in problem.excerpt
+
+
+@pytest.mark.parametrize("character", ["\ud83d", "\x07", "\x85"])
+def test_an_escape_that_cannot_be_shown_is_named(character):
+    text = f'flow F:\n    description: "x \\{character}"\n    a -> b\n'
+    with pytest.raises(fastflow.DslError, match="unknown escape") as caught:
+        fastflow.Flow(text, registry={"a": len, "b": len})
+    str(caught.value).encode()  # can be printed
+    assert ascii(character)[1:-1] in str(caught.value)
