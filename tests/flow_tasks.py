@@ -149,3 +149,8 @@ def die_at_fifty(n):
     if n == 50:
         os._exit(3)
     return n
+
+
+@task
+def large(n):
+    return bytes([n % 256]) * 400_000

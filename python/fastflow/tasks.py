@@ -31,7 +31,7 @@ class InvalidInput(Exception):  # noqa: N818  (travels between two of our functi
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Task:
     """A callable and how it is to be run; see `fastflow.task` for the options."""
 

@@ -26,6 +26,8 @@ from fastflow.timers import Clock, Timer, system_clock
 
 __all__ = ["Driver", "Job"]
 
+_EVENTS = 256  # handled at most before what they have collected is started
+
 
 class Job:
     """One call of a task, from launch to its result; all attempts."""
@@ -96,7 +98,7 @@ class Driver:
         self._coroutines: list[tuple[Job, int]] = []
         self._running = 0
         self._live: set[Job] = set()
-        self.closed = False
+        self.closed = self._stopping = False
 
     def post(self, fn: Callable[..., object], *args: Any) -> None:
         """Have ``fn(*args)`` called by the driver's thread; from any thread."""
@@ -105,12 +107,13 @@ class Driver:
     def run(self, finished: Callable[[], bool]) -> None:
         """Handle events until `finished` says so."""
         events = self._events
-        self._start_collected()
         while not finished():
+            self._start_collected()
             if events.empty():
-                self._start_collected()
                 wait_until(self._take, None)
-            else:
+            for _ in range(_EVENTS):
+                if events.empty() or finished():
+                    break
                 self._take(None)
 
     def _take(self, timeout: float | None) -> bool:
@@ -140,7 +143,8 @@ class Driver:
         self._admit(job)
 
     def cancel_queued(self) -> None:
-        """Give up all jobs that have not begun; those that run go on."""
+        """Give up all jobs that have not begun; attempts that run are the last."""
+        self._stopping = True
         for job in self._waiting:
             self._drop(job)
         self._waiting.clear()
@@ -149,10 +153,12 @@ class Driver:
                 self._drop(job)
             elif not job.live and job.timer is not None and job.timer.cancel():
                 self._drop(job)  # between two attempts
+        if self._parcels is not None:
+            self._parcels.stop()
 
     def abandon(self) -> None:
         """Give up all jobs; results that come later are dropped."""
-        self.closed = True
+        self.closed = self._stopping = True
         for job in self._live:
             job.live = 0
             if job.timer is not None:
@@ -283,7 +289,7 @@ class Driver:
         job.end = time.perf_counter()
         reason = error.reason if isinstance(error, InvalidInput) else error
         in_fallback = job.error is not None
-        final = in_fallback or self.closed or reason is not error
+        final = in_fallback or self._stopping or reason is not error
         if not final and job.task.retry.wants(error, job.attempts):
             self._leave(job)
             job.timer = self._clock.call_later(

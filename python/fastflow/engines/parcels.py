@@ -1,10 +1,12 @@
 """Short attempts go to other processes several at a time, in one parcel.
 
 Sending a call to another process and taking its result back costs some tenths of a
-millisecond on both sides. How long calls of a function take is seen from those that
-have come back; what is still waiting then leaves in parcels of about `_SECONDS`, and in
-smaller ones towards the end, so that all processes end at about the same time. Only a
-few parcels are under way; the rest stays here, where it can be given up.
+millisecond on both sides. How long calls of a task take is seen from those that have
+come back, in this run or an earlier one; the others leave in parcels of about
+`_SECONDS`, and in smaller ones towards the end, so that all processes end at about the
+same time. Only a few parcels are under way; the rest stays here, where it can be given
+up. A parcel that takes much longer than planned, or whose results grow large, comes
+back early, and what was not run in it is held here again.
 
 Each call is packed by itself: one that can't be pickled, either way, or that fails,
 leaves its neighbours alone. All this happens in the driver's thread.
@@ -21,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from fastflow.tasks import Task, task_of
 
@@ -30,8 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Parcels", "parcels_for", "run_remotely"]
 
 _SECONDS = 0.1
-_BYTES = 1 << 20  # of arguments in one parcel, about
+_OVERDUE = 2 * _SECONDS  # then a parcel comes back
+_BYTES = 1 << 20  # of arguments, or of results, in one parcel, about
 _MANY = 4096  # calls in one parcel
+
+_usual: WeakKeyDictionary[Task, float] = WeakKeyDictionary()
+"""What a call took, by task; for the next run."""
 
 
 class Outcome(Protocol):
@@ -90,30 +97,52 @@ class _RemoteTraceback(Exception):  # noqa: N818  (shown as the cause of an erro
         return f'\n"""\n{self.args[0]}"""'
 
 
+class _NeverBegan:
+    """What came of a call that is given up."""
+
+    def cancelled(self) -> bool:
+        return True
+
+    def exception(self) -> None:
+        return None
+
+    def result(self) -> None:
+        return None
+
+
 class _Lane:
     """The attempts of one function that have not left."""
 
-    __slots__ = ("fn", "held", "queued", "seconds")
+    __slots__ = ("fn", "held", "queued", "seconds", "task")
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], task: Task) -> None:
         self.fn = fn
+        self.task = task
         self.held: deque[tuple[Job, int]] = deque()
         self.queued = False
-        self.seconds = 0.0
+        self.seconds = _usual.get(task, 0.0)
         """What a call takes; 0 as long as that is not known."""
 
     def note(self, seconds: float) -> None:
         """Learn from calls that came back; quickly that they are long."""
         seconds = max(seconds, 1e-7)
         usual = (self.seconds + seconds) / 2 if self.seconds else seconds
-        self.seconds = max(usual, seconds)
+        self.seconds = _usual[self.task] = max(usual, seconds)
 
-    def count(self, workers: int) -> int:
-        """Return how many calls should leave together."""
+    def full(self) -> int:
+        """Return how many calls should leave together as long as there are many."""
         if not self.seconds:
             return 1
-        together = min(len(self.held) // workers, int(_SECONDS / self.seconds), _MANY)
-        return max(together, 1)
+        return max(min(int(_SECONDS / self.seconds), _MANY), 1)
+
+    def fills(self, workers: int) -> bool:
+        """Whether more calls would not make the next parcel larger."""
+        full = self.full()
+        return full == 1 or len(self.held) >= full * workers
+
+    def count(self, workers: int) -> int:
+        """Return how many calls should leave together now."""
+        return max(min(len(self.held) // workers, self.full()), 1)
 
 
 class Parcels:
@@ -146,30 +175,34 @@ class Parcels:
         self._lanes: dict[int, _Lane] = {}
         self._ready: deque[_Lane] = deque()
         self._under_way: set[concurrent.futures.Future[Any]] = set()
+        self._stopping = False
 
     def add(self, job: Job, attempt: int) -> None:
-        """Hold an attempt until `ship`; or send it, if there is a process idle."""
+        """Hold an attempt until `ship`; unless a process is idle and waiting no use."""
         fn = job.task.reference or job.task.fn
         lane = self._lanes.get(id(fn))
         if lane is None:
-            lane = self._lanes[id(fn)] = _Lane(fn)
+            lane = self._lanes[id(fn)] = _Lane(fn, job.task)
         lane.held.append((job, attempt))
+        self._hold(lane, job)
+        if len(self._under_way) < self._workers and lane.fills(self._workers):
+            self._send_next()
+
+    def _hold(self, lane: _Lane, job: Job) -> None:
         job.submitted = 0.0
         job.cancel = _held
         if not lane.queued:
             lane.queued = True
             self._ready.append(lane)
-        if len(self._under_way) < self._workers:
-            self.ship()
 
     def ship(self) -> None:
         """Send what may leave now."""
         while self._ready and len(self._under_way) < self._most:
-            lane = self._ready.popleft()
-            self._send(lane, lane.count(self._workers))
-            lane.queued = bool(lane.held)
-            if lane.queued:
-                self._ready.append(lane)
+            self._send_next()
+
+    def stop(self) -> None:
+        """From now on give up what comes back without having been run."""
+        self._stopping = True
 
     def abandon(self) -> None:
         """Forget what has not left, and stop what has not begun."""
@@ -177,6 +210,13 @@ class Parcels:
         self._ready.clear()
         for future in list(self._under_way):
             future.cancel()
+
+    def _send_next(self) -> None:
+        lane = self._ready.popleft()
+        self._send(lane, lane.count(self._workers))
+        lane.queued = bool(lane.held)
+        if lane.queued:
+            self._ready.append(lane)
 
     def _send(self, lane: _Lane, count: int) -> None:
         together: list[tuple[Job, int]] = []
@@ -225,12 +265,22 @@ class Parcels:
         if not future.cancelled() and future.exception() is None:
             result = future.result()
             if isinstance(result, _Returned):
-                lane.note(result.seconds / len(together))
+                lane.note(result.seconds / len(result.packed))
+                self._put_back(lane, together[len(result.packed) :])
                 outcomes = [_Unpacked(packed) for packed in result.packed]
             else:
                 lane.note(result[2])
-        for (job, attempt), outcome in zip(together, outcomes, strict=True):
+        for (job, attempt), outcome in zip(together, outcomes, strict=False):
             self._ended(job, attempt, outcome)
+
+    def _put_back(self, lane: _Lane, rest: list[tuple[Job, int]]) -> None:
+        """Hold what has come back too early, first in the line."""
+        for job, attempt in reversed(rest):
+            if self._stopping:
+                self._ended(job, attempt, _NeverBegan())
+            elif job.live == attempt:
+                lane.held.appendleft((job, attempt))
+                self._hold(lane, job)
 
 
 def _held() -> bool:
@@ -256,7 +306,7 @@ def parcels_for(
 
 
 class _Returned:
-    """What came of a parcel: each call's result, packed, and the seconds of all."""
+    """What came of a parcel: results of the first calls, packed, and their seconds."""
 
     __slots__ = ("packed", "seconds")
 
@@ -281,10 +331,17 @@ def _run(
 
 
 def _run_parcel(reference: Callable[..., Any], packed: list[bytes]) -> _Returned:
+    """Run calls one after another; all but those that would come back too late."""
     task = task_of(reference, "task")
-    start = time.perf_counter()
-    results = [_run_packed(task, call) for call in packed]
-    return _Returned(results, time.perf_counter() - start)
+    results: list[bytes] = []
+    size, seconds, start = 0, 0.0, time.perf_counter()
+    for call in packed:
+        results.append(_run_packed(task, call))
+        size += len(results[-1])
+        seconds = time.perf_counter() - start
+        if size > _BYTES or seconds > _OVERDUE:
+            break
+    return _Returned(results, seconds)
 
 
 def _run_packed(task: Task, packed: bytes) -> bytes:

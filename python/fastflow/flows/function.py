@@ -252,6 +252,7 @@ class _ParallelRun(_Run):
         self.thread: threading.Thread | None = None
         self.open = 0
         self.ending = False
+        self.cancelled = False
         self.waiting: dict[Handle, list[Handle]] = {}
         self.missing: dict[Handle, int] = {}
 
@@ -291,6 +292,7 @@ class _ParallelRun(_Run):
     def end(self, cancel: bool) -> None:
         self.ending = True
         if cancel:
+            self.cancelled = True
             self.driver.cancel_queued()
 
     def add(self, handle: Handle, job: Job) -> None:
@@ -308,6 +310,9 @@ class _ParallelRun(_Run):
     def launch(self, handle: Handle) -> None:
         """Launch a task all of whose dependencies have ended."""
         job = self.jobs[handle]
+        if self.cancelled:
+            self.driver.post(self.skip, handle, concurrent.futures.CancelledError())
+            return
         for dependency in handles_in((job.args, job.kwargs)):
             if _failed(dependency):
                 self.driver.post(self.skip, handle, _error(dependency))

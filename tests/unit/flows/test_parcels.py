@@ -14,8 +14,9 @@ import pytest
 import fastflow
 import flow_tasks
 from fastflow import Flow
+from fastflow.engines import parcels
 from fastflow.engines.driver import Driver, Job
-from fastflow.engines.parcels import Parcels, _Returned
+from fastflow.engines.parcels import Parcels, _Returned, _run_parcel
 from fastflow.engines.pools import pool_for
 from fastflow.retry import RetryPolicy
 from fastflow.tasks import Task, task_of
@@ -155,6 +156,9 @@ def test_processes_that_are_replaced_after_some_tasks_get_them_one_by_one():
 # Without processes: what leaves, and when.
 
 
+RESULTS = [pickle.dumps((None, None, ""))] * 4096
+
+
 class Driven:
     """Parcels, and a driver that does what they ask for when the test says so."""
 
@@ -170,11 +174,15 @@ class Driven:
             lambda job, _attempt, error: self.failed.append((job, error)),
         )
 
-    def add(self, task, count):
+    def hold(self, task, count):
         jobs = [Job(task, (n,), {}, None, None) for n in range(count)]
         for job in jobs:
             job.live = 1
             self.parcels.add(job, 1)
+        return jobs
+
+    def add(self, task, count):
+        jobs = self.hold(task, count)
         self.parcels.ship()
         return jobs
 
@@ -183,8 +191,8 @@ class Driven:
         calls, self.executor.calls = self.executor.calls, []
         for future, _, args in calls:
             if len(args) == 1:
-                packed = [pickle.dumps((None, None, "")) for _ in args[0]]
-                future.set_result(_Returned(packed, seconds * len(packed)))
+                count = len(args[0])
+                future.set_result(_Returned(RESULTS[:count], seconds * count))
             else:
                 future.set_result((None, 0.0, seconds, 1))
         self.handle()
@@ -196,12 +204,14 @@ class Driven:
         self.parcels.ship()
 
 
-SQUARE = task_of(flow_tasks.square)
+def a_task(fn=flow_tasks.square):
+    """Return a task of which nothing is known yet."""
+    return task_of(fn).changed()
 
 
 def test_short_calls_leave_together_and_fewer_towards_the_end():
     driven = Driven()
-    driven.add(SQUARE, 100)
+    driven.add(a_task(), 100)
     assert driven.executor.sizes() == [1, 1, 1, 1]  # two for each process
     driven.answer(seconds=0.009)
     assert driven.executor.sizes() == [11, 11, 11, 11]
@@ -218,16 +228,90 @@ def test_short_calls_leave_together_and_fewer_towards_the_end():
 
 def test_idle_processes_get_calls_at_once():
     driven = Driven()
-    for n in range(5):
-        job = Job(SQUARE, (n,), {}, None, None)
-        job.live = 1
-        driven.parcels.add(job, 1)
+    driven.hold(a_task(), 5)
     assert driven.executor.sizes() == [1, 1]
+
+
+def test_what_is_known_of_a_task_lasts():
+    task = a_task()
+    first = Driven()
+    first.add(task, 4)
+    first.answer(seconds=0.009)
+    second = Driven()
+    second.hold(task, 21)
+    assert not second.executor.calls  # more may come, and the parcel be full
+    second.hold(task, 21)
+    assert second.executor.sizes() == [11, 11]
+    second.parcels.ship()
+    assert second.executor.sizes() == [11, 11, 10, 5]
+    third = Driven()
+    third.add(task.changed(), 4)
+    assert third.executor.sizes() == [1, 1, 1, 1]
+
+
+def test_what_comes_back_too_early_is_sent_again_before_the_others():
+    driven = Driven()
+    jobs = driven.add(a_task(), 104)
+    driven.answer(seconds=0.009)
+    assert driven.executor.sizes() == [11, 11, 11, 11]
+    first, *others = driven.executor.calls
+    driven.executor.calls = []
+    first[0].set_result(_Returned(RESULTS[:3], 0.3))  # 4, 5 and 6 of 4 to 14
+    driven.handle()
+    assert [args for _, _, (args, _) in driven.executor.calls] == [(7,)]
+    assert not any(job.submitted for job in jobs[8:15])
+    for future, _, (packed,) in others:
+        future.set_result(_Returned(RESULTS[: len(packed)], 0.1))
+    driven.handle()
+    while driven.executor.calls:
+        driven.answer(seconds=0.009)
+    assert sorted(job.args for job, _ in driven.ended) == [(n,) for n in range(104)]
+
+
+def test_what_comes_back_too_early_is_given_up_by_a_run_that_ends():
+    driven = Driven()
+    jobs = driven.add(a_task(), 104)
+    driven.answer(seconds=0.009)
+    driven.parcels.stop()
+    driven.executor.calls[0][0].set_result(_Returned(RESULTS[:3], 0.3))
+    del driven.executor.calls[:]
+    driven.handle()
+    given_up = [job for job, outcome in driven.ended if outcome.cancelled()]
+    assert sorted(given_up, key=lambda job: job.args) == jobs[7:15]
+
+
+def test_a_parcel_comes_back_when_its_time_is_over(monkeypatch):
+    now = 0.0
+
+    def slow(n):
+        nonlocal now
+        now += 0.04 if n < 4 else 1.0
+        return n
+
+    monkeypatch.setattr(parcels.time, "perf_counter", lambda: now)
+    packed = [pickle.dumps(((n,), {})) for n in range(10)]
+    returned = _run_parcel(slow, packed)
+    values = [pickle.loads(result)[0][0] for result in returned.packed]
+    assert values == [0, 1, 2, 3, 4]
+    assert returned.seconds == pytest.approx(1.16)
+
+
+def test_a_parcel_comes_back_when_its_results_are_large():
+    packed = [pickle.dumps(((n,), {})) for n in range(100)]
+    returned = _run_parcel(flow_tasks.large, packed)
+    assert len(returned.packed) == 3  # of 400 kB each
+
+
+def test_large_results_all_arrive():
+    with Counting(2) as executor:
+        result = flow("numbers -> large[*]").run(300, executor=executor)
+    assert [len(value) for value in result["large"]] == [400_000] * 300
+    assert [value[0] for value in result["large"]] == [n % 256 for n in range(300)]
 
 
 def test_long_calls_leave_one_by_one():
     driven = Driven()
-    driven.add(SQUARE, 12)
+    driven.add(a_task(), 12)
     for _ in range(3):
         assert driven.executor.sizes() == [1, 1, 1, 1]
         driven.answer(seconds=0.06)
@@ -236,18 +320,18 @@ def test_long_calls_leave_one_by_one():
 
 def test_calls_that_grow_long_leave_one_by_one_at_once():
     driven = Driven()
-    driven.add(SQUARE, 100)
+    driven.add(a_task(), 100)
     driven.answer(seconds=1e-5)
     assert sum(driven.executor.sizes()) > 50
-    driven.add(SQUARE, 100)
+    driven.add(a_task(), 100)
     driven.answer(seconds=1.0)
     assert driven.executor.sizes() == [1, 1, 1, 1]
 
 
 def test_functions_do_not_share_a_parcel():
     driven = Driven()
-    driven.add(SQUARE, 20)
-    driven.add(task_of(flow_tasks.fail), 20)
+    driven.add(a_task(), 20)
+    driven.add(a_task(flow_tasks.fail), 20)
     seen = set()
     while driven.executor.calls:
         seen |= {reference for _, reference, _ in driven.executor.calls}
@@ -258,7 +342,7 @@ def test_functions_do_not_share_a_parcel():
 
 def test_what_has_not_left_can_be_given_up():
     driven = Driven()
-    jobs = driven.add(SQUARE, 20)
+    jobs = driven.add(a_task(), 20)
     assert [bool(job.submitted) for job in jobs] == [True] * 4 + [False] * 16
     assert all(job.cancel() for job in jobs[4:])
     for job in jobs[4:]:
@@ -270,7 +354,7 @@ def test_what_has_not_left_can_be_given_up():
 
 def test_abandoned_calls_are_cancelled():
     driven = Driven()
-    driven.add(SQUARE, 20)
+    driven.add(a_task(), 20)
     calls = list(driven.executor.calls)
     driven.parcels.abandon()
     assert all(future.cancelled() for future, _, _ in calls)
@@ -281,5 +365,5 @@ def test_abandoned_calls_are_cancelled():
 def test_an_executor_that_was_shut_down():
     with cf.ProcessPoolExecutor(1) as executor:
         pass
-    jobs = run_jobs(executor, SQUARE, range(20))
+    jobs = run_jobs(executor, a_task(), range(20))
     assert all(isinstance(job.error, RuntimeError) for job in jobs)
