@@ -38,10 +38,6 @@ def run_blocking(
     attempts: Attempts | None = None,
 ) -> Any:
     """Run a task and return its result; the calling thread waits for all of it."""
-    if task.is_bare:
-        if attempts is not None:
-            attempts.count += 1
-        return task.fn(*args, **kwargs)
     attempts = attempts or Attempts()
     key = task.cache.key(args, kwargs) if task.cache is not None else None
     if task.cache is not None:

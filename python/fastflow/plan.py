@@ -70,6 +70,27 @@ class FlowPlan:
         """The different nodes; usually far fewer than tasks."""
         return tuple({id(node): node for node in self.nodes}.values())
 
+    @cached_property
+    def _input_users(self) -> tuple[list[Node], dict[str, list[Node]]]:
+        """Kinds of tasks that depend on the input, and others by names it may have."""
+        always = [node for node in self.kinds if node.recipe.depends_on_input]
+        by_name: dict[str, list[Node]] = {}
+        for node in self.kinds:
+            if not node.recipe.depends_on_input:
+                for name in node.recipe.names:
+                    by_name.setdefault(name, []).append(node)
+        return always, by_name
+
+    @cached_property
+    def unbound(self) -> dict[int, BoundRecipe]:
+        """The recipes that don't depend on the input, as if there were none."""
+        recipes = [node.recipe for node in self.kinds]
+        return {
+            id(recipe): recipe.bind(None)
+            for recipe in recipes
+            if not recipe.depends_on_input
+        }
+
     def bind(self, input_data: Any) -> dict[int, BoundRecipe]:
         """Return what each recipe (by its ``id``) does with the input of a run.
 
@@ -78,8 +99,13 @@ class FlowPlan:
         ParameterError
             If a task that waits for nothing can't be called with this input.
         """
-        bound = {}
-        for node in self.kinds:
+        always, by_name = self._input_users
+        nodes = list(always)
+        if isinstance(input_data, Mapping):
+            for name in by_name.keys() & input_data.keys():
+                nodes += by_name[name]
+        bound = self.unbound.copy()
+        for node in nodes:
             try:
                 bound[id(node.recipe)] = node.recipe.bind(input_data)
             except Unfilled as error:

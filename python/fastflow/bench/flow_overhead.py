@@ -22,6 +22,16 @@ def tree(tasks: int) -> Flow:
     return Flow("\n".join(lines), registry=registry)
 
 
+def chain_of_different(tasks: int) -> Flow:
+    """A compiled chain, each task a function of its own that names its parent."""
+    scope: dict[str, Callable[..., None]] = {}
+    lines = ["def t0(): pass"]
+    lines += [f"def t{i}(t{i - 1}_result): pass" for i in range(1, tasks)]
+    exec("\n".join(lines), scope)
+    edges = [f"    t{i - 1} -> t{i}" for i in range(1, tasks)]
+    return Flow("\n".join(["flow Chain:", *edges]), registry=scope)
+
+
 def call_all(functions: Sequence[Callable[[object], None]]) -> None:
     """Make the same calls without a flow, keeping the values."""
     [fn(None) for fn in functions]
@@ -54,6 +64,31 @@ def task_overhead(settings: Settings) -> Iterator[Row | Skip]:
                     figure_below(2),
                 )
     yield from _linear(each, sizes[-1])
+
+
+def different_functions(settings: Settings) -> Iterator[Row | Skip]:
+    """A thousand different functions, filled by the names of their parameters."""
+    tasks = 1_000
+    flow, functions = chain_of_different(tasks), [noop] * tasks
+    with ff.Executor(settings.workers) as executor:
+        times = interleave(
+            {
+                "calls": partial(call_all, functions),
+                "native": partial(flow.run, executor=executor),
+                "serial": partial(flow.run, executor="serial"),
+            },
+            settings.rounds(9),
+        )
+    for engine in ("native", "serial"):
+        yield Row(
+            f"flow, {engine} engine, {tasks:,} different functions, named parameters",
+            PEER,
+            times.median("calls") / tasks * 1e6,
+            times.median(engine) / tasks * 1e6,
+            "µs",
+            times.ratio(engine, "calls"),
+            figure_below(2),
+        )
 
 
 def _linear(each: dict[tuple[str, int], float], most: int) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from fastflow.bench import (
     durable,
     fanout,
     flow_data,
+    flow_libraries,
     flow_overhead,
     flow_text,
     flow_waits,
@@ -67,6 +68,7 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
     "peers": (peers.thread_pool_single, peers.joblib_threads, peers.dask_threads),
     "flows": (
         flow_overhead.task_overhead,
+        flow_overhead.different_functions,
         flow_text.parse_and_compile,
         flow_text.bytes_per_edge,
         flow_waits.sleeping_tasks,
@@ -74,6 +76,8 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         flow_data.records_in_processes,
         flow_data.records_in_numpy,
         workflow_steps.builder_step,
+        flow_libraries.taskinity_flow,
+        flow_libraries.prefect_flow,
     ),
     "durable": (
         durable.batches,

@@ -11,6 +11,7 @@ from fastflow.bench.workloads import noop
 from fastflow.workflows.builder import Workflow, workflow
 
 PEER = "the calls in a loop"
+CRONFLOW = "Cronflow's published figures: 17 to 36 µs per step, 117 at 1,000 steps"
 LARGE = 64 * 1024 * 1024  # bytes
 
 
@@ -55,6 +56,7 @@ def builder_step(settings: Settings) -> Iterator[Row | Skip]:
             "µs",
             times.ratio(str(steps), "calls"),
             figure_below(5),
+            CRONFLOW,
         )
     for title, peer, name, base in (
         ("builder step, 10,000 in a workflow", "1,000 in it", "10000", "1000"),

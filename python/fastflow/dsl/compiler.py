@@ -83,7 +83,7 @@ class _Compiler:
         self.names, _, _ = spec.columns
         self.index = spec.numbers
         self.bound: dict[int, _Bound] = {}
-        self.shared: dict[tuple[int, int, int], Node] = {}
+        self.shared: dict[tuple[Any, ...], Node] = {}
         self.below: dict[int, bytearray] = {}
         self.hints = 0
         self.kept: list[Callable[..., Any]] = []
@@ -102,7 +102,7 @@ class _Compiler:
                 fn = find(name)
                 known = bound.get(id(fn))
                 if known is not None and not known.named:
-                    node = shared.get((id(fn), count, -1))
+                    node = shared.get((id(fn), count, -1, ()))
                     if node is not None:
                         append(node)
                         continue
@@ -118,16 +118,16 @@ class _Compiler:
         each = -1
         if details.each is not None:
             each = self.structure.parents.of(number).index(self.index[details.each])
-        key = (id(fn), count, each)
+        sources = self.sources(number, name, bound) if bound.named else {}
+        key = (id(fn), count, each, tuple(sources.items()))
         plain = name not in self.spec.details or details == TaskSpec(
             name, each=details.each
         )
-        if plain and not bound.named and key in self.shared:
+        if plain and key in self.shared:
             return self.shared[key]
-        sources = self.sources(number, name, bound) if bound.named else {}
         recipe = Recipe(bound.signature, count, sources)
         node = Node(self.changed(bound.task, details), recipe, each)
-        if plain and not bound.named:
+        if plain:
             self.shared[key] = node
         return node
 

@@ -54,6 +54,7 @@ class Run:
         self.options = options
         self.recipes: dict[int, BoundRecipe] = plan.bind(input_data)
         self.track = Track(plan.names, time.perf_counter())
+        self.results = self.track.results
         self.timed_out = False
 
     @property
@@ -74,7 +75,7 @@ class Run:
         ParameterError
             If that can't be told.
         """
-        plan, results = self.plan, self.track.results
+        plan, results = self.plan, self.results
         node = plan.nodes[number]
         values: Sequence[Any] = [results[parent] for parent in plan.parents.of(number)]
         if node.each >= 0:

@@ -11,11 +11,13 @@ from typing import Any
 
 from fastflow.calling import Attempts, run_blocking
 from fastflow.engines.base import Run
-from fastflow.plan import Node
+from fastflow.params import BoundRecipe
+from fastflow.plan import FlowPlan, Node
+from fastflow.topology import Neighbours
 
-__all__ = ["Call", "RunItems", "call_task", "make_calls"]
+__all__ = ["Call", "RunItems", "item_call", "make_calls"]
 
-Call = Callable[[int], Any]
+Call = Callable[[Run, int], Any]
 """Runs the task of that number and returns its result."""
 
 RunItems = Callable[[Run, int], Any]
@@ -24,46 +26,72 @@ RunItems = Callable[[Run, int], Any]
 
 def make_calls(run: Run, run_items: RunItems) -> list[Call]:
     """Return the calls of all tasks, by number."""
-    kinds = {id(node): _call_of(run, node, run_items) for node in run.plan.kinds}
-    return [kinds[id(node)] for node in run.plan.nodes]
+    plan = run.plan
+    kinds = _independent_calls(plan).copy()
+    for node in plan.kinds:
+        recipe = run.recipes[id(node.recipe)]
+        if node.each >= 0:
+            kinds[id(node)] = run_items
+        elif recipe is not plan.unbound.get(id(node.recipe)):
+            kinds[id(node)] = _call_of(plan, node, recipe)
+    return [kinds[id(node)] for node in plan.nodes]
 
 
-def _call_of(run: Run, node: Node, run_items: RunItems) -> Call:
-    if node.each >= 0:
-        return lambda number: run_items(run, number)
-    task, recipe = node.task, run.recipes[id(node.recipe)]
+def _independent_calls(plan: FlowPlan) -> dict[int, Call]:
+    """Return the calls that are the same for any input; made once for a plan."""
+    known: dict[int, Call] | None = plan.made.get(make_calls)
+    if known is None:
+        known = plan.made[make_calls] = {
+            id(node): _call_of(plan, node, plan.unbound[id(node.recipe)])
+            for node in plan.kinds
+            if node.each < 0 and id(node.recipe) in plan.unbound
+        }
+    return known
+
+
+def _call_of(plan: FlowPlan, node: Node, recipe: BoundRecipe) -> Call:
+    task, fn = node.task, node.task.fn
     if not task.is_bare:
-        return lambda number: call_task(run, number, *run.arguments(number))
-    if recipe.plain and node.recipe.parents == 0:
-        fn = task.fn
-        return lambda _: fn()
-    if recipe.plain and node.recipe.parents == 1:
-        return _one_parent(run, task.fn)
-    if recipe.plain:
-        return _some_parents(run, task.fn)
-    return _any(run, task.fn)
+        return lambda run, number: call_task(run, number, *run.arguments(number))
+    count = node.recipe.parents
+    if recipe.plain and count > 1:
+        return _some_parents(plan.parents, fn)
+    places = recipe.template.flat if recipe.template else None
+    if places is None:
+        return _any(fn)
+    open_ = recipe.layout.open
+    first = len(recipe.constants)  # place of the first parent's result
+    if not places and not open_:
+        return lambda _run, _number: fn()
+    if len(places) == 1 and places[0] >= first and (count == 1 or not open_):
+        return _one_parent(plan.parents, fn, places[0] - first, open_=open_)
+    return _by_places(plan.parents, fn, recipe, places)
 
 
-def _one_parent(run: Run, fn: Callable[..., Any]) -> Call:
-    results = run.track.results
-    starts, items = run.plan.parents.starts, run.plan.parents.items
+def _one_parent(
+    parents: Neighbours, fn: Callable[..., Any], nth: int, *, open_: bool
+) -> Call:
+    starts, items = parents.starts, parents.items
 
-    def call(number: int) -> Any:
-        value = results[items[starts[number]]]
+    def call(run: Run, number: int) -> Any:
+        return fn(run.results[items[starts[number] + nth]])
+
+    def careful(run: Run, number: int) -> Any:
+        value = run.results[items[starts[number]]]
         if isinstance(value, dict):  # its keys may be meant
             args, kwargs = run.arguments(number)
             return fn(*args, **kwargs)
         return fn(value)
 
-    return call
+    return careful if open_ else call
 
 
-def _some_parents(run: Run, fn: Callable[..., Any]) -> Call:
-    results = run.track.results
-    starts, items = run.plan.parents.starts, run.plan.parents.items
+def _some_parents(parents: Neighbours, fn: Callable[..., Any]) -> Call:
+    starts, items = parents.starts, parents.items
 
-    def call(number: int) -> Any:
+    def call(run: Run, number: int) -> Any:
         above = items[starts[number] : starts[number + 1]]
+        results = run.results
         values = [results[parent] for parent in above]
         for value in values:
             if isinstance(value, dict):
@@ -74,12 +102,48 @@ def _some_parents(run: Run, fn: Callable[..., Any]) -> Call:
     return call
 
 
-def _any(run: Run, fn: Callable[..., Any]) -> Call:
-    def call(number: int) -> Any:
+def _by_places(
+    parents: Neighbours, fn: Callable[..., Any], recipe: BoundRecipe, places: list[int]
+) -> Call:
+    starts, items = parents.starts, parents.items
+    constants, open_ = recipe.constants, recipe.layout.open
+
+    def call(run: Run, number: int) -> Any:
+        above = items[starts[number] : starts[number + 1]]
+        results = run.results
+        pool = [*constants, *[results[parent] for parent in above]]
+        if open_:
+            for value in pool:
+                if isinstance(value, dict):
+                    args, kwargs = run.arguments(number)
+                    return fn(*args, **kwargs)
+        return fn(*[pool[place] for place in places])
+
+    return call
+
+
+def _any(fn: Callable[..., Any]) -> Call:
+    def call(run: Run, number: int) -> Any:
         args, kwargs = run.arguments(number)
         return fn(*args, **kwargs)
 
     return call
+
+
+def item_call(run: Run, number: int) -> Callable[[Any], Any]:
+    """Return what runs a task for one item and returns the result."""
+    node = run.plan.nodes[number]
+    task, fn = node.task, node.task.fn
+    if not task.is_bare:
+        return lambda item: call_task(run, number, *run.arguments(number, item))
+
+    def by_the_rules(item: Any) -> Any:
+        args, kwargs = run.arguments(number, item)
+        return fn(*args, **kwargs)
+
+    if not run.recipes[id(node.recipe)].plain or node.recipe.parents > 1:
+        return by_the_rules
+    return lambda item: by_the_rules(item) if isinstance(item, dict) else fn(item)
 
 
 def call_task(
@@ -87,8 +151,6 @@ def call_task(
 ) -> Any:
     """Run a task with its options, here and now, and write down the attempts."""
     task = run.plan.nodes[number].task
-    if task.is_bare:
-        return task.fn(*args, **kwargs)
     attempts = Attempts()
     try:
         return run_blocking(task, args, kwargs, attempts)

@@ -14,7 +14,7 @@ from typing import Any
 
 from fastflow import active
 from fastflow.engines.base import ItemErrors, Run
-from fastflow.engines.calls import Call, call_task, make_calls
+from fastflow.engines.calls import Call, item_call, make_calls
 from fastflow.errors import TaskError
 from fastflow.executor import Executor
 from fastflow.fanout import for_each
@@ -103,7 +103,7 @@ def _body(run: Run, calls: list[Call]) -> Callable[[int], None]:
         starts[number] = clock()
         workers[number] = ident()
         try:
-            results[number] = calls[number](number)
+            results[number] = calls[number](run, number)
             states[number] = COMPLETED
         except KeyboardInterrupt:
             raise
@@ -125,13 +125,13 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
         values: list[Any] = [None] * len(items)
         errors: dict[int, BaseException] = {}
         keep_going = run.options.keep_going
+        call = item_call(run, number)
 
         def one(index: int) -> None:
             if errors and not keep_going:
                 return
             try:
-                args, kwargs = run.arguments(number, items[index])
-                values[index] = call_task(run, number, args, kwargs)
+                values[index] = call(items[index])
             except Exception as error:
                 errors[index] = error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastflow import active
 from fastflow.engines.base import ItemErrors, Run
-from fastflow.engines.calls import call_task, make_calls
+from fastflow.engines.calls import item_call, make_calls
 from fastflow.progress import Monitor
 from fastflow.results import COMPLETED
 
@@ -44,7 +44,7 @@ def _loop(run: Run) -> None:
             now = clock()
         starts[number] = now
         try:
-            results[number] = calls[number](number)
+            results[number] = calls[number](run, number)
             states[number] = COMPLETED
         except ItemErrors as several:
             run.fail(number, *several.errors)
@@ -55,10 +55,10 @@ def _loop(run: Run) -> None:
 
 def _run_items(run: Run, number: int) -> list[Any]:
     values, errors = [], []
+    call = item_call(run, number)
     for item in run.items(number):
-        args, kwargs = run.arguments(number, item)
         try:
-            values.append(call_task(run, number, args, kwargs))
+            values.append(call(item))
         except Exception as error:
             errors.append(error)
             if not run.options.keep_going:
