@@ -154,3 +154,8 @@ def die_at_fifty(n):
 @task
 def large(n):
     return bytes([n % 256]) * 400_000
+
+
+@task
+def generate(n):
+    return (i for i in range(n))

@@ -20,6 +20,7 @@ __all__ = [
     "ParameterError",
     "Problem",
     "QueueFullError",
+    "RemoteError",
     "TaskError",
     "TaskErrorGroup",
     "TaskTimeout",
@@ -222,6 +223,14 @@ class ParameterError(TaskError, FlowError):
     """What a task is to be called with can't be told from its inputs.
 
     Raised before anything runs where that is certain by then.
+    """
+
+
+class RemoteError(FastflowError):
+    """An exception of another process that can't travel: its text, and its traceback.
+
+    Exceptions must be pickled on the way. One whose ``__init__`` takes something else
+    than its ``args`` can't, unless it has a ``__reduce__`` method.
     """
 
 

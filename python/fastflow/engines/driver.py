@@ -12,19 +12,19 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastflow import aio
-from fastflow.cache import MISSING
+from fastflow.cache import MISSING, ResultCache
 from fastflow.calling import timeout_error
 from fastflow.engines.parcels import Outcome
-from fastflow.engines.pools import Done, Pool
+from fastflow.engines.pools import Done, Pool, Raised
 from fastflow.interrupts import wait_until
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock, Timer, system_clock
 
-__all__ = ["Driver", "Job"]
+__all__ = ["Driver", "Job", "check_loop"]
 
 _EVENTS = 256  # handled at most before what they have collected is started
 
@@ -129,18 +129,26 @@ class Driver:
 
     def launch(self, job: Job) -> None:
         """Run a job; its ``done`` is called in a later event."""
-        cache = job.task.cache
-        if cache is not None:
-            job.key = cache.key(job.args, job.kwargs)
-            value = cache.get(job.key)
-            if value is not MISSING:
-                job.value = value
-                job.start = job.end = time.perf_counter()
-                job.worker = "cache"
-                self.post(job.done, job)
-                return
+        if job.task.cache is not None and self._is_cached(job, job.task.cache):
+            self.post(job.done, job)
+            return
         self._live.add(job)
         self._admit(job)
+
+    def _is_cached(self, job: Job, cache: ResultCache) -> bool:
+        """Look a result up; a store that fails makes the job fail."""
+        try:
+            job.key = cache.key(job.args, job.kwargs)
+            value = cache.get(job.key)
+        except Exception as error:
+            job.error = error
+            return True
+        if value is MISSING:
+            return False
+        job.value = value
+        job.start = job.end = time.perf_counter()
+        job.worker = "cache"
+        return True
 
     def cancel_queued(self) -> None:
         """Give up all jobs that have not begun; attempts that run are the last."""
@@ -250,11 +258,14 @@ class Driver:
         if outcome.cancelled():
             self._drop(job)
             return
-        error = outcome.exception()
+        error, result = outcome.exception(), None
+        if error is None:
+            result = outcome.result()
+            error = result.error if isinstance(result, Raised) else None
         if error is not None:
             self._failed(job, attempt, error)
         else:
-            self._returned(job, attempt, outcome.result())
+            self._returned(job, attempt, result)
 
     def _returned(self, job: Job, attempt: int, result: Any) -> None:
         if job.live != attempt:
@@ -265,9 +276,12 @@ class Driver:
             return
         job.value, job.end, job.worker = done.value, done.end, done.worker
         job.start = job.start or done.start
-        if job.task.cache is not None and job.error is None:
-            job.task.cache.put(job.key, job.value)
-        job.error = None
+        recovered, job.error = job.error is not None, None
+        if job.task.cache is not None and not recovered:
+            try:
+                job.task.cache.put(job.key, job.value)
+            except Exception as error:  # of the store
+                job.error = error
         self._finish(job)
 
     def _finish(self, job: Job) -> None:
@@ -287,6 +301,7 @@ class Driver:
             return
         job.start = job.start or job.submitted
         job.end = time.perf_counter()
+        error = self._pool.explain(error)
         reason = error.reason if isinstance(error, InvalidInput) else error
         in_fallback = job.error is not None
         final = in_fallback or self._stopping or reason is not error
@@ -384,6 +399,24 @@ class Driver:
 
         future = aio.submit(body())
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
+
+
+def check_loop(flow: str, tasks: Iterable[Task]) -> None:
+    """Refuse to wait in the event loop for what only the loop could run.
+
+    Raises
+    ------
+    RuntimeError
+        With the name of the task.
+    """
+    if aio.is_loop_thread():
+        for task in tasks:
+            if task.is_async:
+                raise RuntimeError(
+                    f"flow {flow!r} was called in fastflow's event loop and would wait "
+                    f"for task {task.name!r}, which needs the same loop; call it with "
+                    "await asyncio.to_thread(...), or from a task that is not async"
+                )
 
 
 _keep: set[Any] = set()

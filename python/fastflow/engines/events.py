@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from fastflow.engines.base import Run
-from fastflow.engines.driver import Driver, Job
+from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskTimeout
 from fastflow.progress import Monitor
@@ -26,6 +26,7 @@ def run_events(
     clock: Clock = system_clock,
 ) -> None:
     """Run the tasks on an executor; see `fastflow.engines.base.Engine`."""
+    check_loop(run.plan.name, (node.task for node in run.plan.kinds))
     pool = pool_for(executor)
     limit = 1 if one_at_a_time else run.options.max_workers
     if pool.remote and any(node.task.timeout for node in run.plan.kinds):

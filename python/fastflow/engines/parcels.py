@@ -15,22 +15,21 @@ leaves its neighbours alone. All this happens in the driver's thread.
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import pickle
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from fastflow.tasks import Task, task_of
+from fastflow.engines.remote import Returned, run_parcel, run_remotely
+from fastflow.tasks import Task
 
 if TYPE_CHECKING:
     from fastflow.engines.driver import Job
 
-__all__ = ["Outcome", "Parcels", "parcels_for", "run_remotely"]
+__all__ = ["Outcome", "Parcels", "parcels_for"]
 
 _SECONDS = 0.1
 _OVERDUE = 2 * _SECONDS  # then a parcel comes back
@@ -63,12 +62,11 @@ class _Unpacked:
         self._error: BaseException | None = None
         self._result: Any = None
         try:
-            self._result, error, trace = pickle.loads(packed)
+            self._result, self._error, trace = pickle.loads(packed)
         except Exception as unpickled:
             self._error = unpickled
             return
-        if error is not None:
-            self._error = _unpack_error(error)
+        if self._error is not None:
             self._error.__cause__ = _RemoteTraceback(trace)
 
     def cancelled(self) -> bool:
@@ -79,15 +77,6 @@ class _Unpacked:
 
     def result(self) -> Any:
         return self._result
-
-
-def _unpack_error(packed: bytes) -> BaseException:
-    try:
-        error = pickle.loads(packed)
-    except Exception as unpickled:
-        return unpickled
-    assert isinstance(error, BaseException)
-    return error
 
 
 class _RemoteTraceback(Exception):  # noqa: N818  (shown as the cause of an error)
@@ -241,7 +230,7 @@ class Parcels:
         future: concurrent.futures.Future[Any]
         try:
             if packed:
-                future = self._submit(_run_parcel, lane.fn, packed)
+                future = self._submit(run_parcel, lane.fn, packed, _OVERDUE, _BYTES)
             else:
                 job = together[0][0]
                 future = self._submit(run_remotely, lane.fn, job.args, job.kwargs)
@@ -264,7 +253,7 @@ class Parcels:
         outcomes: list[Any] = [future] * len(together)
         if not future.cancelled() and future.exception() is None:
             result = future.result()
-            if isinstance(result, _Returned):
+            if isinstance(result, Returned):
                 lane.note(result.seconds / len(result.packed))
                 self._put_back(lane, together[len(result.packed) :])
                 outcomes = [_Unpacked(packed) for packed in result.packed]
@@ -300,62 +289,3 @@ def parcels_for(
     if getattr(executor, "_max_tasks_per_child", None) is not None:
         return None  # it counts what is submitted
     return Parcels(executor, post, ended, failed)
-
-
-# In the other process.
-
-
-class _Returned:
-    """What came of a parcel: results of the first calls, packed, and their seconds."""
-
-    __slots__ = ("packed", "seconds")
-
-    def __init__(self, packed: list[bytes], seconds: float) -> None:
-        self.packed = packed
-        self.seconds = seconds
-
-
-def run_remotely(
-    reference: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, float, float, int]:
-    """Make one attempt; return the value, when it began, its seconds, and where."""
-    return _run(task_of(reference, "task"), args, kwargs)
-
-
-def _run(
-    task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, float, float, int]:
-    began, start = time.time(), time.perf_counter()
-    value = task.attempt(args, kwargs)
-    return value, began, time.perf_counter() - start, os.getpid()
-
-
-def _run_parcel(reference: Callable[..., Any], packed: list[bytes]) -> _Returned:
-    """Run calls one after another; all but those that would come back too late."""
-    task = task_of(reference, "task")
-    results: list[bytes] = []
-    size, seconds, start = 0, 0.0, time.perf_counter()
-    for call in packed:
-        results.append(_run_packed(task, call))
-        size += len(results[-1])
-        seconds = time.perf_counter() - start
-        if size > _BYTES or seconds > _OVERDUE:
-            break
-    return _Returned(results, seconds)
-
-
-def _run_packed(task: Task, packed: bytes) -> bytes:
-    try:
-        args, kwargs = pickle.loads(packed)
-        return bytes(ForkingPickler.dumps((_run(task, args, kwargs), None, "")))
-    except BaseException as error:
-        return _pack_error(error)
-
-
-def _pack_error(error: BaseException) -> bytes:
-    trace = "".join(traceback.format_exception(error))
-    try:
-        packed = ForkingPickler.dumps(error)
-    except Exception as unpicklable:
-        packed = ForkingPickler.dumps(unpicklable)
-    return pickle.dumps((None, bytes(packed), trace))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import contextvars
+import pickle
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from fastflow.engines.parcels import Outcome, Parcels, parcels_for, run_remotely
+from fastflow.engines.parcels import Outcome, Parcels, parcels_for
+from fastflow.engines.remote import run_remotely
 from fastflow.executor import Executor, default_executor
 from fastflow.tasks import Task
 
-__all__ = ["Done", "Pool", "pool_for"]
+__all__ = ["Done", "Pool", "Raised", "pool_for"]
 
 
 class Done(NamedTuple):
@@ -23,6 +27,15 @@ class Done(NamedTuple):
     """By ``time.perf_counter``."""
     end: float
     worker: int | str
+
+
+class Raised(NamedTuple):
+    """An attempt that has raised.
+
+    Returned, not raised, as an executor would add the name of ours to the exception.
+    """
+
+    error: Exception
 
 
 class Pool(Protocol):
@@ -54,6 +67,9 @@ class Pool(Protocol):
     def read(self, result: Any, submitted: float) -> Done:
         """Interpret the result of a future that `submit` has returned."""
 
+    def explain(self, error: BaseException) -> BaseException:
+        """Return the error, with what helps against it."""
+
 
 class ThreadPool:
     """An executor whose workers are threads of this process."""
@@ -62,6 +78,8 @@ class ThreadPool:
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
         self._submit = executor.submit
+        # Ours sees to context variables itself.
+        self._copies_context = isinstance(executor, Executor)
 
     def submit(
         self,
@@ -71,7 +89,10 @@ class ThreadPool:
         started: Callable[[], object],
     ) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
-        return self._submit(_attempt, task, args, kwargs, started)
+        if self._copies_context:
+            return self._submit(_attempt, task, args, kwargs, started)
+        context = contextvars.copy_context()
+        return self._submit(context.run, _attempt, task, args, kwargs, started)
 
     def parcels(self, *_: Any) -> None:
         """See `Pool`."""
@@ -84,22 +105,32 @@ class ThreadPool:
         """See `Pool`."""
         return result  # type: ignore[no-any-return]
 
+    def explain(self, error: BaseException) -> BaseException:
+        """See `Pool`."""
+        return error
+
 
 def _attempt(
     task: Task,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     started: Callable[[], object],
-) -> Done:
+) -> Done | Raised:
     start = time.perf_counter()
     started()
-    value = task.attempt(args, kwargs)
+    try:
+        value = task.attempt(args, kwargs)
+    except Exception as error:
+        return Raised(error)
     return Done(value, start, time.perf_counter(), threading.current_thread().name)
 
 
-def _timed(call: Callable[[], Any]) -> Done:
+def _timed(call: Callable[[], Any]) -> Done | Raised:
     start = time.perf_counter()
-    value = call()
+    try:
+        value = call()
+    except Exception as error:
+        return Raised(error)
     return Done(value, start, time.perf_counter(), threading.current_thread().name)
 
 
@@ -146,6 +177,25 @@ class RemotePool:
         start = time.perf_counter() - max(time.time() - began, 0.0)
         start = max(start, submitted)
         return Done(value, start, start + seconds, f"process {process}")
+
+    def explain(self, error: BaseException) -> BaseException:
+        """See `Pool`."""
+        if _is_about_pickling(error):
+            with contextlib.suppress(Exception):  # some take no notes
+                error.add_note(_PICKLING)
+        return error
+
+
+_PICKLING = (
+    "In other processes tasks are found by their name, so they must be functions of a "
+    "module; their arguments and results are pickled (of a generator return a list)."
+)
+
+
+def _is_about_pickling(error: BaseException) -> bool:
+    if isinstance(error, pickle.PicklingError):
+        return True
+    return isinstance(error, TypeError | AttributeError) and "pickle" in str(error)
 
 
 def pool_for(executor: concurrent.futures.Executor) -> Pool:

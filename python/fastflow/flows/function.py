@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import contextvars
 import functools
 import inspect
 import threading
@@ -13,7 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from fastflow import active
 from fastflow.calling import run_blocking
 from fastflow.engines.choose import check_executor
-from fastflow.engines.driver import Driver, Job
+from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskError
 from fastflow.executor import default_executor
@@ -253,20 +255,25 @@ class _ParallelRun(_Run):
         self.open = 0
         self.ending = False
         self.cancelled = False
+        self.broken: BaseException | None = None
+        """Why nobody watches any more."""
         self.waiting: dict[Handle, list[Handle]] = {}
         self.missing: dict[Handle, int] = {}
 
     def start(self, handle: Handle, job: Job) -> None:
         if self.thread is None:
             self.thread = threading.Thread(
-                target=self.driver.run,
-                args=(self.finished,),
+                target=contextvars.copy_context().run,
+                args=(self.watch,),
                 name=f"fastflow-{self.name}",
                 daemon=True,
             )
             self.thread.start()
+        check_loop(self.name, [job.task])
         job.done = self.ended
         self.driver.post(self.add, handle, job)
+        if self.broken is not None:
+            self.fail(handle, self.broken)
 
     def close(self, *, cancel: bool) -> None:
         """Wait until all tasks have ended, or those that run already."""
@@ -280,6 +287,23 @@ class _ParallelRun(_Run):
             self.driver.post(self.abandon)
 
     # In that thread.
+
+    def watch(self) -> None:
+        """Drive the tasks; should that fail, no handle stays open."""
+        try:
+            self.driver.run(self.finished)
+        except BaseException as error:
+            self.abandon()
+            self.broken = error  # before the loop: a handle made meanwhile sees it
+            for handle in self.handles:
+                self.fail(handle, error)
+
+    def fail(self, handle: Handle, error: BaseException) -> None:
+        """Let a handle fail that nobody will look after."""
+        failed = task_error(handle.name, error, None)
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            handle.set_exception(failed)
+            self.errors[handle] = failed
 
     def abandon(self) -> None:
         self.driver.abandon()
@@ -298,14 +322,29 @@ class _ParallelRun(_Run):
     def add(self, handle: Handle, job: Job) -> None:
         self.open += 1
         self.jobs[handle] = job
+        try:
+            dependencies = handles_in((job.args, job.kwargs))
+        except Exception as error:  # what an object of the caller's own raises
+            self.refuse(job, error)
+            return
         missing = 0
-        for dependency in handles_in((job.args, job.kwargs)):
+        for dependency in dependencies:
             if not dependency.done():
                 missing += 1
                 self.waiting.setdefault(dependency, []).append(handle)
+                if dependency not in self.jobs:  # another flow's
+                    dependency.add_done_callback(self.other_ended)
         self.missing[handle] = missing
         if not missing:
             self.launch(handle)
+
+    def other_ended(self, dependency: Any) -> None:
+        self.driver.post(self.release, dependency)
+
+    def refuse(self, job: Job, error: Exception) -> None:
+        """Let a task fail that can't be called."""
+        job.error = error
+        self.driver.post(self.ended, job)
 
     def launch(self, handle: Handle) -> None:
         """Launch a task all of whose dependencies have ended."""
@@ -317,7 +356,11 @@ class _ParallelRun(_Run):
             if _failed(dependency):
                 self.driver.post(self.skip, handle, _error(dependency))
                 return
-        job.args, job.kwargs = replace_handles((job.args, job.kwargs), _value)
+        try:
+            job.args, job.kwargs = replace_handles((job.args, job.kwargs), _value)
+        except Exception as error:  # a set of results that can't be hashed, say
+            self.refuse(job, error)
+            return
         self.driver.launch(job)
 
     def skip(self, handle: Handle, error: BaseException) -> None:
@@ -335,6 +378,10 @@ class _ParallelRun(_Run):
 
     def ended_handle(self, handle: Handle) -> None:
         self.open -= 1
+        self.release(handle)
+
+    def release(self, handle: Handle) -> None:
+        """Launch what has waited for a handle alone."""
         for child in self.waiting.pop(handle, ()):
             self.missing[child] -= 1
             if not self.missing[child]:

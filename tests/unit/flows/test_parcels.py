@@ -14,10 +14,11 @@ import pytest
 import fastflow
 import flow_tasks
 from fastflow import Flow
-from fastflow.engines import parcels
+from fastflow.engines import remote
 from fastflow.engines.driver import Driver, Job
-from fastflow.engines.parcels import Parcels, _Returned, _run_parcel
+from fastflow.engines.parcels import Parcels
 from fastflow.engines.pools import pool_for
+from fastflow.engines.remote import Returned, run_parcel
 from fastflow.retry import RetryPolicy
 from fastflow.tasks import Task, task_of
 
@@ -57,7 +58,7 @@ class Held(cf.ProcessPoolExecutor):
 
     def sizes(self):
         """Return how many calls each parcel holds."""
-        return [len(args[0]) if len(args) == 1 else 1 for _, _, args in self.calls]
+        return [len(args[0]) if len(args) == 3 else 1 for _, _, args in self.calls]
 
 
 def flow(*lines):
@@ -121,6 +122,44 @@ def test_only_failed_calls_are_tried_again():
     jobs = run_jobs(Here(), task, range(60))
     assert [job.value for job in jobs] == list(range(60))
     assert calls == {n: 2 if n % 3 == 0 else 1 for n in range(60)}
+
+
+class ApiError(Exception):
+    """Can be pickled, but not made again."""
+
+    def __init__(self, code, text):
+        super().__init__(f"{code}: {text}")
+
+
+@fastflow.TaskRegistry().task
+def call_api(n):
+    if n % 50 == 49:
+        raise ApiError(404, f"no {n}")
+    return n
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_errors_that_cannot_be_pickled(count):
+    with Counting(2) as executor:
+        jobs = run_jobs(executor, task_of(call_api), range(49, 49 + count))
+        again = run_jobs(executor, task_of(call_api), [1])
+    assert again[0].value == 1  # the pool is as good as before
+    for n, job in enumerate(jobs, 49):
+        if n % 50 == 49:
+            assert isinstance(job.error, fastflow.errors.RemoteError)
+            assert f"404: no {n}" in str(job.error)
+            assert "ApiError" in str(job.error)
+            assert "__reduce__" in str(job.error)
+            assert "in call_api" in job.error.__notes__[0]
+        else:
+            assert job.value == n
+
+
+@pytest.mark.parametrize("fn", [lambda n: n, flow_tasks.generate])
+def test_what_cannot_be_pickled_is_explained(fn):
+    with Counting(1) as executor:
+        (job,) = run_jobs(executor, a_task(fn), [1])
+    assert "must be functions of a module" in "".join(job.error.__notes__)
 
 
 def test_arguments_that_cannot_be_pickled():
@@ -190,9 +229,9 @@ class Driven:
         """Have all calls that have left come back, each after so many seconds."""
         calls, self.executor.calls = self.executor.calls, []
         for future, _, args in calls:
-            if len(args) == 1:
+            if len(args) == 3:
                 count = len(args[0])
-                future.set_result(_Returned(RESULTS[:count], seconds * count))
+                future.set_result(Returned(RESULTS[:count], seconds * count))
             else:
                 future.set_result((None, 0.0, seconds, 1))
         self.handle()
@@ -256,12 +295,12 @@ def test_what_comes_back_too_early_is_sent_again_before_the_others():
     assert driven.executor.sizes() == [11, 11, 11, 11]
     first, *others = driven.executor.calls
     driven.executor.calls = []
-    first[0].set_result(_Returned(RESULTS[:3], 0.3))  # 4, 5 and 6 of 4 to 14
+    first[0].set_result(Returned(RESULTS[:3], 0.3))  # 4, 5 and 6 of 4 to 14
     driven.handle()
     assert [args for _, _, (args, _) in driven.executor.calls] == [(7,)]
     assert not any(job.submitted for job in jobs[8:15])
-    for future, _, (packed,) in others:
-        future.set_result(_Returned(RESULTS[: len(packed)], 0.1))
+    for future, _, (packed, *_) in others:
+        future.set_result(Returned(RESULTS[: len(packed)], 0.1))
     driven.handle()
     while driven.executor.calls:
         driven.answer(seconds=0.009)
@@ -273,7 +312,7 @@ def test_what_comes_back_too_early_is_given_up_by_a_run_that_ends():
     jobs = driven.add(a_task(), 104)
     driven.answer(seconds=0.009)
     driven.parcels.stop()
-    driven.executor.calls[0][0].set_result(_Returned(RESULTS[:3], 0.3))
+    driven.executor.calls[0][0].set_result(Returned(RESULTS[:3], 0.3))
     del driven.executor.calls[:]
     driven.handle()
     given_up = [job for job, outcome in driven.ended if outcome.cancelled()]
@@ -288,9 +327,9 @@ def test_a_parcel_comes_back_when_its_time_is_over(monkeypatch):
         now += 0.04 if n < 4 else 1.0
         return n
 
-    monkeypatch.setattr(parcels.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(remote.time, "perf_counter", lambda: now)
     packed = [pickle.dumps(((n,), {})) for n in range(10)]
-    returned = _run_parcel(slow, packed)
+    returned = run_parcel(slow, packed, seconds=1.0, size=1000)
     values = [pickle.loads(result)[0][0] for result in returned.packed]
     assert values == [0, 1, 2, 3, 4]
     assert returned.seconds == pytest.approx(1.16)
@@ -298,7 +337,7 @@ def test_a_parcel_comes_back_when_its_time_is_over(monkeypatch):
 
 def test_a_parcel_comes_back_when_its_results_are_large():
     packed = [pickle.dumps(((n,), {})) for n in range(100)]
-    returned = _run_parcel(flow_tasks.large, packed)
+    returned = run_parcel(flow_tasks.large, packed, seconds=60, size=1_000_000)
     assert len(returned.packed) == 3  # of 400 kB each
 
 

@@ -1,0 +1,102 @@
+"""What runs in another process, and how it comes back.
+
+An exception is tried out before it leaves: one that can't be made again on the other
+side would break the pool there, and nobody would learn what had happened.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from fastflow.errors import RemoteError
+from fastflow.tasks import Task, task_of
+
+__all__ = ["Returned", "run_parcel", "run_remotely"]
+
+
+class Returned:
+    """What came of a parcel: results of the first calls, packed, and their seconds."""
+
+    __slots__ = ("packed", "seconds")
+
+    def __init__(self, packed: list[bytes], seconds: float) -> None:
+        self.packed = packed
+        self.seconds = seconds
+
+
+def run_remotely(
+    reference: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, float, float, int]:
+    """Make one attempt; return the value, when it began, its seconds, and where."""
+    try:
+        return _run(task_of(reference, "task"), args, kwargs)
+    except BaseException as error:
+        portable = _portable(error)
+        if portable is error:
+            raise
+        raise portable from None
+
+
+def run_parcel(
+    reference: Callable[..., Any], packed: list[bytes], seconds: float, size: int
+) -> Returned:
+    """Make attempts one after another, until their time or their results are over."""
+    task = task_of(reference, "task")
+    results: list[bytes] = []
+    passed, start = 0.0, time.perf_counter()
+    for call in packed:
+        results.append(_run_packed(task, call))
+        size -= len(results[-1])
+        passed = time.perf_counter() - start
+        if size < 0 or passed > seconds:
+            break
+    return Returned(results, passed)
+
+
+def _run(
+    task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, float, float, int]:
+    began, start = time.time(), time.perf_counter()
+    value = task.attempt(args, kwargs)
+    return value, began, time.perf_counter() - start, os.getpid()
+
+
+def _run_packed(task: Task, packed: bytes) -> bytes:
+    try:
+        args, kwargs = pickle.loads(packed)
+        return bytes(ForkingPickler.dumps((_run(task, args, kwargs), None, "")))
+    except BaseException as error:
+        trace = "".join(traceback.format_exception(error))
+        return bytes(ForkingPickler.dumps((None, _portable(error), trace)))
+
+
+def _portable(error: BaseException) -> BaseException:
+    """Return the error, or a `RemoteError` if it can't be pickled and made again."""
+    try:
+        again = pickle.loads(ForkingPickler.dumps(error))
+        if type(again) is type(error):
+            return error
+    except Exception as failed:
+        reason = f"{type(failed).__name__}: {failed}"
+    else:
+        reason = f"a {type(again).__name__} is made of it"
+    name = type(error).__qualname__
+    remote = RemoteError(
+        f"{name}: {_text(error)} (an exception of another process that can't be "
+        f"pickled: {reason}; give {name} a __reduce__ method)"
+    )
+    remote.add_note("".join(traceback.format_exception(error)).rstrip())
+    return remote
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # its own __str__
+        return ""
