@@ -166,7 +166,11 @@ class TaskError(FastflowError):
         Its name.
     result
         The partial result of the run: all that did finish, and what became of the rest.
+    item : int or None
+        Of a task that runs once per item: the index of the item.
     """
+
+    item: int | None = None
 
     def __init__(self, message: str, task: str = "", result: Any = None) -> None:
         super().__init__(message, task, result)

@@ -71,6 +71,17 @@ class FlowPlan:
         return tuple({id(node): node for node in self.nodes}.values())
 
     @cached_property
+    def spread_out(self) -> frozenset[int]:
+        """Tasks over whose results others are run item by item."""
+        if all(node.each < 0 for node in self.kinds):
+            return frozenset()
+        return frozenset(
+            self.parents.of(number)[node.each]
+            for number, node in enumerate(self.nodes)
+            if node.each >= 0
+        )
+
+    @cached_property
     def _input_users(self) -> tuple[list[Node], dict[str, list[Node]]]:
         """Kinds of tasks that depend on the input, and others by names it may have."""
         always = [node for node in self.kinds if node.recipe.depends_on_input]

@@ -27,6 +27,9 @@ class TaskRecord(NamedTuple):
     worker: str
     """The thread or process that ran it."""
     error: BaseException | None
+    partial: Mapping[int, Any] = {}
+    """Of a task that runs once per item and has not completed: the results of the items
+    that did finish, by index."""
 
     @property
     def duration(self) -> float | None:
@@ -51,8 +54,8 @@ class Track:
     """What a run writes down, by number of the task: columns, no object per task."""
 
     __slots__ = (
-        "attempts", "ends", "errors", "names", "origin", "results", "starts", "states",
-        "threads", "workers",
+        "attempts", "ends", "errors", "failed_items", "names", "origin", "partial",
+        "results", "starts", "states", "threads", "workers",
     )  # fmt: skip
 
     def __init__(self, names: Sequence[str], origin: float) -> None:
@@ -71,6 +74,10 @@ class Track:
         """Where it is not 1."""
         self.errors: dict[int, list[BaseException]] = {}
         """Of failed tasks; several if a task runs once per item."""
+        self.failed_items: dict[int, list[int]] = {}
+        """Indexes of the items that the errors belong to."""
+        self.partial: dict[int, dict[int, Any]] = {}
+        """Results of other items of such tasks, by index."""
 
     def record(self, number: int) -> TaskRecord:
         """Return the record of one task."""
@@ -90,6 +97,7 @@ class Track:
             if isinstance(worker, int)
             else worker or "",
             errors[0] if errors else None,
+            self.partial.get(number, {}),
         )
 
 
@@ -192,7 +200,7 @@ class FlowResult(Mapping[str, Any]):
         tasks = {}
         for name, record in self.tasks.items():
             entry = {**record._asdict(), "duration": record.duration}
-            del entry["name"]
+            del entry["name"], entry["partial"]
             error = record.error
             entry["error"] = (
                 None if error is None else f"{type(error).__name__}: {error}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from fastflow.cache import ResultCache, make_cache
@@ -29,6 +30,21 @@ class InvalidInput(Exception):  # noqa: N818  (travels between two of our functi
     def __init__(self, reason: Exception) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+_BOOLS = ("bool", "bool_")
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as reason:
+        raise InvalidInput(reason) from reason
+
+
+async def _awaited(verdict: Any) -> Any:
+    return await verdict if inspect.isawaitable(verdict) else verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -74,30 +90,29 @@ class Task:
         InvalidInput
             If ``validate_input`` refuses.
         """
-        self._check_input(args, kwargs)
+        if self.validate_input is not None:
+            with _refusing():
+                self._judge("input", self.validate_input(*args, **kwargs))
         value = self.fn(*args, **kwargs)
-        self._check_output(value)
+        if self.validate_output is not None:
+            self._judge("output", self.validate_output(value))
         return value
 
     async def attempt_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what `attempt` does, for an ``async def`` function."""
-        self._check_input(args, kwargs)
+        if self.validate_input is not None:
+            with _refusing():
+                verdict = self.validate_input(*args, **kwargs)
+                self._judge("input", await _awaited(verdict))
         value = await self.fn(*args, **kwargs)
-        self._check_output(value)
+        if self.validate_output is not None:
+            self._judge("output", await _awaited(self.validate_output(value)))
         return value
 
-    def _check_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.validate_input is None:
-            return
-        try:
-            if self.validate_input(*args, **kwargs) is False:
-                raise ValidationError(f"task {self.name!r}: its input is not valid")
-        except Exception as reason:
-            raise InvalidInput(reason) from reason
-
-    def _check_output(self, value: Any) -> None:
-        if self.validate_output is not None and self.validate_output(value) is False:
-            raise ValidationError(f"task {self.name!r}: its output is not valid")
+    def _judge(self, what: str, verdict: Any) -> None:
+        # numpy has a False of its own.
+        if verdict is False or (type(verdict).__name__ in _BOOLS and not verdict):
+            raise ValidationError(f"task {self.name!r}: its {what} is not valid")
 
     @property
     def has_fallback(self) -> bool:
@@ -159,6 +174,11 @@ def make_task(
     ):
         if value is not None and not callable(value):
             raise TypeError(f"{option} must be callable, not {type(value).__name__}")
+        if value is not None and is_async(value) and not is_async(fn):
+            raise TypeError(
+                f"{option} is an async function, so nobody would await it; the task "
+                "must be async, too, or the validator a plain function"
+            )
     return Task(
         fn=fn,
         name=_name(fn, name),
@@ -178,7 +198,12 @@ def task_of(fn: Callable[..., Any], name: str = "") -> Task:
     """Return the task of a decorated function, or one without options."""
     known = getattr(fn, _MARK, None)
     if isinstance(known, Task):
-        return known
+        if known.reference is fn:
+            return known
+        if isinstance(fn, MethodType) and known.reference is fn.__func__:
+            method = MethodType(known.fn, fn.__self__)
+            return replace(known, fn=method, reference=fn)
+        # What wraps a decorated function has copied its attributes; it comes first.
     if not callable(fn):
         raise TypeError(f"a task must be callable, not {type(fn).__name__}")
     return Task(fn, name or _name(fn, None), is_async=is_async(fn))
@@ -195,6 +220,9 @@ def is_async(fn: Callable[..., Any]) -> bool:
         return bool(fn.__code__.co_flags & inspect.CO_COROUTINE)
     while isinstance(fn, functools.partial):
         fn = fn.func
+    known = getattr(fn, _MARK, None)
+    if isinstance(known, Task) and known.reference in (fn, getattr(fn, "__func__", fn)):
+        return known.is_async
     return inspect.iscoroutinefunction(fn) or (
         not inspect.isroutine(fn)
         and not isinstance(fn, type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from fastflow.plan import FlowPlan, Inputs
 from fastflow.progress import Progress
 from fastflow.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
 
-__all__ = ["Engine", "ItemErrors", "Run", "RunOptions"]
+__all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions", "reusable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,27 @@ class RunOptions:
     progress: Progress = None
 
 
-class ItemErrors(Exception):  # noqa: N818  (control flow inside of the engines)
-    """Some items of a task have failed."""
+UNFINISHED: Any = object()
+"""Stands for the result of an item that has none."""
 
-    def __init__(self, errors: Sequence[BaseException]) -> None:
+
+class ItemErrors(Exception):  # noqa: N818  (control flow inside of the engines)
+    """Some items of a task have failed.
+
+    Attributes
+    ----------
+    errors : dict of int to exception
+        By the item's index.
+    values : sequence
+        Results by index; `UNFINISHED` where there is none.
+    """
+
+    def __init__(
+        self, errors: Mapping[int, BaseException], values: Sequence[Any]
+    ) -> None:
         super().__init__(errors)
         self.errors = errors
+        self.values = values
 
 
 class Run:
@@ -107,6 +122,8 @@ class Run:
 
     def complete(self, number: int, value: Any) -> None:
         """Write down a result."""
+        if number in self.plan.spread_out:
+            value = reusable(value)
         self.track.results[number] = value
         self.track.states[number] = COMPLETED
 
@@ -114,6 +131,23 @@ class Run:
         """Write down a failure."""
         self.track.errors[number] = list(errors)
         self.track.states[number] = FAILED
+
+    def fail_items(
+        self, number: int, errors: Mapping[int, BaseException], values: Sequence[Any]
+    ) -> None:
+        """Write down which items have failed, and what has come of the others."""
+        indexes = sorted(errors)
+        self.fail(number, *[errors[index] for index in indexes])
+        self.track.failed_items[number] = indexes
+        self.keep_items(number, values)
+
+    def keep_items(self, number: int, values: Sequence[Any]) -> None:
+        """Write down the items that have finished, of a task that has not."""
+        self.track.partial[number] = {
+            index: value
+            for index, value in enumerate(values)
+            if value is not UNFINISHED
+        }
 
     def skip_the_rest(self) -> None:
         """Mark what has not run, and remember the names of the threads."""
@@ -131,6 +165,11 @@ class Run:
             if not missing[child]:
                 ready.append(child)
         return ready
+
+
+def reusable(value: Any) -> Any:
+    """Return a list in place of an iterator, which only one task could read."""
+    return list(value) if isinstance(value, Iterator) else value
 
 
 Engine = Callable[[Run], None]

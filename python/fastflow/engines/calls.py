@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastflow.calling import Attempts, run_blocking
-from fastflow.engines.base import Run
+from fastflow.engines.base import Run, reusable
 from fastflow.params import BoundRecipe
 from fastflow.plan import FlowPlan, Node
 from fastflow.topology import Neighbours
@@ -34,7 +34,14 @@ def make_calls(run: Run, run_items: RunItems) -> list[Call]:
             kinds[id(node)] = run_items
         elif recipe is not plan.unbound.get(id(node.recipe)):
             kinds[id(node)] = _call_of(plan, node, recipe)
-    return [kinds[id(node)] for node in plan.nodes]
+    calls = [kinds[id(node)] for node in plan.nodes]
+    for number in plan.spread_out:
+        calls[number] = _reusable(calls[number])
+    return calls
+
+
+def _reusable(call: Call) -> Call:
+    return lambda run, number: reusable(call(run, number))
 
 
 def _independent_calls(plan: FlowPlan) -> dict[int, Call]:

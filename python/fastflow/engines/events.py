@@ -6,7 +6,7 @@ import concurrent.futures
 import time
 from typing import Any
 
-from fastflow.engines.base import Run
+from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskTimeout
@@ -57,7 +57,7 @@ class _Items:
 
     def __init__(self, items: list[Any]) -> None:
         self.items = items
-        self.values: list[Any] = [None] * len(items)
+        self.values: list[Any] = [UNFINISHED] * len(items)
         self.errors: dict[int, BaseException] = {}
         self.next = 0
         self.left = len(items)
@@ -112,10 +112,15 @@ class _Flow:
         if job.dropped:
             return
         self.note(number, job)
-        if job.error is not None:
-            self.failed(number, job.error)
+        error = job.error
+        if error is None:
+            try:
+                self.run.complete(number, job.value)
+            except Exception as raised:  # by an iterator
+                error = raised
+        if error is not None:
+            self.failed(number, error)
         else:
-            self.run.complete(number, job.value)
             self.begin(self.run.spread(number, self.missing))
 
     def note(self, number: int, job: Job) -> None:
@@ -128,8 +133,8 @@ class _Flow:
         if job.attempts != 1:
             track.attempts[number] = max(track.attempts.get(number, 0), job.attempts)
 
-    def failed(self, number: int, *errors: BaseException) -> None:
-        self.run.fail(number, *errors)
+    def failed(self, number: int, error: BaseException) -> None:
+        self.run.fail(number, error)
         self.stop_if_asked()
 
     def stop_if_asked(self) -> None:
@@ -174,7 +179,8 @@ class _Flow:
         group = self.open[number]
         assert isinstance(group, _Items)
         group.left -= 1
-        group.values[index] = job.value
+        if job.error is None and not job.dropped:
+            group.values[index] = job.value
         if job.start and not job.dropped:
             self.note(number, job)
         if job.error is not None:
@@ -190,8 +196,8 @@ class _Flow:
     def items_ended(self, number: int, group: _Items) -> None:
         del self.open[number]
         if group.errors:
-            errors = [group.errors[index] for index in sorted(group.errors)]
-            self.failed(number, *errors)
+            self.run.fail_items(number, group.errors, group.values)
+            self.stop_if_asked()
         elif not group.stopped:
             self.run.complete(number, group.values)
             self.begin(self.run.spread(number, self.missing))
@@ -208,8 +214,9 @@ class _Flow:
             start = self.run.track.starts[number]
             if isinstance(job, Job):
                 start = job.start or (0.0 if self.sees_starts else job.submitted)
-            elif not start:
-                start = now
+            else:
+                start = start or now
+                self.run.keep_items(number, job.values)
             if start:
                 self.run.track.starts[number] = start
                 self.run.track.ends[number] = now

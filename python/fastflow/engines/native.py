@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastflow import active
-from fastflow.engines.base import ItemErrors, Run
+from fastflow.engines.base import UNFINISHED, ItemErrors, Run
 from fastflow.engines.calls import Call, item_call, make_calls
 from fastflow.errors import TaskError
 from fastflow.executor import Executor
@@ -108,7 +108,7 @@ def _body(run: Run, calls: list[Call]) -> Callable[[int], None]:
         except KeyboardInterrupt:
             raise
         except ItemErrors as several:
-            run.fail(number, *several.errors)
+            run.fail_items(number, several.errors, several.values)
             raise _Failed from None
         except BaseException as error:  # sys.exit(), too, is a failure of the task
             run.fail(number, error)
@@ -122,7 +122,7 @@ def _body(run: Run, calls: list[Call]) -> Callable[[int], None]:
 def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
     def run_items(run: Run, number: int) -> list[Any]:
         items = run.items(number)
-        values: list[Any] = [None] * len(items)
+        values: list[Any] = [UNFINISHED] * len(items)
         errors: dict[int, BaseException] = {}
         keep_going = run.options.keep_going
         call = item_call(run, number)
@@ -138,7 +138,7 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
         most = run.plan.nodes[number].task.max_concurrency
         for_each(one, range(len(items)), executor=executor, max_workers=most)
         if errors:
-            raise ItemErrors([errors[index] for index in sorted(errors)])
+            raise ItemErrors(errors, values)
         return values
 
     return run_items

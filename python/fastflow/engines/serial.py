@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from fastflow import active
-from fastflow.engines.base import ItemErrors, Run
+from fastflow.engines.base import UNFINISHED, ItemErrors, Run
 from fastflow.engines.calls import item_call, make_calls
 from fastflow.progress import Monitor
 from fastflow.results import COMPLETED
@@ -47,22 +47,24 @@ def _loop(run: Run) -> None:
             results[number] = calls[number](run, number)
             states[number] = COMPLETED
         except ItemErrors as several:
-            run.fail(number, *several.errors)
+            run.fail_items(number, several.errors, several.values)
         except (Exception, SystemExit) as error:  # a pool would catch the latter, too
             run.fail(number, error)
         ends[number] = now = clock()
 
 
 def _run_items(run: Run, number: int) -> list[Any]:
-    values, errors = [], []
+    values: list[Any] = []
+    errors: dict[int, BaseException] = {}
     call = item_call(run, number)
-    for item in run.items(number):
+    for index, item in enumerate(run.items(number)):
         try:
             values.append(call(item))
         except Exception as error:
-            errors.append(error)
+            errors[index] = error
+            values.append(UNFINISHED)
             if not run.options.keep_going:
                 break
     if errors:
-        raise ItemErrors(errors)
+        raise ItemErrors(errors, values)
     return values

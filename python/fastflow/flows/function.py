@@ -10,6 +10,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from fastflow import active
@@ -68,6 +69,10 @@ class FlowFunction(Generic[P, R]):
             executor = self._executor or default_executor(self._max_workers)
             run = _ParallelRun(self.name, executor, self._max_workers)
         return run.run(lambda: self._fn(*args, **kwargs))  # type: ignore[no-any-return]
+
+    def __get__(self, instance: Any, _: Any = None) -> Any:
+        """Bind to an object, where a method is marked as a flow."""
+        return self if instance is None else MethodType(self, instance)
 
     def with_options(
         self, *, executor: Any = None, max_workers: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -61,6 +62,21 @@ class Handle(concurrent.futures.Future[Any]):
         """Return False: tasks of a flow function can't be cancelled one by one."""
         return False
 
+    def _not_yet(self, *_: Any) -> Any:
+        raise TypeError(
+            f"this is a handle of task {self.name!r}, not its result; to look at the "
+            "result in the flow function, call .result()"
+        )
+
+    # What a result might be asked for; a handle must not answer in its place.
+    __bool__ = __iter__ = __len__ = __getitem__ = __contains__ = _not_yet
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"a handle has no attribute {name!r}; if the result of the task has, "
+            f"call .result().{name}"
+        )
+
     def __repr__(self) -> str:
         return f"<Handle of {self.name!r}, {'done' if self.done() else 'pending'}>"
 
@@ -74,9 +90,10 @@ def handles_in(value: Any) -> list[Handle]:
         item = waiting.pop()
         if isinstance(item, Handle):
             found[item] = None
-        elif type(item) in _CONTAINERS and id(item) not in known:
+        elif isinstance(item, _CONTAINERS) and id(item) not in known:
             known.add(id(item))
-            waiting.extend(reversed(item.values() if type(item) is dict else [*item]))
+            inside = item.values() if isinstance(item, dict) else item
+            waiting.extend(reversed([*inside]))
     return list(found)
 
 
@@ -90,8 +107,13 @@ def replace_handles(value: Any, get: Callable[[Handle], Any]) -> Any:
     """
     if isinstance(value, Handle):
         return get(value)
-    if type(value) not in _CONTAINERS or not handles_in(value):
+    if not isinstance(value, _CONTAINERS) or not handles_in(value):
         return value
-    if type(value) is dict:
-        return {key: replace_handles(item, get) for key, item in value.items()}
-    return type(value)(replace_handles(item, get) for item in value)
+    if isinstance(value, dict):
+        copied = copy.copy(value)  # of its own kind: ordered, with a default, ...
+        for key, item in value.items():
+            copied[key] = replace_handles(item, get)
+        return copied
+    replaced = [replace_handles(item, get) for item in value]
+    make = getattr(type(value), "_make", type(value))  # a named tuple's
+    return make(replaced)

@@ -27,24 +27,46 @@ def result_of(run: Run, started: float) -> FlowResult:
     # In the order in which they happened.
     numbers = sorted(run.track.errors, key=run.track.ends.__getitem__)
     result.errors = tuple(
-        task_error(run.plan.names[number], error, result)
-        for number in numbers
-        for error in run.track.errors[number]
+        error for number in numbers for error in _errors_of(run, number, result)
     )
     return result
 
 
-def task_error(name: str, error: BaseException, result: object) -> TaskError:
-    """Return the error that says which task has failed."""
+def _errors_of(run: Run, number: int, result: FlowResult) -> list[TaskError]:
+    name, errors = run.plan.names[number], run.track.errors[number]
+    items = run.track.failed_items.get(number)
+    if items is None:
+        return [task_error(name, error, result) for error in errors]
+    return [
+        task_error(name, error, result, item)
+        for item, error in zip(items, errors, strict=True)
+    ]
+
+
+def task_error(
+    name: str, error: BaseException, result: object, item: int | None = None
+) -> TaskError:
+    """Return the error that says which task has failed, and for which item."""
     if isinstance(error, ParameterError):
-        error.task, error.result = name, result
+        error.task, error.result, error.item = name, result, item
         error.args = (error.args[0], name, result)
         return error
+    which = "" if item is None else f" for item {item}"
     wrapped = TaskError(
-        f"task {name!r} failed: {type(error).__name__}: {error}", name, result
+        f"task {name!r} failed{which}: {type(error).__name__}: {_text(error)}",
+        name,
+        result,
     )
+    wrapped.item = item
     wrapped.__cause__ = error
     return wrapped
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # its own __str__
+        return f"(its text can't be made: {type(broken).__name__})"
 
 
 def error_of(
@@ -54,8 +76,15 @@ def error_of(
     if len(errors) == 1:
         return errors[0]
     first = errors[0]
+    tasks = {error.task for error in errors}
+    items = sum(error.item is not None for error in errors)
+    what = f"{len(tasks)} tasks"
+    if len(tasks) == 1:
+        what = f"{items} items of task {first.task!r}"
+    elif items:
+        what += f" ({items} items)"
     group = TaskErrorGroup(
-        f"{len(errors)} tasks of flow {flow!r} failed", errors, first.task, result
+        f"{what} of flow {flow!r} failed", errors, first.task, result
     )
     group.__cause__ = first.__cause__
     return group
