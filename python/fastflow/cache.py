@@ -39,7 +39,9 @@ class ResultCache:
     def key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable | None:
         """Return what stands for the arguments, None if nothing can."""
         named = tuple(sorted(kwargs.items()))
-        types = tuple(map(type, args)) + tuple(type(value) for _, value in named)
+        types = tuple(
+            [_types(value) for value in (*args, *[value for _, value in named])]
+        )
         key = (args, named, types)
         try:
             hash(key)
@@ -67,6 +69,13 @@ class ResultCache:
         """Keep a value."""
         if key is not None:
             self._store[key] = (time.time(), value)
+
+
+def _types(value: Any) -> Any:
+    """Return what tells values apart that are equal: 2 and 2.0, also in tuples."""
+    if type(value) is tuple:
+        return tuple([_types(item) for item in value])
+    return type(value)
 
 
 def make_cache(option: Any) -> ResultCache | None:

@@ -180,6 +180,14 @@ class TaskError(FastflowError):
     def __str__(self) -> str:
         return str(self.args[0])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {**self.__dict__, "__cause__": self.__cause__}
+        return (type(self), self.args, state)
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        for name, value in (state or {}).items():
+            setattr(self, name, value)
+
 
 class TaskErrorGroup(TaskError, ExceptionGroup[Exception]):  # noqa: N818
     """Several tasks of one run failed; ``exceptions`` are their `TaskError`.
@@ -220,6 +228,7 @@ class TaskErrorGroup(TaskError, ExceptionGroup[Exception]):  # noqa: N818
         return (
             type(self),
             (self.message, list(self.exceptions), self.task, self.result),
+            {"__cause__": self.__cause__},
         )
 
 

@@ -135,10 +135,12 @@ class FlowPlan:
         elif not sources:
             hint = "no result is left for it; name a parameter after a task"
         else:
-            hint = (
-                f"candidates, in this order: {sources}; name the parameters after "
-                f"tasks (for example {self.names[parents[error.parents[0]]]}_result)"
-            )
+            hint = f"candidates, in this order: {sources}"
+            example = f"{self.names[parents[error.parents[0]]]}_result"
+            if example.isidentifier():
+                hint += f"; name the parameters after tasks (for example {example})"
+            else:
+                hint += "; take as many parameters as there are, in this order"
         plural = "s" if len(error.names) > 1 else ""
         return ParameterError(
             f"task {name!r}: can't tell what parameter{plural} {wanted} should get; "

@@ -35,8 +35,9 @@ class TaskRegistry(Mapping[str, Callable[..., Any]]):
     """
 
     def __init__(self) -> None:
-        self._named: dict[str, Callable[..., Any]] = {}
-        self._aliases: dict[str, Callable[..., Any]] = {}
+        self._found: dict[str, Callable[..., Any]] = {}
+        self._names: set[str] = set()
+        """Not those that are a ``__name__`` beside a ``name=``."""
 
     def register(self, fn: Callable[..., Any], name: str | None = None) -> None:
         """Add a callable, decorated or not.
@@ -48,17 +49,26 @@ class TaskRegistry(Mapping[str, Callable[..., Any]]):
         """
         self._add(fn, task_of(fn).name if name is None else name, stacklevel=3)
 
-    def _add(self, fn: Callable[..., Any], key: str, stacklevel: int) -> None:
-        if key in self._named and self._named[key] is not fn:
-            warnings.warn(
-                f"task {key!r} is defined again; the later definition is used",
-                stacklevel=stacklevel,
-            )
-        self._named[key] = fn
+    def _add(self, fn: Callable[..., Any], name: str, stacklevel: int) -> None:
         alias = getattr(fn, "__name__", None)
-        if isinstance(alias, str) and alias != key:
-            self._aliases[alias] = fn
+        alias = alias if isinstance(alias, str) else name
+        # That two functions with names of their own have the same __name__ says
+        # nothing: one function may have made both.
+        for key in (name, alias) if alias != name else (name,):
+            if key in self._names and self._found[key] is not fn:
+                warnings.warn(
+                    f"task {key!r} is defined again; the later definition is used",
+                    stacklevel=stacklevel,
+                )
+            self._found[key] = fn
+        self._names.add(name)
 
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Callable[P, R]: ...
+    @overload
+    def task(
+        self, fn: None = None, /, **options: Any
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     def task(self, fn: Any = None, /, **options: Any) -> Any:
         """Decorate a function as `fastflow.task` does, and add it to this registry."""
         if fn is None:
@@ -73,20 +83,16 @@ class TaskRegistry(Mapping[str, Callable[..., Any]]):
         return decorated
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
-        try:
-            return self._named[name]
-        except KeyError:
-            return self._aliases[name]
+        return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        yield from list(self._named)
-        yield from [alias for alias in self._aliases if alias not in self._named]
+        return iter(list(self._found))
 
     def __len__(self) -> int:
-        return len(self._named.keys() | self._aliases.keys())
+        return len(self._found)
 
     def __repr__(self) -> str:
-        return f"<TaskRegistry of {len(self._named)} tasks>"
+        return f"<TaskRegistry of {len(self._names)} tasks>"
 
 
 default_registry = TaskRegistry()

@@ -79,6 +79,14 @@ class Track:
         self.partial: dict[int, dict[int, Any]] = {}
         """Results of other items of such tasks, by index."""
 
+    def note_attempts(self, number: int, count: int, *, item: bool) -> None:
+        """Write down the attempts of a task, or of an item: the most of all items."""
+        if item:
+            if count > 1:
+                self.attempts[number] = max(self.attempts.get(number, 1), count)
+        elif count != 1:
+            self.attempts[number] = count
+
     def record(self, number: int) -> TaskRecord:
         """Return the record of one task."""
         start, end = self.starts[number], self.ends[number]

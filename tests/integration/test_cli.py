@@ -183,8 +183,8 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "tiny_tasks.py").write_text(TASKS, "utf-8")
     (tmp_path / "input.json").write_text("4", "utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(default_registry, "_named", {})
-    monkeypatch.setattr(default_registry, "_aliases", {})
+    monkeypatch.setattr(default_registry, "_found", {})
+    monkeypatch.setattr(default_registry, "_names", set())
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
     sys.modules.pop("tiny_tasks", None)

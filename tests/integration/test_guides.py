@@ -41,8 +41,8 @@ def flow_text():
 def tasks(monkeypatch):
     """The guide's tasks where ``@task`` puts them."""
     registry = fastflow.default_registry
-    monkeypatch.setattr(registry, "_named", dict(flow_tasks.registry))
-    monkeypatch.setattr(registry, "_aliases", {})
+    monkeypatch.setattr(registry, "_found", dict(flow_tasks.registry))
+    monkeypatch.setattr(registry, "_names", set(flow_tasks.registry))
     return registry
 
 

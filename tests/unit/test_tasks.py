@@ -21,8 +21,8 @@ def tasks():
 
 
 def test_bare_and_called(tasks, monkeypatch):
-    monkeypatch.setattr(fastflow.default_registry, "_named", {})
-    monkeypatch.setattr(fastflow.default_registry, "_aliases", {})
+    monkeypatch.setattr(fastflow.default_registry, "_found", {})
+    monkeypatch.setattr(fastflow.default_registry, "_names", set())
 
     @fastflow.task
     def one():

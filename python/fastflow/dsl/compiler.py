@@ -240,7 +240,7 @@ class _Compiler:
         try:
             return InlineCode(name, code, f"{self.file}#{name}", 0)
         except SyntaxError as error:
-            where = f"line {(error.lineno or 2) - 1}"
+            where = f"line {error.lineno or 1}"
             self.report(name, f"the code of {name[:40]!r}, {where}: {error.msg}")
         except (ValueError, RecursionError, MemoryError) as error:
             self.report(name, f"the code of {name[:40]!r} can't be compiled: {error}")

@@ -37,9 +37,12 @@ class InlineCode:
 
 
 def _compile(code: str, file: str, line: int) -> Callable[[Any, Any], Any]:
-    body = "\n".join(f" {text}" if text else "" for text in code.split("\n"))
-    tree = ast.parse(f"def code(inputs, input_data):\n{body}\n", file)
-    ast.increment_lineno(tree, line - 1)  # tracebacks point into the text
+    # The body is parsed by itself, as to indent it would change texts of several lines.
+    tree = ast.parse("def code(inputs, input_data): pass", file)
+    function = tree.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    function.body = ast.parse(code, file).body or function.body
+    ast.increment_lineno(tree, line)  # tracebacks point into the text
     space: dict[str, Any] = {"__name__": "__flow__"}
     exec(compile(tree, file, "exec"), space)
     fn: Callable[[Any, Any], Any] = space["code"]

@@ -63,11 +63,13 @@ class ItemErrors(Exception):  # noqa: N818  (control flow inside of the engines)
 class Run:
     """A run of a plan: what its engine works on."""
 
-    def __init__(self, plan: FlowPlan, input_data: Any, options: RunOptions) -> None:
+    def __init__(
+        self, plan: FlowPlan, input_data: Any, options: RunOptions, *, bind: bool = True
+    ) -> None:
         self.plan = plan
         self.input_data = input_data
         self.options = options
-        self.recipes: dict[int, BoundRecipe] = plan.bind(input_data)
+        self.recipes: dict[int, BoundRecipe] = plan.bind(input_data) if bind else {}
         self.track = Track(plan.names, time.perf_counter())
         self.results = self.track.results
         self.timed_out = False
@@ -118,7 +120,10 @@ class Run:
                 f"{self.plan.names[parent]!r}, which must be a list or another "
                 f"iterable, not {type(value).__name__}"
             )
-        return list(value)
+        items = list(value)
+        if not items:
+            self.track.attempts[number] = 0
+        return items
 
     def complete(self, number: int, value: Any) -> None:
         """Write down a result."""

@@ -157,10 +157,9 @@ def call_task(
     run: Run, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Run a task with its options, here and now, and write down the attempts."""
-    task = run.plan.nodes[number].task
+    node = run.plan.nodes[number]
     attempts = Attempts()
     try:
-        return run_blocking(task, args, kwargs, attempts)
+        return run_blocking(node.task, args, kwargs, attempts)
     finally:
-        if attempts.count != 1:
-            run.track.attempts[number] = attempts.count
+        run.track.note_attempts(number, attempts.count, item=node.each >= 0)

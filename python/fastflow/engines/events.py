@@ -130,8 +130,8 @@ class _Flow:
             track.starts[number] = job.start
         track.ends[number] = max(track.ends[number], job.end)
         track.workers[number] = job.worker
-        if job.attempts != 1:
-            track.attempts[number] = max(track.attempts.get(number, 0), job.attempts)
+        item = self.run.plan.nodes[number].each >= 0
+        track.note_attempts(number, job.attempts, item=item)
 
     def failed(self, number: int, error: BaseException) -> None:
         self.run.fail(number, error)

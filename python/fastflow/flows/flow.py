@@ -14,7 +14,7 @@ from fastflow.dsl.spec import FlowSpec
 from fastflow.durations import parse_duration
 from fastflow.engines.base import Run, RunOptions
 from fastflow.engines.choose import choose_engine
-from fastflow.errors import FlowError
+from fastflow.errors import FlowError, ParameterError
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, result_of, timeout_of
 from fastflow.plan import FlowPlan
@@ -176,13 +176,23 @@ class Flow:
     ) -> FlowResult:
         options = _options(max_workers, on_error, timeout, progress)
         engine = choose_engine(self._plan, executor, options, sequential=sequential)
-        started = time.time()
-        run = Run(self._plan, input_data, options)
-        engine(run)
-        result = result_of(run, started)
         directory = history_dir(history)
-        if directory is not None:
-            write_record(directory, result)
+        started = time.time()
+        try:
+            run = Run(self._plan, input_data, options)
+        except ParameterError as error:
+            if on_error != "return":
+                raise
+            run = Run(self._plan, input_data, options, bind=False)
+            run.fail(self._plan.index[error.task], error)
+            engine = _nothing
+        result = None
+        try:
+            engine(run)
+            result = result_of(run, started)
+        finally:
+            if directory is not None:  # Ctrl-C, too, leaves a record
+                write_record(directory, result or result_of(run, started, failed=True))
         if on_error != "return":
             if run.timed_out:
                 raise timeout_of(self.name, options.timeout or 0.0, result)
@@ -192,6 +202,10 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r}: {len(self._plan.names):,} tasks>"
+
+
+def _nothing(_: Run) -> None:
+    """Run nothing: it has failed before."""
 
 
 def _check_registry(registry: Any) -> Registry:

@@ -14,13 +14,14 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from fastflow import active
-from fastflow.calling import run_blocking
+from fastflow.calling import Attempts, run_blocking
 from fastflow.engines.choose import check_executor
 from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskError
 from fastflow.executor import default_executor
 from fastflow.flows.handles import Handle, handles_in, replace_handles
+from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, task_error
 from fastflow.interrupts import wait_until
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
@@ -131,17 +132,25 @@ class _Run:
 
     def run(self, body: Callable[[], Any]) -> Any:
         """Run the function and all tasks that it calls."""
+        directory = history_dir(None)
+        failed = True
         try:
-            value = self.run_body(body)
-            self.close(cancel=False)
-        except Exception:
-            self.close(cancel=True)
-            raise
-        except BaseException:  # Ctrl-C waits for nobody
-            self.give_up()
-            raise
-        self.raise_unseen()
-        return replace_handles(value, Handle.result)
+            try:
+                value = self.run_body(body)
+                self.close(cancel=False)
+            except Exception:
+                self.close(cancel=True)
+                raise
+            except BaseException:  # Ctrl-C waits for nobody
+                self.give_up()
+                raise
+            self.raise_unseen()
+            value = replace_handles(value, Handle.result)
+            failed = False
+        finally:
+            if directory is not None:
+                write_record(directory, self.result(failed=failed))
+        return value
 
     def run_body(self, body: Callable[[], Any]) -> Any:
         before = active.set_current(self)
@@ -156,14 +165,14 @@ class _Run:
         errors = [error for error in self.errors.values() if id(error) not in seen]
         if not self.errors:
             return
-        result = self.result()
+        result = self.result(failed=True)
         for error in self.errors.values():
             error.result = result
         if not errors:
             return
         raise error_of(self.name, errors, result)
 
-    def result(self) -> FlowResult:
+    def result(self, *, failed: bool) -> FlowResult:
         names = [handle.name for handle in self.handles]
         track = Track(names, self.origin)
         for number, handle in enumerate(self.handles):
@@ -185,7 +194,7 @@ class _Run:
             self.name,
             {name: number for number, name in enumerate(names)},
             track,
-            "FAILED" if self.errors else "COMPLETED",
+            "FAILED" if failed else "COMPLETED",
             self.started,
             time.perf_counter() - self.origin,
         )
@@ -220,13 +229,14 @@ class _SerialRun(_Run):
         job.start = time.perf_counter()
         args, kwargs = replace_handles((job.args, job.kwargs), _value)
         before = active.set_current(None)
+        attempts = Attempts()
         try:
-            job.value = run_blocking(job.task, args, kwargs)
+            job.value = run_blocking(job.task, args, kwargs, attempts)
         except Exception as error:
             job.error = error
         finally:
             active.set_current(before)
-        job.attempts = 1
+        job.attempts = attempts.count
         job.end = time.perf_counter()
         job.worker = threading.current_thread().name
         self.finish(handle, job)

@@ -19,18 +19,42 @@ _SUFFIX = ".flow.json"
 
 
 def history_dir(given: str | os.PathLike[str] | None) -> Path | None:
-    """Return where records go: the argument, else ``FASTFLOW_HISTORY_DIR``, or None."""
+    """Return where records go: the argument, else ``FASTFLOW_HISTORY_DIR``, or None.
+
+    Raises
+    ------
+    OSError
+        If the directory can't be made.
+    """
     chosen = given if given is not None else os.environ.get("FASTFLOW_HISTORY_DIR")
-    return Path(chosen) if chosen else None
+    if not chosen:
+        return None
+    try:
+        Path(chosen).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        error.add_note(
+            "This directory is for the record of the run (history=, or "
+            "FASTFLOW_HISTORY_DIR); nothing has run."
+        )
+        raise
+    return Path(chosen)
 
 
-def write_record(directory: Path, result: FlowResult) -> Path:
+def write_record(directory: Path, result: FlowResult) -> None:
     """Write the record of a run: what ran when and how it ended, but no results.
 
     The file is made under another name and renamed, so that a reader never sees half of
-    it; only its owner can read it.
+    it; only its owner can read it. What goes wrong is logged: the run has ended.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(directory, result)
+    except Exception:
+        _LOGGER.exception(
+            "the record of flow %r can't be written to %s", result.flow, directory
+        )
+
+
+def _write(directory: Path, result: FlowResult) -> None:
     run = uuid.uuid4().hex
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(result.started))
     path = directory / f"{stamp}-{run}{_SUFFIX}"
@@ -42,7 +66,6 @@ def write_record(directory: Path, result: FlowResult) -> Path:
     ) as file:
         file.write(text + "\n")
     temporary.replace(path)
-    return path
 
 
 def list_flows(directory: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:
@@ -67,14 +90,14 @@ def list_flows(directory: str | os.PathLike[str] | None = None) -> list[dict[str
     FileNotFoundError, NotADirectoryError
         If the directory is not there.
     """
-    chosen = history_dir(directory)
-    if chosen is None:
+    chosen = directory or os.environ.get("FASTFLOW_HISTORY_DIR")
+    if not chosen:
         raise ValueError(
             "say where the records are: list_flows(directory), or set "
             "FASTFLOW_HISTORY_DIR"
         )
     records = []
-    for path in sorted(chosen.iterdir()):
+    for path in sorted(Path(chosen).iterdir()):
         if path.name.endswith(_SUFFIX):
             record = _read(path)
             if record is not None:

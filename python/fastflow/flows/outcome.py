@@ -12,10 +12,10 @@ from fastflow.results import FlowResult
 __all__ = ["error_of", "result_of", "task_error", "timeout_of"]
 
 
-def result_of(run: Run, started: float) -> FlowResult:
-    """Return the result of a run that has ended."""
+def result_of(run: Run, started: float, *, failed: bool = False) -> FlowResult:
+    """Return the result of a run that has ended; `failed` if it was broken off."""
     run.skip_the_rest()
-    failed = bool(run.track.errors) or run.timed_out
+    failed = failed or bool(run.track.errors) or run.timed_out
     result = FlowResult(
         run.plan.name,
         run.plan.index,
