@@ -20,7 +20,7 @@ from fastflow.workflows.checks import (
 )
 from fastflow.workflows.harness import Harness
 from fastflow.workflows.limits import parse_rate
-from fastflow.workflows.places import CallerHome, Places
+from fastflow.workflows.places import CallerHome, Home, OwnThread, Places
 from fastflow.workflows.program import Assembler, Program
 from fastflow.workflows.records import RunResult
 from fastflow.workflows.run import Run
@@ -124,21 +124,27 @@ class Workflow(Verbs):
                 "run() would block the event loop that async steps need; use start(), "
                 "or asyncio.to_thread(wf.run, ...)"
             )
-        home = CallerHome()
         places = Places(executor)
-        run = self._run(payload, timeout, home, places)
+        limit = self._limit(timeout)
+        # A run with a limit must be able to end while one of its functions goes on.
+        home = CallerHome() if limit is None else places.own_thread()
+        run = self._run(payload, limit, home, places)
         steps = self.program().names
         counted = _Started(run)
         try:
             with Monitor(progress, counted, len(steps), self.name):
                 run.begin()
-                while not run.done():
-                    home.serve()
+                if isinstance(home, CallerHome):
+                    home.serve_run()
+                else:
+                    run.wait()
         except BaseException:  # Ctrl-C
             run.cancel()
-            while not run.done():
-                home.serve()
+            if isinstance(home, CallerHome):
+                home.serve_rest()
             raise
+        if isinstance(home, OwnThread) and home.error is not None:
+            raise home.error
         return run.outcome()
 
     def start(
@@ -153,18 +159,21 @@ class Workflow(Verbs):
         ``default_executor()``.
         """
         places = Places(executor)
-        run = self._run(payload, timeout, places.pool_home(), places)
+        run = self._run(payload, self._limit(timeout), places.pool_home(), places)
         finish_at_exit(run)
         run.begin()
         return run
 
-    def _run(self, payload: Any, timeout: Any, home: Any, places: Places) -> Run:
+    def _limit(self, timeout: Any) -> float | None:
+        """Return the time limit of a run, the workflow's own included."""
         limits = (self.service.timeout, duration("timeout", timeout))
-        seconds = [limit for limit in limits if limit is not None]
-        return Run(
-            self.service, self.program(), payload, home, places,
-            timeout=min(seconds, default=None),
-        )  # fmt: skip
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _run(
+        self, payload: Any, limit: float | None, home: Home, places: Places
+    ) -> Run:
+        program = self.program()
+        return Run(self.service, program, payload, home, places, timeout=limit)
 
     def emit(self, event: str, payload: Any = None) -> int:
         """Deliver an event to every run that goes on; return how many there are."""

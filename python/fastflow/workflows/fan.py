@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.calls import Done
+from fastflow.workflows.failures import add_note
+from fastflow.workflows.items import Items
 from fastflow.workflows.records import StepRecord
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class AllSucceeded:
         if error is None:
             self._values[index] = value
             return False
-        error.add_note(f"in {self._describe(index)}")
+        add_note(error, f"in {self._describe(index)}")
         self._error = error
         return True
 
@@ -125,7 +127,7 @@ class FirstOf:
     def closed(self, index: int, error: BaseException | None, value: Any) -> bool:
         """Keep the winner's value."""
         if error is not None:
-            error.add_note(f"in {self._describe(index)}")
+            add_note(error, f"in {self._describe(index)}")
             self._failures[index] = error
         else:
             self._value = value
@@ -153,13 +155,14 @@ class Fan:
     """Starts branches as the limit allows, and resumes the line when it's decided.
 
     Branches are made from items one after another, in order; each time one ends there
-    is room for the next.  Outcomes may come from any thread.
+    is room for the next.  Outcomes may come from any thread; items are drawn, and
+    closed in the end, where the line goes on, unless they may be drawn anywhere.
 
     Parameters
     ----------
     line : Line
         Resumed with ``finish(value)``.
-    items : iterator
+    items : Items
         What the branches are made of; may be endless if the limit is given.
     make : callable
         ``make(index, item, done)`` returns a branch.
@@ -169,16 +172,19 @@ class Fan:
         Branches at a time.
     finish : callable
         ``finish(value)`` returns the line's next instruction.
+    release : callable, optional
+        Called when no branch is wanted any more.
     """
 
     def __init__(
         self,
         line: Line,
-        items: Iterator[Any],
+        items: Items,
         make: Make,
         policy: Policy,
         limit: int | None,
         finish: Callable[[Any], int],
+        release: Callable[[], object] | None = None,
     ) -> None:
         self._line = line
         self._items = items
@@ -186,55 +192,73 @@ class Fan:
         self._policy = policy
         self._limit = limit or WINDOW
         self._finish = finish
+        self._release = release
         self._lock = threading.Lock()
         self._branches: dict[int, Branch] = {}
         self._started = 0
         self._running = 0
-        self._admitting = False
+        self._drawing = False  # somebody draws items, or will do so soon
         self._exhausted = False
         self._over = False
         self._timer: Timer | None = None
 
     def start(self, timeout: float | None, what: str) -> None:
-        """Begin; the line must be suspended already."""
+        """Begin, where the line goes on; it must be suspended already."""
         if timeout is not None:
             error = TaskTimeout(f"{what} did not finish within {timeout:g} s")
             timer = self._line.run.clock.call_later(timeout, self._fail, error)
             with self._lock:
                 self._timer = timer
-        self._admit()
+        if self._claim():
+            self._draw()
 
     def cancel(self) -> None:
         """Cancel the branches; the line won't be resumed."""
         if self._end():
             self._clean_up()
+            if self._items.closes:
+                self._line.home.post(self._close)
 
-    def _admit(self) -> None:
-        """Start branches while there is room.  One thread at a time does this."""
+    # Drawing: one thread at a time.
+
+    def _claim(self) -> bool:
+        """Whether there is room for another branch, and nobody else fills it."""
         with self._lock:
-            if self._admitting:
-                return
-            self._admitting = True
-        while True:
-            with self._lock:
-                if self._over or self._exhausted or self._running >= self._limit:
-                    self._admitting = False
-                    return
-                self._running += 1
+            if self._drawing or self._over or self._exhausted:
+                return False
+            self._drawing = self._running < self._limit
+            return self._drawing
+
+    def _draw(self) -> None:
+        """Start branches while there is room; the caller has claimed it."""
+        while self._has_room():
             try:
-                item = next(self._items)
+                item = self._items.draw()
             except StopIteration:
                 self._ended()
                 return
             except BaseException as error:
+                with self._lock:
+                    self._drawing = False
                 self._fail(error)
                 return
             self._open(item)
+
+    def _has_room(self) -> bool:
+        with self._lock:
+            if not self._over:
+                self._drawing = self._running < self._limit
+                self._running += self._drawing
+                return self._drawing
+        self._items.close()  # by this thread alone, as it still counts as drawing
+        return False
 
     def _open(self, item: Any) -> None:
         index = self._started
         self._started += 1
         with self._lock:
+            if self._over:
+                return  # decided while it was being drawn
             self._policy.opened()
         try:
             branch = self._make(
@@ -246,31 +270,50 @@ class Fan:
         with self._lock:
             self._branches[index] = branch
         branch.start()
-        if self._over:
+        if self._is_over():
             branch.cancel()  # decided while it was being made
+
+    def _is_over(self) -> bool:
+        return self._over
 
     def _ended(self) -> None:
         """Note that there are no more items."""
         with self._lock:
             self._running -= 1
             self._exhausted = True
-            self._admitting = False
+            self._drawing = False
             all_done = self._running == 0
         if all_done:
             self._decide()
 
-    def _closed(self, index: int, error: BaseException | None, value: Any) -> None:
+    def _close(self) -> None:
+        """Close the items, unless somebody is drawing: then that thread does."""
         with self._lock:
-            if self._over:
+            if self._drawing:
                 return
-            self._branches.pop(index, None)
-            self._running -= 1
-            enough = self._policy.closed(index, error, value)
-            enough = enough or (self._exhausted and self._running == 0)
+        self._items.close()
+
+    # Outcomes: from any thread.
+
+    def _closed(self, index: int, error: BaseException | None, value: Any) -> None:
+        try:
+            with self._lock:
+                if self._over:
+                    return
+                self._branches.pop(index, None)
+                self._running -= 1
+                enough = self._policy.closed(index, error, value)
+                enough = enough or (self._exhausted and self._running == 0)
+        except BaseException as mistake:
+            self._fail(mistake)
+            return
         if enough:
             self._decide()
-        else:
-            self._admit()
+        elif self._claim():
+            if self._items.anywhere:
+                self._draw()
+            else:
+                self._line.home.post(self._draw)
 
     def _end(self) -> bool:
         """Whether this is the call that ends it."""
@@ -288,18 +331,25 @@ class Fan:
             timer.cancel()
         for branch in branches:
             branch.cancel()
+        if self._release is not None:
+            self._release()
 
     def _decide(self) -> None:
-        if self._end():
-            self._clean_up()
-            finish, outcome = self._finish, self._policy.outcome
-            self._line.resume(lambda: finish(outcome()))
+        self._resume(self._policy.outcome)
 
     def _fail(self, error: BaseException) -> None:
-        if self._end():
-            self._clean_up()
+        def outcome() -> Any:
+            raise error
 
-            def fail() -> int:
-                raise error
+        self._resume(outcome)
 
-            self._line.resume(fail)
+    def _resume(self, outcome: Callable[[], Any]) -> None:
+        if not self._end():
+            return
+        self._clean_up()
+
+        def complete() -> int:
+            self._close()
+            return self._finish(outcome())
+
+        self._line.resume(complete)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastflow.workflows.calls import Done
 from fastflow.workflows.context import Context, Token
+from fastflow.workflows.failures import add_note
 from fastflow.workflows.fan import (
     AllSettled,
     AllSucceeded,
@@ -17,6 +17,7 @@ from fastflow.workflows.fan import (
     FirstOf,
     Policy,
 )
+from fastflow.workflows.items import Items
 from fastflow.workflows.line import SUSPENDED, Line
 from fastflow.workflows.options import FanOptions
 from fastflow.workflows.places import Home
@@ -52,9 +53,8 @@ class Parallel(Instruction):
         return self._fan_out(line, record, policy)
 
     def _fan_out(self, line: Line, record: StepRecord, policy: Policy) -> int:
-        make = _calls(line, self._describe)
-        items = ((fn, ()) for fn in self._functions)
-        return _start(line, record, iter(items), make, policy, self._options)
+        make = _calls(line, self._describe, lambda fn: (fn, ()))
+        return _start(line, record, Items(self._functions), make, policy, self._options)
 
     def _describe(self, index: int) -> str:
         fn = self._functions[index]
@@ -141,25 +141,17 @@ class ForEach(Instruction):
         return line.call(self._items, lambda items: self._fan_out(line, record, items))
 
     def _fan_out(self, line: Line, record: StepRecord, items: Iterable[Any]) -> int:
-        iterator = iter(items)
-        if self._size is not None:
-            iterator = _chunks(iterator, self._size)
+        source = Items(items, self._size)
         policy = _policy(self._options, self._describe)
         if isinstance(self._body, Program):
             make = _lines(line, self._body)
         else:
-            make = _calls(line, self._describe)
             body = self._body
-            iterator = ((body, (item,)) for item in iterator)
-        return _start(line, record, iterator, make, policy, self._options)
+            make = _calls(line, self._describe, lambda item: (body, (item,)))
+        return _start(line, record, source, make, policy, self._options)
 
     def _describe(self, index: int) -> str:
         return f"item {index} of {self.name!r}"
-
-
-def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while chunk := list(itertools.islice(items, size)):
-        yield chunk
 
 
 def _policy(options: FanOptions, describe: Callable[[int], str]) -> Policy:
@@ -167,13 +159,15 @@ def _policy(options: FanOptions, describe: Callable[[int], str]) -> Policy:
 
 
 def _calls(
-    line: Line, describe: Callable[[int], str]
+    line: Line,
+    describe: Callable[[int], str],
+    call: Callable[[Any], tuple[Function, tuple[Any, ...]]],
 ) -> Callable[[int, Any, Done], Branch]:
-    """Branches that are calls of functions."""
+    """Branches that are calls; ``call(item)`` returns function and arguments."""
     context = contextvars.copy_context()
 
     def make(index: int, item: Any, done: Done) -> Branch:
-        fn, args = item
+        fn, args = call(item)
         ctx = line.ctx.branch(Token(line.ctx._token))
         return line.run.make_call(describe(index), fn, ctx, args, done, context=context)
 
@@ -204,7 +198,7 @@ class _LineBranch:
     ) -> None:
         def ended(error: BaseException | None, value: Any) -> None:
             if error is not None and line.origin is not None:
-                error.add_note(f"in step {line.origin[1]!r}")
+                add_note(error, f"in step {line.origin[1]!r}")
             done(error, value)
 
         line = self._line = Line(run, program, home, ctx, ended)
@@ -219,7 +213,7 @@ class _LineBranch:
 def _start(
     line: Line,
     record: StepRecord,
-    items: Iterator[Any],
+    items: Items,
     make: Callable[[int, Any, Done], Branch],
     policy: Policy,
     options: FanOptions,

@@ -6,10 +6,18 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fastflow.errors import Cancelled
 from fastflow.workflows.calls import Done
 from fastflow.workflows.context import Context
 from fastflow.workflows.places import Home
-from fastflow.workflows.records import COMPLETED, FAILED, RUNNING, StepRecord, Steps
+from fastflow.workflows.records import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    RUNNING,
+    StepRecord,
+    Steps,
+)
 
 if TYPE_CHECKING:
     from fastflow.workflows.program import Program
@@ -19,6 +27,9 @@ __all__ = ["SUSPENDED", "Line", "Operation"]
 
 SUSPENDED = -1
 """In place of the next instruction: somebody will call ``resume``."""
+
+_ENDED = -2
+"""In place of the next instruction: there is none, the line has its outcome."""
 
 
 class Operation(Protocol):
@@ -49,8 +60,8 @@ class Line:
     """
 
     __slots__ = (
-        "_done", "_operation", "_stopped", "ctx", "failed", "failure", "home", "loops",
-        "now", "origin", "pc", "program", "run", "steps",
+        "_done", "_operation", "_outcome", "_stopped", "ctx", "failure", "home",
+        "loops", "now", "origin", "pc", "program", "run", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -66,9 +77,9 @@ class Line:
         self.loops: dict[int, int] = {}
         self.failure: Exception | None = None
         self.origin: tuple[BaseException, str] | None = None
-        self.failed = False  # at any time, handled or not
         self._done = done
         self._operation: Operation | None = None
+        self._outcome: tuple[BaseException | None, Any] = (None, None)
         self._stopped = False
 
     def advance(self, resume: Callable[[], int] | None = None) -> None:
@@ -78,7 +89,7 @@ class Line:
         """
         code = self.program.code
         pc = self.pc
-        while pc != SUSPENDED:
+        while pc >= 0:
             if self._stopped:
                 return
             self.pc = pc
@@ -90,6 +101,9 @@ class Line:
                     pc = complete()
             except BaseException as error:
                 pc = self._failed(error)
+        if pc == _ENDED:
+            # Not in the try: what goes wrong from here on is no failure of a step.
+            self._end()
 
     def suspend(self, operation: Operation) -> int:
         """Note what the line waits for; call it before that can come."""
@@ -118,8 +132,8 @@ class Line:
 
     def finish(self) -> int:
         """End the line with its last value."""
-        self._end(None, self.ctx.last)
-        return SUSPENDED
+        self._outcome = (None, self.ctx.last)
+        return _ENDED
 
     def begin(self, name: str) -> StepRecord:
         """Open the record of a step."""
@@ -129,6 +143,8 @@ class Line:
 
     def complete(self, record: StepRecord, value: Any) -> int:
         """Close the record of a step with its value, and go to the next one."""
+        if self._stopped:
+            return SUSPENDED  # the record is closed already
         self.ctx.last = record.output = value
         record.status = COMPLETED
         record.end = self.now()
@@ -150,27 +166,44 @@ class Line:
 
     def _failed(self, error: BaseException) -> int:
         """Close the record of the failed instruction; find who handles the error."""
+        if self._stopped:
+            return SUSPENDED  # the records are closed already
         name = self.program.code[self.pc].name
+        status = CANCELLED if isinstance(error, Cancelled) else FAILED
         if name is not None:
             record = self.steps[name]
             if record.status != RUNNING:
                 record = self.begin(name)
                 record.attempts = 1
-            record.close(FAILED, error, self.now())
+            record.close(status, error, self.now())
         if self.origin is not None and self.origin[0] is error:
             name = self.origin[1]  # passed on by on_error
         self.origin = (error, name or "?")
-        self.failed = True
         handler = self.program.handlers[self.pc]
-        if handler is not None and isinstance(error, Exception):
-            self.failure = error
+        if not isinstance(error, Exception):
+            handler = None
+        self._leave_loops(handler, status, error)
+        if handler is not None:
+            self.failure = error  # type: ignore[assignment]
             return handler
-        self._end(error, None)
-        return SUSPENDED
+        self._outcome = (error, None)
+        return _ENDED
 
-    def _end(self, error: BaseException | None, value: Any) -> None:
+    def _leave_loops(
+        self, handler: int | None, status: str, error: BaseException
+    ) -> None:
+        """Close the records of the loops that an error goes out of."""
+        target = SUSPENDED if handler is None else handler
+        for loop in self.program.loops:
+            if self.pc in loop.body and target not in loop.body:
+                record = self.steps[loop.name]
+                if record.status == RUNNING:
+                    record.close(status, error, self.now())
+
+    def _end(self) -> None:
         # The callback refers to this line; finished runs are freed at once.
         done, self._done = self._done, _nobody
+        (error, value), self._outcome = self._outcome, (None, None)
         done(error, value)
 
 

@@ -1,23 +1,28 @@
 """Where the parts of a run are executed.
 
-A run goes on in its `Home`: the thread that called ``run()``, or a pool of threads for
-runs that were started in the background and for the sub-flows of ``for_each``.  The
-functions of branches go to the `Places` of the run: its executor, or the event loop.
+A run goes on in its `Home`: the thread that called ``run()``, or one of its own if it
+has a time limit, or a pool of threads for runs that were started in the background and
+for the sub-flows of ``for_each``.  The functions of branches go to the `Places` of the
+run: its executor, or the event loop.
 """
 
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextlib
 import contextvars
 import queue
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from fastflow import _core
 from fastflow.executor import default_executor
+from fastflow.interrupts import wait_until
 
-__all__ = ["Activity", "CallerHome", "Home", "Places", "PoolHome"]
+__all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
+
+
+_Posted = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class Activity:
@@ -30,11 +35,16 @@ class Activity:
 
     def watch(self, future: cf.Future[Any]) -> None:
         """Count a future until its other callbacks have been called."""
+        self.enter()
+        future.add_done_callback(lambda _: self.leave())
+
+    def enter(self) -> None:
+        """Count one thing more."""
         with self._lock:
             self._busy += 1
-        future.add_done_callback(self._leave)
 
-    def _leave(self, _: object) -> None:
+    def leave(self) -> None:
+        """Count one thing less."""
         with self._lock:
             self._busy -= 1
         self._changed()
@@ -49,39 +59,130 @@ class Activity:
 class Home(Protocol):
     """Executes the next part of a run, soon."""
 
+    one_thread: bool
+    """Whether a function that doesn't end keeps all other parts from being executed."""
+
     def post(self, fn: Callable[..., object], /, *args: Any) -> None:
         """Have ``fn(*args)`` called."""
+
+    def run_ended(self) -> None:
+        """Note that the run which this home was made for has its result."""
 
 
 class CallerHome:
     """The thread that called ``run()`` and serves the run until it has ended."""
 
+    one_thread = True
+
     def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]]
-        self._inbox = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Posted] = queue.SimpleQueue()
+        self._ended = False
 
     def post(self, fn: Callable[..., object], /, *args: Any) -> None:
         """Have ``fn(*args)`` called by this thread."""
         self._inbox.put((fn, args))
+
+    def run_ended(self) -> None:
+        """Let ``serve_run`` return."""
+        self._inbox.put((self._end, ()))
+
+    def _end(self) -> None:
+        self._ended = True
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         return self._inbox.empty()
 
-    def serve(self) -> None:
-        """Wait for the next call and make it."""
-        try:
-            fn, args = self._inbox.get_nowait()
-        except queue.Empty:
-            # On a worker, others may take this one's place meanwhile.
-            with _core.Blocking():
-                fn, args = self._inbox.get()
+    def serve(self, timeout: float | None = None) -> bool:
+        """Wait for the next call and make it; False if none comes in time."""
+        call = self._take(timeout)
+        if call is None:
+            return False
+        fn, args = call
         fn(*args)
+        return True
+
+    def serve_run(self) -> None:
+        """Make all calls until the run has ended."""
+        while not self._ended:
+            self.serve()
+        self.serve_rest()
+
+    def serve_rest(self) -> None:
+        """Make the calls that are there, such as those that clean up."""
+        while not self._inbox.empty():
+            self.serve()
+
+    def _take(self, timeout: float | None) -> _Posted | None:
+        with contextlib.suppress(queue.Empty):
+            return self._inbox.get_nowait()
+        found: list[_Posted] = []
+
+        def wait(seconds: float | None) -> bool:
+            with contextlib.suppress(queue.Empty):
+                found.append(self._inbox.get(timeout=seconds))
+            return bool(found)
+
+        return found[0] if wait_until(wait, timeout) else None
+
+
+class OwnThread:
+    """A thread for one run, for as long as it goes on; started when it is needed.
+
+    So whoever waits for the run does not have to wait for its functions.  They find the
+    same thread and the same context variables one after another, as in `CallerHome`.
+    """
+
+    one_thread = True
+
+    def __init__(self, activity: Activity | None = None) -> None:
+        self._inbox: queue.SimpleQueue[_Posted | None] = queue.SimpleQueue()
+        self._activity = activity
+        self._context = contextvars.copy_context()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._over = False
+        self.error: BaseException | None = None
+        """What a call has raised; that is none of the run's business."""
+
+    def post(self, fn: Callable[..., object], /, *args: Any) -> None:
+        """Have ``fn(*args)`` called by the thread; ignored when the run has ended."""
+        with self._lock:
+            if self._over:
+                return
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=self._context.run, args=(self._serve,), name="fastflow-run"
+                )
+                thread.start()
+                self._thread = thread
+            if self._activity is not None:
+                self._activity.enter()
+            self._inbox.put((fn, args))
+
+    def run_ended(self) -> None:
+        """Let the thread end."""
+        with self._lock:
+            self._over = True
+            self._inbox.put(None)
+
+    def _serve(self) -> None:
+        while (call := self._inbox.get()) is not None:
+            fn, args = call
+            try:
+                fn(*args)
+            except BaseException as error:
+                self.error = error
+            del call, fn, args
+            if self._activity is not None:
+                self._activity.leave()
 
 
 class PoolHome:
     """The threads of an executor; each part sees the context it was made in."""
+
+    one_thread = False
 
     def __init__(self, executor: cf.Executor, activity: Activity | None = None) -> None:
         self._executor = executor
@@ -99,6 +200,9 @@ class PoolHome:
             return
         if self._activity is not None:
             self._activity.watch(future)
+
+    def run_ended(self) -> None:
+        """Nothing to do: the threads are everybody's."""
 
 
 class Places:
@@ -155,6 +259,10 @@ class Places:
         if self._executor is not None and self.threads:
             return PoolHome(self._executor, self.activity)
         return PoolHome(default_executor(), self.activity)
+
+    def own_thread(self) -> OwnThread:
+        """Return a home on a thread of its own."""
+        return OwnThread(self.activity)
 
     def _watched(
         self,

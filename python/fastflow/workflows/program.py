@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastflow.errors import FlowError
 
 if TYPE_CHECKING:
     from fastflow.workflows.line import Line
 
-__all__ = ["Assembler", "Finish", "Instruction", "Jump", "Program"]
+__all__ = ["Assembler", "Finish", "Instruction", "Jump", "Loop", "Program"]
 
 
 class Instruction:
@@ -72,6 +72,13 @@ class Finish(Instruction):
         return line.finish()
 
 
+class Loop(NamedTuple):
+    """A loop of a program: the name of its step, the numbers of its instructions."""
+
+    name: str
+    body: range
+
+
 @dataclass(frozen=True)
 class Program:
     """What a line executes; may be shared by any number of lines.
@@ -84,11 +91,14 @@ class Program:
         For each instruction, that of the on_error which gets its exceptions.
     names : frozenset of str
         Names of the steps.
+    loops : tuple of Loop
+        The ``while_`` steps.
     """
 
     code: tuple[Instruction, ...]
     handlers: tuple[int | None, ...]
     names: frozenset[str]
+    loops: tuple[Loop, ...] = ()
 
     def all_names(self) -> frozenset[str]:
         """Return the names of all steps, those of sub-flows included."""
@@ -126,6 +136,7 @@ class Assembler:
         self._handlers: list[int | None] = []
         self._names: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._loops: list[Loop] = []
         self._blocks = [_Block(None, 0)]
 
     @property
@@ -225,9 +236,14 @@ class Assembler:
             )
         self._blocks.pop()
 
+    def note_loop(self, name: str, start: int) -> None:
+        """Note that the instructions from `start` on are a loop."""
+        self._loops.append(Loop(name, range(start, self.here)))
+
     def program(self) -> Program:
         """Return the program so far; more can be added and another one made."""
         if len(self._blocks) > 1:
             raise FlowError(f"the if_ {self._blocks[-1].name!r} has no end_if()")
         code = (*self._code, Finish())
-        return Program(code, (*self._handlers, None), frozenset(self._names))
+        handlers = (*self._handlers, None)
+        return Program(code, handlers, frozenset(self._names), tuple(self._loops))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -124,6 +125,22 @@ class Steps(Mapping[str, StepRecord]):
     def finish(self) -> None:
         """From now on, what has not started is SKIPPED."""
         self._absent = SKIPPED
+
+    def closed(self, status: str, now: float, apart: Iterable[StepRecord]) -> Steps:
+        """Return a copy in which what is still running has ended with this status.
+
+        The records of `apart` go on, and are not copied.
+        """
+        going_on = {id(record) for record in apart}
+        other = Steps(self._names, self._outer)
+        for record in list(self._records.values()):
+            if id(record) not in going_on:
+                record = copy.copy(record)
+                if record.status == RUNNING or record.end is None:
+                    record.close(status, None, now)
+            other.open(record)
+        other.finish()
+        return other
 
     def outputs(self) -> dict[str, Any]:
         """Return the outputs of the completed steps, the outer ones' included."""

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from fastflow import _core, aio
+from fastflow import aio
 from fastflow.errors import Cancelled, TaskError, TaskTimeout
+from fastflow.interrupts import wait_until
 from fastflow.timers import Clock, Timer
+from fastflow.workflows.actions import Actions
 from fastflow.workflows.calls import Call, Done
 from fastflow.workflows.context import Context, Token
+from fastflow.workflows.failures import shown
 from fastflow.workflows.line import Line
 from fastflow.workflows.mailbox import Mailbox
 from fastflow.workflows.options import CallOptions
@@ -28,61 +31,18 @@ from fastflow.workflows.records import (
     PENDING,
     RUNNING,
     RunResult,
-    StepRecord,
     Steps,
 )
 
 if TYPE_CHECKING:
     from fastflow.workflows.service import Service
 
-__all__ = ["Actions", "Run"]
+__all__ = ["Run"]
 
 _LOGGER = logging.getLogger("fastflow")
 _PLAIN = CallOptions()
 
-
-class Actions:
-    """Background actions that have not ended; of one run or of a whole workflow."""
-
-    def __init__(self, outer: Actions | None = None) -> None:
-        self._changed = threading.Condition()
-        self._open: dict[Call, StepRecord] = {}
-        self._outer = outer
-
-    def add(self, call: Call, record: StepRecord) -> None:
-        """Note one that starts."""
-        with self._changed:
-            self._open[call] = record
-        if self._outer is not None:
-            self._outer.add(call, record)
-
-    def remove(self, call: Call, record: StepRecord) -> None:
-        """Note one that has ended."""
-        with self._changed:
-            self._open.pop(call, None)
-            self._changed.notify_all()
-        if self._outer is not None:
-            self._outer.remove(call, record)
-
-    def wait(self, timeout: float | None) -> list[str]:
-        """Wait until all have ended; return the names of those that have not."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._open, timeout)
-            return [record.name for record in self._open.values()]
-
-    def cancel(self, now: float) -> None:
-        """Cancel them."""
-        with self._changed:
-            still_open = list(self._open.items())
-        for call, record in still_open:
-            call.cancel()
-            record.close(CANCELLED, None, now)
-            self.remove(call, record)
-
-    def records(self) -> list[StepRecord]:
-        """Return the records of those that have not ended."""
-        with self._changed:
-            return list(self._open.values())
+_Outcome = tuple[BaseException | None, Any]
 
 
 class Run:
@@ -113,6 +73,8 @@ class Run:
         mailbox: Mailbox | None = None,
         token: Token | None = None,
         done: Done | None = None,
+        actions: Actions | None = None,
+        shares_home: bool = False,
     ) -> None:
         self.id = f"{service.name}-{os.urandom(6).hex()}"
         self.workflow = service.name
@@ -121,21 +83,26 @@ class Run:
         self.places = places
         self.clock = clock or service.clock
         self.mailbox = mailbox or Mailbox()
-        self.actions = Actions(service.actions)
+        outer = () if actions is None else (actions,)
+        self.actions = Actions(service.actions, *outer)
         self._service = service
         self._home = home
+        self._shares_home = shares_home
         self._timeout = timeout
         self._notify = done
-        self._ctx = Context(
+        ctx = Context(
             self, payload, self.steps, service.state, service.global_state, Token(token)
         )
-        self._line = Line(self, program, home, self._ctx, self._ended)
+        # It refers to the run; dropped at the end, so that the run is freed at once.
+        self._line: Line | None = Line(self, program, home, ctx, self._ended)
         self._lock = threading.Lock()
-        self._over = False
+        self._decided: _Outcome | None = None
+        self._hook: cf.Future[Any] | None = None  # an async one that goes on
         self._admitted = False
         self._timer: Timer | None = None
         self._since = self.clock.now()
-        self._outcome: cf.Future[RunResult] | None = None
+        self._told = False  # everybody who waited for the result
+        self._waited_for: threading.Event | None = None
         self._result: RunResult | None = None
         self._error: BaseException | None = None
 
@@ -159,10 +126,10 @@ class Run:
     def _go(self) -> None:
         with self._lock:
             self._admitted = True
-            if self._over:
+            line = self._line
+            if self._decided is not None or line is None:
                 return
             self.status = RUNNING
-            line = self._line
         self._home.post(line.advance)
 
     # What comes from outside.
@@ -194,7 +161,8 @@ class Run:
         """Stop the run; False if it had ended already.
 
         Nothing starts from now on; coroutines are cancelled; functions on threads see
-        it in ``ctx.cancelled``.
+        it in ``ctx.cancelled``.  A hook that goes on after the end of the steps is
+        stopped likewise, and what became of the run stays as it is.
         """
         return self._abort(Cancelled(f"{self.label} was cancelled"))
 
@@ -217,25 +185,26 @@ class Run:
         TimeoutError
             If it has not ended after `timeout` seconds; it goes on.
         """
+        if not self.wait(timeout):
+            raise TimeoutError(
+                f"{self.label} has not ended within {timeout:g} s; it goes on"
+            )
+        return self.outcome()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False if it has not come after `timeout` seconds."""
         with self._lock:
-            if self._result is None and self._outcome is None:
-                self._outcome = cf.Future()
-            outcome = self._outcome
-        if outcome is not None and aio.is_loop_thread():
+            if self._told:
+                return True
+            if self._waited_for is None:
+                self._waited_for = threading.Event()
+            ended = self._waited_for
+        if aio.is_loop_thread():
             raise RuntimeError(
                 "result() would block the event loop that async steps need; wait in "
                 "another thread: asyncio.to_thread(run.result)"
             )
-        try:
-            if outcome is not None:
-                # On a worker, others may take this one's place meanwhile.
-                with _core.Blocking():
-                    outcome.result(timeout)
-        except TimeoutError:
-            raise TimeoutError(
-                f"{self.label} has not ended within {timeout:g} s; it goes on"
-            ) from None
-        return self.outcome()
+        return wait_until(ended.wait, timeout)
 
     def outcome(self) -> RunResult:
         """Return the result, or raise why there is none; the run must have ended."""
@@ -249,11 +218,18 @@ class Run:
             raise error from error.__cause__
         raise error
 
-    # How it ends.
+    # How it ends: the outcome is decided once, then the hook is called, if there is
+    # one, then the result is delivered.
 
     def _ended(self, error: BaseException | None, value: Any) -> None:
-        if self._finish_first():
-            self._call_hook(error, value)
+        line = self._decide(error, value)
+        if line is None:
+            return
+        hook = self._service.hook(error)
+        if hook is None:
+            self._deliver()
+        else:
+            self._call_hook(hook, line, error)
 
     def _expired(self) -> None:
         self._abort(
@@ -261,98 +237,134 @@ class Run:
         )
 
     def _abort(self, error: BaseException) -> bool:
-        if not self._finish_first():
+        line = self._decide(error, None)
+        if line is None:
+            self._stop_hook()
             return False
-        self._line.cancel()
+        line.cancel()
         self.actions.cancel(self.clock.now())
-        # The hook is a function of the user: not for the thread that aborts.
-        self._home.post(self._call_hook, error, None)
+        hook = self._service.hook(error)
+        if hook is None:
+            self._deliver()
+        else:
+            # A function of the user: not for the thread that aborts, and no thread of
+            # the run may be free.
+            thread = self.places.own_thread()
+            thread.post(self._call_hook, hook, line, error)
+            thread.run_ended()
         return True
 
-    def _finish_first(self) -> bool:
+    def _decide(self, error: BaseException | None, value: Any) -> Line | None:
+        """Return the line if this is the outcome, None if there was one already."""
         with self._lock:
-            first = not self._over
-            self._over = True
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-        return first
+            if self._decided is not None:
+                return None
+            self._decided = (error, value)
+            return self._line
 
-    def _call_hook(self, error: BaseException | None, value: Any) -> None:
-        service, ctx = self._service, self._ctx
-        hook = service.on_success if error is None else service.on_failure
-        if hook is None or not isinstance(error, Exception | None):
-            self._deliver(error, value)
-            return
+    def _call_hook(
+        self, hook: Callable[..., Any], line: Line, error: BaseException | None
+    ) -> None:
+        ctx = line.ctx
         ctx.error = error
-        origin = self._line.origin
-        if origin is not None and origin[0] is error:
-            ctx.failed_step = origin[1]
+        if line.origin is not None and line.origin[0] is error:
+            ctx.failed_step = line.origin[1]
         try:
             returned = hook(ctx)
             if type(returned) is CoroutineType:
-                self.places.run_coroutine(
-                    lambda future: self._hook_ended(future, error, value), returned
-                )
+                self._hold_hook(self.places.run_coroutine(self._hook_ended, returned))
                 return
-        except Exception:
+        except BaseException as raised:
             _LOGGER.exception("a hook of %s failed", self.label)
-        self._deliver(error, value)
+            self._deliver()
+            if not isinstance(raised, Exception):
+                raise  # Ctrl-C
+        else:
+            self._deliver()
 
-    def _hook_ended(
-        self, future: cf.Future[Any], error: BaseException | None, value: Any
-    ) -> None:
+    def _hold_hook(self, future: cf.Future[Any]) -> None:
+        with self._lock:
+            self._hook = future
+            stopped = self._result is not None
+        if stopped:
+            future.cancel()
+
+    def _hook_ended(self, future: cf.Future[Any]) -> None:
         if not future.cancelled() and future.exception() is not None:
             _LOGGER.error(
                 "a hook of %s failed", self.label, exc_info=future.exception()
             )
-        self._home.post(self._deliver, error, value)
+        self._deliver()
 
-    def _deliver(self, error: BaseException | None, value: Any) -> None:
-        if error is None:
-            status = COMPLETED
-        else:
+    def _stop_hook(self) -> None:
+        """Deliver the outcome without waiting for the hook any longer."""
+        with self._lock:
+            line, hook, decided = self._line, self._hook, self._decided
+        if line is None or decided is None:
+            return
+        if self._service.hook(decided[0]) is not None:
+            _LOGGER.warning("a hook of %s is not waited for any longer", self.label)
+        line.ctx._token.set()
+        if hook is not None:
+            hook.cancel()
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Publish the result and tell everybody; only the first call does anything."""
+        with self._lock:
+            line, self._line = self._line, None
+            timer, self._timer = self._timer, None
+        if line is None:
+            return
+        if timer is not None:
+            timer.cancel()
+        last = self._publish(line)
+        try:
+            self._service.leave(self, self._admitted, self._go)
+        finally:
+            if self._notify is not None:
+                self._notify(self._error, last)
+            with self._lock:
+                self._told = True
+                ended = self._waited_for
+            if ended is not None:
+                ended.set()
+            if not self._shares_home:
+                self._home.run_ended()
+
+    def _publish(self, line: Line) -> Any:
+        assert self._decided is not None
+        error, last = self._decided
+        status = COMPLETED
+        if error is not None:
+            last = line.ctx.last
             status = CANCELLED if isinstance(error, Cancelled) else FAILED
-            value = self._ctx.last
-        if self._line.failed or self._line.stopped:
-            self._close_records(CANCELLED if self._line.stopped else FAILED)
+        now = self.clock.now()
+        if line.stopped:
+            # Functions that can't be stopped may still change the records they have.
+            self.steps = self.steps.closed(CANCELLED, now, self.actions.records())
         self.steps.finish()
-        duration = self.clock.now() - self._since
-        shown = self._explain(error)
+        explained = self._explain(line, error)
         result = RunResult(
-            self.id, self.workflow, status, value, self.steps, duration, shown
-        )
-        if isinstance(shown, TaskError | TaskTimeout):
-            shown.result = result
-        self._error = shown
+            self.id, self.workflow, status, last, self.steps, now - self._since,
+            explained,
+        )  # fmt: skip
+        if isinstance(explained, TaskError | TaskTimeout):
+            explained.result = result
+        self._error = explained
         with self._lock:
             self.status = status
             self._result = result
-            outcome = self._outcome
-        del self._line, self._ctx  # they refer to the run; it's freed at once
-        self._service.leave(self, self._admitted, self._go)
-        if self._notify is not None:
-            self._notify(shown, value)
-        if outcome is not None:
-            outcome.set_result(result)
+        return last
 
-    def _close_records(self, status: str) -> None:
-        background = {id(record) for record in self.actions.records()}
-        now = self.clock.now()
-        for name in self.steps:
-            record = self.steps[name]
-            if record.status == RUNNING and id(record) not in background:
-                record.close(status, None, now)
-
-    def _explain(self, error: BaseException | None) -> BaseException | None:
+    def _explain(self, line: Line, error: BaseException | None) -> BaseException | None:
         """Wrap what a step has raised, so that it says which step it was."""
-        origin = self._line.origin
+        origin = line.origin
         if not isinstance(error, Exception) or origin is None or origin[0] is not error:
             return error
         name = origin[1]
         wrapped = TaskError(
-            f"step {name!r} of workflow {self.workflow!r} failed: "
-            f"{type(error).__name__}: {error}",
+            f"step {name!r} of workflow {self.workflow!r} failed: {shown(error)}",
             name,
         )
         wrapped.__cause__ = error
@@ -378,23 +390,18 @@ class Run:
             context=context or contextvars.copy_context(),
         )  # fmt: skip
 
-    def child(self, workflow: Any, payload: Any, line: Line, done: Done) -> _Child:
+    def child(self, workflow: Any, payload: Any, line: Line, done: Done) -> Run:
         """Return a run of another workflow as a part of this one."""
         service: Service = workflow.service
-        return _Child(
-            service, workflow.program(), payload, line.home, self.places,
+        # With a time limit, it must be able to end while one of its functions goes on.
+        apart = service.timeout is not None and line.home.one_thread
+        home = self.places.own_thread() if apart else line.home
+        return Run(
+            service, workflow.program(), payload, home, self.places,
             timeout=service.timeout, clock=self.clock, mailbox=self.mailbox,
-            token=line.ctx._token, done=done,
+            token=line.ctx._token, done=done, actions=self.actions,
+            shares_home=not apart,
         )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<run {self.id} {self.status}>"
-
-
-class _Child(Run):
-    """A run inside of another one; it is an operation that the outer line waits for."""
-
-    def cancel(self) -> bool:
-        """Stop; nobody is told, as the outer line does not wait any more."""
-        self._notify = None
-        return super().cancel()

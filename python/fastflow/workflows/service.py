@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastflow.timers import Clock
+from fastflow.workflows.actions import Actions
 from fastflow.workflows.limits import Gate, Rate
-from fastflow.workflows.run import Actions
 from fastflow.workflows.state import State, global_state
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ class Service:
         with self._changed:
             self._runs.discard(run)
             self._changed.notify_all()
+
+    def hook(self, error: BaseException | None) -> Hook | None:
+        """Return what is to be called at the end of a run; a cancelled one has none."""
+        if error is None:
+            return self.on_success
+        return self.on_failure if isinstance(error, Exception) else None
 
     @property
     def runs(self) -> list[Run]:

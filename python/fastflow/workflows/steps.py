@@ -120,7 +120,7 @@ class Action(Instruction):
                 _LOGGER.error(
                     "action %r of %s failed", self.name, run.label, exc_info=error
                 )
-            run.actions.remove(call, record)
+            run.actions.remove(call)
 
         ctx = line.ctx.branch(Token(line.ctx._token))
         call = run.make_call(f"action {self.name!r}", self.fn, ctx, (), done)

@@ -331,6 +331,7 @@ class Verbs:
             self._assembler.emit(Jump(head))
         enter.retarget(self._assembler.here)
         test.retarget(self._assembler.here)
+        self._assembler.note_loop(name, head)
         return self
 
     @verb
