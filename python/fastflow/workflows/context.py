@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastflow.errors import Cancelled
 from fastflow.workflows.records import Steps
 
-__all__ = ["Context", "RunInfo", "Token"]
+if TYPE_CHECKING:
+    from fastflow.workflows.parcel import Parcel
+
+__all__ = ["Context", "Elsewhere", "RunInfo", "Token"]
 
 
 class Token:
@@ -59,8 +62,8 @@ class Context:
     """
 
     __slots__ = (
-        "_token", "error", "failed_step", "global_state", "index", "item", "last",
-        "payload", "run", "state", "steps",
+        "_parcel", "_token", "error", "failed_step", "global_state", "index", "item",
+        "last", "payload", "run", "state", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +86,7 @@ class Context:
         self.error: BaseException | None = None
         self.failed_step: str | None = None
         self._token = token
+        self._parcel: Parcel | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -112,12 +116,15 @@ class Context:
     def __repr__(self) -> str:
         return f"<ctx of {self.run!r}>"
 
+    def contents(self) -> tuple[Any, ...]:
+        """Return what it refers to and another process can see."""
+        outputs, names = self.steps.outputs(), self.steps.names()
+        return self.payload, self.last, outputs, names, self.item, self.index
+
     def __reduce__(self) -> tuple[Any, ...]:
-        info = RunInfo(self.run.id, self.run.workflow)
-        return _rebuild, (
-            info, self.payload, self.last, self.steps.outputs(), self.steps.names(),
-            self.item, self.index,
-        )  # fmt: skip
+        if self._parcel is not None:
+            return self._parcel.reduce()
+        return _rebuild, (RunInfo(self.run.id, self.run.workflow), *self.contents())
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class RunInfo:
     workflow: str
 
 
-class _Elsewhere:
+class Elsewhere:
     """Stands for the state in another process."""
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -150,6 +157,6 @@ def _rebuild(
     index: int | None,
 ) -> Context:
     steps = Steps.of_outputs(outputs, names)
-    context = Context(info, payload, steps, _Elsewhere(), _Elsewhere(), Token())
+    context = Context(info, payload, steps, Elsewhere(), Elsewhere(), Token())
     context.last, context.item, context.index = last, item, index
     return context

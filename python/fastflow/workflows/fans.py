@@ -25,6 +25,7 @@ from fastflow.workflows.program import Instruction, Program
 from fastflow.workflows.records import StepRecord, Steps
 
 if TYPE_CHECKING:
+    from fastflow.workflows.parcel import Parcel
     from fastflow.workflows.run import Run
 
 __all__ = ["ForEach", "Parallel", "Race"]
@@ -53,8 +54,10 @@ class Parallel(Instruction):
         return self._fan_out(line, record, policy)
 
     def _fan_out(self, line: Line, record: StepRecord, policy: Policy) -> int:
-        make = _calls(line, self._describe, lambda fn: (fn, ()))
-        return _start(line, record, Items(self._functions), make, policy, self._options)
+        parcel = _parcel(line)
+        make = _calls(line, self._describe, lambda fn: (fn, ()), parcel)
+        items = Items(self._functions)
+        return _start(line, record, items, make, policy, self._options, parcel)
 
     def _describe(self, index: int) -> str:
         fn = self._functions[index]
@@ -143,12 +146,13 @@ class ForEach(Instruction):
     def _fan_out(self, line: Line, record: StepRecord, items: Iterable[Any]) -> int:
         source = Items(items, self._size)
         policy = _policy(self._options, self._describe)
+        parcel = None
         if isinstance(self._body, Program):
             make = _lines(line, self._body)
         else:
-            body = self._body
-            make = _calls(line, self._describe, lambda item: (body, (item,)))
-        return _start(line, record, source, make, policy, self._options)
+            body, parcel = self._body, _parcel(line)
+            make = _calls(line, self._describe, lambda item: (body, (item,)), parcel)
+        return _start(line, record, source, make, policy, self._options, parcel)
 
     def _describe(self, index: int) -> str:
         return f"item {index} of {self.name!r}"
@@ -162,6 +166,7 @@ def _calls(
     line: Line,
     describe: Callable[[int], str],
     call: Callable[[Any], tuple[Function, tuple[Any, ...]]],
+    parcel: Parcel | None,
 ) -> Callable[[int, Any, Done], Branch]:
     """Branches that are calls; ``call(item)`` returns function and arguments."""
     context = contextvars.copy_context()
@@ -169,9 +174,19 @@ def _calls(
     def make(index: int, item: Any, done: Done) -> Branch:
         fn, args = call(item)
         ctx = line.ctx.branch(Token(line.ctx._token))
+        ctx._parcel = parcel
         return line.run.make_call(describe(index), fn, ctx, args, done, context=context)
 
     return make
+
+
+def _parcel(line: Line) -> Parcel | None:
+    """Make the context of all branches a parcel, if they go to other processes."""
+    if not line.run.places.processes:
+        return None
+    from fastflow.workflows.parcel import Parcel
+
+    return Parcel(line.ctx)
 
 
 def _lines(line: Line, program: Program) -> Callable[[int, Any, Done], Branch]:
@@ -217,11 +232,14 @@ def _start(
     make: Callable[[int, Any, Done], Branch],
     policy: Policy,
     options: FanOptions,
+    parcel: Parcel | None,
 ) -> int:
     def finish(value: Any) -> int:
         return line.complete(record, value)
 
-    fan = Fan(line, items, make, policy, options.max_concurrency, finish)
+    release = None if parcel is None else parcel.close
+    limit = options.max_concurrency
+    fan = Fan(line, items, make, policy, limit, finish, release)
     line.suspend(fan)
     fan.start(options.timeout, f"step {record.name!r}")
     return SUSPENDED

@@ -228,6 +228,10 @@ class Places:
         self.activity = activity
         self.threads = executor is None or isinstance(executor, cf.ThreadPoolExecutor)
         """Whether calls share this process's memory; else they are sent elsewhere."""
+        self.processes = not self.threads and isinstance(
+            executor, cf.ProcessPoolExecutor
+        )
+        """Whether calls are sent to other processes of this machine."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> cf.Future[Any]:
         """Call ``fn(*args)`` on the executor."""
