@@ -18,6 +18,7 @@ from typing import Any
 from fastflow import aio
 from fastflow.cache import MISSING, ResultCache
 from fastflow.calling import timeout_error
+from fastflow.engines.overdue import Overdue
 from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool, Raised
 from fastflow.interrupts import wait_until
@@ -33,8 +34,8 @@ class Job:
     """One call of a task, from launch to its result; all attempts."""
 
     __slots__ = (
-        "args", "attempts", "cancel", "done", "dropped", "end", "error", "key",
-        "kwargs", "live", "start", "submitted", "tag", "task", "timer", "value",
+        "args", "attempts", "cancel", "done", "dropped", "end", "error", "future",
+        "key", "kwargs", "live", "start", "submitted", "tag", "task", "timer", "value",
         "worker",
     )  # fmt: skip
 
@@ -63,6 +64,8 @@ class Job:
         """Number of the attempt whose end counts; 0 when none does."""
         self.timer: Timer | None = None
         self.cancel: Callable[[], object] | None = None
+        self.future: Any = None
+        """Of the live attempt, if it is on the executor."""
 
 
 class Driver:
@@ -97,6 +100,10 @@ class Driver:
         self._waiting: deque[Job] = deque()
         self._coroutines: list[tuple[Job, int]] = []
         self._running = 0
+        self._queued: dict[Job, None] = {}
+        """With a timeout, and not begun; workers take them out."""
+        self._moved: set[Any] = set()
+        """Futures in whose place there are others."""
         self._live: set[Job] = set()
         self.closed = self._stopping = False
 
@@ -226,21 +233,28 @@ class Driver:
         if self._parcels is not None and job.task.timeout is None:
             self._parcels.add(job, attempt)
             return
+        self._submit(job, attempt)
+
+    def _submit(self, job: Job, attempt: int) -> None:
+        limited = job.task.timeout is not None
 
         def started() -> None:
+            self._queued.pop(job, None)
             job.start = job.start or time.perf_counter()
             job.worker = threading.current_thread().name
-            if job.task.timeout is not None:
+            if limited:
                 self._set_timer(job, attempt)
 
-        if job.task.timeout is not None and self._pool.remote:
+        if limited and self._pool.remote:
             self._set_timer(job, attempt)
+        elif limited:
+            self._queued[job] = None
         try:
             future = self._pool.submit(job.task, job.args, job.kwargs, started)
         except Exception as error:  # the executor is shut down or broken
             self.post(self._failed, job, attempt, error)
             return
-        job.cancel = future.cancel
+        job.future, job.cancel = future, future.cancel
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
 
     def _set_timer(self, job: Job, attempt: int) -> None:
@@ -256,7 +270,10 @@ class Driver:
         if job.live != attempt:
             return
         if outcome.cancelled():
-            self._drop(job)
+            if outcome in self._moved:
+                self._moved.discard(outcome)
+            else:
+                self._drop(job)
             return
         error, result = outcome.exception(), None
         if error is None:
@@ -291,10 +308,25 @@ class Driver:
 
     def _timed_out(self, job: Job, attempt: int) -> None:
         if job.live == attempt:
-            cancel = job.cancel
+            cancel, future = job.cancel, job.future
             self._failed(job, attempt, timeout_error(job.task))
-            if cancel is not None:
-                cancel()
+            overdue = self._pool.overdue
+            if cancel is not None and not cancel() and overdue is not None:
+                overdue.add(future)
+                self._move_queued(overdue)
+
+    def _move_queued(self, overdue: Overdue) -> None:
+        """Start attempts that wait for workers which hang."""
+        for job in list(self._queued):
+            if not overdue.has_room():
+                return
+            if self._queued.pop(job, job) is job or not job.live:
+                continue  # it has begun, or was given up
+            self._moved.add(job.future)
+            if job.future.cancel():
+                self._submit(job, job.live)
+            else:
+                self._moved.discard(job.future)
 
     def _failed(self, job: Job, attempt: int, error: BaseException) -> None:
         if job.live != attempt:

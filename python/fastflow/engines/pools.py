@@ -5,12 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import contextvars
+import functools
 import pickle
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from fastflow.engines.overdue import Overdue, overdue_of
 from fastflow.engines.parcels import Outcome, Parcels, parcels_for
 from fastflow.engines.remote import run_remotely
 from fastflow.executor import Executor, default_executor
@@ -43,6 +45,8 @@ class Pool(Protocol):
 
     remote: bool
     """Whether calls go to other processes, so that their start is not seen."""
+    overdue: Overdue | None
+    """What helps against workers that hang; None if their threads are not ours."""
 
     def submit(
         self,
@@ -78,6 +82,7 @@ class ThreadPool:
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
         self._submit = executor.submit
+        self.overdue: Overdue | None = overdue_of(executor)
         # Ours sees to context variables itself.
         self._copies_context = isinstance(executor, Executor)
 
@@ -89,10 +94,15 @@ class ThreadPool:
         started: Callable[[], object],
     ) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
-        if self._copies_context:
-            return self._submit(_attempt, task, args, kwargs, started)
+        call = functools.partial(_attempt, task, args, kwargs, started)
         context = contextvars.copy_context()
-        return self._submit(context.run, _attempt, task, args, kwargs, started)
+        if task.timeout is not None and self.overdue is not None:
+            spare = self.overdue.start(task.name, functools.partial(context.run, call))
+            if spare is not None:
+                return spare
+        if self._copies_context:
+            return self._submit(call)
+        return self._submit(context.run, call)
 
     def parcels(self, *_: Any) -> None:
         """See `Pool`."""
@@ -138,6 +148,7 @@ class RemotePool:
     """An executor that pickles what it is given: tasks travel by reference."""
 
     remote = True
+    overdue: Overdue | None = None
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
         self._executor = executor
