@@ -144,6 +144,15 @@ class Subflow(Instruction):
         self._workflow = workflow
         self._payload = payload
 
+    @property
+    def workflow(self) -> Any:
+        """The other workflow."""
+        return self._workflow
+
+    def of(self, workflow: Any) -> Subflow:
+        """Return the same of another workflow."""
+        return Subflow(str(self.name), workflow, self._payload)
+
     def execute(self, line: Line) -> int:
         """Start the other run; its last value is the output."""
         assert self.name is not None

@@ -198,9 +198,17 @@ class Workflow(Verbs):
             "is unknown, was used already, or its time was up"
         )
 
-    def test(self) -> Harness:
-        """Return a test run with mocks and expectations."""
-        return Harness(self.program(), self.service)
+    def test(self, patience: float | str = 1.0) -> Harness:
+        """Return a test run with mocks and expectations.
+
+        Time passes when nothing is going on.  A function that does go on, but from
+        which nothing comes for `patience` (seconds, or a text such as ``"50ms"``), is
+        taken for one that waits: then time passes, too, and its time limit is up.
+        """
+        seconds = duration("patience", patience)
+        if seconds is None:
+            raise FlowError("test() needs patience: seconds, or a text such as '50ms'")
+        return Harness(self.program(), self.service, seconds)
 
     def close(self, timeout: float | str | None = None) -> list[str]:
         """Wait for all runs and background actions.

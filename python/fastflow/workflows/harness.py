@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastflow.errors import FlowError
+from fastflow.errors import FlowError, TaskError
 from fastflow.timers import VirtualClock
 from fastflow.workflows.checks import check_function
-from fastflow.workflows.mocks import replaced
-from fastflow.workflows.places import Activity, CallerHome, Places
+from fastflow.workflows.differences import differences, shortened
+from fastflow.workflows.failures import shown
+from fastflow.workflows.mocks import Script, Stage, has_step, step_names
+from fastflow.workflows.places import Activity, CallerHome, Home, Places
 from fastflow.workflows.program import Program
 from fastflow.workflows.records import COMPLETED, FAILED, SKIPPED, RunResult
 from fastflow.workflows.run import Run
 from fastflow.workflows.service import Service
-from fastflow.workflows.state import State
 
 __all__ = ["Harness", "StepExpectation"]
+
+
+Look = Callable[[RunResult], tuple[bool, str, list[str]]]
+"""Returns whether the expectation is met, what is there, and how that differs."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class _Check:
 
     subject: str
     expected: str
-    look: Callable[[RunResult], tuple[bool, str]]
+    look: Look
 
 
 class StepExpectation:
@@ -47,9 +52,9 @@ class StepExpectation:
             return self._status(FAILED, fails=True)
         name = self._name
 
-        def look(result: RunResult) -> tuple[bool, str]:
-            record = result.steps[name]
-            return isinstance(record.error, error), _describe(result, name)
+        def look(result: RunResult) -> tuple[bool, str, list[str]]:
+            met = _is(result.steps[name].error, error)
+            return met, _describe(result, name), []
 
         return self._add(f"{FAILED} ({error.__name__})", look, fails=True)
 
@@ -61,36 +66,37 @@ class StepExpectation:
         """It completes with an output that equals this."""
         name = self._name
 
-        def look(result: RunResult) -> tuple[bool, str]:
+        def look(result: RunResult) -> tuple[bool, str, list[str]]:
             record = result.steps[name]
             if record.status != COMPLETED:
-                return False, _describe(result, name)
-            return bool(record.output == value), f"output {record.output!r}"
+                return False, _describe(result, name), []
+            met, found, how = _compare(value, record.output)
+            return met, f"output {found}", how
 
-        return self._add(f"output {value!r}", look)
+        return self._add(f"output {shortened(repr(value))}", look)
 
     def to_take_attempts(self, attempts: int) -> Harness:
         """Its function is called so many times."""
         name = self._name
 
-        def look(result: RunResult) -> tuple[bool, str]:
+        def look(result: RunResult) -> tuple[bool, str, list[str]]:
             made = result.steps[name].attempts
-            return made == attempts, f"{made} attempts"
+            return made == attempts, f"{made} attempts", []
 
         return self._add(f"{attempts} attempts", look)
 
     def _status(self, status: str, *, fails: bool = False) -> Harness:
         name = self._name
 
-        def look(result: RunResult) -> tuple[bool, str]:
-            return result.steps[name].status == status, _describe(result, name)
+        def look(result: RunResult) -> tuple[bool, str, list[str]]:
+            return result.steps[name].status == status, _describe(result, name), []
 
         return self._add(status, look, fails=fails)
 
     def _add(
         self,
         expected: str,
-        look: Callable[[RunResult], tuple[bool, str]],
+        look: Look,
         *,
         fails: bool = False,
     ) -> Harness:
@@ -102,13 +108,18 @@ class Harness:
     """A test of a workflow; made by ``wf.test()``.
 
     Sleeps, delays, retries and time limits pass at once, as soon as nothing else is
-    going on; ``ctx.state`` begins empty; limits on concurrency and rate don't apply.
-    Every method but `run` and `expect_step` returns the harness itself.
+    going on, or nothing has come of it for `patience` (real) seconds; ``ctx.state`` and
+    caches begin empty; limits on concurrency and rate don't apply.  All this holds for
+    subflows, too.  Every method but `run` and `expect_step` returns the harness itself.
+
+    A step of a subflow is called ``"pay/charge"``: the step "charge" of the workflow
+    that the step "pay" runs.
     """
 
-    def __init__(self, program: Program, service: Service) -> None:
+    def __init__(self, program: Program, service: Service, patience: float) -> None:
         self._program = program
         self._service = service
+        self._patience = patience
         self._payload: Any = None
         self._mocks: dict[str, Callable[..., Any]] = {}
         self._events: list[tuple[str, Any]] = []
@@ -148,27 +159,25 @@ class Harness:
         if name not in self._program.names:
             self._known(name)
             raise FlowError(
-                f"{name!r} is a step of a sub-flow, which runs many times; "
-                "expectations are about steps of the workflow itself"
+                f"{name!r} is a step of a sub-flow or subflow, which may run many "
+                "times; expectations are about steps of the workflow itself"
             )
         return StepExpectation(self, name)
 
     def expect_last(self, value: Any) -> Harness:
         """Expect the run's last value to equal this."""
 
-        def look(result: RunResult) -> tuple[bool, str]:
-            return bool(result.last == value), repr(result.last)
+        def look(result: RunResult) -> tuple[bool, str, list[str]]:
+            return _compare(value, result.last)
 
-        return self._expect(_Check("last value", repr(value), look), False)
+        return self._expect(_Check("last value", shortened(repr(value)), look), False)
 
     def expect_failure(self, error: type[BaseException] = Exception) -> Harness:
         """Expect the run to fail, because of an exception of this type."""
 
-        def look(result: RunResult) -> tuple[bool, str]:
-            found = result.error
-            cause = None if found is None else found.__cause__
-            met = isinstance(found, error) or isinstance(cause, error)
-            return met, f"{result.status} ({_name(cause or found)})"
+        def look(result: RunResult) -> tuple[bool, str, list[str]]:
+            found = f"{result.status} ({_name(_root(result.error))})"
+            return _is(result.error, error), found, []
 
         return self._expect(_Check("run", f"{FAILED} ({error.__name__})", look), True)
 
@@ -187,22 +196,26 @@ class Harness:
             the run fails unexpectedly, or if it waits for what never comes.
         """
         result = self._execute()
-        unmet = []
+        unmet: list[str] = []
+        count = 0
         for check in self._checks:
-            met, found = check.look(result)
+            met, found, how = check.look(result)
             if not met:
                 unmet.append(
                     f"  {check.subject}\n  - expected: {check.expected}"
                     f"\n  + actual:   {found}"
                 )
+                unmet.extend(f"    {line}" for line in how)
+                count += 1
         if result.error is not None and not self._failure_expected:
             unmet.append(
                 f"  run\n  - expected: {COMPLETED}"
                 f"\n  + actual:   {result.status} ({_name(result.error)})"
             )
+            count += 1
         if unmet:
-            title = f"workflow {result.workflow!r}: {len(unmet)} unmet expectation"
-            title += "" if len(unmet) == 1 else "s"
+            title = f"workflow {result.workflow!r}: {count} unmet expectation"
+            title += "" if count == 1 else "s"
             raise AssertionError("\n".join([title, *unmet])) from result.error
         return result
 
@@ -212,53 +225,48 @@ class Harness:
         return self
 
     def _known(self, name: str) -> None:
-        names = self._program.all_names()
-        if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
+        if not has_step(self._program, name):
+            near = difflib.get_close_matches(name, list(step_names(self._program)), 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise FlowError(f"the workflow has no step {name!r}{hint}")
 
     def _execute(self) -> RunResult:
         clock = VirtualClock()
-        home = CallerHome()
-        activity = Activity(lambda: home.post(_nothing))
-        service = Service(
-            self._service.name,
-            clock,
-            timeout=self._service.timeout,
-            on_success=self._service.on_success,
-            on_failure=self._service.on_failure,
-            global_state=State(clock),
-        )
+        bell = CallerHome()
+        activity = Activity(lambda: bell.post(_nothing))
+        places = Places(None, activity)
+        stage = Stage(clock)
+        service = stage.service(self._service)
+        program = stage.program(self._program, Script(self._mocks, self._answers))
+        # As in wf.run(): a plain function must not keep the time from passing.
+        home: Home = bell if service.timeout is None else places.own_thread()
         run = Run(
-            service, replaced(self._program, self._mocks), self._payload, home,
-            Places(None, activity), timeout=service.timeout,
-        )  # fmt: skip
+            service, program, self._payload, home, places, timeout=service.timeout
+        )
         for event, payload in self._events:
             run.emit(event, payload)
         run.begin()
         try:
             while not run.done():
-                self._serve(run, home, activity, clock)
-            while not (activity.idle and home.empty):  # background actions
-                home.serve()
+                self._serve(run, bell, activity, clock)
+            while not (activity.idle and bell.empty):
+                # Actions are waited for, but not what could not be stopped.
+                if not bell.serve(self._patience) and not service.actions.records():
+                    break
         finally:
             run.cancel()
         assert run._result is not None
         return run._result
 
     def _serve(
-        self, run: Run, home: CallerHome, activity: Activity, clock: VirtualClock
+        self, run: Run, bell: CallerHome, activity: Activity, clock: VirtualClock
     ) -> None:
         # In this order: what goes on elsewhere posts its outcome before it ends.
-        if not (activity.idle and home.empty):
-            home.serve()
+        if not (activity.idle and bell.empty):
+            if not bell.serve(self._patience):
+                clock.advance_to_next()
             return
-        for token, step in run.pauses.items():
-            if step in self._answers:
-                run.resume(token, self._answers[step])
-                return
-        if not clock.advance_to_next():
+        if not run.done() and not clock.advance_to_next():
             waits = ", ".join(run.mailbox.expected) or "something outside"
             raise AssertionError(
                 f"workflow {run.workflow!r} waits for ever: {waits}; give it by "
@@ -271,11 +279,33 @@ def _nothing() -> None:
 
 
 def _name(error: BaseException | None) -> str:
-    return "no error" if error is None else f"{type(error).__name__}: {error}"
+    return "no error" if error is None else shown(error)
 
 
 def _describe(result: RunResult, name: str) -> str:
     record = result.steps[name]
     if record.error is None:
         return record.status
-    return f"{record.status} ({_name(record.error)})"
+    return f"{record.status} ({_name(_root(record.error))})"
+
+
+def _compare(expected: Any, actual: Any) -> tuple[bool, str, list[str]]:
+    """Whether the values are equal, the actual one in words, and how they differ."""
+    if bool(actual == expected):
+        return True, "", []
+    return False, shortened(repr(actual)), differences(expected, actual)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and what is behind it if it comes from a step or subflow."""
+    while error is not None:
+        yield error
+        error = error.__cause__ if isinstance(error, TaskError) else None
+
+
+def _is(error: BaseException | None, kind: type[BaseException]) -> bool:
+    return any(isinstance(each, kind) for each in _causes(error))
+
+
+def _root(error: BaseException | None) -> BaseException | None:
+    return list(_causes(error))[-1] if error is not None else None
