@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +16,8 @@ Progress = bool | Callable[[int, int | None], object] | None
 
 _INTERVAL = 0.1  # seconds
 
+_LOGGER = logging.getLogger("fastflow")
+
 
 class _Counted(Protocol):
     @property
@@ -24,7 +27,7 @@ class _Counted(Protocol):
 class Monitor:
     """Shows `work.done` of `total` while the block runs; nothing for None or False.
 
-    The bar appears on a terminal only.
+    The bar appears on a terminal only.  What a callable raises is logged, once.
     """
 
     def __init__(
@@ -79,9 +82,19 @@ class Monitor:
         return self
 
     def _run(self) -> None:
-        assert self._show is not None
         while not self._end.wait(_INTERVAL):
-            self._show(self._work.done, self._total)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Show how far it is; after a failure, nothing any more: the work goes on."""
+        show = self._show
+        if show is None:
+            return
+        try:
+            show(self._work.done, self._total)
+        except Exception:
+            self._show = None
+            _LOGGER.exception("progress is not shown any more, as this failed:")
 
     def __exit__(
         self,
@@ -93,7 +106,6 @@ class Monitor:
             return
         self._end.set()
         self._thread.join()
-        assert self._show is not None
-        self._show(self._work.done, self._total)
+        self._tell()
         if self._bar is not None:
             self._bar.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -220,6 +222,20 @@ class Assembler:
         if block.name is None or block.is_loop:
             raise FlowError(f"{verb}() without an open if_()")
         return block
+
+    @contextlib.contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Take back what the block has added, if it raises."""
+        size, loops, depth = self.here, len(self._loops), len(self._blocks)
+        counts = self._counts.copy()
+        try:
+            yield
+        except BaseException:
+            self._names -= {str(each.name) for each in self._code[size:]}
+            self._counts = counts
+            del self._code[size:], self._handlers[size:]
+            del self._loops[loops:], self._blocks[depth:]
+            raise
 
     def open_body(self, name: str) -> None:
         """Begin the body of a loop, a block of its own."""

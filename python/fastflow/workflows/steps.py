@@ -8,13 +8,15 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.workflows.context import Token
+from fastflow.workflows.failures import shown
 from fastflow.workflows.line import SUSPENDED
 from fastflow.workflows.options import LOG_FIELDS, CallOptions
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, FAILED, StepRecord
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.failures import shown
+from fastflow.workflows.line import Line
 
 __all__ = ["Action", "GuardedStep", "Log", "OnError", "Step"]
 
@@ -64,13 +66,17 @@ class GuardedStep(Instruction):
         cache = self.options.cache
         if cache is None:
             return self._call(line, record, None)
-        key = cache.key(line.ctx)
-        found = cache.find(key, line.run.clock)
-        if found is not None:
-            return line.complete(record, found[0])
-        return self._call(line, record, lambda value: cache.keep(
-            key, value, line.run.clock
-        ))  # fmt: skip
+        kept = cache
+
+        def look(key: Any) -> int:
+            found = kept.find(key, line.run.clock)
+            if found is not None:
+                return line.complete(record, found[0])
+            return self._call(line, record, lambda value: kept.keep(
+                key, value, line.run.clock
+            ))  # fmt: skip
+
+        return line.call(cache.key, look)
 
     def _call(
         self, line: Line, record: StepRecord, keep: Callable[[Any], None] | None
@@ -141,22 +147,43 @@ class Log(Instruction):
 
     def execute(self, line: Line) -> int:
         """Format and write it; a mistake in the text does not fail the run."""
-        if _LOGGER.isEnabledFor(self.level):
-            try:
-                message = self._format(line)
-            except Exception as error:
-                message = f"{self.text!r} can't be formatted: {error!r}"
-            _LOGGER.log(
-                self.level, "%s: %s", line.run.label, message,
-                extra={"run": line.run.id, "workflow": line.run.workflow},
-            )  # fmt: skip
-        return line.pc + 1
+        if not _LOGGER.isEnabledFor(self.level):
+            return line.pc + 1
+        message = self._message(line)
+        if type(message) is CoroutineType:
+            return line.wait_for(
+                self._awaited(message), lambda text: self._write(line, text)
+            )
+        return self._write(line, message)
 
-    def _format(self, line: Line) -> str:
-        ctx = line.ctx
-        if not isinstance(self.text, str):
-            return str(self.text(ctx))
-        return self.text.format(**{name: getattr(ctx, name) for name in LOG_FIELDS})
+    def _message(self, line: Line) -> Any:
+        try:
+            if not isinstance(self.text, str):
+                return self.text(line.ctx)
+            fields = {name: getattr(line.ctx, name) for name in LOG_FIELDS}
+            return self.text.format(**fields)
+        except Exception as error:
+            return self._mistake(error)
+
+    async def _awaited(self, message: Any) -> Any:
+        try:
+            return await message
+        except Exception as error:
+            return self._mistake(error)
+
+    def _mistake(self, error: Exception) -> str:
+        return f"{self.text!r} can't be formatted: {shown(error)}"
+
+    def _write(self, line: Line, message: Any) -> int:
+        try:
+            text = str(message)
+        except Exception as error:
+            text = self._mistake(error)
+        _LOGGER.log(
+            self.level, "%s: %s", line.run.label, text,
+            extra={"run": line.run.id, "workflow": line.run.workflow},
+        )  # fmt: skip
+        return line.pc + 1
 
 
 class OnError(Instruction):

@@ -319,19 +319,8 @@ class Verbs:
         if (fn is None) == (build is None):
             raise FlowError(f"while_ {name!r} takes either fn or build=")
         check_function(f"body of while_ {name!r}", fn or build)
-        enter, test = EnterLoop(name), TestLoop(name, predicate, most)
-        self._emit(enter)
-        head = self._assembler.emit(test)
-        if fn is not None:
-            self._assembler.emit(LoopBody(name, fn, head))
-        elif build is not None:
-            self._assembler.open_body(name)
-            build(Verbs(self._assembler))
-            self._assembler.close_body(name)
-            self._assembler.emit(Jump(head))
-        enter.retarget(self._assembler.here)
-        test.retarget(self._assembler.here)
-        self._assembler.note_loop(name, head)
+        with self._assembler.undone_on_error():
+            self._loop(name, TestLoop(name, predicate, most), fn, build)
         return self
 
     @verb
@@ -456,6 +445,23 @@ class Verbs:
         name = self._assembler.claim(self._name(name, "on_error"))
         self._assembler.emit_handler(OnError(name, handler))
         return self
+
+    def _loop(
+        self, name: str, test: TestLoop, fn: Function | None, build: Build | None
+    ) -> None:
+        assembler, enter = self._assembler, EnterLoop(name)
+        self._emit(enter)
+        head = assembler.emit(test)
+        if fn is not None:
+            assembler.emit(LoopBody(name, fn, head))
+        elif build is not None:
+            assembler.open_body(name)
+            build(Verbs(assembler))
+            assembler.close_body(name)
+            assembler.emit(Jump(head))
+        enter.retarget(assembler.here)
+        test.retarget(assembler.here)
+        assembler.note_loop(name, head)
 
     def _name(self, name: str | None, kind: str | None = None) -> str:
         """Return the name of a new step; it is taken when the step is emitted."""

@@ -261,3 +261,45 @@ def test_a_sub_flow_may_use_the_names_of_the_outer_one():
 
 def test_repr():
     assert repr(new().step("a", identity)) == "<workflow 'w', 1 instructions>"
+
+
+def broken_body(flow):
+    flow.step("a", identity).parallel([identity]).if_("i", identity)
+    flow.while_("inner", identity, build=lambda f: f.step("b", identity))
+    raise ValueError("broken")
+
+
+def open_body(flow):
+    flow.step("a", identity).parallel([identity]).if_("i", identity)
+
+
+def body_with_a_mistake(flow):
+    flow.step("a", identity).on_error(identity).step("a", identity)
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (broken_body, ValueError, "broken"),
+        (open_body, FlowError, "the if_ 'i' in the body of 'w' has no end_if"),
+        (body_with_a_mistake, FlowError, "there is a step 'a' already"),
+    ],
+)
+def test_a_body_that_raises_leaves_nothing_behind(build, error, message):
+    wf = new().step("first", lambda ctx: 1).parallel([lambda ctx: 2])
+    with pytest.raises(error, match=message):
+        wf.while_("w", identity, build=build)
+    assert wf.run().last == [2]
+    # All names are free again, those that are made, too.
+    wf.while_("w", lambda ctx: ctx.last != 3, build=lambda f: f.step("a", lambda c: 3))
+    wf.parallel([lambda ctx: ctx.last])
+    run = wf.run()
+    assert (run.last, run.steps["w"].attempts) == ([3], 1)
+    assert run.steps["parallel-2"].output == [3]
+
+
+def test_a_body_that_raises_in_an_if():
+    wf = new().if_("c", lambda ctx: True)
+    with pytest.raises(ValueError, match="broken"):
+        wf.while_("w", identity, build=broken_body)
+    assert wf.step("a", lambda ctx: "a").end_if().run().last == "a"
