@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 __all__ = ["Neighbours", "Structure", "cycle_text", "find_cycles", "sort_tasks"]
 
 _MOST_CYCLES = 10
+_LARGE = 50_000  # edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Neighbours:
     @classmethod
     def by(cls, count: int, keys: Sequence[int], values: Sequence[int]) -> Neighbours:
         """Group `values` by `keys`: a counting sort, which keeps the order."""
+        if len(keys) >= _LARGE:
+            return cls._by_numpy(count, keys, values)
         sizes = [0] * (count + 1)
         for key in keys:
             sizes[key + 1] += 1
@@ -35,6 +38,19 @@ class Neighbours:
             items[at] = value
             free[key] = at + 1
         return cls(starts, items)
+
+    @classmethod
+    def _by_numpy(
+        cls, count: int, keys: Sequence[int], values: Sequence[int]
+    ) -> Neighbours:
+        """Do the same; five times as fast, but numpy must be loaded."""
+        import numpy as np
+
+        numbers = np.asarray(keys, np.int64)
+        starts = np.zeros(count + 1, np.int64)
+        np.cumsum(np.bincount(numbers, minlength=count), out=starts[1:])
+        order = np.argsort(numbers, kind="stable")
+        return cls(starts.tolist(), np.asarray(values, np.int64)[order].tolist())
 
     def of(self, task: int) -> list[int]:
         """Return those of one task."""

@@ -96,20 +96,19 @@ class _Parser:
         Most lines of a large flow look so. What is not quite so ordinary (another
         indentation, quotes, other scripts) is left to the road for all lines.
         """
-        lines, number = self.source.lines, self.number
-        width = len(indent)
+        lines = self.source.lines
         ids, known = flow.ids, flow.known
         find = ids.get
         new_line = flow.lines.append
         add_source, add_target = flow.sources.append, flow.targets.append
         add_line = flow.edge_lines.append
-        for number in range(self.number, len(lines)):
-            line = lines[number]
-            words = line.split()
-            if len(words) != 3 or words[1] != "->" or len(line) > 500:
+        rest = itertools.islice(lines, self.number, None)
+        for number, line in enumerate(rest, self.number):
+            try:
+                left, arrow, right = line.split()
+            except ValueError:
                 break
-            left, _, right = words
-            if not (line.startswith(indent) and line.startswith(left, width)):
+            if arrow != "->" or len(line) > 500 or not line.startswith(indent + left):
                 break
             source = find(left)
             if source is None:
