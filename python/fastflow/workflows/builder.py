@@ -94,6 +94,9 @@ class Workflow(Verbs):
     ) -> RunResult:
         """Run the steps, the plain ones on this thread, and wait for the end.
 
+        With a time limit, the plain ones are called on a thread of the run's own, so
+        that the limit holds while one of them goes on.
+
         Parameters
         ----------
         payload
@@ -106,6 +109,7 @@ class Workflow(Verbs):
             ``default_executor()``.
         progress : bool or callable, optional
             True shows a bar on a terminal; a callable gets (started steps, all steps).
+            What it raises is logged.
 
         Raises
         ------
@@ -275,7 +279,8 @@ def workflow(
         second.  A token bucket: so many may start at once, then as tokens come back.
     on_success, on_failure : callable, optional
         Called with ctx at the end of a run, before its result is delivered; what they
-        raise is logged.  A cancelled run calls neither.
+        raise is logged.  A cancelled run calls neither.  One that goes on when the
+        run's time is up, or when it's cancelled, is not waited for.
     clock : Clock
         Tells the time and sets timers; for tests, see ``fastflow.timers.VirtualClock``.
 

@@ -115,8 +115,8 @@ class CallerHome:
             self.serve()
 
     def _take(self, timeout: float | None) -> _Posted | None:
-        with contextlib.suppress(queue.Empty):
-            return self._inbox.get_nowait()
+        if not self._inbox.empty():
+            return self._inbox.get_nowait()  # nobody else takes from it
         found: list[_Posted] = []
 
         def wait(seconds: float | None) -> bool:

@@ -83,8 +83,8 @@ class Verbs:
         timeout : float or str, optional
             Time for each attempt; then it fails with `TaskTimeout`.
         cache : callable, optional
-            ``cache(ctx)`` returns a hashable key; the outputs of runs that completed
-            this step are used again for the same key.
+            ``cache(ctx)`` returns a hashable key, and may be async; the outputs of runs
+            that completed this step are used again for the same key.
         cache_ttl : float or str, optional
             How long.
         cache_size : int
@@ -229,7 +229,7 @@ class Verbs:
             Unique in the workflow.
         items : callable or iterable
             ``items(ctx)`` returns them.  They are drawn one after another as the limit
-            allows.
+            allows, where plain steps are called; a generator is closed in the end.
         fn : callable, optional
             Called as ``fn(ctx, item)``.
         build : callable, optional
@@ -375,7 +375,8 @@ class Verbs:
     ) -> Self:
         """Run another workflow as a step; its last value is the output.
 
-        `payload` is a function of ctx; by default the other run gets ``ctx.last``.
+        `payload` is a function of ctx; by default the other run gets ``ctx.last``.  If
+        the other run is cancelled, this one is, too.
         """
         if not hasattr(workflow, "service"):
             raise FlowError(
