@@ -7,6 +7,7 @@ into its queue, so nothing here needs a lock, and a chain of any length needs no
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import queue
 import threading
@@ -34,9 +35,9 @@ class Job:
     """One call of a task, from launch to its result; all attempts."""
 
     __slots__ = (
-        "args", "attempts", "cancel", "done", "dropped", "end", "error", "future",
-        "key", "kwargs", "live", "start", "submitted", "tag", "task", "timer", "value",
-        "worker",
+        "args", "attempts", "cancel", "context", "done", "dropped", "end", "error",
+        "future", "key", "kwargs", "live", "start", "submitted", "tag", "task", "timer",
+        "value", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,8 @@ class Job:
         """Number of the attempt whose end counts; 0 when none does."""
         self.timer: Timer | None = None
         self.cancel: Callable[[], object] | None = None
+        self.context = contextvars.copy_context()
+        """In which all attempts run."""
         self.future: Any = None
         """Of the live attempt, if it is on the executor."""
 
@@ -229,11 +232,10 @@ class Driver:
         attempt = self._enter(job)
         if job.task.is_async:
             self._coroutines.append((job, attempt))
-            return
-        if self._parcels is not None and job.task.timeout is None:
+        elif self._parcels is not None and job.task.timeout is None:
             self._parcels.add(job, attempt)
-            return
-        self._submit(job, attempt)
+        else:
+            job.context.run(self._submit, job, attempt)
 
     def _submit(self, job: Job, attempt: int) -> None:
         limited = job.task.timeout is not None
@@ -324,7 +326,7 @@ class Driver:
                 continue  # it has begun, or was given up
             self._moved.add(job.future)
             if job.future.cancel():
-                self._submit(job, job.live)
+                job.context.run(self._submit, job, job.live)
             else:
                 self._moved.discard(job.future)
 
@@ -364,7 +366,9 @@ class Driver:
             self._finish(job)
             return
         try:
-            future = self._pool.recover(lambda: task.recover(reason, args, kwargs))
+            future = job.context.run(
+                self._pool.recover, lambda: task.recover(reason, args, kwargs)
+            )
         except Exception as error:
             job.error = error
             self._finish(job)
@@ -389,7 +393,7 @@ class Driver:
         for job, attempt in jobs:
             if job.live != attempt:
                 continue
-            task = loop.create_task(self._coroutine(job, attempt))
+            task = loop.create_task(self._coroutine(job, attempt), context=job.context)
             job.cancel = _canceller(loop, task)
             task.add_done_callback(_keep.discard)
             _keep.add(task)
@@ -429,7 +433,7 @@ class Driver:
             name = threading.current_thread().name
             return Done(value, start, time.perf_counter(), name)
 
-        future = aio.submit(body())
+        future = job.context.run(aio.submit, body())
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
 
 

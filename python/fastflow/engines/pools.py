@@ -109,7 +109,7 @@ class ThreadPool:
 
     def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
-        return self._submit(_timed, call)
+        return self._submit(contextvars.copy_context().run, _timed, call)
 
     def read(self, result: Any, submitted: float) -> Done:  # noqa: ARG002
         """See `Pool`."""

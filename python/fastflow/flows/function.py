@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import contextvars
 import functools
 import inspect
 import threading
@@ -278,8 +277,7 @@ class _ParallelRun(_Run):
     def start(self, handle: Handle, job: Job) -> None:
         if self.thread is None:
             self.thread = threading.Thread(
-                target=contextvars.copy_context().run,
-                args=(self.watch,),
+                target=self.watch,
                 name=f"fastflow-{self.name}",
                 daemon=True,
             )

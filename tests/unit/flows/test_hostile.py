@@ -169,29 +169,65 @@ def test_a_method_as_a_flow():
     assert isinstance(Pipe.run, fastflow.flows.function.FlowFunction)
 
 
-@pytest.mark.parametrize("executor", engines())
-def test_context_variables_reach_tasks(executor):
-    variable = contextvars.ContextVar("variable", default="lost")
+VARIABLE = contextvars.ContextVar("VARIABLE", default="lost")
 
-    @TaskRegistry().task
-    def read():
-        return variable.get()
+
+def read(fails):
+    if fails:
+        fails.pop()
+        raise OSError("once more")
+    return VARIABLE.get()
+
+
+async def read_soon(fails):
+    await asyncio.sleep(0)
+    return read(fails)
+
+
+@pytest.mark.parametrize("fn", [read, read_soon])
+@pytest.mark.parametrize("executor", engines())
+def test_context_variables_reach_tasks(executor, fn):
+    again = TaskRegistry().task(retries=1, retry_delay=0)(fn)
 
     @fastflow.flow
     def body():
-        return read()
+        found = []
+        for text in ("one", "two"):
+            VARIABLE.set(text)
+            found += [again([]), again([1])]
+        return found
 
     def run():
-        variable.set("there")
-        flow = Flow(
-            "flow F:\n    read\n    slow", registry={"read": read, "slow": slow}
-        )
-        return flow.run(executor=executor)["read"], body.with_options(
-            executor=executor
-        )()
+        VARIABLE.set("there")
+        flow = Flow("flow F:\n    again", registry={"again": again})
+        text = [flow.run({"fails": fails}, executor=executor) for fails in ([], [1])]
+        return [
+            *(result["again"] for result in text),
+            *body.with_options(executor=executor)(),
+        ]
 
-    slow = TaskRegistry().task(retries=1)(lambda: None)
-    assert contextvars.copy_context().run(run) == ("there", "there")
+    found = contextvars.copy_context().run(run)
+    assert found == ["there", "there", "one", "one", "two", "two"]
+
+
+@pytest.mark.parametrize("executor", engines())
+@pytest.mark.parametrize("soon", [False, True])
+def test_context_variables_reach_fallbacks(executor, soon):
+    async def awaited(_error, _inputs):
+        await asyncio.sleep(0)
+        return VARIABLE.get()
+
+    def plain(_error, _inputs):
+        return VARIABLE.get()
+
+    broken = TaskRegistry().task(fallback=awaited if soon else plain)(lambda: 1 / 0)
+    flow = Flow("flow F:\n    broken", registry={"broken": broken})
+
+    def run():
+        VARIABLE.set("there")
+        return flow.run(executor=executor)["broken"]
+
+    assert contextvars.copy_context().run(run) == "there"
 
 
 def test_a_flow_of_coroutines_inside_of_a_coroutine_is_refused():
