@@ -12,7 +12,7 @@ import inspect
 import queue
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -103,7 +103,7 @@ class Driver:
         self._waiting: deque[Job] = deque()
         self._coroutines: list[tuple[Job, int]] = []
         self._running = 0
-        self._queued: dict[Job, None] = {}
+        self._queued: OrderedDict[Job, None] = OrderedDict()
         """With a timeout, and not begun; workers take them out."""
         self._moved: set[Any] = set()
         """Futures in whose place there are others."""
@@ -269,13 +269,13 @@ class Driver:
             timer.cancel()
 
     def _ended(self, job: Job, attempt: int, outcome: Outcome) -> None:
+        if self._moved and outcome in self._moved:
+            self._moved.discard(outcome)
+            return
         if job.live != attempt:
             return
         if outcome.cancelled():
-            if outcome in self._moved:
-                self._moved.discard(outcome)
-            else:
-                self._drop(job)
+            self._drop(job)
             return
         error, result = outcome.exception(), None
         if error is None:
@@ -313,22 +313,24 @@ class Driver:
             cancel, future = job.cancel, job.future
             self._failed(job, attempt, timeout_error(job.task))
             overdue = self._pool.overdue
-            if cancel is not None and not cancel() and overdue is not None:
+            if cancel is not None and overdue is not None and not cancel():
                 overdue.add(future)
                 self._move_queued(overdue)
 
     def _move_queued(self, overdue: Overdue) -> None:
         """Start attempts that wait for workers which hang."""
-        for job in list(self._queued):
-            if not overdue.has_room():
+        while self._queued and overdue.has_room():
+            try:
+                job, _ = self._queued.popitem(last=False)
+            except KeyError:  # a worker was quicker
                 return
-            if self._queued.pop(job, job) is job or not job.live:
-                continue  # it has begun, or was given up
+            if not job.live:
+                continue  # it was given up
             self._moved.add(job.future)
             if job.future.cancel():
                 job.context.run(self._submit, job, job.live)
             else:
-                self._moved.discard(job.future)
+                self._moved.discard(job.future)  # it has just begun
 
     def _failed(self, job: Job, attempt: int, error: BaseException) -> None:
         if job.live != attempt:
