@@ -3,9 +3,9 @@
 The layers, lowest first: `records`, `state`, `limits`, `mailbox`, `actions`, `failures`
 (data); `context`, `parcel` (what functions see, here and in other processes); `places`,
 `calls` (one call of a user's function); `program`, `line` (instructions and who
-executes them); `steps`, `branches`, `items`, `fan`, `fans`, `waits` (the instructions);
-`run`, `service` (a run, and what runs share); `verbs`, `builder` (the public face) and
-`mocks`, `differences`, `harness` (tests).
+executes them); `steps`, `branches`, `items`, `policies`, `fan`, `fans`, `waits` (the
+instructions); `hooks`, `run`, `service` (a run, and what runs share); `verbs`,
+`builder` (the public face) and `mocks`, `differences`, `harness` (tests).
 """
 
 from __future__ import annotations

@@ -233,15 +233,18 @@ class Call:
         done(error, value)
 
     def _expired(self, ticket: int) -> None:
-        if self._ticket == ticket:
-            self._ctx._token.set()
-            self._failed(
-                ticket,
-                TaskTimeout(
-                    f"{self._name} did not finish within {self._options.timeout:g} s; "
-                    "a function on a thread runs on, its result is dropped"
-                ),
-            )
+        with self._lock:
+            if self._ticket != ticket:
+                return
+            token = self._ctx._token  # of this attempt
+        self._failed(
+            ticket,
+            TaskTimeout(
+                f"{self._name} did not finish within {self._options.timeout:g} s; "
+                "a function on a thread runs on, its result is dropped"
+            ),
+        )
+        token.set()  # not before: what the function returns then is no result
 
 
 def _nobody(_: BaseException | None, __: Any) -> None:

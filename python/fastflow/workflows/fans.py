@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fastflow.workflows.calls import Done
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.failures import add_note
-from fastflow.workflows.fan import (
-    AllSettled,
-    AllSucceeded,
-    Branch,
-    Fan,
-    FirstOf,
-    Policy,
-)
+from fastflow.workflows.fan import Branch, Fan
 from fastflow.workflows.items import Items
 from fastflow.workflows.line import SUSPENDED, Line
 from fastflow.workflows.options import FanOptions
 from fastflow.workflows.places import Home
+from fastflow.workflows.policies import AllSettled, AllSucceeded, FirstOf, Policy
 from fastflow.workflows.program import Instruction, Program
 from fastflow.workflows.records import StepRecord, Steps
 

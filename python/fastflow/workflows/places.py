@@ -151,15 +151,25 @@ class OwnThread:
         with self._lock:
             if self._over:
                 return
-            if self._thread is None:
-                thread = threading.Thread(
-                    target=self._context.run, args=(self._serve,), name="fastflow-run"
-                )
+            if self._start():
+                if self._activity is not None:
+                    self._activity.enter()
+                self._inbox.put((fn, args))
+                return
+        fn(*args)  # whoever waits for the run must not wait for ever
+
+    def _start(self) -> bool:
+        """Start the thread if need be; False if that's too late: the program ends."""
+        if self._thread is None:
+            thread = threading.Thread(
+                target=self._context.run, args=(self._serve,), name="fastflow-run"
+            )
+            try:
                 thread.start()
-                self._thread = thread
-            if self._activity is not None:
-                self._activity.enter()
-            self._inbox.put((fn, args))
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     def run_ended(self) -> None:
         """Let the thread end."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import contextvars
-import logging
 import os
 import threading
 from collections.abc import Callable
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow import aio
@@ -19,6 +17,7 @@ from fastflow.workflows.actions import Actions
 from fastflow.workflows.calls import Call, Done
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.failures import shown
+from fastflow.workflows.hooks import HookCall
 from fastflow.workflows.line import Line
 from fastflow.workflows.mailbox import Mailbox
 from fastflow.workflows.options import CallOptions
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-_LOGGER = logging.getLogger("fastflow")
 _PLAIN = CallOptions()
 
 _Outcome = tuple[BaseException | None, Any]
@@ -97,7 +95,7 @@ class Run:
         self._line: Line | None = Line(self, program, home, ctx, self._ended)
         self._lock = threading.Lock()
         self._decided: _Outcome | None = None
-        self._hook: cf.Future[Any] | None = None  # an async one that goes on
+        self._hook: HookCall | None = None  # from then on until the delivery
         self._admitted = False
         self._timer: Timer | None = None
         self._since = self.clock.now()
@@ -222,14 +220,13 @@ class Run:
     # one, then the result is delivered.
 
     def _ended(self, error: BaseException | None, value: Any) -> None:
-        line = self._decide(error, value)
-        if line is None:
+        if self._decide(error, value) is None:
             return
-        hook = self._service.hook(error)
+        hook = self._hook
         if hook is None:
             self._deliver()
         else:
-            self._call_hook(hook, line, error)
+            hook.make()
 
     def _expired(self) -> None:
         self._abort(
@@ -238,82 +235,44 @@ class Run:
 
     def _abort(self, error: BaseException) -> bool:
         line = self._decide(error, None)
-        if line is None:
-            self._stop_hook()
-            return False
-        line.cancel()
-        self.actions.cancel(self.clock.now())
-        hook = self._service.hook(error)
+        hook = self._hook
+        if line is not None:
+            line.cancel()
+            self.actions.cancel(self.clock.now())
         if hook is None:
             self._deliver()
+        elif line is None:
+            hook.stop()
         else:
             # A function of the user: not for the thread that aborts, and no thread of
             # the run may be free.
             thread = self.places.own_thread()
-            thread.post(self._call_hook, hook, line, error)
+            thread.post(hook.make)
             thread.run_ended()
-        return True
+        return line is not None
 
     def _decide(self, error: BaseException | None, value: Any) -> Line | None:
         """Return the line if this is the outcome, None if there was one already."""
         with self._lock:
-            if self._decided is not None:
+            line = self._line
+            if self._decided is not None or line is None:
                 return None
             self._decided = (error, value)
-            return self._line
-
-    def _call_hook(
-        self, hook: Callable[..., Any], line: Line, error: BaseException | None
-    ) -> None:
-        ctx = line.ctx
-        ctx.error = error
-        if line.origin is not None and line.origin[0] is error:
-            ctx.failed_step = line.origin[1]
-        try:
-            returned = hook(ctx)
-            if type(returned) is CoroutineType:
-                self._hold_hook(self.places.run_coroutine(self._hook_ended, returned))
-                return
-        except BaseException as raised:
-            _LOGGER.exception("a hook of %s failed", self.label)
-            self._deliver()
-            if not isinstance(raised, Exception):
-                raise  # Ctrl-C
-        else:
-            self._deliver()
-
-    def _hold_hook(self, future: cf.Future[Any]) -> None:
-        with self._lock:
-            self._hook = future
-            stopped = self._result is not None
-        if stopped:
-            future.cancel()
-
-    def _hook_ended(self, future: cf.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is not None:
-            _LOGGER.error(
-                "a hook of %s failed", self.label, exc_info=future.exception()
-            )
-        self._deliver()
-
-    def _stop_hook(self) -> None:
-        """Deliver the outcome without waiting for the hook any longer."""
-        with self._lock:
-            line, hook, decided = self._line, self._hook, self._decided
-        if line is None or decided is None:
-            return
-        if self._service.hook(decided[0]) is not None:
-            _LOGGER.warning("a hook of %s is not waited for any longer", self.label)
-        line.ctx._token.set()
-        if hook is not None:
-            hook.cancel()
-        self._deliver()
+            fn = self._service.hook(error)
+            if fn is not None:
+                ctx = line.ctx
+                ctx.error = error
+                if line.origin is not None and line.origin[0] is error:
+                    ctx.failed_step = line.origin[1]
+                self._hook = HookCall(fn, ctx, self.label, self.places, self._deliver)
+            return line
 
     def _deliver(self) -> None:
         """Publish the result and tell everybody; only the first call does anything."""
         with self._lock:
             line, self._line = self._line, None
             timer, self._timer = self._timer, None
+            self._hook = None
         if line is None:
             return
         if timer is not None:

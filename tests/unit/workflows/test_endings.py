@@ -15,6 +15,7 @@ from tests.support import run_script
 import fastflow
 from fastflow import TaskError, TaskTimeout
 from fastflow.timers import VirtualClock
+from fastflow.workflows import calls
 
 
 class Unprintable(Exception):  # noqa: N818
@@ -277,6 +278,31 @@ def test_ending_needs_no_free_thread(hook):
         assert run.cancel()
         with pytest.raises(concurrent.futures.CancelledError):
             run.result(60)
+
+
+def test_a_function_that_stops_when_its_time_is_up_is_late(monkeypatch):
+    clock, running = VirtualClock(), threading.Event()
+
+    def loops(ctx):
+        running.set()
+        while not ctx.cancelled:
+            pass
+        return "late"
+
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+
+        class Slow(calls.Token):
+            def set(self):
+                super().set()
+                executor.submit(int).result()  # the function has returned by now
+
+        monkeypatch.setattr(calls, "Token", Slow)
+        wf = fastflow.workflow("w", clock=clock).step("s", loops, timeout=10)
+        run = wf.on_error(lambda ctx: "handled").start(executor=executor)
+        assert running.wait(60)
+        clock.advance(10)
+        assert run.result(60).steps["s"].status == "FAILED"
+        assert run.result(60).last == "handled"
 
 
 @pytest.mark.parametrize("how", ["value", "failure"])

@@ -1,0 +1,92 @@
+"""The call of ``on_success`` or ``on_failure`` at the end of a run."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import logging
+import threading
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any
+
+from fastflow.workflows.context import Context
+from fastflow.workflows.places import Places
+
+__all__ = ["HookCall"]
+
+_LOGGER = logging.getLogger("fastflow")
+
+
+class HookCall:
+    """A hook that is called once; what it raises is logged.
+
+    Parameters
+    ----------
+    fn : callable
+        The hook.
+    ctx : Context
+        What it is given.
+    label : str
+        The run in messages.
+    places : Places
+        Where it goes on if it's async.
+    done : callable
+        Called when it has ended, and when it is stopped.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[Context], Any],
+        ctx: Context,
+        label: str,
+        places: Places,
+        done: Callable[[], object],
+    ) -> None:
+        self._fn = fn
+        self._ctx = ctx
+        self._label = label
+        self._places = places
+        self._done = done
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._future: cf.Future[Any] | None = None
+
+    def make(self) -> None:
+        """Call it here; if it's async, it goes on after this."""
+        try:
+            returned = self._fn(self._ctx)
+            if type(returned) is CoroutineType:
+                self._hold(self._places.run_coroutine(self._ended, returned))
+                return
+        except BaseException as error:
+            _LOGGER.exception("a hook of %s failed", self._label)
+            self._done()
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C
+        else:
+            self._done()
+
+    def stop(self) -> None:
+        """Wait for it no longer."""
+        _LOGGER.warning("a hook of %s is not waited for any longer", self._label)
+        self._ctx._token.set()
+        with self._lock:
+            self._stopped = True
+            future = self._future
+        if future is not None:
+            future.cancel()
+        self._done()
+
+    def _hold(self, future: cf.Future[Any]) -> None:
+        with self._lock:
+            self._future = future
+            stopped = self._stopped
+        if stopped:
+            future.cancel()
+
+    def _ended(self, future: cf.Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is not None:
+            _LOGGER.error(
+                "a hook of %s failed", self._label, exc_info=future.exception()
+            )
+        self._done()
