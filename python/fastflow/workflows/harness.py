@@ -226,7 +226,9 @@ class Harness:
 
     def _known(self, name: str) -> None:
         if not has_step(self._program, name):
-            near = difflib.get_close_matches(name, list(step_names(self._program)), 1)
+            known = list(step_names(self._program))
+            near = [each for each in known if each.endswith(f"/{name}")]
+            near = near or difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise FlowError(f"the workflow has no step {name!r}{hint}")
 

@@ -94,9 +94,9 @@ def test_a_workflow_that_contains_itself(wf):
 
 
 def test_unknown_steps_of_subflows(wf, inner):
-    wf.subflow("sub", inner.step("charge", unreachable))
-    for wrong in ("sub/chrge", "charge"):
-        with pytest.raises(FlowError, match="did you mean 'sub/charge'"):
+    wf.subflow("sub", inner.step("charge", unreachable).step("z", unreachable))
+    for wrong, right in {"sub/chrge": "sub/charge", "z": "sub/z"}.items():
+        with pytest.raises(FlowError, match=f"did you mean '{right}'"):
             wf.test().answer(wrong, 1)
     with pytest.raises(FlowError, match="'sub/charge' is a step of a sub-flow or sub"):
         wf.test().expect_step("sub/charge")
