@@ -320,7 +320,6 @@ bool work_in_context(CallRun* run, bool is_caller) {
   const bool good = work(run, is_caller);
   Ref error = Ref::steal(good ? nullptr : take_exception());
   if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
-  if (worker != nullptr) attachment(*worker).keep_context();
   if (error) raise_exception(error.get());
   return good;
 }

@@ -203,11 +203,7 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
     if (context == nullptr && !empty) return nullptr;
     return call_within(context != nullptr ? context : empty.get(), call);
   }
-  if (context != nullptr) {
-    PyObject* result = call_within(context, call);
-    attachment(*worker).keep_context();
-    return result;
-  }
+  if (context != nullptr) return call_within(context, call);
   PyObject* result = call.invoke();
   attachment(*worker).reset_context();
   return result;

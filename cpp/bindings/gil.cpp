@@ -82,11 +82,9 @@ void Attachment::drop_now() {
 }
 
 void Attachment::enter_fresh_context() {
-  PyThreadState* state = PyThreadState_Get();
   if (context_) PyContext_Exit(context_.get());
   context_ = Ref::steal(PyContext_New());
   if (!context_ || PyContext_Enter(context_.get()) < 0) PyErr_Clear();
-  context_version_ = state->context_ver;
 }
 
 void Attachment::leave_context() {
@@ -95,10 +93,10 @@ void Attachment::leave_context() {
 }
 
 void Attachment::reset_context() {
-  if (PyThreadState_Get()->context_ver != context_version_) enter_fresh_context();
+  const Py_ssize_t variables = context_ ? PyObject_Size(context_.get()) : -1;
+  if (variables < 0) PyErr_Clear();
+  if (variables != 0) enter_fresh_context();
 }
-
-void Attachment::keep_context() { context_version_ = PyThreadState_Get()->context_ver; }
 
 Worker* current_worker() {
   Worker* worker = Worker::current();

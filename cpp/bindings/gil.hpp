@@ -52,12 +52,10 @@ class Attachment {
   void drop_now();
 
   // Tasks without a context of their own run in an empty one that belongs to the
-  // worker.  reset_context() replaces it if the last task wrote to it; keep_context()
-  // says that the last task brought (and left) its own, so nothing was written.
+  // worker.  reset_context() replaces it if the last task wrote to it.
   void enter_fresh_context();
   void leave_context();
   void reset_context();
-  void keep_context();
 
   int inline_depth = 0;  // tasks run inside waits of tasks on this thread
 
@@ -68,7 +66,6 @@ class Attachment {
   bool may_block_ = false;
   std::uint32_t jobs_ = 0;
   Ref context_;
-  std::uint64_t context_version_ = 0;
   std::vector<const void*> to_announce_;
   std::vector<PyObject*> to_drop_;
 };

@@ -231,7 +231,6 @@ bool work_in_context(MapObject* map, bool is_caller) {
   const bool good = work(map, is_caller);
   Ref error = Ref::steal(good ? nullptr : take_exception());
   if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
-  if (worker != nullptr) attachment(*worker).keep_context();
   if (error) raise_exception(error.get());
   return good;
 }

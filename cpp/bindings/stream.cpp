@@ -108,6 +108,18 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   return !interrupted;
 }
 
+// Runs a claimed item in the consumer's thread, but in a context of its own.
+bool run_item_here(StreamObject* s, std::size_t index) {
+  Ref context =
+      Ref::steal(s->context != nullptr ? PyContext_Copy(s->context) : PyContext_New());
+  if (!context || PyContext_Enter(context.get()) < 0) return false;
+  const bool good = run_item(s, index, true);
+  Ref error = Ref::steal(good ? nullptr : take_exception());
+  if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
+  if (error) raise_exception(error.get());
+  return good;
+}
+
 // The oldest queued item, now running; -1 if there is none (or it isn't `only`).
 std::int64_t claim(StreamObject* s, std::int64_t only = -1) {
   ObjectLock lock(object_of(s));
@@ -148,11 +160,7 @@ void work(StreamObject* s, Worker& worker) {
     attachment(worker).end_of_job(worker);
   }
   if (entered && PyContext_Exit(context.get()) < 0) PyErr_Clear();
-  if (entered) {
-    attachment(worker).keep_context();
-  } else {
-    attachment(worker).reset_context();
-  }
+  if (!entered) attachment(worker).reset_context();
 }
 
 void run_token(Job* token, Worker& worker) {
@@ -296,7 +304,7 @@ PyObject* next_result(StreamObject* s) {
     const std::int64_t only =
         s->ordered ? static_cast<std::int64_t>(s->body->order.front()) : -1;
     index = s->help ? claim(s, only) : -1;
-    const bool good = index >= 0 ? run_item(s, static_cast<std::size_t>(index), true)
+    const bool good = index >= 0 ? run_item_here(s, static_cast<std::size_t>(index))
                                  : wait_for_item(s);
     if (!good) return nullptr;
   }

@@ -295,6 +295,27 @@ def test_a_task_does_not_see_another_tasks_context():
 
 
 @pytest.mark.parametrize("propagate", [True, False])
+def test_nor_does_it_where_the_submitter_has_no_variables(propagate):
+    variable = contextvars.ContextVar("variable", default=0)
+
+    def read_and_set(value):
+        before = variable.get()
+        variable.set(value)
+        return before
+
+    def run():
+        with Executor(1, propagate_context=propagate) as executor:
+            found = [executor.submit(read_and_set, i).result() for i in (1, 2, 3)]
+            fastflow.for_each(read_and_set, range(1, 4), executor=executor)
+            found += fastflow.map(read_and_set, [5], executor=executor)
+            found += fastflow.imap(read_and_set, [6], executor=executor)
+            found.append(executor.submit(variable.get).result())
+        return found
+
+    assert contextvars.Context().run(run) == [0] * 6
+
+
+@pytest.mark.parametrize("propagate", [True, False])
 def test_contexts_of_nested_tasks_are_apart(propagate):
     variable = contextvars.ContextVar("variable", default="unset")
 
