@@ -159,3 +159,8 @@ def large(n):
 @task
 def generate(n):
     return (i for i in range(n))
+
+
+@task(timeout=60)
+def soon(n):
+    return n + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Hashable, MutableMapping
+from collections.abc import Hashable, Iterator, MutableMapping
 from typing import Any
 
 from fastflow.durations import parse_duration
@@ -65,10 +65,13 @@ class ResultCache:
             return MISSING
         return value
 
-    def put(self, key: Hashable | None, value: Any) -> None:
-        """Keep a value."""
+    def put(self, key: Hashable | None, value: Any) -> Any:
+        """Keep a value, and return it; an iterator as a list, to be read often."""
+        if isinstance(value, Iterator):
+            value = list(value)
         if key is not None:
             self._store[key] = (time.time(), value)
+        return value
 
 
 def _types(value: Any) -> Any:

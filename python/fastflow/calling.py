@@ -56,7 +56,7 @@ def run_blocking(
                 continue
             return _recover(task, reason, args, kwargs)
         if task.cache is not None:
-            task.cache.put(key, value)
+            return task.cache.put(key, value)
         return value
 
 
@@ -149,7 +149,7 @@ async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             value = task.recover(reason, args, kwargs)
             return await value if inspect.isawaitable(value) else value
         if task.cache is not None:
-            task.cache.put(key, value)
+            return task.cache.put(key, value)
         return value
 
 

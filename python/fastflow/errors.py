@@ -25,7 +25,16 @@ __all__ = [
     "TaskErrorGroup",
     "TaskTimeout",
     "ValidationError",
+    "text_of",
 ]
+
+
+def text_of(error: BaseException) -> str:
+    """Return the message of an exception, also if its own ``__str__`` raises."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its text can't be made: {type(broken).__name__})"
 
 
 class FastflowError(Exception):

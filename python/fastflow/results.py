@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from fastflow.errors import TaskError
+from fastflow.errors import TaskError, text_of
 
 __all__ = ["FlowResult", "Span", "TaskRecord", "Track"]
 
@@ -211,7 +211,7 @@ class FlowResult(Mapping[str, Any]):
             del entry["name"], entry["partial"]
             error = record.error
             entry["error"] = (
-                None if error is None else f"{type(error).__name__}: {error}"
+                None if error is None else f"{type(error).__name__}: {text_of(error)}"
             )
             tasks[name] = entry
         return {

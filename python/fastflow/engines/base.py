@@ -42,7 +42,7 @@ UNFINISHED: Any = object()
 
 
 class ItemErrors(Exception):  # noqa: N818  (control flow inside of the engines)
-    """Some items of a task have failed.
+    """Some items of a task have failed, or will not be run.
 
     Attributes
     ----------
@@ -140,11 +140,16 @@ class Run:
     def fail_items(
         self, number: int, errors: Mapping[int, BaseException], values: Sequence[Any]
     ) -> None:
-        """Write down which items have failed, and what has come of the others."""
+        """Write down which items have failed, and what has come of the others.
+
+        If none has, the run has stopped before all have begun.
+        """
+        self.keep_items(number, values)
+        if not errors:
+            return
         indexes = sorted(errors)
         self.fail(number, *[errors[index] for index in indexes])
         self.track.failed_items[number] = indexes
-        self.keep_items(number, values)
 
     def keep_items(self, number: int, values: Sequence[Any]) -> None:
         """Write down the items that have finished, of a task that has not."""

@@ -7,6 +7,7 @@ into its queue, so nothing here needs a lock, and a chain of any length needs no
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextvars
 import inspect
 import queue
@@ -14,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
 from typing import Any
 
 from fastflow import aio
@@ -28,6 +30,7 @@ from fastflow.timers import Clock, Timer, system_clock
 
 __all__ = ["Driver", "Job", "check_loop"]
 
+_GIVEN_UP = "the executor gave up the call before it began; was it shut down?"
 _EVENTS = 256  # handled at most before what they have collected is started
 
 
@@ -66,9 +69,14 @@ class Job:
         self.timer: Timer | None = None
         self.cancel: Callable[[], object] | None = None
         self.context = contextvars.copy_context()
-        """In which all attempts run."""
+        """Of which each attempt has a copy."""
         self.future: Any = None
         """Of the live attempt, if it is on the executor."""
+
+    def begin_sent(self, future: concurrent.futures.Future[Any]) -> None:
+        """Note that the live attempt is on its way."""
+        self.submitted = time.perf_counter()
+        self.future, self.cancel = future, future.cancel
 
 
 class Driver:
@@ -95,11 +103,14 @@ class Driver:
         clock: Clock = system_clock,
     ) -> None:
         self._pool = pool
-        self._limit = limit
+        self.limit = limit
         self._limit_async = limit_async
         self._clock = clock
         self._events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._parcels = pool.parcels(self.post, self._ended, self._failed)
+        self._timed = pool.timed(
+            self._parcels, self.post, self._ended, self._failed, self._set_timer
+        )
         self._waiting: deque[Job] = deque()
         self._coroutines: list[tuple[Job, int]] = []
         self._running = 0
@@ -109,6 +120,11 @@ class Driver:
         """Futures in whose place there are others."""
         self._live: set[Job] = set()
         self.closed = self._stopping = False
+
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether calls to other processes wait there, not here, for a free one."""
+        return self._pool.remote and self._timed is None
 
     def post(self, fn: Callable[..., object], *args: Any) -> None:
         """Have ``fn(*args)`` called by the driver's thread; from any thread."""
@@ -166,11 +182,15 @@ class Driver:
         for job in self._waiting:
             self._drop(job)
         self._waiting.clear()
+        collected, self._coroutines = self._coroutines, []
+        for job, attempt in collected:
+            self._give_up(job, attempt)
         for job in list(self._live):
-            if job.live and job.cancel is not None and job.cancel() is True:
+            if not job.live:  # between two attempts
+                if job.timer is not None and job.timer.cancel():
+                    self._drop(job)
+            elif not job.task.is_async and job.cancel is not None and job.cancel():
                 self._drop(job)
-            elif not job.live and job.timer is not None and job.timer.cancel():
-                self._drop(job)  # between two attempts
         if self._parcels is not None:
             self._parcels.stop()
 
@@ -189,6 +209,10 @@ class Driver:
         if self._parcels is not None:
             self._parcels.abandon()
 
+    def _give_up(self, job: Job, attempt: int) -> None:
+        if job.live == attempt:
+            self._drop(job)
+
     def _drop(self, job: Job) -> None:
         if job in self._live:
             self._live.discard(job)
@@ -198,10 +222,10 @@ class Driver:
             self.post(job.done, job)
 
     def _counts(self, job: Job) -> bool:
-        return self._limit is not None and (self._limit_async or not job.task.is_async)
+        return self.limit is not None and (self._limit_async or not job.task.is_async)
 
     def _admit(self, job: Job) -> None:
-        if self._counts(job) and self._running >= (self._limit or 0):
+        if self._counts(job) and self._running >= (self.limit or 0):
             self._waiting.append(job)
         else:
             self._begin(job)
@@ -223,7 +247,7 @@ class Driver:
             job.timer = None
         if self._counts(job):
             self._running -= 1
-            if self._waiting and self._running < (self._limit or 0):
+            if self._waiting and self._running < (self.limit or 0):
                 self._begin(self._waiting.popleft())
 
     def _begin(self, job: Job) -> None:
@@ -234,8 +258,10 @@ class Driver:
             self._coroutines.append((job, attempt))
         elif self._parcels is not None and job.task.timeout is None:
             self._parcels.add(job, attempt)
+        elif self._timed is not None:
+            self._timed.add(job, attempt)
         else:
-            job.context.run(self._submit, job, attempt)
+            job.context.copy().run(self._submit, job, attempt)
 
     def _submit(self, job: Job, attempt: int) -> None:
         limited = job.task.timeout is not None
@@ -256,7 +282,7 @@ class Driver:
         except Exception as error:  # the executor is shut down or broken
             self.post(self._failed, job, attempt, error)
             return
-        job.future, job.cancel = future, future.cancel
+        job.begin_sent(future)
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
 
     def _set_timer(self, job: Job, attempt: int) -> None:
@@ -275,7 +301,10 @@ class Driver:
         if job.live != attempt:
             return
         if outcome.cancelled():
-            self._drop(job)
+            if self._stopping:
+                self._drop(job)
+            else:
+                self._failed(job, attempt, CancelledError(_GIVEN_UP))
             return
         error, result = outcome.exception(), None
         if error is None:
@@ -298,8 +327,8 @@ class Driver:
         recovered, job.error = job.error is not None, None
         if job.task.cache is not None and not recovered:
             try:
-                job.task.cache.put(job.key, job.value)
-            except Exception as error:  # of the store
+                job.value = job.task.cache.put(job.key, job.value)
+            except Exception as error:  # of the store, or of an iterator
                 job.error = error
         self._finish(job)
 
@@ -309,13 +338,16 @@ class Driver:
         job.done(job)
 
     def _timed_out(self, job: Job, attempt: int) -> None:
-        if job.live == attempt:
+        if job.live == attempt and job.error is None:  # else a fallback runs
             cancel, future = job.cancel, job.future
             self._failed(job, attempt, timeout_error(job.task))
-            overdue = self._pool.overdue
-            if cancel is not None and overdue is not None and not cancel():
-                overdue.add(future)
-                self._move_queued(overdue)
+            if cancel is None or cancel():
+                return
+            if self._timed is not None:
+                self._timed.hangs(future)
+            if self._pool.overdue is not None:
+                self._pool.overdue.add(future)
+                self._move_queued(self._pool.overdue)
 
     def _move_queued(self, overdue: Overdue) -> None:
         """Start attempts that wait for workers which hang."""
@@ -328,7 +360,7 @@ class Driver:
                 continue  # it was given up
             self._moved.add(job.future)
             if job.future.cancel():
-                job.context.run(self._submit, job, job.live)
+                job.context.copy().run(self._submit, job, job.live)
             else:
                 self._moved.discard(job.future)  # it has just begun
 
@@ -355,7 +387,9 @@ class Driver:
 
     def _again(self, job: Job) -> None:
         job.timer = None
-        if job in self._live:
+        if self._stopping:
+            self._drop(job)
+        elif job in self._live:
             self._admit(job)
 
     def _recover(self, job: Job, attempt: int, reason: Exception) -> None:
@@ -368,7 +402,7 @@ class Driver:
             self._finish(job)
             return
         try:
-            future = job.context.run(
+            future = job.context.copy().run(
                 self._pool.recover, lambda: task.recover(reason, args, kwargs)
             )
         except Exception as error:
@@ -382,6 +416,8 @@ class Driver:
     # runs them costs more than they do.
 
     def _start_collected(self) -> None:
+        if self._timed is not None:
+            self._timed.ship()
         if self._parcels is not None:
             self._parcels.ship()
         if self._coroutines:
@@ -395,7 +431,11 @@ class Driver:
         for job, attempt in jobs:
             if job.live != attempt:
                 continue
-            task = loop.create_task(self._coroutine(job, attempt), context=job.context)
+            if self._stopping:
+                self.post(self._give_up, job, attempt)
+                continue
+            context = job.context.copy()
+            task = loop.create_task(self._coroutine(job, attempt), context=context)
             job.cancel = _canceller(loop, task)
             task.add_done_callback(_keep.discard)
             _keep.add(task)
@@ -435,7 +475,7 @@ class Driver:
             name = threading.current_thread().name
             return Done(value, start, time.perf_counter(), name)
 
-        future = job.context.run(aio.submit, body())
+        future = job.context.copy().run(aio.submit, body())
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
 
 

@@ -29,11 +29,11 @@ def run_events(
     check_loop(run.plan.name, (node.task for node in run.plan.kinds))
     pool = pool_for(executor)
     limit = 1 if one_at_a_time else run.options.max_workers
-    if pool.remote and any(node.task.timeout for node in run.plan.kinds):
+    driver = Driver(pool, limit, limit_async=one_at_a_time, clock=clock)
+    if driver.sends_at_once and any(node.task.timeout for node in run.plan.kinds):
         # The time of a task begins when it is submitted: so submit no more than run.
         workers = getattr(executor, "_max_workers", None) or 1
-        limit = min(limit or workers, workers)
-    driver = Driver(pool, limit, limit_async=one_at_a_time, clock=clock)
+        driver.limit = min(limit or workers, workers)
     timer = None
     flow = _Flow(run, driver, sees_starts=not pool.remote)
     if run.options.timeout is not None:
@@ -198,7 +198,9 @@ class _Flow:
         if group.errors:
             self.run.fail_items(number, group.errors, group.values)
             self.stop_if_asked()
-        elif not group.stopped:
+        elif group.stopped and any(value is UNFINISHED for value in group.values):
+            self.run.keep_items(number, group.values)
+        else:
             self.run.complete(number, group.values)
             self.begin(self.run.spread(number, self.missing))
 

@@ -126,9 +126,10 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
         errors: dict[int, BaseException] = {}
         keep_going = run.options.keep_going
         call = item_call(run, number)
+        failed = run.track.errors  # also those of other tasks
 
         def one(index: int) -> None:
-            if errors and not keep_going:
+            if not keep_going and (errors or failed):
                 return
             try:
                 values[index] = call(items[index])
@@ -137,7 +138,8 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
 
         most = run.plan.nodes[number].task.max_concurrency
         for_each(one, range(len(items)), executor=executor, max_workers=most)
-        if errors:
+        stopped = bool(failed) and any(value is UNFINISHED for value in values)
+        if errors or stopped:
             raise ItemErrors(errors, values)
         return values
 

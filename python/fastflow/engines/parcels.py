@@ -15,15 +15,13 @@ leaves its neighbours alone. All this happens in the driver's thread.
 from __future__ import annotations
 
 import concurrent.futures
-import pickle
 import time
 from collections import deque
 from collections.abc import Callable
-from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from fastflow.engines.remote import Returned, run_parcel, run_remotely
+from fastflow.engines.remote import Unpacked, pack, run_parcel
 from fastflow.tasks import Task
 
 if TYPE_CHECKING:
@@ -51,39 +49,6 @@ class Outcome(Protocol):
 
     def result(self) -> Any:
         """What `run_remotely` returned."""
-
-
-class _Unpacked:
-    """One call's part of what a parcel brought back."""
-
-    __slots__ = ("_error", "_result")
-
-    def __init__(self, packed: bytes) -> None:
-        self._error: BaseException | None = None
-        self._result: Any = None
-        try:
-            self._result, self._error, trace = pickle.loads(packed)
-        except Exception as unpickled:
-            self._error = unpickled
-            return
-        if self._error is not None:
-            self._error.__cause__ = _RemoteTraceback(trace)
-
-    def cancelled(self) -> bool:
-        return False
-
-    def exception(self) -> BaseException | None:
-        return self._error
-
-    def result(self) -> Any:
-        return self._result
-
-
-class _RemoteTraceback(Exception):  # noqa: N818  (shown as the cause of an error)
-    """Where an exception was raised in the other process."""
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.args[0]}"""'
 
 
 class _NeverBegan:
@@ -160,7 +125,8 @@ class Parcels:
         self._ended = ended
         self._failed = failed
         self._workers: int = getattr(executor, "_max_workers", None) or 1
-        self._most = 2 * self._workers  # one that runs, one that is there next
+        self._reserved = 0
+        self._ahead = 2  # one that runs, one that is there next
         self._lanes: dict[int, _Lane] = {}
         self._ready: deque[_Lane] = deque()
         self._under_way: set[concurrent.futures.Future[Any]] = set()
@@ -174,7 +140,8 @@ class Parcels:
             lane = self._lanes[id(fn)] = _Lane(fn, job.task)
         lane.held.append((job, attempt))
         self._hold(lane, job)
-        if len(self._under_way) < self._workers and lane.fills(self._workers):
+        idle = self._workers - self._reserved - len(self._under_way)
+        if idle > 0 and lane.fills(self._workers):
             self._send_next()
 
     def _hold(self, lane: _Lane, job: Job) -> None:
@@ -186,8 +153,19 @@ class Parcels:
 
     def ship(self) -> None:
         """Send what may leave now."""
-        while self._ready and len(self._under_way) < self._most:
+        most = self._ahead * self._workers - self._reserved
+        while self._ready and len(self._under_way) < most:
             self._send_next()
+
+    @property
+    def under_way(self) -> int:
+        """How many parcels have not come back."""
+        return len(self._under_way)
+
+    def reserve(self, processes: int, *, urgent: bool) -> None:
+        """Leave so many processes to others; `urgent` if these wait for one."""
+        self._reserved = processes
+        self._ahead = 1 if urgent else 2
 
     def stop(self) -> None:
         """From now on give up what comes back without having been run."""
@@ -217,23 +195,18 @@ class Parcels:
                 continue  # given up meanwhile
             job.submitted = time.perf_counter()
             job.cancel = None
-            if count > 1:
-                try:
-                    packed.append(bytes(ForkingPickler.dumps((job.args, job.kwargs))))
-                except Exception as error:
-                    self._post(self._failed, job, attempt, error)
-                    continue
-                size += len(packed[-1])
+            try:
+                packed.append(pack(job.args, job.kwargs))
+            except Exception as error:
+                self._post(self._failed, job, attempt, error)
+                continue
+            size += len(packed[-1])
             together.append((job, attempt))
         if not together:
             return
         future: concurrent.futures.Future[Any]
         try:
-            if packed:
-                future = self._submit(run_parcel, lane.fn, packed, _OVERDUE, _BYTES)
-            else:
-                job = together[0][0]
-                future = self._submit(run_remotely, lane.fn, job.args, job.kwargs)
+            future = self._submit(run_parcel, lane.fn, packed, _OVERDUE, _BYTES)
         except Exception as error:  # the executor is shut down or broken
             for job, attempt in together:
                 self._post(self._failed, job, attempt, error)
@@ -253,12 +226,9 @@ class Parcels:
         outcomes: list[Any] = [future] * len(together)
         if not future.cancelled() and future.exception() is None:
             result = future.result()
-            if isinstance(result, Returned):
-                lane.note(result.seconds / len(result.packed))
-                self._put_back(lane, together[len(result.packed) :])
-                outcomes = [_Unpacked(packed) for packed in result.packed]
-            else:
-                lane.note(result[2])
+            lane.note(result.seconds / len(result.packed))
+            self._put_back(lane, together[len(result.packed) :])
+            outcomes = [Unpacked(packed) for packed in result.packed]
         for (job, attempt), outcome in zip(together, outcomes, strict=False):
             self._ended(job, attempt, outcome)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from fastflow.engines.overdue import Overdue, overdue_of
 from fastflow.engines.parcels import Outcome, Parcels, parcels_for
 from fastflow.engines.remote import run_remotely
+from fastflow.engines.timed import TimedCalls
 from fastflow.executor import Executor, default_executor
 from fastflow.tasks import Task
 
@@ -65,6 +66,9 @@ class Pool(Protocol):
     ) -> Parcels | None:
         """Return what attempts without a timeout go by; None if by `submit`."""
 
+    def timed(self, parcels: Parcels | None, *callbacks: Any) -> TimedCalls | None:
+        """Return what attempts with a timeout go by; None if by `submit`."""
+
     def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
         """Run a fallback, in this process."""
 
@@ -105,6 +109,9 @@ class ThreadPool:
         return self._submit(context.run, call)
 
     def parcels(self, *_: Any) -> None:
+        """See `Pool`."""
+
+    def timed(self, *_: Any) -> None:
         """See `Pool`."""
 
     def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
@@ -172,6 +179,13 @@ class RemotePool:
     ) -> Parcels | None:
         """See `Pool`."""
         return parcels_for(self._executor, post, ended, failed)
+
+    def timed(self, parcels: Parcels | None, *callbacks: Any) -> TimedCalls | None:
+        """See `Pool`."""
+        if parcels is None:
+            return None
+        assert isinstance(self._executor, concurrent.futures.ProcessPoolExecutor)
+        return TimedCalls(self._executor, parcels, *callbacks)
 
     def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
         """See `Pool`."""

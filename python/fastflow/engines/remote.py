@@ -14,10 +14,51 @@ from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from fastflow.errors import RemoteError
+from fastflow.errors import RemoteError, text_of
 from fastflow.tasks import Task, task_of
 
-__all__ = ["Returned", "run_parcel", "run_remotely"]
+__all__ = ["Returned", "Unpacked", "pack", "run_parcel", "run_remotely"]
+
+
+def pack(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Return the arguments of a call as they travel."""
+    return bytes(ForkingPickler.dumps((args, kwargs)))
+
+
+class Unpacked:
+    """What came of one call, packed by the other process; like a future."""
+
+    __slots__ = ("_error", "_result")
+
+    def __init__(self, packed: bytes) -> None:
+        self._error: BaseException | None = None
+        self._result: Any = None
+        try:
+            self._result, self._error, trace = pickle.loads(packed)
+        except Exception as unpickled:
+            self._error = unpickled
+            return
+        if self._error is not None and self._error.__cause__ is None:
+            self._error.__cause__ = _RemoteTraceback(trace)
+
+    def cancelled(self) -> bool:
+        """Whether it never began."""
+        return False
+
+    def exception(self) -> BaseException | None:
+        """What it raised."""
+        return self._error
+
+    def result(self) -> Any:
+        """What the attempt returned, when it began, its seconds, and where."""
+        return self._result
+
+
+class _RemoteTraceback(Exception):  # noqa: N818  (shown as the cause of an error)
+    """Where an exception was raised in the other process."""
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
 
 
 class Returned:
@@ -88,15 +129,8 @@ def _portable(error: BaseException) -> BaseException:
         reason = f"a {type(again).__name__} is made of it"
     name = type(error).__qualname__
     remote = RemoteError(
-        f"{name}: {_text(error)} (an exception of another process that can't be "
+        f"{name}: {text_of(error)} (an exception of another process that can't be "
         f"pickled: {reason}; give {name} a __reduce__ method)"
     )
     remote.add_note("".join(traceback.format_exception(error)).rstrip())
     return remote
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # its own __str__
-        return ""

@@ -116,11 +116,16 @@ class _Run:
         count = self.calls[task.name] = self.calls.get(task.name, 0) + 1
         handle = Handle(task.name if count == 1 else f"{task.name}#{count}")
         handle.set_running_or_notify_cancel()
+        needs = handles_in((args, kwargs))
+        if needs:  # what the caller does to its lists later is not meant
+            args, kwargs = replace_handles((args, kwargs), lambda handle: handle)
+        job = Job(task, args, kwargs, lambda _: None, handle)
         self.handles.append(handle)
-        self.start(handle, Job(task, args, kwargs, lambda _: None, handle))
+        self.start(handle, job, needs)
         return handle
 
-    def start(self, handle: Handle, job: Job) -> None:
+    def start(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
+        """Start a task that needs the results of others."""
         raise NotImplementedError
 
     def close(self, *, cancel: bool) -> None:
@@ -139,6 +144,7 @@ class _Run:
                 self.close(cancel=False)
             except Exception:
                 self.close(cancel=True)
+                self.complete_errors()
                 raise
             except BaseException:  # Ctrl-C waits for nobody
                 self.give_up()
@@ -162,14 +168,18 @@ class _Run:
         """Raise the errors that the function does not know of."""
         seen = {id(_error(handle)) for handle in self.handles if handle.seen}
         errors = [error for error in self.errors.values() if id(error) not in seen]
+        result = self.complete_errors()
+        if errors:
+            raise error_of(self.name, errors, result)
+
+    def complete_errors(self) -> FlowResult | None:
+        """Give the errors the result of the run, if there are any."""
         if not self.errors:
-            return
+            return None
         result = self.result(failed=True)
         for error in self.errors.values():
             error.result = result
-        if not errors:
-            return
-        raise error_of(self.name, errors, result)
+        return result
 
     def result(self, *, failed: bool) -> FlowResult:
         names = [handle.name for handle in self.handles]
@@ -220,8 +230,9 @@ def _failed(handle: Handle) -> bool:
 class _SerialRun(_Run):
     """Tasks run when they are called, in the calling thread."""
 
-    def start(self, handle: Handle, job: Job) -> None:
-        for dependency in handles_in((job.args, job.kwargs)):
+    def start(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
+        for dependency in needs:
+            dependency.wait()  # for another flow's
             if _failed(dependency):
                 handle.set_exception(_error(dependency))
                 return
@@ -273,8 +284,9 @@ class _ParallelRun(_Run):
         """Why nobody watches any more."""
         self.waiting: dict[Handle, list[Handle]] = {}
         self.missing: dict[Handle, int] = {}
+        self.needs: dict[Handle, list[Handle]] = {}
 
-    def start(self, handle: Handle, job: Job) -> None:
+    def start(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
         if self.thread is None:
             self.thread = threading.Thread(
                 target=self.watch,
@@ -284,7 +296,7 @@ class _ParallelRun(_Run):
             self.thread.start()
         check_loop(self.name, [job.task])
         job.done = self.ended
-        self.driver.post(self.add, handle, job)
+        self.driver.post(self.add, handle, job, needs)
         if self.broken is not None:
             self.fail(handle, self.broken)
 
@@ -306,10 +318,10 @@ class _ParallelRun(_Run):
         try:
             self.driver.run(self.finished)
         except BaseException as error:
-            self.abandon()
             self.broken = error  # before the loop: a handle made meanwhile sees it
             for handle in self.handles:
                 self.fail(handle, error)
+            self.abandon()
 
     def fail(self, handle: Handle, error: BaseException) -> None:
         """Let a handle fail that nobody will look after."""
@@ -322,6 +334,9 @@ class _ParallelRun(_Run):
         self.driver.abandon()
         self.ending = True
         self.open = 0
+        for handle in self.handles:
+            if not handle.done():
+                handle.set_exception(concurrent.futures.CancelledError())
 
     def finished(self) -> bool:
         return self.ending and not self.open
@@ -332,16 +347,12 @@ class _ParallelRun(_Run):
             self.cancelled = True
             self.driver.cancel_queued()
 
-    def add(self, handle: Handle, job: Job) -> None:
+    def add(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
         self.open += 1
         self.jobs[handle] = job
-        try:
-            dependencies = handles_in((job.args, job.kwargs))
-        except Exception as error:  # what an object of the caller's own raises
-            self.refuse(job, error)
-            return
+        self.needs[handle] = needs
         missing = 0
-        for dependency in dependencies:
+        for dependency in needs:
             if not dependency.done():
                 missing += 1
                 self.waiting.setdefault(dependency, []).append(handle)
@@ -354,25 +365,22 @@ class _ParallelRun(_Run):
     def other_ended(self, dependency: Any) -> None:
         self.driver.post(self.release, dependency)
 
-    def refuse(self, job: Job, error: Exception) -> None:
-        """Let a task fail that can't be called."""
-        job.error = error
-        self.driver.post(self.ended, job)
-
     def launch(self, handle: Handle) -> None:
         """Launch a task all of whose dependencies have ended."""
-        job = self.jobs[handle]
+        job, needs = self.jobs[handle], self.needs.pop(handle)
         if self.cancelled:
             self.driver.post(self.skip, handle, concurrent.futures.CancelledError())
             return
-        for dependency in handles_in((job.args, job.kwargs)):
+        for dependency in needs:
             if _failed(dependency):
                 self.driver.post(self.skip, handle, _error(dependency))
                 return
         try:
-            job.args, job.kwargs = replace_handles((job.args, job.kwargs), _value)
+            if needs:
+                job.args, job.kwargs = replace_handles((job.args, job.kwargs), _value)
         except Exception as error:  # a set of results that can't be hashed, say
-            self.refuse(job, error)
+            job.error = error
+            self.driver.post(self.ended, job)
             return
         self.driver.launch(job)
 

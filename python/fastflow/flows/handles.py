@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastflow.interrupts import wait_until
@@ -50,6 +50,11 @@ class Handle(concurrent.futures.Future[Any]):
         self._wait(timeout)
         return super().exception(0)
 
+    def wait(self) -> None:
+        """Wait until the task has ended, however."""
+        if not self.done():
+            wait_until(self._is_done_within, None)
+
     def _wait(self, timeout: float | None) -> None:
         if not self.done() and not wait_until(self._is_done_within, timeout):
             raise TimeoutError(f"{self!r} after {timeout:g} s")
@@ -92,9 +97,22 @@ def handles_in(value: Any) -> list[Handle]:
             found[item] = None
         elif isinstance(item, _CONTAINERS) and id(item) not in known:
             known.add(id(item))
-            inside = item.values() if isinstance(item, dict) else item
+            if isinstance(item, dict):
+                _check_keys(item)
+                inside: Iterable[Any] = item.values()
+            else:
+                inside = item
             waiting.extend(reversed([*inside]))
     return list(found)
+
+
+def _check_keys(found: dict[Any, Any]) -> None:
+    for key in found:
+        if isinstance(key, Handle):
+            raise TypeError(
+                f"a handle (here of task {key.name!r}) can't be the key of a dict; "
+                "call .result() for it, or give pairs"
+            )
 
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)

@@ -6,7 +6,13 @@ import time
 from collections.abc import Sequence
 
 from fastflow.engines.base import Run
-from fastflow.errors import ParameterError, TaskError, TaskErrorGroup, TaskTimeout
+from fastflow.errors import (
+    ParameterError,
+    TaskError,
+    TaskErrorGroup,
+    TaskTimeout,
+    text_of,
+)
 from fastflow.results import FlowResult
 
 __all__ = ["error_of", "result_of", "task_error", "timeout_of"]
@@ -53,20 +59,13 @@ def task_error(
         return error
     which = "" if item is None else f" for item {item}"
     wrapped = TaskError(
-        f"task {name!r} failed{which}: {type(error).__name__}: {_text(error)}",
+        f"task {name!r} failed{which}: {type(error).__name__}: {text_of(error)}",
         name,
         result,
     )
     wrapped.item = item
     wrapped.__cause__ = error
     return wrapped
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:  # its own __str__
-        return f"(its text can't be made: {type(broken).__name__})"
 
 
 def error_of(

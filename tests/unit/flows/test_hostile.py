@@ -9,6 +9,7 @@ import contextvars
 import functools
 import json
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -58,6 +59,92 @@ def test_a_handle_of_the_flow_around():
         return inner(load())
 
     assert outer() == [7, 7]
+
+
+def test_lists_of_handles_are_those_of_the_call():
+    go = threading.Event()
+
+    @TaskRegistry().task
+    def slow(x):
+        assert go.wait(60)
+        return x
+
+    @fastflow.flow
+    def body():
+        found = [slow(1)]
+        for _ in range(3):
+            found.append(total(found))
+        go.set()
+        return found
+
+    total = TaskRegistry().task(sum)
+    assert body() == [1, 1, 2, 4]
+
+
+def test_a_handle_of_a_parallel_flow_in_a_serial_one():
+    go = threading.Event()
+
+    @TaskRegistry().task
+    def load():
+        assert go.wait(60)
+        return 7
+
+    @fastflow.flow
+    def inner(handle):
+        go.set()
+        return same(handle)
+
+    @fastflow.flow
+    def outer():
+        return inner.with_options(executor="serial")(load())
+
+    assert outer() == 7
+
+
+def test_handles_are_no_keys():
+    @fastflow.flow
+    def body():
+        return same({same(1): 2})
+
+    with pytest.raises(TypeError, match=r"handle \(here of task 'same'\)"):
+        body()
+
+
+@pytest.mark.parametrize("executor", engines())
+def test_errors_that_leave_the_function_know_the_run(executor):
+    broken = TaskRegistry().task(lambda: 1 / 0)
+
+    @fastflow.flow
+    def body():
+        same(1)
+        return broken().result()
+
+    with pytest.raises(fastflow.TaskError) as caught:
+        body.with_options(executor=executor)()
+    assert dict(caught.value.result) == {"same": 1}
+
+
+def test_ctrl_c_leaves_no_handle_open():
+    began, go, handles = threading.Event(), threading.Event(), []
+
+    @TaskRegistry().task
+    def slow():
+        began.set()
+        assert go.wait(60)
+
+    @fastflow.flow
+    def body():
+        handles.append(slow())
+        handles.append(same(handles[0]))
+        assert began.wait(60)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        body()
+    for handle in handles:
+        with pytest.raises(cf.CancelledError):
+            handle.result(60)
+    go.set()
 
 
 def test_a_failed_handle_of_the_flow_around():
@@ -173,10 +260,13 @@ VARIABLE = contextvars.ContextVar("VARIABLE", default="lost")
 
 
 def read(fails):
+    found = VARIABLE.get()
+    if threading.current_thread() is not threading.main_thread():  # not "serial"
+        VARIABLE.set("changed")
     if fails:
         fails.pop()
         raise OSError("once more")
-    return VARIABLE.get()
+    return found
 
 
 async def read_soon(fails):
@@ -208,6 +298,23 @@ def test_context_variables_reach_tasks(executor, fn):
 
     found = contextvars.copy_context().run(run)
     assert found == ["there", "there", "one", "one", "two", "two"]
+
+
+def test_many_fallbacks_of_coroutines():
+    async def fails(_):
+        raise ValueError
+
+    task = TaskRegistry().task(fallback=lambda _error, _inputs: "instead")(fails)
+    flow = Flow(
+        "flow F:\n    numbers -> fails[*]",
+        registry={"numbers": lambda: range(2_000), "fails": task},
+    )
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert flow.run()["fails"] == ["instead"] * 2_000
+    finally:
+        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("executor", engines())
@@ -423,6 +530,15 @@ def test_an_iterator_feeds_several_tasks(executor):
 
 
 @pytest.mark.parametrize("executor", engines())
+def test_a_cached_iterator_is_read_often(executor):
+    cached = TaskRegistry().task(cache=True)(lambda: (n for n in range(3)))
+    flow = Flow("flow F:\n    rows -> a[*]", registry={"rows": cached, "a": same})
+    for _ in range(3):
+        assert flow.run(executor=executor)["a"] == [0, 1, 2]
+    assert cached() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("executor", engines())
 def test_an_iterator_that_fails(executor):
     def rows():
         yield 1
@@ -549,6 +665,16 @@ def test_a_record_that_can_not_be_written_is_logged(tmp_path, caplog):
     result = flow.run(history=tmp_path / "records")
     assert result.status == "COMPLETED"
     assert "can't be written" in caplog.text
+
+
+def test_the_record_of_an_error_without_a_text(tmp_path):
+    def broken():
+        raise UnspeakableError
+
+    flow = Flow("flow F:\n    broken", registry={"broken": broken})
+    flow.run(history=tmp_path, on_error="return")
+    (record,) = fastflow.list_flows(tmp_path)
+    assert record["tasks"]["broken"]["error"].startswith("UnspeakableError: (")
 
 
 def test_runs_that_are_broken_off_and_functions_leave_records(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ class Held(cf.ProcessPoolExecutor):
 
     def sizes(self):
         """Return how many calls each parcel holds."""
-        return [len(args[0]) if len(args) == 3 else 1 for _, _, args in self.calls]
+        return [len(args[0]) for _, _, args in self.calls]
 
 
 def flow(*lines):
@@ -229,11 +229,8 @@ class Driven:
         """Have all calls that have left come back, each after so many seconds."""
         calls, self.executor.calls = self.executor.calls, []
         for future, _, args in calls:
-            if len(args) == 3:
-                count = len(args[0])
-                future.set_result(Returned(RESULTS[:count], seconds * count))
-            else:
-                future.set_result((None, 0.0, seconds, 1))
+            count = len(args[0])
+            future.set_result(Returned(RESULTS[:count], seconds * count))
         self.handle()
 
     def handle(self):
@@ -297,7 +294,8 @@ def test_what_comes_back_too_early_is_sent_again_before_the_others():
     driven.executor.calls = []
     first[0].set_result(Returned(RESULTS[:3], 0.3))  # 4, 5 and 6 of 4 to 14
     driven.handle()
-    assert [args for _, _, (args, _) in driven.executor.calls] == [(7,)]
+    ((_, _, ((packed,), *_)),) = driven.executor.calls
+    assert pickle.loads(packed) == ((7,), {})
     assert not any(job.submitted for job in jobs[8:15])
     for future, _, (packed, *_) in others:
         future.set_result(Returned(RESULTS[: len(packed)], 0.1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures as cf
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 
 import fastflow
 from fastflow import Flow
+from fastflow.engines.base import Run
 from fastflow.engines.driver import Driver, Job
 from fastflow.engines.pools import pool_for
 from fastflow.flows.function import _ParallelRun
@@ -110,3 +112,145 @@ def test_a_flow_that_fails_does_not_wait_for_the_next_attempts():
         flow.run(executor=executor)
     assert len(calls) == 1
     assert {"a", "b"}.isdisjoint(caught.value.result)
+
+
+def test_coroutines_that_run_are_waited_for(monkeypatch):
+    began, failed = threading.Event(), threading.Event()
+    ran = []
+
+    async def slow(_):
+        began.set()
+        await asyncio.to_thread(failed.wait, 60)
+        ran.append("slow")
+
+    def broken(_):
+        assert began.wait(60)
+        raise ValueError("no luck")
+
+    stop = Driver.cancel_queued
+
+    def cancel_queued(self):
+        stop(self)
+        failed.set()
+
+    monkeypatch.setattr(Driver, "cancel_queued", cancel_queued)
+    flow = Flow(
+        "flow F:\n    a -> [slow, broken] -> b",
+        registry={"a": lambda: 1, "slow": slow, "broken": broken, "b": print},
+    )
+    with pytest.raises(fastflow.TaskError, match="'broken'") as caught:
+        flow.run()
+    assert not isinstance(caught.value, fastflow.TaskErrorGroup)
+    assert ran == ["slow"]
+    assert caught.value.result.tasks["slow"].status == "COMPLETED"
+
+
+def test_coroutines_that_were_only_collected_do_not_begin():
+    ran = []
+
+    async def quick(_):
+        ran.append("quick")
+
+    flow = Flow(
+        "flow F:\n    a -> quick\n    a -> k",
+        registry={"a": lambda: 1, "quick": quick, "k": lambda p, q: p},
+    )
+    with pytest.raises(fastflow.ParameterError):
+        flow.run()
+    assert not ran
+
+
+class Counted(cf.ThreadPoolExecutor):
+    """Says when it has been given two calls."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.calls = 0
+        self.full = threading.Event()
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = super().submit(fn, *args, **kwargs)
+        self.calls += 1
+        if self.calls == 2:
+            self.full.set()
+        return future
+
+
+def test_an_executor_that_gives_up_a_call():
+    go = threading.Event()
+    executor = Counted()
+
+    def shut_down():
+        assert executor.full.wait(60)
+        executor.shutdown(wait=False, cancel_futures=True)
+        go.set()
+
+    flow = Flow(
+        "flow F:\n    [first, second] -> both",
+        registry={"first": lambda: go.wait(60), "second": lambda: 2, "both": print},
+    )
+    thread = threading.Thread(target=shut_down)
+    thread.start()
+    with pytest.raises(fastflow.TaskError, match=r"'second'.*was it shut down"):
+        flow.run(executor=executor)
+    thread.join()
+
+
+@pytest.mark.parametrize("kind", [None, cf.ThreadPoolExecutor])
+def test_items_stop_where_another_task_fails(kind):
+    """The first items wait for the failure; of the others none begins."""
+    stopped = threading.Event()
+    ran = []
+
+    def work(n):
+        ran.append(n)
+        assert stopped.wait(60)
+        return n
+
+    def broken(_):
+        raise ValueError("no luck")
+
+    fail = Run.fail
+
+    def fail_and_go(self, number, *errors):
+        fail(self, number, *errors)
+        stopped.set()
+
+    flow = Flow(
+        "flow F:\n    numbers -> broken\n    numbers -> work[*]",
+        registry={"numbers": lambda: range(300), "broken": broken, "work": work},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "fail", fail_and_go)
+        executor = fastflow.Executor(2) if kind is None else kind(2)
+        with executor, pytest.raises(fastflow.TaskError, match="'broken'") as caught:
+            flow.run(executor=executor)
+    record = caught.value.result.tasks["work"]
+    assert record.status == "SKIPPED"
+    assert dict(record.partial) == {n: n for n in ran}
+    assert len(ran) < 300
+
+
+def test_a_timeout_that_comes_late_leaves_the_fallback_alone():
+    done = []
+    go = threading.Event()
+
+    def broken():
+        raise ValueError
+
+    task = Task(broken, "broken", timeout=60, fallback=lambda _e, _i: go.wait(60))
+    with cf.ThreadPoolExecutor(1) as executor:
+        driver = Driver(pool_for(executor))
+        job = Job(task, (), {}, done.append, None)
+        recover = driver._recover
+
+        def recover_and_time_out(*args):
+            recover(*args)
+            driver.post(driver._timed_out, job, 1)  # was in the queue already
+            driver.post(go.set)
+
+        driver._recover = recover_and_time_out
+        driver.launch(job)
+        driver.run(lambda: bool(done))
+    assert job.error is None
+    assert job.value is True
