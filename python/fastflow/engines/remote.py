@@ -1,8 +1,4 @@
-"""What runs in another process, and how it comes back.
-
-An exception is tried out before it leaves: one that can't be made again on the other
-side would break the pool there, and nobody would learn what had happened.
-"""
+"""What runs in another process, and how it comes back."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from fastflow.errors import RemoteError, text_of
+from fastflow.portable import portable
 from fastflow.tasks import Task, task_of
 
 __all__ = ["Returned", "Unpacked", "pack", "run_parcel", "run_remotely"]
@@ -78,10 +74,10 @@ def run_remotely(
     try:
         return _run(task_of(reference, "task"), args, kwargs)
     except BaseException as error:
-        portable = _portable(error)
-        if portable is error:
+        travels = portable(error)
+        if travels is error:
             raise
-        raise portable from None
+        raise travels from None
 
 
 def run_parcel(
@@ -114,23 +110,4 @@ def _run_packed(task: Task, packed: bytes) -> bytes:
         return bytes(ForkingPickler.dumps((_run(task, args, kwargs), None, "")))
     except BaseException as error:
         trace = "".join(traceback.format_exception(error))
-        return bytes(ForkingPickler.dumps((None, _portable(error), trace)))
-
-
-def _portable(error: BaseException) -> BaseException:
-    """Return the error, or a `RemoteError` if it can't be pickled and made again."""
-    try:
-        again = pickle.loads(ForkingPickler.dumps(error))
-        if type(again) is type(error):
-            return error
-    except Exception as failed:
-        reason = f"{type(failed).__name__}: {failed}"
-    else:
-        reason = f"a {type(again).__name__} is made of it"
-    name = type(error).__qualname__
-    remote = RemoteError(
-        f"{name}: {text_of(error)} (an exception of another process that can't be "
-        f"pickled: {reason}; give {name} a __reduce__ method)"
-    )
-    remote.add_note("".join(traceback.format_exception(error)).rstrip())
-    return remote
+        return bytes(ForkingPickler.dumps((None, portable(error), trace)))

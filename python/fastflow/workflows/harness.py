@@ -126,6 +126,8 @@ class Harness:
         self._answers: dict[str, Any] = {}
         self._checks: list[_Check] = []
         self._failure_expected = False
+        self._hurried = False
+        """Whether time has passed while something was going on."""
 
     def trigger(self, payload: Any = None) -> Harness:
         """Set the payload of the run."""
@@ -195,6 +197,7 @@ class Harness:
             With what was expected and what was found, if an expectation is not met, if
             the run fails unexpectedly, or if it waits for what never comes.
         """
+        self._hurried = False
         result = self._execute()
         unmet: list[str] = []
         count = 0
@@ -213,6 +216,12 @@ class Harness:
                 f"\n  + actual:   {result.status} ({_name(result.error)})"
             )
             count += 1
+        if unmet and self._hurried:
+            unmet.append(
+                "  note: sleeps and time limits have passed while something went on, "
+                f"as nothing had come of it for {self._patience:g} s of real time; "
+                "see test(patience=)"
+            )
         if unmet:
             title = f"workflow {result.workflow!r}: {count} unmet expectation"
             title += "" if count == 1 else "s"
@@ -253,8 +262,17 @@ class Harness:
                 self._serve(run, bell, activity, clock)
             while not (activity.idle and bell.empty):
                 # Actions are waited for, but not what could not be stopped.
-                if not bell.serve(self._patience) and not service.actions.records():
+                if bell.serve(self._patience):
+                    continue
+                actions = service.actions.records()
+                if not actions:
                     break
+                if not clock.advance_to_next():
+                    raise AssertionError(
+                        f"workflow {run.workflow!r} has ended, but nothing came of "
+                        f"its action {actions[0].name!r} for {self._patience:g} s; "
+                        "mock it, or give test(patience=) more"
+                    )
         finally:
             run.cancel()
         assert run._result is not None
@@ -265,8 +283,8 @@ class Harness:
     ) -> None:
         # In this order: what goes on elsewhere posts its outcome before it ends.
         if not (activity.idle and bell.empty):
-            if not bell.serve(self._patience):
-                clock.advance_to_next()
+            if not bell.serve(self._patience) and clock.advance_to_next():
+                self._hurried = True
             return
         if not run.done() and not clock.advance_to_next():
             waits = ", ".join(run.mailbox.expected) or "something outside"
@@ -293,9 +311,21 @@ def _describe(result: RunResult, name: str) -> str:
 
 def _compare(expected: Any, actual: Any) -> tuple[bool, str, list[str]]:
     """Whether the values are equal, the actual one in words, and how they differ."""
-    if bool(actual == expected):
+    if _equal(expected, actual):
         return True, "", []
     return False, shortened(repr(actual)), differences(expected, actual)
+
+
+def _equal(expected: Any, actual: Any) -> bool:
+    shapes = [getattr(value, "shape", None) for value in (expected, actual)]
+    if shapes[0] != shapes[1]:
+        return False
+    same = actual == expected
+    if shapes[0] is None:
+        return bool(same)
+    import numpy as np
+
+    return bool(np.all(same))  # arrays say it for each element
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -94,22 +95,24 @@ class Stage:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._global_state = State(clock)
         self._services: dict[Service, Service] = {}
         self._caches: dict[StepCache, StepCache] = {}
 
     def service(self, real: Service) -> Service:
         """Return the stand-in for what the runs of a workflow share."""
-        if real not in self._services:
-            self._services[real] = Service(
-                real.name,
-                self._clock,
-                timeout=real.timeout,
-                on_success=real.on_success,
-                on_failure=real.on_failure,
-                global_state=self._global_state,
-            )
-        return self._services[real]
+        with self._lock:  # subflows may begin in many threads
+            if real not in self._services:
+                self._services[real] = Service(
+                    real.name,
+                    self._clock,
+                    timeout=real.timeout,
+                    on_success=real.on_success,
+                    on_failure=real.on_failure,
+                    global_state=self._global_state,
+                )
+            return self._services[real]
 
     def program(self, real: Program, script: Script) -> Program:
         """Return the program with what the script says."""

@@ -19,7 +19,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from fastflow.errors import Cancelled
 from fastflow.workflows.context import Context, Elsewhere, RunInfo, Token
 from fastflow.workflows.records import Steps
 
@@ -72,14 +71,15 @@ class Parcel:
             prefix=prefix, suffix=".ctx", delete=False
         ) as file:
             # Also if the run is forgotten, or the program ends.
-            self._remove = weakref.finalize(self, _remove, file.name)
+            self._remove = weakref.finalize(self, _remove, file.name, os.getpid())
             file.write(data.getbuffer())
         self._path = file.name
 
 
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        Path(path).unlink()
+def _remove(path: str, owner: int) -> None:
+    if os.getpid() == owner:  # not a fork that ends
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
 
 
 class _Distant(Context):
@@ -119,7 +119,10 @@ def _receive(path: str) -> dict[str, Any]:
         with Path(path).open("rb") as file:
             values = pickle.load(file)
     except FileNotFoundError:
-        raise Cancelled("the result of this step is not wanted any more") from None
+        raise RuntimeError(
+            f"what ctx refers to is gone: {path} is removed when the step is over, or "
+            "by whoever cleans that directory"
+        ) from None
     except AttributeError as error:  # would look as if ctx had no such attribute
         raise RuntimeError(
             f"what ctx refers to can't be loaded in another process: {error}"

@@ -161,8 +161,13 @@ class OwnThread:
     def _start(self) -> bool:
         """Start the thread if need be; False if that's too late: the program ends."""
         if self._thread is None:
+            # A daemon: whoever needs what it does waits for it, and a function that
+            # goes on after the time limit must not keep the program from ending.
             thread = threading.Thread(
-                target=self._context.run, args=(self._serve,), name="fastflow-run"
+                target=self._context.run,
+                args=(self._serve,),
+                name="fastflow-run",
+                daemon=True,
             )
             try:
                 thread.start()

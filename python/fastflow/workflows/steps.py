@@ -15,8 +15,7 @@ from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, FAILED, StepRecord
 
 if TYPE_CHECKING:
-    from fastflow.workflows.failures import shown
-from fastflow.workflows.line import Line
+    from fastflow.workflows.line import Line
 
 __all__ = ["Action", "GuardedStep", "Log", "OnError", "Step"]
 

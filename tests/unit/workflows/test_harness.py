@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import numpy as np
 import pytest
 
 import fastflow
@@ -208,3 +209,28 @@ def test_values_that_are_too_large_for_that(wf):
     with pytest.raises(AssertionError) as caught:
         wf.test().expect_last([0] * 99_999).run()
     assert len(str(caught.value)) < 1_000
+
+
+def test_actions_that_hang(wf):
+    async def hang(ctx):
+        await asyncio.Event().wait()
+
+    wf.action("background", hang).step("s", lambda ctx: 1)
+    with pytest.raises(AssertionError, match=r"'background'.*patience"):
+        wf.test(patience=0.05).expect_last(1).run()
+
+
+def test_time_that_has_passed_meanwhile_is_told(wf):
+    go = threading.Event()
+    wf.step("crunch", lambda ctx: go.wait(60), timeout="10m")
+    with pytest.raises(AssertionError, match=r"nothing had come of it.*patience"):
+        wf.test(patience=0.05).expect_last(1).run()
+    go.set()
+
+
+def test_arrays_are_compared_as_a_whole(wf):
+    wf.step("s", lambda ctx: np.arange(3))
+    wf.test().expect_last(np.arange(3)).expect_step("s").to_return(np.arange(3)).run()
+    for other in (np.arange(4), np.array([0, 1, 3]), np.arange(3).reshape(3, 1)):
+        with pytest.raises(AssertionError, match="unmet"):
+            wf.test().expect_last(other).run()

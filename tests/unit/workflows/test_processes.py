@@ -11,7 +11,7 @@ import tempfile
 import pytest
 
 import fastflow
-from fastflow import Cancelled, TaskError
+from fastflow import TaskError
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.parcel import Parcel
 from fastflow.workflows.records import COMPLETED, StepRecord, Steps
@@ -137,8 +137,43 @@ def test_a_parcel_that_is_gone():
     ctx = a_context()
     late = pickle.loads(pickle.dumps(ctx))
     ctx._parcel.close()
-    with pytest.raises(Cancelled, match="not wanted any more"):
+    with pytest.raises(RuntimeError, match="removed when the step is over"):
         late.payload  # noqa: B018
+
+
+def test_a_fork_that_ends_leaves_the_file(files):
+    ctx = a_context()
+    late = pickle.loads(pickle.dumps(ctx))
+    child = multiprocessing.get_context("fork").Process(target=ctx._parcel.close)
+    child.start()
+    child.join()
+    assert files() == 1
+    assert late.payload == ctx.payload
+    ctx._parcel.close()
+    assert files() == 0
+
+
+class Refused(Exception):  # noqa: N818
+    """Can be pickled, but not made again."""
+
+    def __init__(self, code, reason):
+        super().__init__(f"{code} {reason}")
+
+
+def refuse(ctx, item):
+    if item == 3:
+        raise Refused(3, "no")
+    return item
+
+
+def test_an_error_that_cannot_be_made_again_breaks_no_pool():
+    wf = fastflow.workflow("w").for_each("f", lambda ctx: ctx.payload, refuse)
+    with concurrent.futures.ProcessPoolExecutor(2) as executor:
+        with pytest.raises(TaskError) as caught:
+            wf.run(range(10), executor=executor)
+        assert wf.run([1, 2], executor=executor).last == [1, 2]
+    assert isinstance(caught.value.__cause__, fastflow.errors.RemoteError)
+    assert "Refused: 3 no" in str(caught.value)
 
 
 def test_a_forgotten_parcel_leaves_no_file(files):
