@@ -96,6 +96,8 @@ class Run:
         self._lock = threading.Lock()
         self._decided: _Outcome | None = None
         self._hook: HookCall | None = None  # from then on until the delivery
+        self._entered = False  # completely: what delivers it lets it leave, too
+        self._delivered = False  # before that
         self._admitted = False
         self._timer: Timer | None = None
         self._since = self.clock.now()
@@ -110,20 +112,40 @@ class Run:
         return f"run {self.id}"
 
     def begin(self) -> None:
-        """Start as soon as the workflow's limits allow."""
+        """Start as soon as the workflow's limits allow, unless it has been stopped."""
+        with self._lock:
+            if self._decided is not None:
+                return  # what it is a part of was stopped before
         self._service.enter(self)
-        if self._timeout is not None:
-            timer = self.clock.call_later(self._timeout, self._expired)
+        try:
+            if self._timeout is not None:
+                timer = self.clock.call_later(self._timeout, self._expired)
+                with self._lock:
+                    self._timer = timer
+            if self._service.gate is None:
+                self._go()
+            else:
+                self._service.gate.enter(self._go)
+        finally:
             with self._lock:
-                self._timer = timer
-        if self._service.gate is None:
-            self._go()
-        else:
-            self._service.gate.enter(self._go)
+                self._entered = True
+                delivered, timer = self._delivered, self._timer
+            if delivered:  # stopped from outside meanwhile
+                if timer is not None:
+                    timer.cancel()
+                self._service.leave(self, self._admitted, self._go)
+
+    def _leave(self) -> None:
+        """Leave, unless the run has not entered completely; then `begin` sees to it."""
+        with self._lock:
+            entered = self._entered
+            self._delivered = not entered
+        if entered:
+            self._service.leave(self, self._admitted, self._go)
 
     def _go(self) -> None:
         with self._lock:
-            self._admitted = True
+            self._admitted = self._entered = True
             line = self._line
             if self._decided is not None or line is None:
                 return
@@ -279,7 +301,7 @@ class Run:
             timer.cancel()
         last = self._publish(line)
         try:
-            self._service.leave(self, self._admitted, self._go)
+            self._leave()
         finally:
             if self._notify is not None:
                 self._notify(self._error, last)

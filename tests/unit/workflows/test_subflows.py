@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import fastflow
+from fastflow.timers import VirtualClock
 
 
 @pytest.fixture
@@ -81,3 +82,77 @@ def test_cancelling_reaches_the_actions_of_ended_subflows(wf):
     run.cancel()
     assert told.wait(60)
     assert wf.close(60) == inner.close(60) == []
+
+
+LIMITS = {
+    "none": {},
+    "timeout": {"timeout": "1h"},
+    "concurrency": {"concurrency": 1},
+    "rate": {"rate_limit": "1/1h"},
+}
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+@pytest.mark.parametrize("end", ["cancel", "limit"])
+def test_a_subflow_of_a_stopped_run_never_begins(end, limits):
+    clock, called = VirtualClock(), []
+    inner = fastflow.workflow("inner", clock=clock, **LIMITS[limits])
+    inner.step("s", called.append)
+
+    def stops(ctx):
+        if end == "cancel":
+            ctx.run.cancel()
+        else:
+            clock.advance(10)
+
+    outer = fastflow.workflow("outer", clock=clock, timeout=10)
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        run = outer.subflow("sub", inner, stops).start(executor=executor)
+    with pytest.raises((concurrent.futures.CancelledError, fastflow.TaskTimeout)):
+        run.result(60)
+    assert inner.close(0) == []
+    assert called == []
+    # It has taken nobody's place, and no token.
+    assert inner.start().result(60).status == "COMPLETED"
+    assert len(called) == 1
+
+
+def test_a_subflow_of_a_stopped_run_lets_nobody_else_in():
+    clock, inside, release = VirtualClock(), [], threading.Event()
+
+    def works(ctx):
+        inside.append(ctx.payload)
+        release.wait(60)
+
+    inner = fastflow.workflow("inner", concurrency=1, clock=clock).step("s", works)
+    runs = [inner.start(n) for n in range(2)]
+    outer = fastflow.workflow("outer").subflow(
+        "sub", inner, lambda ctx: ctx.run.cancel()
+    )
+    with pytest.raises(concurrent.futures.CancelledError):
+        outer.run()
+    assert [run.status for run in runs] == ["RUNNING", "PENDING"]
+    release.set()
+    for run in runs:
+        run.result(60)
+    assert inside == [0, 1]
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_a_run_that_is_cancelled_while_it_enters_leaves(limits, monkeypatch):
+    wf = fastflow.workflow("w", **LIMITS[limits]).step("s", lambda ctx: 1)
+    service, enter = wf.service, wf.service.enter
+
+    def enters(run):
+        enter(run)
+        monkeypatch.undo()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            assert executor.submit(run.cancel).result(60)
+
+    monkeypatch.setattr(service, "enter", enters)
+    run = wf.start()
+    with pytest.raises(concurrent.futures.CancelledError):
+        run.result(60)
+    assert wf.close(0) == []
+    if service.gate is not None:
+        assert service.gate._inside == 0
