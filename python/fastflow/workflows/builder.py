@@ -280,7 +280,9 @@ def workflow(
     on_success, on_failure : callable, optional
         Called with ctx at the end of a run, before its result is delivered; what they
         raise is logged.  A cancelled run calls neither.  One that goes on when the
-        run's time is up, or when it's cancelled, is not waited for.
+        run's time is up, or when it's cancelled, is not waited for.  An `on_failure`
+        that is called because the time is up has as much time again, and at least a
+        second.
     clock : Clock
         Tells the time and sets timers; for tests, see ``fastflow.timers.VirtualClock``.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextvars
 import logging
 import threading
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
+from fastflow.timers import Clock, Timer
 from fastflow.workflows.context import Context
 from fastflow.workflows.places import Places
 
@@ -25,7 +27,7 @@ class HookCall:
     fn : callable
         The hook.
     ctx : Context
-        What it is given.
+        What it is given; its token is the hook's own.
     label : str
         The run in messages.
     places : Places
@@ -48,7 +50,8 @@ class HookCall:
         self._places = places
         self._done = done
         self._lock = threading.Lock()
-        self._stopped = False
+        self._over = False
+        self._timer: Timer | None = None
         self._future: cf.Future[Any] | None = None
 
     def make(self) -> None:
@@ -60,28 +63,50 @@ class HookCall:
                 return
         except BaseException as error:
             _LOGGER.exception("a hook of %s failed", self._label)
-            self._done()
+            self._finish()
             if not isinstance(error, Exception):
                 raise  # Ctrl-C
         else:
-            self._done()
+            self._finish()
+
+    def make_apart(
+        self, context: contextvars.Context, clock: Clock, seconds: float
+    ) -> None:
+        """Call it on a thread of its own, and stop it after so many seconds."""
+        thread = context.copy().run(self._places.own_thread)
+        timer = clock.call_later(seconds, self.stop)
+        with self._lock:
+            self._timer = timer
+            over = self._over
+        if over:
+            timer.cancel()
+        thread.post(self.make)
+        thread.run_ended()
 
     def stop(self) -> None:
-        """Wait for it no longer."""
-        _LOGGER.warning("a hook of %s is not waited for any longer", self._label)
-        self._ctx._token.set()
+        """Wait for it no longer, if it has not ended."""
         with self._lock:
-            self._stopped = True
-            future = self._future
-        if future is not None:
-            future.cancel()
+            over, future = self._over, self._future
+        if not over:
+            _LOGGER.warning("a hook of %s is not waited for any longer", self._label)
+            self._ctx._token.set()
+            if future is not None:
+                future.cancel()
+        self._finish()
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._over = True
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
         self._done()
 
     def _hold(self, future: cf.Future[Any]) -> None:
         with self._lock:
             self._future = future
-            stopped = self._stopped
-        if stopped:
+            over = self._over
+        if over:
             future.cancel()
 
     def _ended(self, future: cf.Future[Any]) -> None:
@@ -89,4 +114,4 @@ class HookCall:
             _LOGGER.error(
                 "a hook of %s failed", self._label, exc_info=future.exception()
             )
-        self._done()
+        self._finish()

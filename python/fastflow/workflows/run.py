@@ -40,6 +40,9 @@ __all__ = ["Run"]
 
 _PLAIN = CallOptions()
 
+_HOOK_TIME = 1.0
+"""Seconds that a hook has at least, once the run's time is up."""
+
 _Outcome = tuple[BaseException | None, Any]
 
 
@@ -87,6 +90,7 @@ class Run:
         self._home = home
         self._shares_home = shares_home
         self._timeout = timeout
+        self._context = contextvars.copy_context()
         self._notify = done
         ctx = Context(
             self, payload, self.steps, service.state, service.global_state, Token(token)
@@ -267,10 +271,9 @@ class Run:
             hook.stop()
         else:
             # A function of the user: not for the thread that aborts, and no thread of
-            # the run may be free.
-            thread = self.places.own_thread()
-            thread.post(hook.make)
-            thread.run_ended()
+            # the run may be free.  The run's time is up, so the hook has its own.
+            seconds = max(self._timeout or 0.0, _HOOK_TIME)
+            hook.make_apart(self._context, self.clock, seconds)
         return line is not None
 
     def _decide(self, error: BaseException | None, value: Any) -> Line | None:
@@ -282,7 +285,8 @@ class Run:
             self._decided = (error, value)
             fn = self._service.hook(error)
             if fn is not None:
-                ctx = line.ctx
+                # That the run was stopped doesn't mean that its hook is to stop.
+                ctx = line.ctx.branch(Token())
                 ctx.error = error
                 if line.origin is not None and line.origin[0] is error:
                     ctx.failed_step = line.origin[1]
