@@ -15,7 +15,7 @@ def shown(error: BaseException) -> str:
     kind = type(error).__name__
     try:
         return f"{kind}: {error}"
-    except Exception as failure:
+    except BaseException as failure:
         return f"{kind} (its message can't be shown: {type(failure).__name__})"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.context import Context
-from fastflow.workflows.places import Places
+from fastflow.workflows.places import Home, Places
 
 __all__ = ["HookCall"]
 
@@ -32,6 +32,8 @@ class HookCall:
         The run in messages.
     places : Places
         Where it goes on if it's async.
+    home : Home
+        Of the run; told of what ends the program.
     done : callable
         Called when it has ended, and when it is stopped.
     """
@@ -42,12 +44,14 @@ class HookCall:
         ctx: Context,
         label: str,
         places: Places,
+        home: Home,
         done: Callable[[], object],
     ) -> None:
         self._fn = fn
         self._ctx = ctx
         self._label = label
         self._places = places
+        self._home = home
         self._done = done
         self._lock = threading.Lock()
         self._over = False
@@ -63,9 +67,12 @@ class HookCall:
                 return
         except BaseException as error:
             _LOGGER.exception("a hook of %s failed", self._label)
+            if isinstance(error, Exception):
+                self._finish()
+                return
+            self._home.error = error  # Ctrl-C; who waits for the end is to find it
             self._finish()
-            if not isinstance(error, Exception):
-                raise  # Ctrl-C
+            raise
         else:
             self._finish()
 

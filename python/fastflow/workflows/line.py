@@ -117,17 +117,21 @@ class Line:
         self._operation = None
         self.home.post(self.advance, complete)
 
-    def cancel(self) -> None:
-        """Stop before the next instruction, and whatever the line waits for."""
+    def stop(self) -> None:
+        """Stop before the next instruction; `cancel` is to follow."""
         self.ctx._token.set()
         self._stopped = True
+
+    def cancel(self) -> None:
+        """Stop before the next instruction, and whatever the line waits for."""
+        self.stop()
         operation = self._operation
         if operation is not None:
             operation.cancel()
 
     @property
     def stopped(self) -> bool:
-        """Whether it was cancelled."""
+        """Whether it was cancelled, or will be at once."""
         return self._stopped
 
     def finish(self) -> int:

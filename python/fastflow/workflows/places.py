@@ -62,6 +62,9 @@ class Home(Protocol):
     one_thread: bool
     """Whether a function that doesn't end keeps all other parts from being executed."""
 
+    error: BaseException | None
+    """What ends the program, such as Ctrl-C, and has come out of a part of the run."""
+
     def post(self, fn: Callable[..., object], /, *args: Any) -> None:
         """Have ``fn(*args)`` called."""
 
@@ -77,6 +80,7 @@ class CallerHome:
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[_Posted] = queue.SimpleQueue()
         self._ended = False
+        self.error: BaseException | None = None  # raised by `serve`, too
 
     def post(self, fn: Callable[..., object], /, *args: Any) -> None:
         """Have ``fn(*args)`` called by this thread."""
@@ -203,6 +207,7 @@ class PoolHome:
         self._executor = executor
         self._context = contextvars.copy_context()
         self._activity = activity
+        self.error: BaseException | None = None
 
     def post(self, fn: Callable[..., object], /, *args: Any) -> None:
         """Have ``fn(*args)`` called by one of the threads."""

@@ -133,10 +133,10 @@ class Run:
         finally:
             with self._lock:
                 self._entered = True
-                delivered, timer = self._delivered, self._timer
+                delivered, late = self._delivered, self._timer
             if delivered:  # stopped from outside meanwhile
-                if timer is not None:
-                    timer.cancel()
+                if late is not None:
+                    late.cancel()
                 self._service.leave(self, self._admitted, self._go)
 
     def _leave(self) -> None:
@@ -260,7 +260,7 @@ class Run:
         )
 
     def _abort(self, error: BaseException) -> bool:
-        line = self._decide(error, None)
+        line = self._decide(error, None, stop=True)
         hook = self._hook
         if line is not None:
             line.cancel()
@@ -276,13 +276,17 @@ class Run:
             hook.make_apart(self._context, self.clock, seconds)
         return line is not None
 
-    def _decide(self, error: BaseException | None, value: Any) -> Line | None:
+    def _decide(
+        self, error: BaseException | None, value: Any, *, stop: bool = False
+    ) -> Line | None:
         """Return the line if this is the outcome, None if there was one already."""
         with self._lock:
             line = self._line
             if self._decided is not None or line is None:
                 return None
             self._decided = (error, value)
+            if stop:
+                line.stop()  # now: another one that aborts may deliver first
             fn = self._service.hook(error)
             if fn is not None:
                 # That the run was stopped doesn't mean that its hook is to stop.
@@ -290,7 +294,9 @@ class Run:
                 ctx.error = error
                 if line.origin is not None and line.origin[0] is error:
                     ctx.failed_step = line.origin[1]
-                self._hook = HookCall(fn, ctx, self.label, self.places, self._deliver)
+                self._hook = HookCall(
+                    fn, ctx, self.label, self.places, self._home, self._deliver
+                )
             return line
 
     def _deliver(self) -> None:
@@ -301,9 +307,20 @@ class Run:
             self._hook = None
         if line is None:
             return
-        if timer is not None:
-            timer.cancel()
-        last = self._publish(line)
+        last = None
+        try:
+            if timer is not None:
+                timer.cancel()
+            last = self._publish(line)
+        except BaseException as error:  # Ctrl-C, at this very point
+            self._home.error = error
+            last = self._publish(line)
+            raise
+        finally:
+            self._tell(last)
+
+    def _tell(self, last: Any) -> None:
+        """Leave, and tell everybody who waits."""
         try:
             self._leave()
         finally:

@@ -16,6 +16,8 @@ import fastflow
 from fastflow import TaskError, TaskTimeout
 from fastflow.timers import VirtualClock
 from fastflow.workflows import calls
+from fastflow.workflows.line import Line
+from fastflow.workflows.records import Steps
 
 
 class Unprintable(Exception):  # noqa: N818
@@ -112,6 +114,39 @@ def test_a_policy_that_can_t_describe_its_branch(wf):
     run = wf.parallel([Nameless()]).start()
     with pytest.raises(TaskError, match="no name"):
         run.result(60)
+
+
+@pytest.mark.parametrize("signal_", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("limit", [None, "1h"])
+def test_a_message_that_ends_the_program_does_not(wf, signal_, limit):
+    class Bad(Exception):  # noqa: N818
+        def __str__(self):
+            raise signal_
+
+    wf.step("s", raising(Bad()))
+    with pytest.raises(TaskError, match=f"can't be shown: {signal_.__name__}"):
+        wf.run(timeout=limit)
+    assert wf.close(0) == []
+    assert isinstance(wf.on_error(lambda ctx: ctx.error).run().last, Bad)
+
+
+@pytest.mark.parametrize("limit", [None, "1h"])
+@pytest.mark.parametrize("way", ["run", "start"])
+def test_ctrl_c_while_the_result_is_put_together(wf, limit, way, monkeypatch):
+    def interrupted(self):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Steps, "finish", interrupted)
+    wf.step("s", lambda ctx: 1)
+    if way == "run":
+        with pytest.raises(KeyboardInterrupt):
+            wf.run(timeout=limit)
+    else:
+        run = wf.start(timeout=limit)
+        assert run.result(60).last == 1
+        assert run.done()
+    assert wf.close(0) == []
 
 
 # Hooks
@@ -334,6 +369,28 @@ def test_the_records_of_an_ended_run_stay(how, end):
     after = [(r.status, r.output, r.error, r.duration) for r in run.steps.values()]
     assert before == after == [("CANCELLED", None, None, clock.now())]
     assert run.steps["t"].status == "SKIPPED"
+
+
+@pytest.mark.parametrize("second", ["limit", "cancel"])
+def test_the_records_of_a_run_that_is_stopped_twice_at_once(second, monkeypatch):
+    clock, waits, plain = VirtualClock(), threading.Event(), Line.cancel
+
+    def cancel(line):
+        monkeypatch.undo()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            stop = run.cancel if second == "cancel" else lambda: clock.advance(10)
+            executor.submit(stop).result(60)
+        plain(line)
+
+    wf = fastflow.workflow("w", clock=clock).step("s", lambda ctx: waits.set())
+    run = wf.wait_for_event("never").start(timeout=10)
+    assert waits.wait(60)
+    while "never" not in run.steps:
+        pass
+    monkeypatch.setattr(Line, "cancel", cancel)
+    assert run.cancel()
+    record = run.steps["never"]
+    assert (record.status, record.end) == ("CANCELLED", clock.now())
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -11,6 +11,7 @@ import pytest
 import fastflow
 from fastflow import TaskTimeout
 from fastflow.timers import VirtualClock
+from fastflow.workflows.hooks import HookCall
 
 VARIABLE = contextvars.ContextVar("variable", default="lost")
 
@@ -118,3 +119,30 @@ def test_a_test_run_ends_though_the_hook_hangs():
     test = wf.wait_for_event("never").test(patience="10ms")
     test.expect_failure(TaskTimeout).run()
     assert hanging.stopped.wait(60)
+
+
+def ends(ctx):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize("hook", ["on_success", "on_failure"])
+def test_what_ends_the_program_is_known_before_the_end_of_the_run(
+    clock, hook, monkeypatch
+):
+    make, returned = HookCall.make, threading.Event()
+
+    def makes(self):
+        try:
+            make(self)
+        finally:
+            assert returned.wait(60)  # run() goes on before this thread does
+
+    monkeypatch.setattr(HookCall, "make", makes)
+    wf = fastflow.workflow("w", timeout=10, clock=clock, **{hook: ends})
+    wf.step("s", lambda ctx: hook == "on_success" or clock.advance(10))
+    try:
+        with pytest.raises(SystemExit):
+            wf.run()
+    finally:
+        returned.set()
+    assert wf.runs == []
