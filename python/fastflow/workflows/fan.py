@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.calls import Done
-from fastflow.workflows.items import Items
+from fastflow.workflows.items import Items, ItemsThread
 from fastflow.workflows.policies import Policy
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class Fan:
 
     Branches are made from items one after another, in order; each time one ends there
     is room for the next.  Outcomes may come from any thread; items are drawn, and
-    closed in the end, where the line goes on, unless they may be drawn anywhere.
+    closed in the end, on one thread, unless they may be drawn anywhere: where the line
+    goes on, or if that is no certain thread, on one for items.
 
     Parameters
     ----------
@@ -77,6 +78,9 @@ class Fan:
         self._limit = limit or WINDOW
         self._finish = finish
         self._release = release
+        self._thread: ItemsThread | None = None
+        if not (items.anywhere or line.home.one_thread):
+            self._thread = ItemsThread(line.run.places)
         self._lock = threading.Lock()
         self._branches: dict[int, Branch] = {}
         self._started = 0
@@ -84,6 +88,7 @@ class Fan:
         self._drawing = False  # somebody draws items, or will do so soon
         self._exhausted = False
         self._over = False
+        self._left_drawing = False  # when it was over; whoever draws closes the items
         self._timer: Timer | None = None
 
     def start(self, timeout: float | None, what: str) -> None:
@@ -94,14 +99,16 @@ class Fan:
             with self._lock:
                 self._timer = timer
         if self._claim():
-            self._draw()
+            if self._thread is None:
+                self._draw()
+            else:
+                self._thread.post(self._draw)
 
     def cancel(self) -> None:
         """Cancel the branches; the line won't be resumed."""
         if self._end():
             self._clean_up()
-            if self._items.closes:
-                self._line.home.post(self._close)
+            self._shut(None)
 
     # Drawing: one thread at a time.
 
@@ -122,10 +129,11 @@ class Fan:
                 self._ended()
                 return
             except BaseException as error:
-                with self._lock:
-                    self._drawing = False
+                self._rest()
                 self._fail(error)
                 return
+            if self._thread is not None and self._items.anywhere:
+                self._thread.leave()
             self._open(item)
 
     def _has_room(self) -> bool:
@@ -134,8 +142,16 @@ class Fan:
                 self._drawing = self._running < self._limit
                 self._running += self._drawing
                 return self._drawing
-        self._items.close()  # by this thread alone, as it still counts as drawing
+        self._close()  # by this thread alone, as it still counts as drawing
         return False
+
+    def _rest(self) -> None:
+        """Draw no more; nothing is left to be closed."""
+        with self._lock:
+            self._drawing = False
+            over = self._over
+        if over:
+            self._close()
 
     def _open(self, item: Any) -> None:
         index = self._started
@@ -165,17 +181,38 @@ class Fan:
         with self._lock:
             self._running -= 1
             self._exhausted = True
-            self._drawing = False
             all_done = self._running == 0
+        self._rest()
         if all_done:
             self._decide()
 
     def _close(self) -> None:
-        """Close the items, unless somebody is drawing: then that thread does."""
-        with self._lock:
-            if self._drawing:
+        try:
+            self._items.close()
+        finally:
+            if self._thread is not None:
+                self._thread.leave()
+
+    def _shut(self, complete: Callable[[], int] | None) -> None:
+        """Have the items closed, then resume the line with `complete`, if given.
+
+        If somebody is drawing, that thread closes them, and nobody waits for it.
+        """
+        if not self._left_drawing:
+            if self._items.closes:
+                home = self._thread or self._line.home
+                home.post(self._close_and_resume, complete)
                 return
-        self._items.close()
+            self._close()
+        if complete is not None:
+            self._line.resume(complete)
+
+    def _close_and_resume(self, complete: Callable[[], int] | None) -> None:
+        try:
+            self._close()
+        finally:
+            if complete is not None:
+                self._line.resume(complete)
 
     # Outcomes: from any thread.
 
@@ -197,14 +234,16 @@ class Fan:
             if self._items.anywhere:
                 self._draw()
             else:
-                self._line.home.post(self._draw)
+                (self._thread or self._line.home).post(self._draw)
 
     def _end(self) -> bool:
         """Whether this is the call that ends it."""
         with self._lock:
-            first = not self._over
+            if self._over:
+                return False
             self._over = True
-            return first
+            self._left_drawing = self._drawing
+            return True
 
     def _clean_up(self) -> None:
         with self._lock:
@@ -232,8 +271,4 @@ class Fan:
             return
         self._clean_up()
 
-        def complete() -> int:
-            self._close()
-            return self._finish(outcome())
-
-        self._line.resume(complete)
+        self._shut(lambda: self._finish(outcome()))

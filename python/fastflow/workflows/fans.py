@@ -6,11 +6,11 @@ import contextvars
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from fastflow.workflows.calls import Done
+from fastflow.workflows.calls import Done, is_async
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.failures import add_note
 from fastflow.workflows.fan import Branch, Fan
-from fastflow.workflows.items import Items
+from fastflow.workflows.items import Getting, Items
 from fastflow.workflows.line import SUSPENDED, Line
 from fastflow.workflows.options import FanOptions
 from fastflow.workflows.places import Home
@@ -135,9 +135,16 @@ class ForEach(Instruction):
         record.attempts = 1
         if not callable(self._items):
             return self._fan_out(line, record, self._items)
-        return line.call(self._items, lambda items: self._fan_out(line, record, items))
+        if line.home.one_thread or is_async(self._items):
+            return line.call(
+                self._items, lambda items: self._fan_out(line, record, items)
+            )
+        getting = Getting(self._items, line.ctx, line.run.places)
+        return self._fan_out(line, record, getting)
 
-    def _fan_out(self, line: Line, record: StepRecord, items: Iterable[Any]) -> int:
+    def _fan_out(
+        self, line: Line, record: StepRecord, items: Iterable[Any] | Getting
+    ) -> int:
         source = Items(items, self._size)
         policy = _policy(self._options, self._describe)
         parcel = None
@@ -146,7 +153,8 @@ class ForEach(Instruction):
         else:
             body, parcel = self._body, _parcel(line)
             make = _calls(line, self._describe, lambda item: (body, (item,)), parcel)
-        return _start(line, record, source, make, policy, self._options, parcel)
+        cancel = items.cancel if isinstance(items, Getting) else None
+        return _start(line, record, source, make, policy, self._options, parcel, cancel)
 
     def _describe(self, index: int) -> str:
         return f"item {index} of {self.name!r}"
@@ -227,11 +235,17 @@ def _start(
     policy: Policy,
     options: FanOptions,
     parcel: Parcel | None,
+    cancel: Callable[[], None] | None = None,
 ) -> int:
     def finish(value: Any) -> int:
         return line.complete(record, value)
 
-    release = None if parcel is None else parcel.close
+    def release() -> None:
+        if parcel is not None:
+            parcel.close()
+        if cancel is not None:
+            cancel()
+
     limit = options.max_concurrency
     fan = Fan(line, items, make, policy, limit, finish, release)
     line.suspend(fan)
