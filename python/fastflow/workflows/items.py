@@ -119,8 +119,8 @@ class Items:
 class ItemsThread:
     """The thread on which one fan gets its items, draws and closes them.
 
-    For lines that go on here and there, on the threads of a pool.  It's one of a few
-    which are there while they are needed: only fans beyond these share a thread.
+    For lines that go on here and there, on the threads of a pool.  Threads are used
+    again; there are a few at most, and only the fans beyond these share one.
     """
 
     def __init__(self, places: Places) -> None:
@@ -169,22 +169,19 @@ class _Crew:
 
     def join(self) -> OwnThread:
         with self._lock:
-            if len(self._users) < self.most:
+            thread = min(self._users, key=self._users.__getitem__, default=None)
+            full = len(self._users) >= self.most
+            if thread is None or (self._users[thread] and not full):
                 # What its calls see are the variables of whoever posts them.
                 thread = contextvars.Context().run(OwnThread)
-            else:
-                thread = min(self._users, key=self._users.__getitem__)
-            self._users[thread] = self._users.get(thread, 0) + 1
+                self._users[thread] = 0
+            self._users[thread] += 1
             return thread
 
     def leave(self, thread: OwnThread) -> None:
         with self._lock:
-            users = self._users.get(thread, 1) - 1
-            if users:
-                self._users[thread] = users
-                return
-            self._users.pop(thread, None)
-        thread.run_ended()
+            if thread in self._users:  # else this is a forked child
+                self._users[thread] -= 1
 
 
 _crew = _Crew()

@@ -46,7 +46,7 @@ def pool():
 
 
 class Crew(module._Crew):
-    """The threads for items; tells when none is there any more."""
+    """The threads for items; tells when nobody uses them any more."""
 
     def __init__(self):
         super().__init__()
@@ -57,9 +57,9 @@ class Crew(module._Crew):
         with self._left:
             self._left.notify_all()
 
-    def empty(self):
+    def unused(self):
         with self._left:
-            return self._left.wait_for(lambda: not self._users, 60)
+            return self._left.wait_for(lambda: not any(self._users.values()), 60)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_any_source_gives_items_to_a_started_run(wf, pool, crew, source, fn, way
     assert [item[0] if isinstance(item, tuple) else item for item in last] == [
         *range(20)
     ]
-    assert crew.empty()
+    assert crew.unused()
 
 
 def test_batch_draws_from_a_cursor_in_a_started_run(wf, pool):
@@ -176,7 +176,7 @@ def test_a_failure_closes_the_generator_on_its_thread(wf, pool, crew):
     assert wf.start(executor=pool).result(60).last == "handled"
     assert source.closed.wait(60)
     assert len(source.threads) == 1
-    assert crew.empty()
+    assert crew.unused()
 
 
 @pytest.mark.parametrize("end", ["cancel", "limit", "limit of the step"])
@@ -201,7 +201,7 @@ def test_what_stops_a_started_run_closes_the_generator_on_its_thread(end, pool, 
         run.result(60)
     assert source.closed.wait(60)
     assert len(source.threads) == 1
-    assert crew.empty()
+    assert crew.unused()
 
 
 def test_what_the_items_function_raises_fails_the_step(wf, pool, crew):
@@ -211,7 +211,7 @@ def test_what_the_items_function_raises_fails_the_step(wf, pool, crew):
     wf.for_each("f", fails, returns)
     with pytest.raises(TaskError, match=r"step 'f' .*no items"):
         wf.start(executor=pool).result(60)
-    assert crew.empty()
+    assert crew.unused()
 
 
 def test_cancelling_reaches_the_coroutine_that_gets_the_items(wf, pool, crew):
@@ -228,7 +228,7 @@ def test_cancelling_reaches_the_coroutine_that_gets_the_items(wf, pool, crew):
     assert running.wait(60)
     assert run.cancel()
     assert cancelled.wait(60)
-    assert crew.empty()
+    assert crew.unused()
 
 
 def test_items_see_the_context_variables_of_the_start(wf, pool):
@@ -246,13 +246,11 @@ def test_items_see_the_context_variables_of_the_start(wf, pool):
 
 def test_many_fans_share_few_threads(wf, crew, monkeypatch):
     monkeypatch.setattr(crew, "most", 2)
-    used = []
-    lock = threading.Lock()
+    threads = set()
 
     def items(ctx):
         for n in range(3):
-            with lock:
-                used.append(len(crew._users))
+            threads.add(threading.current_thread())
             yield n
 
     def body(flow):
@@ -260,6 +258,18 @@ def test_many_fans_share_few_threads(wf, crew, monkeypatch):
 
     wf.for_each("outer", range(50), build=body)
     assert wf.run().last == [[0, 1, 2]] * 50
-    assert len(used) == 150
-    assert max(used) <= 2
-    assert crew.empty()
+    assert len(threads) <= 2
+    assert crew.unused()
+
+
+def test_one_fan_after_the_other_uses_the_same_thread(wf, pool, crew):
+    threads = set()
+
+    def items(ctx):
+        threads.add(threading.current_thread())
+        return [1]
+
+    for n in range(3):
+        wf.for_each(f"f{n}", items, returns)
+    wf.start(executor=pool).result(60)
+    assert len(threads) == 1
