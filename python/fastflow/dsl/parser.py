@@ -102,8 +102,8 @@ class _Parser:
         new_line = flow.lines.append
         add_source, add_target = flow.sources.append, flow.targets.append
         add_line = flow.edge_lines.append
-        rest = itertools.islice(lines, self.number, None)
-        for number, line in enumerate(rest, self.number):
+        for number in range(self.number, len(lines)):
+            line = lines[number]
             try:
                 left, arrow, right = line.split()
             except ValueError:
