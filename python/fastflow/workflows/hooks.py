@@ -94,6 +94,7 @@ class HookCall:
         """Wait for it no longer, if it has not ended."""
         with self._lock:
             over, future = self._over, self._future
+            self._over = True  # at once: a coroutine that comes now is cancelled, too
         if not over:
             _LOGGER.warning("a hook of %s is not waited for any longer", self._label)
             self._ctx._token.set()

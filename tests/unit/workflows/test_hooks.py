@@ -11,6 +11,7 @@ import pytest
 import fastflow
 from fastflow import TaskTimeout
 from fastflow.timers import VirtualClock
+from fastflow.workflows import hooks
 from fastflow.workflows.hooks import HookCall
 
 VARIABLE = contextvars.ContextVar("variable", default="lost")
@@ -111,6 +112,29 @@ def test_a_hook_that_ends_in_its_time_is_not_stopped(clock, caplog):
     assert clock.pending == 0
     clock.advance(10)
     assert caplog.text == ""
+
+
+def test_a_hook_that_is_stopped_as_its_coroutine_begins(clock, monkeypatch):
+    hanging, hold = Hanging(), HookCall._hold
+    stopping, held = threading.Event(), threading.Event()
+
+    def holds(self, future):
+        assert stopping.wait(60)
+        hold(self, future)
+        held.set()
+
+    def warning(*_):
+        stopping.set()
+        assert held.wait(60)
+
+    monkeypatch.setattr(HookCall, "_hold", holds)
+    monkeypatch.setattr(hooks._LOGGER, "warning", warning)
+    wf = fastflow.workflow("w", on_success=hanging.awaits, clock=clock)
+    run = wf.step("s", lambda ctx: "done").start()
+    assert hanging.called.wait(60)
+    assert not run.cancel()
+    assert run.result(60).last == "done"
+    assert hanging.stopped.wait(60)
 
 
 def test_a_test_run_ends_though_the_hook_hangs():
