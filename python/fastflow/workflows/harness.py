@@ -275,6 +275,7 @@ class Harness:
                     )
         finally:
             run.cancel()
+            service.actions.cancel(clock.now())  # if it did not come to its end
         assert run._result is not None
         return run._result
 

@@ -229,7 +229,8 @@ class Verbs:
             Unique in the workflow.
         items : callable or iterable
             ``items(ctx)`` returns them.  They are drawn one after another as the limit
-            allows, where plain steps are called; a generator is closed in the end.
+            allows, on one thread (in ``run()`` that of plain steps); a generator is
+            closed in the end.
         fn : callable, optional
             Called as ``fn(ctx, item)``.
         build : callable, optional

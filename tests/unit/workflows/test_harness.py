@@ -212,12 +212,18 @@ def test_values_that_are_too_large_for_that(wf):
 
 
 def test_actions_that_hang(wf):
+    cancelled = threading.Event()
+
     async def hang(ctx):
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
 
     wf.action("background", hang).step("s", lambda ctx: 1)
     with pytest.raises(AssertionError, match=r"'background'.*patience"):
         wf.test(patience=0.05).expect_last(1).run()
+    assert cancelled.wait(60)
 
 
 def test_time_that_has_passed_meanwhile_is_told(wf):
