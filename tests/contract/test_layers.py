@@ -33,6 +33,7 @@ LAYERS = {
     "future": 1,
     "interrupts": 1,
     "kernel": 1,
+    "portable": 1,
     "results": 1,
     "retry": 1,
     "timers": 1,
