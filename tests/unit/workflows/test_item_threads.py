@@ -77,7 +77,7 @@ def returns(ctx, item):
     return item
 
 
-class Rows:
+class Cursor:
     """As a database cursor: for the thread alone that has made it."""
 
     def __init__(self):
@@ -94,7 +94,7 @@ class Rows:
 
 
 def rows(ctx):
-    return Rows()
+    return Cursor()
 
 
 def rows_later(ctx):
