@@ -9,7 +9,7 @@ from typing import Any
 
 from fastflow.durations import parse_duration
 
-__all__ = ["MISSING", "ResultCache", "make_cache"]
+__all__ = ["MISSING", "ResultCache", "make_cache", "reusable"]
 
 MISSING: Any = object()
 """What ``get`` returns when there is nothing."""
@@ -67,11 +67,15 @@ class ResultCache:
 
     def put(self, key: Hashable | None, value: Any) -> Any:
         """Keep a value, and return it; an iterator as a list, to be read often."""
-        if isinstance(value, Iterator):
-            value = list(value)
+        value = reusable(value)
         if key is not None:
             self._store[key] = (time.time(), value)
         return value
+
+
+def reusable(value: Any) -> Any:
+    """Return a list in place of an iterator, which could be read but once."""
+    return list(value) if isinstance(value, Iterator) else value
 
 
 def _types(value: Any) -> Any:

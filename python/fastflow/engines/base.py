@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastflow.cache import reusable
 from fastflow.params import BoundRecipe, Unfilled
 from fastflow.plan import FlowPlan, Inputs
 from fastflow.progress import Progress
 from fastflow.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
 
-__all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions", "reusable"]
+__all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +176,6 @@ class Run:
             if not missing[child]:
                 ready.append(child)
         return ready
-
-
-def reusable(value: Any) -> Any:
-    """Return a list in place of an iterator, which only one task could read."""
-    return list(value) if isinstance(value, Iterator) else value
 
 
 Engine = Callable[[Run], None]

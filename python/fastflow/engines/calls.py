@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastflow.cache import reusable
 from fastflow.calling import Attempts, run_blocking
-from fastflow.engines.base import Run, reusable
+from fastflow.engines.base import Run
 from fastflow.params import BoundRecipe
 from fastflow.plan import FlowPlan, Node
 from fastflow.topology import Neighbours

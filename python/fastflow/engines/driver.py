@@ -267,10 +267,10 @@ class Driver:
         limited = job.task.timeout is not None
 
         def started() -> None:
-            self._queued.pop(job, None)
             job.start = job.start or time.perf_counter()
             job.worker = threading.current_thread().name
             if limited:
+                self._queued.pop(job, None)
                 self._set_timer(job, attempt)
 
         if limited and self._pool.remote:

@@ -27,7 +27,7 @@ from fastflow.tasks import Task
 if TYPE_CHECKING:
     from fastflow.engines.driver import Job
 
-__all__ = ["Outcome", "Parcels", "parcels_for"]
+__all__ = ["Outcome", "Parcels", "held", "parcels_for"]
 
 _SECONDS = 0.1
 _OVERDUE = 2 * _SECONDS  # then a parcel comes back
@@ -146,7 +146,7 @@ class Parcels:
 
     def _hold(self, lane: _Lane, job: Job) -> None:
         job.submitted = 0.0
-        job.cancel = _held
+        job.cancel = held
         if not lane.queued:
             lane.queued = True
             self._ready.append(lane)
@@ -242,8 +242,8 @@ class Parcels:
                 self._hold(lane, job)
 
 
-def _held() -> bool:
-    """Give up an attempt that has not left; `Parcels` looks whether it is live."""
+def held() -> bool:
+    """Give up an attempt that has not left; whoever sends looks whether it is live."""
     return True
 
 

@@ -98,6 +98,8 @@ class ThreadPool:
         started: Callable[[], object],
     ) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
+        if self._copies_context and task.timeout is None:
+            return self._submit(_attempt, task, args, kwargs, started)
         call = functools.partial(_attempt, task, args, kwargs, started)
         context = contextvars.copy_context()
         if task.timeout is not None and self.overdue is not None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastflow.engines.parcels import Outcome, Parcels
+from fastflow.engines.parcels import Outcome, Parcels, held
 from fastflow.engines.remote import Unpacked, pack, run_parcel
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class TimedCalls:
     def add(self, job: Job, attempt: int) -> None:
         """Hold an attempt until a process is free."""
         job.submitted = 0.0
-        job.cancel = _held
+        job.cancel = held
         self._waiting.append((job, attempt))
         if self._all_hang():
             self._watch(job, attempt)
@@ -114,8 +114,3 @@ class TimedCalls:
         if not future.cancelled() and future.exception() is None:
             outcome = Unpacked(future.result().packed[0])
         self._ended(job, attempt, outcome)
-
-
-def _held() -> bool:
-    """Give up an attempt that has not left."""
-    return True

@@ -26,7 +26,7 @@ def history_dir(given: str | os.PathLike[str] | None) -> Path | None:
     OSError
         If the directory can't be made.
     """
-    chosen = given if given is not None else os.environ.get("FASTFLOW_HISTORY_DIR")
+    chosen = _chosen(given)
     if not chosen:
         return None
     try:
@@ -38,6 +38,10 @@ def history_dir(given: str | os.PathLike[str] | None) -> Path | None:
         )
         raise
     return Path(chosen)
+
+
+def _chosen(given: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    return given if given is not None else os.environ.get("FASTFLOW_HISTORY_DIR")
 
 
 def write_record(directory: Path, result: FlowResult) -> None:
@@ -90,7 +94,7 @@ def list_flows(directory: str | os.PathLike[str] | None = None) -> list[dict[str
     FileNotFoundError, NotADirectoryError
         If the directory is not there.
     """
-    chosen = directory or os.environ.get("FASTFLOW_HISTORY_DIR")
+    chosen = _chosen(directory)
     if not chosen:
         raise ValueError(
             "say where the records are: list_flows(directory), or set "
