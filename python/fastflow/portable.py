@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.reduction import ForkingPickler
 
 from fastflow.errors import RemoteError, text_of
 
-__all__ = ["portable"]
+__all__ = ["portable", "raising_portable"]
 
 
 def portable(error: BaseException) -> BaseException:
@@ -32,3 +34,15 @@ def portable(error: BaseException) -> BaseException:
     )
     remote.add_note("".join(traceback.format_exception(error)).rstrip())
     return remote
+
+
+@contextmanager
+def raising_portable() -> Iterator[None]:
+    """Raise what the block raises as `portable` returns it."""
+    try:
+        yield
+    except BaseException as error:
+        travels = portable(error)
+        if travels is error:
+            raise
+        raise travels from None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from fastflow.portable import portable
+from fastflow.portable import portable, raising_portable
 from fastflow.tasks import Task, task_of
 
 __all__ = ["Returned", "Unpacked", "pack", "run_parcel", "run_remotely"]
@@ -71,13 +71,8 @@ def run_remotely(
     reference: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, float, float, int]:
     """Make one attempt; return the value, when it began, its seconds, and where."""
-    try:
+    with raising_portable():
         return _run(task_of(reference, "task"), args, kwargs)
-    except BaseException as error:
-        travels = portable(error)
-        if travels is error:
-            raise
-        raise travels from None
 
 
 def run_parcel(

@@ -16,7 +16,7 @@ from types import CoroutineType
 from typing import Any
 
 from fastflow.errors import TaskTimeout
-from fastflow.portable import portable
+from fastflow.portable import raising_portable
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.options import CallOptions
@@ -253,15 +253,10 @@ def _nobody(_: BaseException | None, __: Any) -> None:
 
 
 def _call_elsewhere(fn: Callable[..., Any], ctx: Context, args: tuple[Any, ...]) -> Any:
-    try:
+    with raising_portable():
         value = fn(ctx, *args)
         if type(value) is CoroutineType:
             import asyncio
 
             return asyncio.run(value)
         return value
-    except BaseException as error:
-        travels = portable(error)
-        if travels is error:
-            raise
-        raise travels from None
