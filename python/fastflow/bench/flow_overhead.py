@@ -12,6 +12,7 @@ from fastflow.bench.workloads import noop
 from fastflow.flows.flow import Flow
 
 PEER = "the calls in a loop"
+ENGINES = ("native", "serial")
 
 
 def tree(tasks: int) -> Flow:
@@ -43,45 +44,38 @@ def task_overhead(settings: Settings) -> Iterator[Row | Skip]:
     each: dict[tuple[str, int], float] = {}
     with ff.Executor(settings.workers) as executor:
         for tasks in sizes:
-            flow, functions = tree(tasks), [noop] * tasks
-            times = interleave(
-                {
-                    "calls": partial(call_all, functions),
-                    "native": partial(flow.run, executor=executor),
-                    "serial": partial(flow.run, executor="serial"),
-                },
-                settings.rounds(5),
-            )
-            for engine in ("native", "serial"):
-                each[engine, tasks] = times.median(engine) / tasks * 1e6
-                yield Row(
-                    f"flow, {engine} engine, {tasks:,} no-op tasks",
-                    PEER,
-                    times.median("calls") / tasks * 1e6,
-                    each[engine, tasks],
-                    "µs",
-                    times.ratio(engine, "calls"),
-                    figure_below(2),
-                )
+            flow, title = tree(tasks), f"{tasks:,} no-op tasks"
+            rows = _on_both(executor, flow, tasks, title, settings.rounds(5))
+            for engine, row in zip(ENGINES, rows, strict=True):
+                each[engine, tasks] = row.our_figure
+                yield row
     yield from _linear(each, sizes[-1])
 
 
 def different_functions(settings: Settings) -> Iterator[Row | Skip]:
     """A thousand different functions, filled by the names of their parameters."""
     tasks = 1_000
-    flow, functions = chain_of_different(tasks), [noop] * tasks
+    flow, title = chain_of_different(tasks), f"{tasks:,} different functions"
+    title += ", named parameters"
     with ff.Executor(settings.workers) as executor:
-        times = interleave(
-            {
-                "calls": partial(call_all, functions),
-                "native": partial(flow.run, executor=executor),
-                "serial": partial(flow.run, executor="serial"),
-            },
-            settings.rounds(9),
-        )
-    for engine in ("native", "serial"):
+        yield from _on_both(executor, flow, tasks, title, settings.rounds(9))
+
+
+def _on_both(
+    executor: ff.Executor, flow: Flow, tasks: int, title: str, rounds: int
+) -> Iterator[Row]:
+    """Compare a flow with calls in a loop, on the native and the serial engine."""
+    times = interleave(
+        {
+            "calls": partial(call_all, [noop] * tasks),
+            "native": partial(flow.run, executor=executor),
+            "serial": partial(flow.run, executor="serial"),
+        },
+        rounds,
+    )
+    for engine in ENGINES:
         yield Row(
-            f"flow, {engine} engine, {tasks:,} different functions, named parameters",
+            f"flow, {engine} engine, {title}",
             PEER,
             times.median("calls") / tasks * 1e6,
             times.median(engine) / tasks * 1e6,
@@ -93,7 +87,7 @@ def different_functions(settings: Settings) -> Iterator[Row | Skip]:
 
 def _linear(each: dict[tuple[str, int], float], most: int) -> Iterator[Row]:
     """The cost of a task must not grow with their number."""
-    for engine in ("native", "serial"):
+    for engine in ENGINES:
         small, large = each[engine, 1_000], each[engine, most]
         yield Row(
             f"flow, {engine} engine, per task at {most:,}",

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import fastflow
+from cursors import Cursor
 from fastflow import TaskError, TaskTimeout
 from fastflow.timers import VirtualClock
 from fastflow.workflows import items as module
@@ -75,22 +76,6 @@ async def awaits(ctx, item):
 
 def returns(ctx, item):
     return item
-
-
-class Cursor:
-    """As a database cursor: for the thread alone that has made it."""
-
-    def __init__(self):
-        self._thread = threading.get_ident()
-        self._rows = iter([(n,) for n in range(20)])
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if threading.get_ident() != self._thread:
-            raise RuntimeError("used on another thread")
-        return next(self._rows)
 
 
 def rows(ctx):

@@ -9,24 +9,9 @@ import threading
 import pytest
 
 import fastflow
+from cursors import Cursor
 from fastflow import TaskError, TaskTimeout, aio
 from fastflow.timers import VirtualClock
-
-
-class Rows:
-    """As a database cursor: for the thread alone that has made it."""
-
-    def __init__(self):
-        self._thread = threading.get_ident()
-        self._rows = iter([(n,) for n in range(20)])
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if threading.get_ident() != self._thread:
-            raise RuntimeError("used on another thread")
-        return next(self._rows)
 
 
 @pytest.fixture
@@ -77,7 +62,7 @@ def test_items_are_never_drawn_on_the_event_loop(wf, executor):
 @pytest.mark.parametrize("limit", [None, "1h"])
 def test_a_database_cursor_gives_items(limit):
     def rows(ctx):
-        return Rows()
+        return Cursor()
 
     wf = fastflow.workflow("w", timeout=limit)
     wf.for_each("f", rows, awaits, max_concurrency=2)
