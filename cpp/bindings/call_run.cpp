@@ -12,6 +12,7 @@
 #include "graph.hpp"
 #include "parking_lot.hpp"
 #include "ready_calls.hpp"
+#include "task_context.hpp"
 #include "timings.hpp"
 #include "wait.hpp"
 
@@ -274,7 +275,7 @@ bool stop_if_cancelled(CallRun* run) {
 }
 
 // False with an exception that is not a node's business.
-bool work(CallRun* run, bool is_caller) {
+bool work(CallRun* run, bool is_caller, ItemContext& context) {
   Worker* worker = is_caller ? nullptr : current_worker();
   State& state = *run->state;
   const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
@@ -298,7 +299,10 @@ bool work(CallRun* run, bool is_caller) {
     settle(run, v, result);
     failed += result == nullptr ? 1 : 0;
     ++ran;
-    if (ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) good = yield_point();
+    good = context.renew();
+    if (good && ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) {
+      good = yield_point();
+    }
     if (ran % 32 == 0 && should_leave(worker, &last)) break;
   }
   bump(run->engine->counters.completed, ran - failed);
@@ -308,19 +312,10 @@ bool work(CallRun* run, bool is_caller) {
 
 bool work_in_context(CallRun* run, bool is_caller) {
   CurrentTask current(object_of(run));
-  Worker* worker = is_caller ? nullptr : current_worker();
-  if (run->context == nullptr && !is_caller) {
-    const bool good = work(run, is_caller);
-    attachment(*worker).reset_context();
-    return good;
-  }
-  Ref context = Ref::steal(run->context != nullptr ? PyContext_Copy(run->context)
-                                                   : PyContext_New());
-  if (!context || PyContext_Enter(context.get()) < 0) return false;
-  const bool good = work(run, is_caller);
-  Ref error = Ref::steal(good ? nullptr : take_exception());
-  if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
-  if (error) raise_exception(error.get());
+  ItemContext context;
+  if (!context.open(run->context) || !context.enter()) return false;
+  const bool good = work(run, is_caller, context);
+  context.exit();
   return good;
 }
 

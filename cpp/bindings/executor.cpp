@@ -2,6 +2,7 @@
 
 #include "kernel.hpp"
 #include "scope.hpp"
+#include "task_context.hpp"
 
 namespace fastflow::py {
 

@@ -6,6 +6,7 @@
 
 #include "future.hpp"
 #include "map_run.hpp"
+#include "task_context.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {

@@ -7,6 +7,7 @@
 
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "task_context.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {
@@ -175,7 +176,7 @@ class Look {
 };
 
 // The claims of one participant; false with an exception that ends the map.
-bool work(MapObject* map, bool is_caller) {
+bool work(MapObject* map, bool is_caller, ItemContext& context) {
   Worker* worker = is_caller ? nullptr : current_worker();
   Look look(map, is_caller);
 #ifdef Py_GIL_DISABLED
@@ -195,7 +196,7 @@ bool work(MapObject* map, bool is_caller) {
     const auto before = Clock::now();
 #endif
     for (std::int64_t k = i; good && k < end; ++k) {
-      good = run_item(map, k, is_caller, &failures);
+      good = run_item(map, k, is_caller, &failures) && context.renew();
       ++ran;
     }
 #ifdef Py_GIL_DISABLED
@@ -219,19 +220,10 @@ bool work(MapObject* map, bool is_caller) {
 
 bool work_in_context(MapObject* map, bool is_caller) {
   CurrentTask current(reinterpret_cast<PyObject*>(map));
-  Worker* worker = is_caller ? nullptr : current_worker();
-  if (map->context == nullptr && !is_caller) {
-    const bool good = work(map, is_caller);
-    attachment(*worker).reset_context();
-    return good;
-  }
-  Ref context = Ref::steal(map->context != nullptr ? PyContext_Copy(map->context)
-                                                   : PyContext_New());
-  if (!context || PyContext_Enter(context.get()) < 0) return false;
-  const bool good = work(map, is_caller);
-  Ref error = Ref::steal(good ? nullptr : take_exception());
-  if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
-  if (error) raise_exception(error.get());
+  ItemContext context;
+  if (!context.open(map->context) || !context.enter()) return false;
+  const bool good = work(map, is_caller, context);
+  context.exit();
   return good;
 }
 
@@ -379,15 +371,31 @@ void drop_results(MapObject* map) {
   Py_DECREF(list);
 }
 
-PyObject* take_item(MapObject* map, Py_ssize_t index, double timeout) {
-  if (should_help(map, timeout)) {
-    std::uint64_t failures = 0;
-    while (slot_of(map, index).load() == nullptr && !all_claimed(map)) {
-      const std::int64_t i = claim(map, 1);
-      if (i >= std::min(map->n, map->cut.load())) break;
-      if (!run_item(map, i, true, &failures)) return nullptr;
-    }
+namespace {
+
+// Runs items on a worker of this pool until the one it waits for has ended.
+bool help_until(MapObject* map, Py_ssize_t index) {
+  CurrentTask current(reinterpret_cast<PyObject*>(map));
+  ItemContext context;
+  if (!context.open(map->context) || !context.enter()) return false;
+  std::uint64_t ran = 0, failures = 0;
+  bool good = true;
+  while (good && slot_of(map, index).load() == nullptr && !all_claimed(map)) {
+    const std::int64_t i = claim(map, 1);
+    if (i >= std::min(map->n, map->cut.load())) break;
+    good = run_item(map, i, true, &failures) && context.renew();
+    ++ran;
   }
+  context.exit();
+  bump(map->engine->counters.completed, ran - failures);
+  bump(map->engine->counters.failed, failures);
+  return good;
+}
+
+}  // namespace
+
+PyObject* take_item(MapObject* map, Py_ssize_t index, double timeout) {
+  if (should_help(map, timeout) && !help_until(map, index)) return nullptr;
   ItemEnd end(map, index);
   switch (wait_for(end, timeout)) {
     case WaitEnd::kDone:

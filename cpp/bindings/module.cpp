@@ -1,6 +1,7 @@
 // The extension module fastflow._core: types and the few functions beside them.
 #include <pybind11/pybind11.h>
 
+#include "context_per_call.hpp"
 #include "engine.hpp"
 #include "executor.hpp"
 #include "future.hpp"
@@ -12,6 +13,7 @@
 #include "scope.hpp"
 #include "stream.hpp"
 #include "task.hpp"
+#include "task_context.hpp"
 
 namespace fastflow::py {
 
@@ -79,6 +81,16 @@ PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
                 static_cast<std::size_t>(nargs - 2), names);
 }
 
+// task_context(context=None) -> Context
+PyObject* new_task_context(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+  PyObject* context = nargs == 1 && args[0] != Py_None ? args[0] : nullptr;
+  if (nargs > 1 || (context != nullptr && !PyContext_CheckExact(context))) {
+    PyErr_SetString(PyExc_TypeError, "task_context(context=None)");
+    return nullptr;
+  }
+  return task_context(context);
+}
+
 PyMethodDef functions[] = {
     {"submit_scoped", as_method(submit_scoped), METH_FASTCALL | METH_KEYWORDS,
      "submit() into the group `scope`."},
@@ -86,6 +98,8 @@ PyMethodDef functions[] = {
      "kernel_loop(engine, kernel, start, step, n, most, help)"},
     {"current_task", [](PyObject*, PyObject*) { return current_task(); }, METH_NOARGS,
      "The task that runs on this thread, or None."},
+    {"task_context", as_method(new_task_context), METH_FASTCALL,
+     "A copy of `context`, or of the current one, for one task."},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
@@ -98,7 +112,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   if (!add_engine_type(module) || !add_future_type(module) ||
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
       !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
-      !add_task_type(module) || PyModule_AddFunctions(module, functions) < 0) {
+      !add_task_type(module) || !add_context_per_call_type(module) ||
+      PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
   pybind11::class_<Blocking>(m, "Blocking")

@@ -44,6 +44,14 @@ inline void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexc
 #endif
 }
 
+// For accesses that attached threads order among themselves: by the interpreter lock,
+// or, where there is none, by the accesses.
+#ifdef Py_GIL_DISABLED
+constexpr std::memory_order kAttachedOrder = std::memory_order_seq_cst;
+#else
+constexpr std::memory_order kAttachedOrder = std::memory_order_relaxed;
+#endif
+
 // Mutual exclusion over one object's fields: the interpreter lock where there is one,
 // the object's own lock on a free-threaded build.
 class ObjectLock {
@@ -94,15 +102,6 @@ inline void free_object(PyObject* object) {
 template <class F>
 PyCFunction as_method(F* function) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
-// A copy of the calling thread's context variables, or nullptr if none are set.  False
-// with an exception.
-inline bool capture_context(PyObject** context) {
-  PyThreadState* state = PyThreadState_Get();
-  if (state->context == nullptr || PyObject_Size(state->context) == 0) return true;
-  *context = PyContext_CopyCurrent();
-  return *context != nullptr;
 }
 
 // Registered by module.cpp.

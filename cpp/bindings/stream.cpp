@@ -7,6 +7,7 @@
 #include "engine.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "task_context.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {
@@ -39,6 +40,7 @@ struct Body {
   std::atomic<std::int64_t> wanted{-1};  // item (or kAny) that the consumer waits for
   std::atomic<std::uint64_t> ended{0};
   std::atomic<bool> consuming{false};  // a thread is in iterator_next
+  ItemContext here;  // of items that the consumer's thread runs; guarded by `consuming`
   static constexpr std::int64_t kAny = 1LL << 62;
 };
 
@@ -97,9 +99,9 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   {
     ObjectLock lock(object_of(s));
     item.value = result;
-    item.state.store(state);  // seq_cst, against ItemEnd::enlist
+    item.state.store(state, kAttachedOrder);  // against ItemEnd::enlist
     if (!s->ordered) s->body->order.push_back(index);
-    s->body->ended.fetch_add(1);
+    bump(s->body->ended);
   }
   const std::int64_t wanted = s->body->wanted.load();
   if (wanted == static_cast<std::int64_t>(index) || wanted == Body::kAny) {
@@ -110,13 +112,11 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
 
 // Runs a claimed item in the consumer's thread, but in a context of its own.
 bool run_item_here(StreamObject* s, std::size_t index) {
-  Ref context =
-      Ref::steal(s->context != nullptr ? PyContext_Copy(s->context) : PyContext_New());
-  if (!context || PyContext_Enter(context.get()) < 0) return false;
-  const bool good = run_item(s, index, true);
-  Ref error = Ref::steal(good ? nullptr : take_exception());
-  if (PyContext_Exit(context.get()) < 0) PyErr_Clear();
-  if (error) raise_exception(error.get());
+  ItemContext& context = s->body->here;
+  if (!context.enter()) return false;
+  CurrentTask current(object_of(s));
+  const bool good = run_item(s, index, true) && context.renew();
+  context.exit();
   return good;
 }
 
@@ -129,7 +129,7 @@ std::int64_t claim(StreamObject* s, std::int64_t only = -1) {
   }
   const std::size_t index = queue.front();
   queue.pop_front();
-  s->body->items[index].state.store(Item::kRunning);
+  s->body->items[index].state.store(Item::kRunning, kAttachedOrder);
   return static_cast<std::int64_t>(index);
 }
 
@@ -141,7 +141,7 @@ bool anything_queued(StreamObject* s) {
 bool invite(StreamObject* s) {
   Body& body = *s->body;
   if (body.closed.load() || body.inside.load() >= s->most || !anything_queued(s) ||
-      body.queued.exchange(true)) {
+      body.queued.load() || body.queued.exchange(true)) {
     return true;
   }
   Py_INCREF(object_of(s));
@@ -150,17 +150,21 @@ bool invite(StreamObject* s) {
 
 void work(StreamObject* s, Worker& worker) {
   CurrentTask current(object_of(s));
-  Ref context =
-      Ref::steal(s->context != nullptr ? PyContext_Copy(s->context) : nullptr);
-  const bool entered = context && PyContext_Enter(context.get()) == 0;
-  while (!s->body->closed.load() && !worker.pool().crowded()) {
+  ItemContext context;
+  bool good = context.open(s->context) && context.enter();
+  if (!good) {
+    PyErr_WriteUnraisable(s->function);
+    return;
+  }
+  while (good && !s->body->closed.load() && !worker.pool().crowded()) {
     const std::int64_t index = claim(s);
     if (index < 0) break;
     run_item(s, static_cast<std::size_t>(index), false);
+    good = context.renew();
     attachment(worker).end_of_job(worker);
   }
-  if (entered && PyContext_Exit(context.get()) < 0) PyErr_Clear();
-  if (!entered) attachment(worker).reset_context();
+  if (!good) PyErr_WriteUnraisable(s->function);
+  context.exit();
 }
 
 void run_token(Job* token, Worker& worker) {
@@ -212,7 +216,7 @@ void fill(StreamObject* s) {
     const std::size_t index = body.free.back();
     body.free.pop_back();
     body.items[index].value = value;
-    body.items[index].state.store(Item::kQueued);
+    body.items[index].state.store(Item::kQueued, kAttachedOrder);
     body.queue.push_back(index);
     if (s->ordered) body.order.push_back(index);
     bump(s->engine->counters.submitted);
@@ -229,6 +233,21 @@ std::int64_t ready_item(StreamObject* s) {
              : -1;
 }
 
+// Raises an item's exception from the iterator: StopIteration would end it, so that
+// becomes the cause of a RuntimeError, as it does in generators.
+void raise_from_next(PyObject* error) {
+  if (PyErr_GivenExceptionMatches(error, PyExc_StopIteration) == 0) {
+    raise_exception(error);
+    return;
+  }
+  Ref told = Ref::steal(
+      PyObject_CallFunction(PyExc_RuntimeError, "s", "an item raised StopIteration"));
+  if (!told) return;
+  PyException_SetCause(told.get(), Py_NewRef(error));
+  PyException_SetContext(told.get(), Py_NewRef(error));
+  raise_exception(told.get());
+}
+
 PyObject* hand_out(StreamObject* s, std::size_t index) {
   Ref value;
   bool failed;
@@ -239,11 +258,11 @@ PyObject* hand_out(StreamObject* s, std::size_t index) {
     Item& item = body.items[index];
     value = Ref::steal(std::exchange(item.value, nullptr));
     failed = item.state.load() == Item::kFailed;
-    item.state.store(Item::kFree);
+    item.state.store(Item::kFree, kAttachedOrder);
     body.free.push_back(index);
   }
   if (!failed) return value.release();
-  raise_exception(value.get());
+  raise_from_next(value.get());
   return nullptr;
 }
 
@@ -285,6 +304,8 @@ bool nothing_under_way(StreamObject* s) {
 }
 
 PyObject* next_result(StreamObject* s) {
+  ItemContext& context = s->body->here;
+  if (s->help && !context.is_open() && !context.open(s->context)) return nullptr;
   for (;;) {
     fill(s);
     if (nothing_under_way(s)) {
@@ -304,9 +325,12 @@ PyObject* next_result(StreamObject* s) {
     const std::int64_t only =
         s->ordered ? static_cast<std::int64_t>(s->body->order.front()) : -1;
     index = s->help ? claim(s, only) : -1;
-    const bool good = index >= 0 ? run_item_here(s, static_cast<std::size_t>(index))
-                                 : wait_for_item(s);
-    if (!good) return nullptr;
+    if (index < 0) {
+      if (!wait_for_item(s)) return nullptr;
+      continue;
+    }
+    if (!run_item_here(s, static_cast<std::size_t>(index))) return nullptr;
+    if (s->ordered) return hand_out(s, static_cast<std::size_t>(index));
   }
 }
 
@@ -314,7 +338,7 @@ PyObject* next_result(StreamObject* s) {
 
 PyObject* iterator_next(PyObject* self) {
   StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
-  if (s->body->consuming.exchange(true)) {
+  if (s->body->consuming.load(kAttachedOrder) || s->body->consuming.exchange(true)) {
     PyErr_SetString(PyExc_ValueError,
                     "the iterator is in use by another thread, or by its own input");
     return nullptr;

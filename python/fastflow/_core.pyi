@@ -1,3 +1,4 @@
+import contextvars
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, final
@@ -238,7 +239,15 @@ class Blocking:
     ) -> None: ...
 
 def configure(future_type: type, names: dict[str, Any]) -> None: ...
+
+@final
+class ContextPerCall:
+    def run(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
+
 def current_task() -> CurrentTask | None: ...
+def task_context(
+    context: contextvars.Context | None = None, /
+) -> contextvars.Context: ...
 def kernel_loop(
     engine: Engine,
     kernel: Kernel,

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from fastflow import active
+from fastflow import _core, active
 from fastflow.engines.base import UNFINISHED, ItemErrors, Run
 from fastflow.engines.calls import item_call, make_calls
 from fastflow.progress import Monitor
@@ -31,6 +31,7 @@ def _loop(run: Run) -> None:
     results, states, errors = track.results, track.states, track.errors
     starts, ends = track.starts, track.ends
     clock = time.perf_counter
+    apart = _core.ContextPerCall().run
     track.workers = [threading.get_ident()] * len(calls)
     now = clock()
     for number in run.plan.order:
@@ -44,7 +45,7 @@ def _loop(run: Run) -> None:
             now = clock()
         starts[number] = now
         try:
-            results[number] = calls[number](run, number)
+            results[number] = apart(calls[number], run, number)
             states[number] = COMPLETED
         except ItemErrors as several:
             run.fail_items(number, several.errors, several.values)
@@ -57,9 +58,10 @@ def _run_items(run: Run, number: int) -> list[Any]:
     values: list[Any] = []
     errors: dict[int, BaseException] = {}
     call = item_call(run, number)
+    apart = _core.ContextPerCall().run
     for index, item in enumerate(run.items(number)):
         try:
-            values.append(call(item))
+            values.append(apart(call, item))
         except Exception as error:
             errors[index] = error
             values.append(UNFINISHED)

@@ -1,0 +1,74 @@
+// Context variables of tasks and items: each begins with the values that its submitter
+// had, and what it sets is gone after it.
+//
+// A context per task
+//   submit() copies the submitter's context (capture_context), if there is anything in
+//   it, and the task runs in that copy.
+//
+// A context per item, for runs of many calls (map, imap, graphs)
+//   One copy per item would cost more than a short item.  So a participant runs its
+//   items in one copy for as long as they leave it as it was, and takes another one
+//   after an item that did not (ItemContext::renew).  That an item left it as it was is
+//   seen by looking: no variable more or less, and each of the few variables that the
+//   submitter had still refers to the object it referred to.  A variable that was set
+//   and reset counts as left alone, since nobody can see the difference.
+//
+// Mutable values
+//   The context of `decimal` is an object that is meant to be changed in place
+//   (getcontext().prec = 3), and every operation may set its flags.  Where the
+//   submitter has one, tasks and items get copies of it; a change in place can't be
+//   seen from outside, so then each item gets a new copy.  Others' mutable values are
+//   shared, as they are in contextvars.copy_context().
+#pragma once
+
+#include <vector>
+
+#include "python.hpp"
+
+namespace fastflow::py {
+
+// A copy of the calling thread's context variables for a task, or nullptr if none are
+// set.  False with an exception.
+bool capture_context(PyObject** context);
+
+// A new copy of `context` (nullptr: of the calling thread's) for one task: never
+// nullptr but with an exception.
+PyObject* task_context(PyObject* context);
+
+// Where one participant calls its items.  open, then enter, items with renew after
+// each, exit; all on one thread, but later rounds may be on another.
+class ItemContext {
+ public:
+  ItemContext() = default;
+  ItemContext(const ItemContext&) = delete;
+  ItemContext& operator=(const ItemContext&) = delete;
+
+  // `base`: what capture_context gave; it outlives this.  False with an exception.
+  [[nodiscard]] bool open(PyObject* base);
+  [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(current_); }
+
+  [[nodiscard]] bool enter();
+  // Keeps an exception that is set.
+  void exit();
+
+  // After an item, while entered.  False with an exception: the context is still
+  // entered, and no further item may be called.
+  [[nodiscard]] bool renew() { return !touched() || replace(); }
+
+ private:
+  struct Watched {
+    PyObject *variable, *value;  // borrowed from base_
+  };
+
+  bool watch();
+  [[nodiscard]] bool touched() const;
+  bool replace();
+
+  PyObject* base_ = nullptr;
+  Ref current_;
+  Py_ssize_t size_ = 0;  // of base_
+  bool always_ = false;  // something in it may be changed in place, or it is too large
+  std::vector<Watched> watched_;
+};
+
+}  // namespace fastflow::py
