@@ -3,6 +3,7 @@
 
 #include <new>
 
+#include "condition.hpp"
 #include "kernel.hpp"
 
 namespace fastflow::py {
@@ -10,6 +11,23 @@ namespace fastflow::py {
 PyTypeObject* future_base_type = nullptr;
 
 namespace {
+
+PyObject* phase_names[5];  // by Phase; immortal
+
+bool make_phase_names() {
+  constexpr std::pair<Phase, const char*> kNames[] = {
+      {Phase::kPending, "PENDING"},
+      {Phase::kRunning, "RUNNING"},
+      {Phase::kCancelled, "CANCELLED"},
+      {Phase::kCancelledNotified, "CANCELLED_AND_NOTIFIED"},
+      {Phase::kFinished, "FINISHED"}};
+  for (const auto& [phase, name] : kNames) {
+    PyObject*& made = phase_names[static_cast<int>(phase)];
+    made = PyUnicode_InternFromString(name);
+    if (made == nullptr) return false;
+  }
+  return true;
+}
 
 FutureObject* self_of(PyObject* object) {
   return reinterpret_cast<FutureObject*>(object);
@@ -248,19 +266,7 @@ PyObject* future_set_exception(PyObject* self, PyObject* exception) {
 // --- what the standard library's functions use ---------------------------------------
 
 PyObject* get_state(PyObject* self, void*) {
-  switch (phase_of(self)) {
-    case Phase::kPending:
-      return PyUnicode_InternFromString("PENDING");
-    case Phase::kRunning:
-      return PyUnicode_InternFromString("RUNNING");
-    case Phase::kCancelled:
-      return PyUnicode_InternFromString("CANCELLED");
-    case Phase::kCancelledNotified:
-      return PyUnicode_InternFromString("CANCELLED_AND_NOTIFIED");
-    case Phase::kFinished:
-      break;
-  }
-  return PyUnicode_InternFromString("FINISHED");
+  return Py_NewRef(phase_names[static_cast<int>(phase_of(self))]);
 }
 
 PyObject* get_condition(PyObject* self, void*) {
@@ -272,7 +278,7 @@ PyObject* get_condition(PyObject* self, void*) {
       return Py_NewRef(extras_in(f)->condition.get());
     }
   }
-  Ref made = Ref::steal(PyObject_CallNoArgs(imports.new_condition));
+  Ref made = Ref::steal(new_condition());
   if (!made) return nullptr;
   ObjectLock lock(self);
   Extras& extras = extras_of(f);
@@ -366,7 +372,7 @@ PyType_Spec spec = {"fastflow._core.FutureBase", sizeof(FutureObject), 0,
 }  // namespace
 
 bool add_future_type(PyObject* module) {
-  return add_type(module, spec, &future_base_type);
+  return make_phase_names() && add_type(module, spec, &future_base_type);
 }
 
 }  // namespace fastflow::py

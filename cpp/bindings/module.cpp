@@ -1,6 +1,7 @@
 // The extension module fastflow._core: types and the few functions beside them.
 #include <pybind11/pybind11.h>
 
+#include "condition.hpp"
 #include "context_per_call.hpp"
 #include "engine.hpp"
 #include "executor.hpp"
@@ -113,7 +114,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
       !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
       !add_task_type(module) || !add_context_per_call_type(module) ||
-      PyModule_AddFunctions(module, functions) < 0) {
+      !add_condition_type(module) || PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
   pybind11::class_<Blocking>(m, "Blocking")

@@ -16,14 +16,14 @@ _INT64 = 1 << 63
 def columns_of(iterables: tuple[Iterable[Any], ...]) -> tuple[Column, ...]:
     """Lists, tuples and ranges as they are, everything else read into a list.
 
-    Several are read like ``zip`` does it: an item of each at a time, from left to right,
+    Several are read like ``zip`` does it: an item of each at a time, left to right,
     up to the first that ends and nothing past it.
     """
     if len(iterables) == 1:
         return (_column(iterables[0]),)
     if all(_is_column(it) for it in iterables):
         return iterables  # type: ignore[return-value]
-    # Row after row in one list: zip makes one tuple for all of them, as chain lets go of
+    # Row after row in one list: zip makes one tuple for all, as chain lets go of
     # each before it asks for the next.
     flat = list(chain.from_iterable(zip(*iterables, strict=False)))
     width = len(iterables)

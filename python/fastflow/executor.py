@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import itertools
 import os
@@ -156,7 +157,8 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         """Return an iterator over ``fn(*items)`` for the zipped iterables, in order.
 
         The work starts at once.  As in the standard library, the first exception of a
-        call ends the iterator, and dropping it cancels what has not started.
+        call ends the iterator, dropping it cancels what has not started, and a subclass
+        that has a ``submit`` of its own has it called for every item.
 
         Parameters
         ----------
@@ -179,9 +181,12 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         deadline = None if timeout is None else time.monotonic() + timeout
+        if buffersize is not None and _integer("buffersize", buffersize) < 1:
+            raise ValueError("buffersize must be None or > 0")
+        if type(self).submit is not Executor.submit:
+            rows = zip(*iterables, strict=False)
+            return _map_by_submit(self.submit, fn, rows, deadline, buffersize)
         if buffersize is not None:
-            if _integer("buffersize", buffersize) < 1:
-                raise ValueError("buffersize must be None or > 0")
             iterators = tuple(iter(it) for it in iterables)
             if not iterators:
                 return iter(())
@@ -245,6 +250,44 @@ def _results(work: _core.Map, deadline: float | None) -> Iterator[Any]:
             )
     finally:
         work.cancel()
+
+
+def _map_by_submit(
+    submit: Callable[..., concurrent.futures.Future[T]],
+    fn: Callable[..., T],
+    rows: Iterator[tuple[Any, ...]],
+    deadline: float | None,
+    buffersize: int | None,
+) -> Iterator[T]:
+    """``Executor.map`` for subclasses that do something to each call."""
+    futures = collections.deque(
+        submit(fn, *row) for row in itertools.islice(rows, buffersize)
+    )
+    return _results_of(futures, lambda row: submit(fn, *row), rows, deadline)
+
+
+def _results_of(
+    futures: collections.deque[concurrent.futures.Future[T]],
+    submit: Callable[[tuple[Any, ...]], concurrent.futures.Future[T]],
+    rows: Iterator[tuple[Any, ...]],
+    deadline: float | None,
+) -> Iterator[T]:
+    try:
+        while futures:
+            # The next is submitted first, so that workers have it while we wait.
+            futures.extend(submit(row) for row in itertools.islice(rows, 1))
+            future = futures.popleft()
+            try:
+                left = None if deadline is None else deadline - time.monotonic()
+                value = future.result(left)
+            finally:
+                future.cancel()
+                del future  # its result is the caller's alone
+            yield value
+            del value
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _integer(name: str, value: object) -> int:

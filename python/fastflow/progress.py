@@ -82,8 +82,11 @@ class Monitor:
         return self
 
     def _run(self) -> None:
-        while not self._end.wait(_INTERVAL):
-            self._tell()
+        try:
+            while not self._end.wait(_INTERVAL):
+                self._tell()
+        except BaseException:  # SystemExit and the like: not this thread's business
+            self._give_up()
 
     def _tell(self) -> None:
         """Show how far it is; after a failure, nothing any more: the work goes on."""
@@ -93,8 +96,11 @@ class Monitor:
         try:
             show(self._work.done, self._total)
         except Exception:
-            self._show = None
-            _LOGGER.exception("progress is not shown any more, as this failed:")
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._show = None
+        _LOGGER.exception("progress is not shown any more, as this failed:")
 
     def __exit__(
         self,
@@ -106,6 +112,8 @@ class Monitor:
             return
         self._end.set()
         self._thread.join()
-        self._tell()
-        if self._bar is not None:
-            self._bar.stop()
+        try:
+            self._tell()
+        finally:
+            if self._bar is not None:
+                self._bar.stop()

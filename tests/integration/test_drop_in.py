@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures as cf
 import contextvars
+import itertools
 import logging
 import os
 import pickle
@@ -590,3 +591,43 @@ def test_blas_pools_are_limited_while_tasks_run():
             assert executor.submit(limits).result() == before
     """
     assert run_script(script).returncode == 0
+
+
+class Counting(Executor):
+    """Does something to each call, as users' subclasses do."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.calls = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.calls += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.mark.parametrize("options", [{}, {"chunksize": 3}, {"timeout": 60}])
+def test_map_calls_the_submit_of_a_subclass(options):
+    with Counting(2) as executor:
+        assert list(executor.map(pow, [1, 2, 3], itertools.repeat(2), **options)) == [
+            1,
+            4,
+            9,
+        ]
+        assert executor.calls == 3
+
+
+def test_with_a_buffersize_it_does_so_item_by_item():
+    with Counting(2) as executor:
+        results = executor.map(abs, itertools.count(), buffersize=2)
+        assert executor.calls == 2
+        assert list(itertools.islice(results, 5)) == [0, 1, 2, 3, 4]
+        assert executor.calls == 7
+
+
+def test_an_error_in_such_a_map_is_raised_in_its_place_and_cancels_the_rest():
+    with Counting(1) as executor:
+        results = executor.map(lambda n: 1 // n, [1, 0, 1])
+        assert next(results) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        assert list(results) == []
