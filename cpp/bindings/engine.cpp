@@ -5,6 +5,7 @@
 #include <new>
 #include <thread>
 
+#include "guarded.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
 
@@ -206,26 +207,28 @@ PyObject* get_caller_may_run(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"run_worker", run_worker, METH_NOARGS, "The body of a worker thread."},
-    {"keep_reservation", keep_reservation, METH_NOARGS,
+    {"run_worker", method<run_worker>(), METH_NOARGS, "The body of a worker thread."},
+    {"keep_reservation", method<keep_reservation>(), METH_NOARGS,
      "For a spawner that raises although its thread has started."},
-    {"stop", stop, METH_O, "stop(cancel_futures): finish what is queued, then leave."},
-    {"wait_stopped", wait_stopped, METH_O,
+    {"stop", method<stop>(), METH_O,
+     "stop(cancel_futures): finish what is queued, then leave."},
+    {"wait_stopped", method<wait_stopped>(), METH_O,
      "wait_stopped(seconds) -> bool: no thread is left and no work."},
-    {"set_broken", set_broken, METH_NOARGS, "An initializer failed."},
-    {"mark_forked", mark_forked, METH_NOARGS,
+    {"set_broken", method<set_broken>(), METH_NOARGS, "An initializer failed."},
+    {"mark_forked", method<mark_forked>(), METH_NOARGS,
      "In a forked child: the threads are gone."},
-    {"report_unobserved", report, METH_NOARGS, "Logs failures nobody looked at."},
-    {"stats", stats, METH_NOARGS,
+    {"report_unobserved", method<report>(), METH_NOARGS,
+     "Logs failures nobody looked at."},
+    {"stats", method<stats>(), METH_NOARGS,
      "(submitted, completed, failed, cancelled, stolen, parked, workers, blocked)"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {
-    {"shut_down", get_shut_down, nullptr, nullptr, nullptr},
-    {"broken", get_broken, nullptr, nullptr, nullptr},
-    {"forked", get_forked, nullptr, nullptr, nullptr},
-    {"limit", get_limit, nullptr, nullptr, nullptr},
-    {"caller_may_run", get_caller_may_run, nullptr, nullptr, nullptr},
+    {"shut_down", guarded<get_shut_down>, nullptr, nullptr, nullptr},
+    {"broken", guarded<get_broken>, nullptr, nullptr, nullptr},
+    {"forked", guarded<get_forked>, nullptr, nullptr, nullptr},
+    {"limit", guarded<get_limit>, nullptr, nullptr, nullptr},
+    {"caller_may_run", guarded<get_caller_may_run>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMemberDef members[] = {
@@ -233,11 +236,11 @@ PyMemberDef members[] = {
     {nullptr, 0, 0, 0, nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_members, members},
-                       {Py_tp_new, reinterpret_cast<void*>(engine_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(engine_dealloc)},
-                       {Py_tp_finalize, reinterpret_cast<void*>(engine_finalize)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(engine_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(engine_clear)},
+                       {Py_tp_new, slot<engine_new>()},
+                       {Py_tp_dealloc, slot<engine_dealloc>()},
+                       {Py_tp_finalize, slot<engine_finalize>()},
+                       {Py_tp_traverse, slot<engine_traverse>()},
+                       {Py_tp_clear, slot<engine_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

@@ -1,5 +1,6 @@
 #include "executor.hpp"
 
+#include "guarded.hpp"
 #include "kernel.hpp"
 #include "scope.hpp"
 
@@ -148,7 +149,7 @@ void executor_dealloc(PyObject* object) {
 }
 
 PyMethodDef methods[] = {
-    {"submit", as_method(executor_submit), METH_FASTCALL | METH_KEYWORDS,
+    {"submit", method<executor_submit>(), METH_FASTCALL | METH_KEYWORDS,
      "submit($self, fn, /, *args, **kwargs)\n--\n\n"
      "Schedules fn(*args, **kwargs) and returns a fastflow.Future for it.\n\n"
      "Tasks start in the order of their submission.  A fastflow.Kernel as fn takes "
@@ -158,16 +159,16 @@ PyMethodDef methods[] = {
      "RuntimeError\n    After shutdown, or while the interpreter exits.\n"
      "BrokenExecutor\n    If a worker's initializer failed.\n"
      "QueueFullError\n    If max_pending is reached and on_full is 'raise'."},
-    {"_open", executor_open, METH_O, "Sets the engine."},
+    {"_open", method<executor_open>(), METH_O, "Sets the engine."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef getset[] = {{"_engine", get_engine, nullptr, nullptr, nullptr},
+PyGetSetDef getset[] = {{"_engine", guarded<get_engine>, nullptr, nullptr, nullptr},
                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(executor_dealloc)},
-                       {Py_tp_finalize, reinterpret_cast<void*>(executor_finalize)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(executor_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(executor_clear)},
+PyType_Slot slots[] = {{Py_tp_dealloc, slot<executor_dealloc>()},
+                       {Py_tp_finalize, slot<executor_finalize>()},
+                       {Py_tp_traverse, slot<executor_traverse>()},
+                       {Py_tp_clear, slot<executor_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "call_run.hpp"
+#include "guarded.hpp"
 #include "kernel_run.hpp"
 #include "node.hpp"
 
@@ -517,39 +518,40 @@ void graph_dealloc(PyObject* object) {
 }
 
 PyMethodDef methods[] = {
-    {"add", as_method(add), METH_FASTCALL | METH_KEYWORDS,
+    {"add", method<add>(), METH_FASTCALL | METH_KEYWORDS,
      "add($self, fn, /, *args, name=None, after=(), **kwargs)\n--\n\n"
      "Add a node that calls fn(*args, **kwargs) and return its handle.\n\n"
      "A node among the arguments, also inside a list, tuple or dict, is a dependency:\n"
      "the call gets its result.  Nodes in `after` only have to be done before."},
-    {"connect", as_method(connect), METH_FASTCALL,
+    {"connect", method<connect>(), METH_FASTCALL,
      "connect($self, before, after, /)\n--\n\n"
      "Let node `after` start only when node `before` is done."},
-    {"set_edges", set_edges, METH_VARARGS, "set_edges(n, src, dst)"},
-    {"node", node_at, METH_O,
+    {"set_edges", method<set_edges>(), METH_VARARGS, "set_edges(n, src, dst)"},
+    {"node", method<node_at>(), METH_O,
      "node($self, index, /)\n--\n\nReturn the handle of the node with that number."},
-    {"label", label, METH_O, "label(index) -> its name, or its number as a string"},
-    {"successors", successors, METH_O,
+    {"label", method<label>(), METH_O,
+     "label(index) -> its name, or its number as a string"},
+    {"successors", method<successors>(), METH_O,
      "successors($self, index, /)\n--\n\n"
      "Return the numbers of the nodes that wait for node `index`."},
-    {"mark_behind", mark_behind, METH_VARARGS, "mark_behind(states, from)"},
+    {"mark_behind", method<mark_behind>(), METH_VARARGS, "mark_behind(states, from)"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {
-    {"n_nodes", get_nodes, nullptr, "Number of nodes.", nullptr},
-    {"n_edges", get_edges, nullptr, "Number of edges, repeated ones included.",
+    {"n_nodes", guarded<get_nodes>, nullptr, "Number of nodes.", nullptr},
+    {"n_edges", guarded<get_edges>, nullptr, "Number of edges, repeated ones included.",
      nullptr},
-    {"nbytes", get_bytes, nullptr,
+    {"nbytes", guarded<get_bytes>, nullptr,
      "Bytes that the compiled plan and the counters of one run take.", nullptr},
-    {"serial", get_serial, nullptr, nullptr, nullptr},
-    {"is_numbered", get_from_edges, nullptr, "Made by from_edges().", nullptr},
+    {"serial", guarded<get_serial>, nullptr, nullptr, nullptr},
+    {"is_numbered", guarded<get_from_edges>, nullptr, "Made by from_edges().", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(graph_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(graph_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(graph_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(graph_clear)},
-                       {Py_sq_length, reinterpret_cast<void*>(length)},
+PyType_Slot slots[] = {{Py_tp_new, slot<graph_new>()},
+                       {Py_tp_dealloc, slot<graph_dealloc>()},
+                       {Py_tp_traverse, slot<graph_traverse>()},
+                       {Py_tp_clear, slot<graph_clear>()},
+                       {Py_sq_length, slot<length>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

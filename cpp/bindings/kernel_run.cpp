@@ -7,6 +7,7 @@
 #include "engine.hpp"
 #include "graph.hpp"
 #include "graph_run.hpp"
+#include "guarded.hpp"
 #include "kernel.hpp"
 #include "timings.hpp"
 
@@ -187,26 +188,29 @@ PyObject* get_stopped(PyObject* self, void*) {
   return PyBool_FromLong(run_of(self)->stopped);
 }
 
-PyMethodDef methods[] = {
-    {"run", method_run, METH_O, "run(help): to the end"},
-    {"cancel", method_cancel, METH_NOARGS, "Nodes that have not started never will."},
-    {"states", method_states, METH_NOARGS, "states() -> bytes: 1 done, 2 failed, or 0"},
-    {"failures", method_failures, METH_NOARGS, "failures() -> [(index, status), ...]"},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"run", method<method_run>(), METH_O, "run(help): to the end"},
+                         {"cancel", method<method_cancel>(), METH_NOARGS,
+                          "Nodes that have not started never will."},
+                         {"states", method<method_states>(), METH_NOARGS,
+                          "states() -> bytes: 1 done, 2 failed, or 0"},
+                         {"failures", method<method_failures>(), METH_NOARGS,
+                          "failures() -> [(index, status), ...]"},
+                         {nullptr, nullptr, 0, nullptr}};
 
 PyObject* get_kernel_name(PyObject* self, void*) {
   return Py_NewRef(kernel_of(run_of(self)->kernel)->name);
 }
 
 PyGetSetDef getset[] = {
-    {"kernel_name", get_kernel_name, nullptr, nullptr, nullptr},
-    {"done", get_done, nullptr, "Nodes run; exact after the end.", nullptr},
-    {"stopped", get_stopped, nullptr, "Cancelled before all nodes ran.", nullptr},
+    {"kernel_name", guarded<get_kernel_name>, nullptr, nullptr, nullptr},
+    {"done", guarded<get_done>, nullptr, "Nodes run; exact after the end.", nullptr},
+    {"stopped", guarded<get_stopped>, nullptr, "Cancelled before all nodes ran.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(run_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(run_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(run_traverse)},
+PyType_Slot slots[] = {{Py_tp_new, slot<run_new>()},
+                       {Py_tp_dealloc, slot<run_dealloc>()},
+                       {Py_tp_traverse, slot<run_traverse>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

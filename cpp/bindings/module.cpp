@@ -1,10 +1,10 @@
 // The extension module fastflow._core: types and the few functions beside them.
-#include <pybind11/pybind11.h>
-
+#include "blocking.hpp"
 #include "engine.hpp"
 #include "executor.hpp"
 #include "future.hpp"
 #include "graph.hpp"
+#include "guarded.hpp"
 #include "kernel.hpp"
 #include "kernel_loop.hpp"
 #include "map.hpp"
@@ -27,45 +27,43 @@ bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
 
 namespace {
 
-namespace pb = pybind11;
-
-// A with block around a wait that the core does not see: the worker that enters it does
-// not count against its pool's limit.
-class Blocking {
- public:
-  void enter() {
-    worker_ = current_worker();
-    if (worker_ == nullptr) return;
-    attachment(*worker_).announce_now();
-    worker_->pool().blocked(*worker_);
+// configure(future_type, names): the objects of the Python layer that we use, kept for
+// the life of the process.  All are there before any is set.
+PyObject* configure(PyObject*, PyObject* args) {
+  PyObject *future_type, *names;
+  if (!PyArg_ParseTuple(args, "O!O!:configure", &PyType_Type, &future_type,
+                        &PyDict_Type, &names)) {
+    return nullptr;
   }
-  void leave(const pb::args&) {
-    if (Worker* worker = std::exchange(worker_, nullptr))
-      worker->pool().unblocked(*worker);
+  Imports fresh;
+  fresh.future_type = reinterpret_cast<PyTypeObject*>(future_type);
+  const std::pair<const char*, PyObject**> wanted[] = {
+      {"cancelled_error", &fresh.cancelled_error},
+      {"timeout_error", &fresh.timeout_error},
+      {"broken_executor", &fresh.broken_executor},
+      {"queue_full", &fresh.queue_full},
+      {"cancelled_signal", &fresh.cancelled_signal},
+      {"invalid_state", &fresh.invalid_state},
+      {"new_condition", &fresh.new_condition},
+      {"log_callback_error", &fresh.log_callback_error},
+      {"empty_function", &fresh.empty_function},
+      {"log_unobserved", &fresh.log_unobserved},
+      {"graph_error", &fresh.graph_error},
+      {"cycle_error", &fresh.cycle_error},
+      {"kernel_failed", &fresh.kernel_failed}};
+  for (const auto& [name, to] : wanted) {
+    Ref key = Ref::steal(PyUnicode_FromString(name));
+    if (!key) return nullptr;
+    *to = PyDict_GetItemWithError(names, key.get());
+    if (*to == nullptr) {
+      if (!PyErr_Occurred()) PyErr_SetObject(PyExc_KeyError, key.get());
+      return nullptr;
+    }
   }
-
- private:
-  Worker* worker_ = nullptr;
-};
-
-// A reference kept for the life of the process.
-PyObject* keep(const pb::object& object) { return pb::object(object).release().ptr(); }
-
-void configure(const pb::type& future_type, const pb::dict& names) {
-  imports.future_type = reinterpret_cast<PyTypeObject*>(keep(future_type));
-  imports.cancelled_error = keep(names["cancelled_error"]);
-  imports.timeout_error = keep(names["timeout_error"]);
-  imports.broken_executor = keep(names["broken_executor"]);
-  imports.queue_full = keep(names["queue_full"]);
-  imports.cancelled_signal = keep(names["cancelled_signal"]);
-  imports.invalid_state = keep(names["invalid_state"]);
-  imports.new_condition = keep(names["new_condition"]);
-  imports.log_callback_error = keep(names["log_callback_error"]);
-  imports.empty_function = keep(names["empty_function"]);
-  imports.log_unobserved = keep(names["log_unobserved"]);
-  imports.graph_error = keep(names["graph_error"]);
-  imports.cycle_error = keep(names["cycle_error"]);
-  imports.kernel_failed = keep(names["kernel_failed"]);
+  Py_INCREF(future_type);
+  for (const auto& [name, to] : wanted) Py_INCREF(*to);
+  imports = fresh;
+  Py_RETURN_NONE;
 }
 
 PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
@@ -79,33 +77,75 @@ PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
                 static_cast<std::size_t>(nargs - 2), names);
 }
 
+PyObject* task_here(PyObject*, PyObject*) { return current_task(); }
+
+PyObject* set_interpreter_exiting(PyObject*, PyObject*) {
+  interpreter_exiting.store(true);
+  Py_RETURN_NONE;
+}
+
+PyObject* reset_after_fork(PyObject*, PyObject*) {
+  parking_lot::reset_after_fork();
+  Py_RETURN_NONE;
+}
+
+// The types are the process's, and a worker attaches to one interpreter, so only the
+// main one may have us.  Python itself checks that for interpreters with a lock of
+// their own only: not before 3.12, and never for those that share the main one's lock
+// (Py_NewInterpreter, mod_wsgi).
+bool in_main_interpreter() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+  PyErr_SetString(PyExc_ImportError,
+                  "fastflow can't be imported in a sub-interpreter, only in the main "
+                  "one; with mod_wsgi set WSGIApplicationGroup %{GLOBAL}");
+  return false;
+}
+
+int execute(PyObject* module) {
+  const bool good =
+      in_main_interpreter() && add_engine_type(module) && add_future_type(module) &&
+      add_executor_type(module) && add_kernel_type(module) && add_map_type(module) &&
+      add_scope_type(module) && add_graph_types(module) && add_stream_type(module) &&
+      add_task_type(module) && add_blocking_type(module);
+  return good ? 0 : -1;
+}
+
 PyMethodDef functions[] = {
-    {"submit_scoped", as_method(submit_scoped), METH_FASTCALL | METH_KEYWORDS,
+    {"configure", method<configure>(), METH_VARARGS, "configure(future_type, names)"},
+    {"submit_scoped", method<submit_scoped>(), METH_FASTCALL | METH_KEYWORDS,
      "submit() into the group `scope`."},
-    {"kernel_loop", kernel_loop, METH_VARARGS,
+    {"kernel_loop", method<kernel_loop>(), METH_VARARGS,
      "kernel_loop(engine, kernel, start, step, n, most, help)"},
-    {"current_task", [](PyObject*, PyObject*) { return current_task(); }, METH_NOARGS,
+    {"current_task", method<task_here>(), METH_NOARGS,
      "The task that runs on this thread, or None."},
+    {"set_interpreter_exiting", method<set_interpreter_exiting>(), METH_NOARGS,
+     "Submissions are refused from now on."},
+    {"reset_after_fork", method<reset_after_fork>(), METH_NOARGS,
+     "In a forked child: forgets who waited."},
     {nullptr, nullptr, 0, nullptr}};
+
+PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, slot<execute>()},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, nullptr}};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                          "fastflow._core",
+                          "The native part of fastflow.",
+                          0,
+                          functions,
+                          module_slots,
+                          nullptr,
+                          nullptr,
+                          nullptr};
 
 }  // namespace
 
 }  // namespace fastflow::py
 
-PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
-  using namespace fastflow::py;
-  PyObject* module = m.ptr();
-  if (!add_engine_type(module) || !add_future_type(module) ||
-      !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
-      !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
-      !add_task_type(module) || PyModule_AddFunctions(module, functions) < 0) {
-    throw pybind11::error_already_set();
-  }
-  pybind11::class_<Blocking>(m, "Blocking")
-      .def(pybind11::init<>())
-      .def("__enter__", &Blocking::enter)
-      .def("__exit__", &Blocking::leave);
-  m.def("configure", &configure);
-  m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
-  m.def("reset_after_fork", &parking_lot::reset_after_fork);
-}
+PyMODINIT_FUNC PyInit__core() { return PyModuleDef_Init(&fastflow::py::definition); }

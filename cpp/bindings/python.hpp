@@ -90,12 +90,6 @@ inline void free_object(PyObject* object) {
   Py_DECREF(type);
 }
 
-// A function of one of the METH_FASTCALL kinds for a PyMethodDef.
-template <class F>
-PyCFunction as_method(F* function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 // A copy of the calling thread's context variables, or nullptr if none are set.  False
 // with an exception.
 inline bool capture_context(PyObject** context) {
