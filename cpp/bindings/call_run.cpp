@@ -515,6 +515,7 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   }
   auto* e = reinterpret_cast<Engine*>(engine);
   if (!accepts_work(e)) return nullptr;
+  RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
   PyObject* object = type->tp_alloc(type, 0);

@@ -36,9 +36,9 @@ PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     PyErr_SetString(PyExc_ValueError, "Engine: argument out of range");
     return nullptr;
   }
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  Engine* e = self_of(object);
+  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  if (!object) return nullptr;
+  Engine* e = self_of(object.get());
   new (&e->counters) Counters;
   new (&e->pending) std::atomic<std::int64_t>(0);
   new (&e->kernels_done) std::atomic<std::uint64_t>(0);
@@ -52,18 +52,29 @@ PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   e->caller_may_run = caller_may_run != 0;
   e->on_full = static_cast<OnFull>(on_full);
   e->max_pending = max_pending;
-  e->hooks = new PoolHooks(object);
+  e->hooks = new PoolHooks(object.get());
   e->pool = new Pool(static_cast<std::uint32_t>(limit), *e->hooks);
-  return object;
+  return object.release();
 }
 
-void report_unobserved(Engine* e) {
-  if (e->unobserved == 0 || imports.log_unobserved == nullptr) return;
-  Ref first = Ref::steal(std::exchange(e->first_unobserved, nullptr));
-  const auto count = static_cast<unsigned long long>(std::exchange(e->unobserved, 0));
-  Ref done = Ref::steal(
-      PyObject_CallFunction(imports.log_unobserved, "KO", count, first.get()));
-  if (!done) PyErr_WriteUnraisable(nullptr);
+// False with an exception; then they are still to be reported.
+bool report_unobserved(Engine* e) {
+  Ref first;
+  std::uint64_t count;
+  {
+    ObjectLock lock(reinterpret_cast<PyObject*>(e));
+    if (e->unobserved == 0 || imports.log_unobserved == nullptr) return true;
+    first = Ref::steal(std::exchange(e->first_unobserved, nullptr));
+    count = std::exchange(e->unobserved, 0);
+  }
+  Ref done = Ref::steal(PyObject_CallFunction(imports.log_unobserved, "KO",
+                                              static_cast<unsigned long long>(count),
+                                              first.get()));
+  if (done) return true;
+  ObjectLock lock(reinterpret_cast<PyObject*>(e));
+  if (e->unobserved == 0) e->first_unobserved = first.release();
+  e->unobserved += count;
+  return false;
 }
 
 int engine_traverse(PyObject* object, visitproc visit, void* arg) {
@@ -85,7 +96,7 @@ int engine_clear(PyObject* object) {
 
 void engine_finalize(PyObject* object) {
   PyObject* error = PyErr_Occurred() ? take_exception() : nullptr;
-  report_unobserved(self_of(object));
+  if (!report_unobserved(self_of(object))) PyErr_WriteUnraisable(nullptr);
   if (error != nullptr) {
     raise_exception(error);
     Py_DECREF(error);
@@ -109,7 +120,8 @@ void engine_dealloc(PyObject* object) {
 // --- methods -------------------------------------------------------------------------
 
 PyObject* run_worker(PyObject* self, PyObject*) {
-  self_of(self)->pool->run_worker();
+  Attachment mine(PyThreadState_Get());
+  self_of(self)->pool->run_worker(&mine);
   Py_RETURN_NONE;
 }
 
@@ -173,7 +185,7 @@ PyObject* mark_forked(PyObject* self, PyObject*) {
 }
 
 PyObject* report(PyObject* self, PyObject*) {
-  report_unobserved(self_of(self));
+  if (!report_unobserved(self_of(self))) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -269,7 +281,13 @@ bool accepts_work(Engine* e) {
 
 bool satisfy(Engine* e, Need need) {
   if (need != Need::kThread || e->pool->start_thread()) return true;
-  if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+  if (PyErr_Occurred()) return false;
+  // Only a worker's spawn() fails without an exception.
+  if (current_worker() == nullptr) {
+    PyErr_NoMemory();
+  } else {
+    PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+  }
   return false;
 }
 
@@ -360,10 +378,8 @@ void set_active(Engine* e, bool active) {
 }  // namespace
 
 void PoolHooks::on_start(Worker& worker) {
-  auto* mine = new Attachment(PyThreadState_Get());
-  worker.binding = mine;
-  mine->enter_fresh_context();
-  mine->detach();
+  attachment(worker).enter_fresh_context();
+  attachment(worker).detach();
 }
 
 void PoolHooks::attach(Worker& worker) {
@@ -382,8 +398,6 @@ void PoolHooks::on_exit(Worker& worker) {
   Engine* e = reinterpret_cast<Engine*>(engine_);
   if (e->pool->live() == 1) set_active(e, false);
   mine->leave_context();
-  worker.binding = nullptr;
-  delete mine;
 }
 
 std::chrono::nanoseconds PoolHooks::linger_time(Worker&) {

@@ -29,10 +29,15 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
     if (!f->call.store(args[0], args + 1, nargs - 1, names)) return false;
     PyObject* context = nullptr;
     if (f->engine->propagate_context && !capture_context(&context)) return false;
-    if (context != nullptr) extras_of(f).context = Ref::steal(context);
+    Ref captured = Ref::steal(context);
+    if (captured) {
+      if (extras_of(f) == nullptr) return false;
+      extras_in(f)->context = std::move(captured);
+    }
   }
   if (scope != nullptr) {
-    extras_of(f).scope = Ref::borrow(scope);
+    if (extras_of(f) == nullptr) return false;
+    extras_in(f)->scope = Ref::borrow(scope);
     f->state.add_flag(TaskState::kShared);
     scope_enter(scope_of(scope));
   }
@@ -58,7 +63,10 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
   const Room room = make_room(e);
   if (room == Room::kError) return nullptr;
   FutureObject* f = new_future(e);
-  if (f == nullptr) return nullptr;
+  if (f == nullptr) {
+    if (room == Room::kQueue) task_started(e);
+    return nullptr;
+  }
   PyObject* future = object_of(f);
   const std::size_t named =
       names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));

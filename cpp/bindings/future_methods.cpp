@@ -181,17 +181,18 @@ PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
   bool late;
   {
     ObjectLock lock(self);
-    Extras& extras = extras_of(f);
-    if (!extras.callbacks) extras.callbacks = Ref::steal(PyList_New(0));
-    if (!extras.callbacks || PyList_Append(extras.callbacks.get(), fn) < 0)
+    Extras* extras = extras_of(f);
+    if (extras == nullptr) return nullptr;
+    if (!extras->callbacks) extras->callbacks = Ref::steal(PyList_New(0));
+    if (!extras->callbacks || PyList_Append(extras->callbacks.get(), fn) < 0)
       return nullptr;
     late = TaskState::is_done(f->state.add_flag(TaskState::kShared));
     // The end came first and may not have seen the callback: it is ours to run, unless
     // the end took the list in the meantime.
-    if (late && extras.callbacks) {
-      const Py_ssize_t n = PyList_GET_SIZE(extras.callbacks.get());
-      late = n > 0 && PyList_GET_ITEM(extras.callbacks.get(), n - 1) == fn;
-      if (late && PyList_SetSlice(extras.callbacks.get(), n - 1, n, nullptr) < 0) {
+    if (late && extras->callbacks) {
+      const Py_ssize_t n = PyList_GET_SIZE(extras->callbacks.get());
+      late = n > 0 && PyList_GET_ITEM(extras->callbacks.get(), n - 1) == fn;
+      if (late && PyList_SetSlice(extras->callbacks.get(), n - 1, n, nullptr) < 0) {
         return nullptr;
       }
     } else {
@@ -276,10 +277,11 @@ PyObject* get_condition(PyObject* self, void*) {
   Ref made = Ref::steal(PyObject_CallNoArgs(imports.new_condition));
   if (!made) return nullptr;
   ObjectLock lock(self);
-  Extras& extras = extras_of(f);
-  if (!extras.condition) extras.condition = std::move(made);
+  Extras* extras = extras_of(f);
+  if (extras == nullptr) return nullptr;
+  if (!extras->condition) extras->condition = std::move(made);
   f->state.add_flag(TaskState::kShared);
-  return Py_NewRef(extras.condition.get());
+  return Py_NewRef(extras->condition.get());
 }
 
 PyObject* get_waiters(PyObject* self, void*) {
@@ -288,10 +290,11 @@ PyObject* get_waiters(PyObject* self, void*) {
   Worker* worker = current_worker();
   if (worker != nullptr && !f->state.done()) attachment(*worker).may_block(*worker);
   ObjectLock lock(self);
-  Extras& extras = extras_of(f);
-  if (!extras.waiters) extras.waiters = Ref::steal(PyList_New(0));
+  Extras* extras = extras_of(f);
+  if (extras == nullptr) return nullptr;
+  if (!extras->waiters) extras->waiters = Ref::steal(PyList_New(0));
   f->state.add_flag(TaskState::kShared);
-  return Py_XNewRef(extras.waiters.get());
+  return Py_XNewRef(extras->waiters.get());
 }
 
 PyObject* get_callbacks(PyObject* self, void*) {

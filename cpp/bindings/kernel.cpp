@@ -42,7 +42,7 @@ PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
   PyObject* object = type->tp_alloc(type, 0);
   if (object == nullptr) return nullptr;
   KernelObject* kernel = kernel_of(object);
-  kernel->vectorcall = kernel_call;
+  kernel->vectorcall = guarded<kernel_call>;
   kernel->function =
       reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
   kernel->data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(data));

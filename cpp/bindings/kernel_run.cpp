@@ -25,6 +25,7 @@ struct Body {
   std::mutex lock;
   // Nodes and what they reported; guarded by lock.
   std::vector<std::pair<std::uint32_t, std::int32_t>> failures;
+  bool lost = false;  // there was no memory for one of them; guarded by lock
 };
 
 struct KernelRun {
@@ -53,7 +54,11 @@ bool run_watched(std::int64_t node, void* data) {
   const std::int32_t status = take_status(body.kernel, node);
   if (status == 0) return true;
   std::lock_guard lock(body.lock);
-  body.failures.emplace_back(v, status);
+  try {
+    body.failures.emplace_back(v, status);
+  } catch (const std::bad_alloc&) {
+    body.lost = true;
+  }
   return false;
 }
 
@@ -68,37 +73,29 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   }
   auto* e = reinterpret_cast<Engine*>(engine);
   if (!accepts_work(e)) return nullptr;
+  RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
   if (!check_status_size(kernel_of(kernel), plan->nodes())) return nullptr;
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  KernelRun* run = run_of(object);
+  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  if (!object) return nullptr;
+  KernelRun* run = run_of(object.get());
   run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   run->graph = Py_NewRef(graph);
   run->kernel = Py_NewRef(kernel);
   run->nodes = plan->nodes();
-  try {
-    run->body = new Body{kernel_of(kernel), {}, {}, {}};
-    run->running_graph = new RunningGraph(graph);
-    if (!run->body->timings.open(timings, run->nodes)) {
-      Py_DECREF(object);
-      return nullptr;
-    }
-    const KernelObject* k = kernel_of(kernel);
-    const bool plain = k->status == nullptr && !run->body->timings.wanted();
-    NodeBody body{k->function, nullptr, k->data};
-    if (!plain) body = {nullptr, run_watched, run->body};
-    run->run =
-        GraphRun::create(*e->pool, std::move(plan), body,
-                         {stop_on_error != 0 ? OnFailure::kStop : OnFailure::kContinue,
-                          static_cast<std::uint32_t>(most)});
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-    Py_DECREF(object);
-    return nullptr;
-  }
-  return object;
+  run->body = new Body{kernel_of(kernel), {}, {}, {}, false};
+  run->running_graph = new RunningGraph(graph);
+  if (!run->body->timings.open(timings, run->nodes)) return nullptr;
+  const KernelObject* k = kernel_of(kernel);
+  const bool plain = k->status == nullptr && !run->body->timings.wanted();
+  NodeBody body{k->function, nullptr, k->data};
+  if (!plain) body = {nullptr, run_watched, run->body};
+  run->run =
+      GraphRun::create(*e->pool, std::move(plan), body,
+                       {stop_on_error != 0 ? OnFailure::kStop : OnFailure::kContinue,
+                        static_cast<std::uint32_t>(most)});
+  return object.release();
 }
 
 void run_dealloc(PyObject* object) {
@@ -149,6 +146,7 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
   run->engine->kernels_done.fetch_add(run->run->executed(),
                                       std::memory_order_relaxed);  // a statistic
   if (!good) return nullptr;
+  if (run->run->out_of_memory() || run->body->lost) return PyErr_NoMemory();
   Py_RETURN_NONE;
 }
 

@@ -64,11 +64,11 @@ PyType_Spec spec = {"fastflow._core.Node", sizeof(NodeObject), 0,
 
 bool add_node_type(PyObject* module) { return add_type(module, spec, &node_type); }
 
-PyObject* new_node(std::uint64_t graph, std::uint32_t index, PyObject* name) {
+PyObject* new_node(std::uint64_t graph, PyObject* name) {
   NodeObject* node = PyObject_New(NodeObject, node_type);
   if (node == nullptr) return nullptr;
   node->graph = graph;
-  node->index = index;
+  node->index = 0;
   node->name = Py_XNewRef(name);
   return reinterpret_cast<PyObject*>(node);
 }
