@@ -10,6 +10,7 @@
 #include "engine.hpp"
 #include "future.hpp"
 #include "graph.hpp"
+#include "guarded.hpp"
 #include "parking_lot.hpp"
 #include "ready_calls.hpp"
 #include "task_context.hpp"
@@ -509,6 +510,7 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   }
   auto* e = reinterpret_cast<Engine*>(engine);
   if (!accepts_work(e)) return nullptr;
+  RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
   PyObject* object = type->tp_alloc(type, 0);
@@ -580,24 +582,26 @@ void run_dealloc(PyObject* object) {
 }
 
 PyMethodDef methods[] = {
-    {"run", method_run, METH_O, "run(help): to the end"},
-    {"cancel", method_cancel, METH_NOARGS, "Nodes that have not started never will."},
-    {"result", method_result, METH_O, "result(index)"},
-    {"results", method_results, METH_O, "results(missing) -> list"},
-    {"states", method_states, METH_NOARGS, "states() -> bytes: 1 done, 2 failed, or 0"},
-    {"failures", method_failures, METH_NOARGS,
+    {"run", method<method_run>(), METH_O, "run(help): to the end"},
+    {"cancel", method<method_cancel>(), METH_NOARGS,
+     "Nodes that have not started never will."},
+    {"result", method<method_result>(), METH_O, "result(index)"},
+    {"results", method<method_results>(), METH_O, "results(missing) -> list"},
+    {"states", method<method_states>(), METH_NOARGS,
+     "states() -> bytes: 1 done, 2 failed, or 0"},
+    {"failures", method<method_failures>(), METH_NOARGS,
      "failures() -> [(index, exception), ...]"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {
-    {"done", get_done, nullptr, "Calls that have ended.", nullptr},
-    {"stopped", get_stopped, nullptr, "Ended before all nodes ran.", nullptr},
+    {"done", guarded<get_done>, nullptr, "Calls that have ended.", nullptr},
+    {"stopped", guarded<get_stopped>, nullptr, "Ended before all nodes ran.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(run_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(run_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(run_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(run_clear)},
+PyType_Slot slots[] = {{Py_tp_new, slot<run_new>()},
+                       {Py_tp_dealloc, slot<run_dealloc>()},
+                       {Py_tp_traverse, slot<run_traverse>()},
+                       {Py_tp_clear, slot<run_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

@@ -1,5 +1,7 @@
 #include "condition.hpp"
 
+#include "guarded.hpp"
+
 namespace fastflow::py {
 
 namespace {
@@ -95,21 +97,21 @@ PyObject* notify_all(PyObject* object, PyObject*) {
 void* as_name(const char* name) { return const_cast<char*>(name); }
 
 PyMethodDef methods[] = {
-    {"__enter__", enter, METH_NOARGS, nullptr},
-    {"__exit__", as_method(leave), METH_FASTCALL, nullptr},
-    {"acquire", as_method(acquire), METH_FASTCALL | METH_KEYWORDS,
+    {"__enter__", method<enter>(), METH_NOARGS, nullptr},
+    {"__exit__", method<leave>(), METH_FASTCALL, nullptr},
+    {"acquire", method<acquire>(), METH_FASTCALL | METH_KEYWORDS,
      "acquire(blocking=True, timeout=-1) -> bool"},
-    {"release", release, METH_NOARGS, "release()"},
-    {"notify", as_method(notify_some), METH_FASTCALL, "notify(n=1)"},
-    {"notify_all", notify_all, METH_NOARGS, "notify_all()"},
+    {"release", method<release>(), METH_NOARGS, "release()"},
+    {"notify", method<notify_some>(), METH_FASTCALL, "notify(n=1)"},
+    {"notify_all", method<notify_all>(), METH_NOARGS, "notify_all()"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {
-    {"wait", get_from_full, nullptr, nullptr, as_name("wait")},
-    {"wait_for", get_from_full, nullptr, nullptr, as_name("wait_for")},
+    {"wait", guarded<get_from_full>, nullptr, nullptr, as_name("wait")},
+    {"wait_for", guarded<get_from_full>, nullptr, nullptr, as_name("wait_for")},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+PyType_Slot slots[] = {{Py_tp_dealloc, slot<dealloc>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "guarded.hpp"
 #include "task_context.hpp"
 
 namespace fastflow::py {
@@ -84,13 +85,13 @@ void dealloc(PyObject* object) {
 }
 
 PyMethodDef methods[] = {
-    {"run", as_method(run), METH_FASTCALL | METH_KEYWORDS,
+    {"run", method<run>(), METH_FASTCALL | METH_KEYWORDS,
      "run(fn, *args, **kwargs): what fn sets in context variables is gone after it."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(new_object)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+PyType_Slot slots[] = {{Py_tp_new, slot<new_object>()},
+                       {Py_tp_dealloc, slot<dealloc>()},
+                       {Py_tp_traverse, slot<traverse>()},
                        {Py_tp_methods, methods},
                        {0, nullptr}};
 

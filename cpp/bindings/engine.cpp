@@ -5,6 +5,7 @@
 #include <new>
 #include <thread>
 
+#include "guarded.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
 
@@ -35,9 +36,9 @@ PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     PyErr_SetString(PyExc_ValueError, "Engine: argument out of range");
     return nullptr;
   }
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  Engine* e = self_of(object);
+  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  if (!object) return nullptr;
+  Engine* e = self_of(object.get());
   new (&e->counters) Counters;
   new (&e->pending) std::atomic<std::int64_t>(0);
   new (&e->kernels_done) std::atomic<std::uint64_t>(0);
@@ -51,18 +52,29 @@ PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   e->caller_may_run = caller_may_run != 0;
   e->on_full = static_cast<OnFull>(on_full);
   e->max_pending = max_pending;
-  e->hooks = new PoolHooks(object);
+  e->hooks = new PoolHooks(object.get());
   e->pool = new Pool(static_cast<std::uint32_t>(limit), *e->hooks);
-  return object;
+  return object.release();
 }
 
-void report_unobserved(Engine* e) {
-  if (e->unobserved == 0 || imports.log_unobserved == nullptr) return;
-  Ref first = Ref::steal(std::exchange(e->first_unobserved, nullptr));
-  const auto count = static_cast<unsigned long long>(std::exchange(e->unobserved, 0));
-  Ref done = Ref::steal(
-      PyObject_CallFunction(imports.log_unobserved, "KO", count, first.get()));
-  if (!done) PyErr_WriteUnraisable(nullptr);
+// False with an exception; then they are still to be reported.
+bool report_unobserved(Engine* e) {
+  Ref first;
+  std::uint64_t count;
+  {
+    ObjectLock lock(reinterpret_cast<PyObject*>(e));
+    if (e->unobserved == 0 || imports.log_unobserved == nullptr) return true;
+    first = Ref::steal(std::exchange(e->first_unobserved, nullptr));
+    count = std::exchange(e->unobserved, 0);
+  }
+  Ref done = Ref::steal(PyObject_CallFunction(imports.log_unobserved, "KO",
+                                              static_cast<unsigned long long>(count),
+                                              first.get()));
+  if (done) return true;
+  ObjectLock lock(reinterpret_cast<PyObject*>(e));
+  if (e->unobserved == 0) e->first_unobserved = first.release();
+  e->unobserved += count;
+  return false;
 }
 
 int engine_traverse(PyObject* object, visitproc visit, void* arg) {
@@ -84,7 +96,7 @@ int engine_clear(PyObject* object) {
 
 void engine_finalize(PyObject* object) {
   PyObject* error = PyErr_Occurred() ? take_exception() : nullptr;
-  report_unobserved(self_of(object));
+  if (!report_unobserved(self_of(object))) PyErr_WriteUnraisable(nullptr);
   if (error != nullptr) {
     raise_exception(error);
     Py_DECREF(error);
@@ -108,7 +120,8 @@ void engine_dealloc(PyObject* object) {
 // --- methods -------------------------------------------------------------------------
 
 PyObject* run_worker(PyObject* self, PyObject*) {
-  self_of(self)->pool->run_worker();
+  Attachment mine(PyThreadState_Get());
+  self_of(self)->pool->run_worker(&mine);
   Py_RETURN_NONE;
 }
 
@@ -172,7 +185,7 @@ PyObject* mark_forked(PyObject* self, PyObject*) {
 }
 
 PyObject* report(PyObject* self, PyObject*) {
-  report_unobserved(self_of(self));
+  if (!report_unobserved(self_of(self))) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -206,26 +219,28 @@ PyObject* get_caller_may_run(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"run_worker", run_worker, METH_NOARGS, "The body of a worker thread."},
-    {"keep_reservation", keep_reservation, METH_NOARGS,
+    {"run_worker", method<run_worker>(), METH_NOARGS, "The body of a worker thread."},
+    {"keep_reservation", method<keep_reservation>(), METH_NOARGS,
      "For a spawner that raises although its thread has started."},
-    {"stop", stop, METH_O, "stop(cancel_futures): finish what is queued, then leave."},
-    {"wait_stopped", wait_stopped, METH_O,
+    {"stop", method<stop>(), METH_O,
+     "stop(cancel_futures): finish what is queued, then leave."},
+    {"wait_stopped", method<wait_stopped>(), METH_O,
      "wait_stopped(seconds) -> bool: no thread is left and no work."},
-    {"set_broken", set_broken, METH_NOARGS, "An initializer failed."},
-    {"mark_forked", mark_forked, METH_NOARGS,
+    {"set_broken", method<set_broken>(), METH_NOARGS, "An initializer failed."},
+    {"mark_forked", method<mark_forked>(), METH_NOARGS,
      "In a forked child: the threads are gone."},
-    {"report_unobserved", report, METH_NOARGS, "Logs failures nobody looked at."},
-    {"stats", stats, METH_NOARGS,
+    {"report_unobserved", method<report>(), METH_NOARGS,
+     "Logs failures nobody looked at."},
+    {"stats", method<stats>(), METH_NOARGS,
      "(submitted, completed, failed, cancelled, stolen, parked, workers, blocked)"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {
-    {"shut_down", get_shut_down, nullptr, nullptr, nullptr},
-    {"broken", get_broken, nullptr, nullptr, nullptr},
-    {"forked", get_forked, nullptr, nullptr, nullptr},
-    {"limit", get_limit, nullptr, nullptr, nullptr},
-    {"caller_may_run", get_caller_may_run, nullptr, nullptr, nullptr},
+    {"shut_down", guarded<get_shut_down>, nullptr, nullptr, nullptr},
+    {"broken", guarded<get_broken>, nullptr, nullptr, nullptr},
+    {"forked", guarded<get_forked>, nullptr, nullptr, nullptr},
+    {"limit", guarded<get_limit>, nullptr, nullptr, nullptr},
+    {"caller_may_run", guarded<get_caller_may_run>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMemberDef members[] = {
@@ -233,11 +248,11 @@ PyMemberDef members[] = {
     {nullptr, 0, 0, 0, nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_members, members},
-                       {Py_tp_new, reinterpret_cast<void*>(engine_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(engine_dealloc)},
-                       {Py_tp_finalize, reinterpret_cast<void*>(engine_finalize)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(engine_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(engine_clear)},
+                       {Py_tp_new, slot<engine_new>()},
+                       {Py_tp_dealloc, slot<engine_dealloc>()},
+                       {Py_tp_finalize, slot<engine_finalize>()},
+                       {Py_tp_traverse, slot<engine_traverse>()},
+                       {Py_tp_clear, slot<engine_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};
@@ -266,7 +281,13 @@ bool accepts_work(Engine* e) {
 
 bool satisfy(Engine* e, Need need) {
   if (need != Need::kThread || e->pool->start_thread()) return true;
-  if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+  if (PyErr_Occurred()) return false;
+  // Only a worker's spawn() fails without an exception.
+  if (current_worker() == nullptr) {
+    PyErr_NoMemory();
+  } else {
+    PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+  }
   return false;
 }
 
@@ -357,10 +378,8 @@ void set_active(Engine* e, bool active) {
 }  // namespace
 
 void PoolHooks::on_start(Worker& worker) {
-  auto* mine = new Attachment(PyThreadState_Get());
-  worker.binding = mine;
-  mine->enter_fresh_context();
-  mine->detach();
+  attachment(worker).enter_fresh_context();
+  attachment(worker).detach();
 }
 
 void PoolHooks::attach(Worker& worker) {
@@ -379,8 +398,6 @@ void PoolHooks::on_exit(Worker& worker) {
   Engine* e = reinterpret_cast<Engine*>(engine_);
   if (e->pool->live() == 1) set_active(e, false);
   mine->leave_context();
-  worker.binding = nullptr;
-  delete mine;
 }
 
 std::chrono::nanoseconds PoolHooks::linger_time(Worker&) {

@@ -1,5 +1,6 @@
 #include "executor.hpp"
 
+#include "guarded.hpp"
 #include "kernel.hpp"
 #include "scope.hpp"
 #include "task_context.hpp"
@@ -29,10 +30,15 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
     if (!f->call.store(args[0], args + 1, nargs - 1, names)) return false;
     PyObject* context = nullptr;
     if (f->engine->propagate_context && !capture_context(&context)) return false;
-    if (context != nullptr) extras_of(f).context = Ref::steal(context);
+    Ref captured = Ref::steal(context);
+    if (captured) {
+      if (extras_of(f) == nullptr) return false;
+      extras_in(f)->context = std::move(captured);
+    }
   }
   if (scope != nullptr) {
-    extras_of(f).scope = Ref::borrow(scope);
+    if (extras_of(f) == nullptr) return false;
+    extras_in(f)->scope = Ref::borrow(scope);
     f->state.add_flag(TaskState::kShared);
     scope_enter(scope_of(scope));
   }
@@ -58,7 +64,10 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
   const Room room = make_room(e);
   if (room == Room::kError) return nullptr;
   FutureObject* f = new_future(e);
-  if (f == nullptr) return nullptr;
+  if (f == nullptr) {
+    if (room == Room::kQueue) task_started(e);
+    return nullptr;
+  }
   PyObject* future = object_of(f);
   const std::size_t named =
       names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
@@ -149,7 +158,7 @@ void executor_dealloc(PyObject* object) {
 }
 
 PyMethodDef methods[] = {
-    {"submit", as_method(executor_submit), METH_FASTCALL | METH_KEYWORDS,
+    {"submit", method<executor_submit>(), METH_FASTCALL | METH_KEYWORDS,
      "submit($self, fn, /, *args, **kwargs)\n--\n\n"
      "Schedules fn(*args, **kwargs) and returns a fastflow.Future for it.\n\n"
      "Tasks start in the order of their submission.  A fastflow.Kernel as fn takes "
@@ -159,16 +168,16 @@ PyMethodDef methods[] = {
      "RuntimeError\n    After shutdown, or while the interpreter exits.\n"
      "BrokenExecutor\n    If a worker's initializer failed.\n"
      "QueueFullError\n    If max_pending is reached and on_full is 'raise'."},
-    {"_open", executor_open, METH_O, "Sets the engine."},
+    {"_open", method<executor_open>(), METH_O, "Sets the engine."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef getset[] = {{"_engine", get_engine, nullptr, nullptr, nullptr},
+PyGetSetDef getset[] = {{"_engine", guarded<get_engine>, nullptr, nullptr, nullptr},
                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(executor_dealloc)},
-                       {Py_tp_finalize, reinterpret_cast<void*>(executor_finalize)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(executor_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(executor_clear)},
+PyType_Slot slots[] = {{Py_tp_dealloc, slot<executor_dealloc>()},
+                       {Py_tp_finalize, slot<executor_finalize>()},
+                       {Py_tp_traverse, slot<executor_traverse>()},
+                       {Py_tp_clear, slot<executor_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

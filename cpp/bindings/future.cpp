@@ -49,14 +49,11 @@ bool call_quietly(PyObject* object, const char* method, PyObject* argument = nul
 
 // Tells the standard library's waiters; the condition is held.
 void tell_waiters(FutureObject* f, const char* method) {
-  if (!extras_in(f)->waiters) return;
-  Ref waiters = Ref::steal(PySequence_Tuple(extras_in(f)->waiters.get()));
-  if (!waiters) {
-    PyErr_WriteUnraisable(nullptr);
-    return;
-  }
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(waiters.get()); ++i) {
-    call_quietly(PyTuple_GET_ITEM(waiters.get(), i), method, object_of(f));
+  PyObject* waiters = extras_in(f)->waiters.get();
+  if (waiters == nullptr) return;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(waiters); ++i) {
+    Ref waiter = Ref::borrow(PyList_GET_ITEM(waiters, i));
+    call_quietly(waiter.get(), method, object_of(f));
   }
 }
 
@@ -64,7 +61,7 @@ void run_callbacks(FutureObject* f) {
   Ref callbacks;
   {
     ObjectLock lock(object_of(f));
-    callbacks = std::move(extras_in(f)->callbacks);
+    if (extras_in(f) != nullptr) callbacks = std::move(extras_in(f)->callbacks);
   }
   if (!callbacks) return;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i) {
@@ -86,9 +83,13 @@ void end_shared(FutureObject* f, const char* waiter_method, PyObject* failure,
   Ref condition, scope;
   {
     ObjectLock lock(object_of(f));
-    Extras& extras = extras_of(f);
-    condition = Ref::borrow(extras.condition.get());
-    scope = Ref::borrow(extras.scope.get());
+    if (const Extras* extras = extras_in(f)) {
+      condition = Ref::borrow(extras->condition.get());
+      scope = Ref::borrow(extras->scope.get());
+    }
+    // Without a condition under this lock, as whoever makes one now does it under the
+    // lock, too, and looks at the state afterwards.
+    if (!condition) announce(f, publish());
   }
   if (condition) {
     const bool held = call_quietly(condition.get(), "acquire");
@@ -98,8 +99,6 @@ void end_shared(FutureObject* f, const char* waiter_method, PyObject* failure,
       call_quietly(condition.get(), "notify_all");
       call_quietly(condition.get(), "release");
     }
-  } else {
-    announce(f, publish());
   }
   run_callbacks(f);
   if (scope) scope_leave(scope_of(scope.get()), failure);
@@ -128,12 +127,17 @@ FutureObject* new_future(Engine* engine) {
   return f;
 }
 
-Extras& extras_of(FutureObject* f) {
-  // release: pairs with extras_in.
-  if (extras_in(f) == nullptr) f->extras.store(new Extras, std::memory_order_release);
+Extras* extras_of(FutureObject* f) {
+  if (Extras* extras = extras_in(f)) return extras;
+  auto* extras = new (std::nothrow) Extras;
+  if (extras == nullptr) {
+    PyErr_NoMemory();
+    return nullptr;
+  }
+  f->extras.store(extras, std::memory_order_release);  // pairs with extras_in
   // Extras may close a cycle (a callback that refers to the future).
   if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
-  return *extras_in(f);
+  return extras;
 }
 
 void drop_call(FutureObject* f) {
@@ -343,7 +347,7 @@ void run_kernel_future(Job* job, Worker& worker) {
     }
   }
   // The reference can only be dropped by an attached thread: many at a time.
-  mine.drop_later(object_of(f));
+  mine.drop_later(&f->job);
   if (mine.drops() >= 512) {
     mine.attach();
     mine.detach();

@@ -72,8 +72,9 @@ inline PyObject* object_of(FutureObject* f) { return reinterpret_cast<PyObject*>
 // A new, untracked, pending future of imports.future_type; the call is still empty.
 FutureObject* new_future(Engine* engine);
 
-// Makes them at first use.  REQUIRES: ObjectLock, or that nobody else knows of `f`.
-Extras& extras_of(FutureObject* f);
+// Makes them at first use; nullptr with MemoryError.  REQUIRES: ObjectLock, or that
+// nobody else knows of `f`.
+Extras* extras_of(FutureObject* f);
 // What is there, or nullptr.  `context` and `scope` never change after the submission;
 // for the others hold ObjectLock.
 inline Extras* extras_in(FutureObject* f) {

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "condition.hpp"
+#include "guarded.hpp"
 #include "kernel.hpp"
 
 namespace fastflow::py {
@@ -198,17 +199,18 @@ PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
   bool late;
   {
     ObjectLock lock(self);
-    Extras& extras = extras_of(f);
-    if (!extras.callbacks) extras.callbacks = Ref::steal(PyList_New(0));
-    if (!extras.callbacks || PyList_Append(extras.callbacks.get(), fn) < 0)
+    Extras* extras = extras_of(f);
+    if (extras == nullptr) return nullptr;
+    if (!extras->callbacks) extras->callbacks = Ref::steal(PyList_New(0));
+    if (!extras->callbacks || PyList_Append(extras->callbacks.get(), fn) < 0)
       return nullptr;
     late = TaskState::is_done(f->state.add_flag(TaskState::kShared));
     // The end came first and may not have seen the callback: it is ours to run, unless
     // the end took the list in the meantime.
-    if (late && extras.callbacks) {
-      const Py_ssize_t n = PyList_GET_SIZE(extras.callbacks.get());
-      late = n > 0 && PyList_GET_ITEM(extras.callbacks.get(), n - 1) == fn;
-      if (late && PyList_SetSlice(extras.callbacks.get(), n - 1, n, nullptr) < 0) {
+    if (late && extras->callbacks) {
+      const Py_ssize_t n = PyList_GET_SIZE(extras->callbacks.get());
+      late = n > 0 && PyList_GET_ITEM(extras->callbacks.get(), n - 1) == fn;
+      if (late && PyList_SetSlice(extras->callbacks.get(), n - 1, n, nullptr) < 0) {
         return nullptr;
       }
     } else {
@@ -281,10 +283,11 @@ PyObject* get_condition(PyObject* self, void*) {
   Ref made = Ref::steal(new_condition());
   if (!made) return nullptr;
   ObjectLock lock(self);
-  Extras& extras = extras_of(f);
-  if (!extras.condition) extras.condition = std::move(made);
+  Extras* extras = extras_of(f);
+  if (extras == nullptr) return nullptr;
+  if (!extras->condition) extras->condition = std::move(made);
   f->state.add_flag(TaskState::kShared);
-  return Py_NewRef(extras.condition.get());
+  return Py_NewRef(extras->condition.get());
 }
 
 PyObject* get_waiters(PyObject* self, void*) {
@@ -293,10 +296,11 @@ PyObject* get_waiters(PyObject* self, void*) {
   Worker* worker = current_worker();
   if (worker != nullptr && !f->state.done()) attachment(*worker).may_block(*worker);
   ObjectLock lock(self);
-  Extras& extras = extras_of(f);
-  if (!extras.waiters) extras.waiters = Ref::steal(PyList_New(0));
+  Extras* extras = extras_of(f);
+  if (extras == nullptr) return nullptr;
+  if (!extras->waiters) extras->waiters = Ref::steal(PyList_New(0));
   f->state.add_flag(TaskState::kShared);
-  return Py_XNewRef(extras.waiters.get());
+  return Py_XNewRef(extras->waiters.get());
 }
 
 PyObject* get_callbacks(PyObject* self, void*) {
@@ -324,43 +328,47 @@ PyObject* get_number(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"done", future_done, METH_NOARGS,
+    {"done", method<future_done>(), METH_NOARGS,
      "True if the call was cancelled or has finished."},
-    {"running", future_running, METH_NOARGS, "True if the call is being executed."},
-    {"cancelled", future_cancelled, METH_NOARGS, "True if the call was cancelled."},
-    {"cancel", future_cancel, METH_NOARGS,
+    {"running", method<future_running>(), METH_NOARGS,
+     "True if the call is being executed."},
+    {"cancelled", method<future_cancelled>(), METH_NOARGS,
+     "True if the call was cancelled."},
+    {"cancel", method<future_cancel>(), METH_NOARGS,
      "Cancels the call if it has not started; True if it is cancelled.\n\n"
      "A call that is running goes on; it can learn of the attempt through\n"
      "fastflow.current_task()."},
-    {"result", as_method(future_result), METH_FASTCALL | METH_KEYWORDS,
+    {"result", method<future_result>(), METH_FASTCALL | METH_KEYWORDS,
      "result(timeout=None)\n--\n\nThe call's result, waited for at most timeout "
      "seconds."},
-    {"exception", as_method(future_exception), METH_FASTCALL | METH_KEYWORDS,
+    {"exception", method<future_exception>(), METH_FASTCALL | METH_KEYWORDS,
      "exception(timeout=None)\n--\n\nThe call's exception or None."},
-    {"add_done_callback", future_add_done_callback, METH_O,
+    {"add_done_callback", method<future_add_done_callback>(), METH_O,
      "Calls fn(future) when the call is cancelled or has finished."},
-    {"set_running_or_notify_cancel", future_set_running, METH_NOARGS,
+    {"set_running_or_notify_cancel", method<future_set_running>(), METH_NOARGS,
      "For executors: True if the call should run, False if it was cancelled."},
-    {"set_result", future_set_result, METH_O, "For executors: sets the result."},
-    {"set_exception", future_set_exception, METH_O,
+    {"set_result", method<future_set_result>(), METH_O,
+     "For executors: sets the result."},
+    {"set_exception", method<future_set_exception>(), METH_O,
      "For executors: sets the exception."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef getset[] = {{"_state", get_state, nullptr, nullptr, nullptr},
-                        {"_condition", get_condition, nullptr, nullptr, nullptr},
-                        {"_waiters", get_waiters, nullptr, nullptr, nullptr},
-                        {"_done_callbacks", get_callbacks, nullptr, nullptr, nullptr},
-                        {"_result", get_result, nullptr, nullptr, nullptr},
-                        {"_exception", get_exception, nullptr, nullptr, nullptr},
-                        {"number", get_number, nullptr,
-                         "Number of the task within its executor, from 1.", nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef getset[] = {
+    {"_state", guarded<get_state>, nullptr, nullptr, nullptr},
+    {"_condition", guarded<get_condition>, nullptr, nullptr, nullptr},
+    {"_waiters", guarded<get_waiters>, nullptr, nullptr, nullptr},
+    {"_done_callbacks", guarded<get_callbacks>, nullptr, nullptr, nullptr},
+    {"_result", guarded<get_result>, nullptr, nullptr, nullptr},
+    {"_exception", guarded<get_exception>, nullptr, nullptr, nullptr},
+    {"number", guarded<get_number>, nullptr,
+     "Number of the task within its executor, from 1.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(future_new)},
-                       {Py_tp_init, reinterpret_cast<void*>(future_init)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(future_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(future_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(future_clear)},
+PyType_Slot slots[] = {{Py_tp_new, slot<future_new>()},
+                       {Py_tp_init, slot<future_init>()},
+                       {Py_tp_dealloc, slot<future_dealloc>()},
+                       {Py_tp_traverse, slot<future_traverse>()},
+                       {Py_tp_clear, slot<future_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

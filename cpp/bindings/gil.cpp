@@ -1,5 +1,6 @@
 #include "gil.hpp"
 
+#include "future.hpp"
 #include "parking_lot.hpp"
 
 namespace fastflow::py {
@@ -59,32 +60,33 @@ void Attachment::unblock(Worker& worker) {
 }
 
 void Attachment::announce_later(const void* key) {
-  if (to_announce_.empty() || to_announce_.back() != key) to_announce_.push_back(key);
+  if (announcements_ > 0 && to_announce_[announcements_ - 1] == key) return;
+  if (announcements_ == to_announce_.size()) announce_now();
+  to_announce_[announcements_++] = key;
 }
 
 void Attachment::announce_now() {
-  for (const void* key : to_announce_) parking_lot::announce(key);
-  to_announce_.clear();
+  for (std::size_t i = 0; i < announcements_; ++i) {
+    parking_lot::announce(to_announce_[i]);
+  }
+  announcements_ = 0;
 }
 
 void Attachment::drop_now() {
   // Dropping may run code that lets this thread's worker add more.
-  while (!to_drop_.empty()) {
-    std::vector<PyObject*> drops;
-    drops.swap(to_drop_);
-    for (PyObject* object : drops) Py_DECREF(object);
-    if (to_drop_.empty()) {
-      drops.clear();
-      to_drop_.swap(drops);  // keep the capacity
-      return;
-    }
+  while (Job* job = to_drop_) {
+    to_drop_ = job->next;
+    --drops_;
+    Py_DECREF(object_of(future_of(job)));
   }
 }
 
 void Attachment::enter_fresh_context() {
   if (context_) PyContext_Exit(context_.get());
   context_ = Ref::steal(PyContext_New());
-  if (!context_ || PyContext_Enter(context_.get()) < 0) PyErr_Clear();
+  if (context_ && PyContext_Enter(context_.get()) == 0) return;
+  PyErr_Clear();  // no memory: the next task tries again
+  context_ = Ref();
 }
 
 void Attachment::leave_context() {

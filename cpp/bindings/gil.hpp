@@ -13,8 +13,8 @@
 
 #include "python.hpp"
 
+#include <array>
 #include <chrono>
-#include <vector>
 
 #include "pool.hpp"
 
@@ -27,7 +27,8 @@ namespace fastflow::py {
 // (on the main thread only).
 bool yield_point();
 
-// What a worker thread of a Python pool has of its own; found by Worker::binding.
+// What a worker thread of a Python pool has of its own; found by Worker::binding.  It
+// needs no memory besides: what a worker has to do it can do when there is none left.
 class Attachment {
  public:
   explicit Attachment(PyThreadState* state) : state_(state) {}
@@ -46,9 +47,13 @@ class Attachment {
   // Announce `key` (a future) to its waiters when the lock is given up.
   void announce_later(const void* key);
   void announce_now();
-  // Drop a reference at the next chance; the thread may be detached.
-  void drop_later(PyObject* object) { to_drop_.push_back(object); }
-  [[nodiscard]] std::size_t drops() const noexcept { return to_drop_.size(); }
+  // Drop a job's reference to its future at the next chance; the thread may be
+  // detached.
+  void drop_later(Job* job) {
+    job->next = std::exchange(to_drop_, job);
+    ++drops_;
+  }
+  [[nodiscard]] std::size_t drops() const noexcept { return drops_; }
   void drop_now();
 
   // Tasks without a context of their own run in an empty one that belongs to the
@@ -66,8 +71,10 @@ class Attachment {
   bool may_block_ = false;
   std::uint32_t jobs_ = 0;
   Ref context_;
-  std::vector<const void*> to_announce_;
-  std::vector<PyObject*> to_drop_;
+  std::array<const void*, 32> to_announce_;
+  std::size_t announcements_ = 0;
+  Job* to_drop_ = nullptr;  // jobs of futures
+  std::size_t drops_ = 0;
 };
 
 inline Attachment& attachment(Worker& worker) {

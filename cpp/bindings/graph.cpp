@@ -1,10 +1,12 @@
 #include "graph.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <memory>
 #include <string>
 
 #include "call_run.hpp"
+#include "gil.hpp"
+#include "guarded.hpp"
 #include "kernel_run.hpp"
 #include "node.hpp"
 
@@ -18,30 +20,54 @@ std::atomic<std::uint64_t> g_serial{1};
 
 // --- arguments -----------------------------------------------------------------------
 
-void drop(Argument argument);
-
-template <class Arguments>
-void drop_all(Arguments& arguments, std::size_t from = 0) {
-  std::vector<Argument> old(arguments.begin() + static_cast<std::ptrdiff_t>(from),
-                            arguments.end());
-  arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(from),
-                  arguments.end());
-  for (Argument argument : old) drop(argument);  // may run Python code
-}
-
 void drop(Argument argument) {
   if (argument.kind() == Argument::Kind::kConstant) {
     Py_DECREF(argument.object());
   } else if (argument.kind() == Argument::Kind::kGathered) {
     Gathered* items = argument.items();
-    drop_all(items->items);
+    for (Argument item : items->items) drop(item);
     Py_XDECREF(items->keys);
     delete items;
   }
 }
 
-bool check_member(const GraphParts& parts, PyObject* node) {
-  if (node_of(node)->graph == parts.serial) return true;
+// Arguments on their way into the graph: dropped unless they arrive there.
+class Arguments {
+ public:
+  Arguments() = default;
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+  ~Arguments() {
+    for (Argument argument : items_) drop(argument);  // may run Python code
+  }
+
+  void reserve(std::size_t n) { items_.reserve(n); }
+  void add_node(std::uint32_t index) { items_.push_back(Argument::node(index)); }
+  void add_constant(PyObject* object) {
+    items_.emplace_back(Argument::node(0));  // first: it may be that there is no memory
+    items_.back() = Argument::constant(object);
+  }
+  void add_gathered(PyTypeObject* type, Ref keys, Arguments& items) {
+    items_.emplace_back(Argument::node(0));
+    auto* gathered = new Gathered{type, nullptr, {}};
+    gathered->keys = keys.release();
+    gathered->items.swap(items.items_);
+    items_.back() = Argument::gathered(gathered);
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+  // REQUIRES: `to` has room for them.
+  void move_to(BigVector<Argument>* to) noexcept {
+    to->insert(to->end(), items_.begin(), items_.end());
+    items_.clear();
+  }
+
+ private:
+  std::vector<Argument> items_;
+};
+
+bool check_member(std::uint64_t graph, PyObject* node) {
+  if (node_of(node)->graph == graph) return true;
   PyErr_Format(imports.graph_error,
                "%R belongs to another graph; pass its result, or add its function to "
                "this graph, too",
@@ -49,57 +75,67 @@ bool check_member(const GraphParts& parts, PyObject* node) {
   return false;
 }
 
-bool holds_nodes(PyObject* const* items, Py_ssize_t n) {
-  return std::any_of(items, items + n, [](PyObject* item) { return is_node(item); });
+// A node, or a constant.
+bool read_item(std::uint64_t graph, PyObject* object, Arguments* to) {
+  if (!is_node(object)) {
+    to->add_constant(object);
+    return true;
+  }
+  if (!check_member(graph, object)) return false;
+  to->add_node(node_of(object)->index);
+  return true;
 }
 
-bool gather(const GraphParts& parts, PyObject* const* items, Py_ssize_t n,
-            std::vector<Argument>* to) {
-  to->reserve(static_cast<std::size_t>(n));
+// A container that holds nodes, else a constant.  `items` is a tuple of our own, as the
+// container may change while we look at it.
+bool read_container(std::uint64_t graph, PyObject* object, Ref items, Ref keys,
+                    Arguments* to) {
+  const Py_ssize_t n = PyTuple_GET_SIZE(items.get());
+  bool any = false;
+  for (Py_ssize_t i = 0; i < n; ++i) any |= is_node(PyTuple_GET_ITEM(items.get(), i));
+  if (!any) {
+    to->add_constant(object);
+    return true;
+  }
+  Arguments inner;
+  inner.reserve(static_cast<std::size_t>(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
-    if (!is_node(items[i])) {
-      to->push_back(Argument::constant(items[i]));
-    } else if (check_member(parts, items[i])) {
-      to->push_back(Argument::node(node_of(items[i])->index));
-    } else {
-      return false;
-    }
+    if (!read_item(graph, PyTuple_GET_ITEM(items.get(), i), &inner)) return false;
+  }
+  to->add_gathered(Py_TYPE(object), std::move(keys), inner);
+  return true;
+}
+
+// The keys and values of a dict, as they are at one moment.
+bool read_dict(PyObject* dict, Ref* keys, Ref* values) {
+  Ref items = Ref::steal(PyDict_Items(dict));
+  if (!items) return false;
+  const Py_ssize_t n = PyList_GET_SIZE(items.get());
+  *keys = Ref::steal(PyTuple_New(n));
+  *values = Ref::steal(PyTuple_New(n));
+  if (!*keys || !*values) return false;
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* pair = PyList_GET_ITEM(items.get(), i);
+    PyTuple_SET_ITEM(keys->get(), i, Py_NewRef(PyTuple_GET_ITEM(pair, 0)));
+    PyTuple_SET_ITEM(values->get(), i, Py_NewRef(PyTuple_GET_ITEM(pair, 1)));
   }
   return true;
 }
 
-// A container that holds nodes, else a constant.
-bool store_container(GraphParts& parts, PyObject* object, Ref items, Ref keys) {
-  PyObject* const* data = PySequence_Fast_ITEMS(items.get());
-  const Py_ssize_t n = PySequence_Fast_GET_SIZE(items.get());
-  if (!holds_nodes(data, n)) {
-    parts.arguments.push_back(Argument::constant(object));
-    return true;
+bool read_argument(std::uint64_t graph, PyObject* object, Arguments* to) {
+  if (PyTuple_CheckExact(object)) {
+    return read_container(graph, object, Ref::borrow(object), Ref(), to);
   }
-  auto* gathered = new Gathered{Py_TYPE(object), keys.release(), {}};
-  const bool good = gather(parts, data, n, &gathered->items);
-  parts.arguments.push_back(Argument::gathered(gathered));
-  return good;
-}
-
-bool store_argument(GraphParts& parts, PyObject* object) {
-  if (is_node(object)) {
-    if (!check_member(parts, object)) return false;
-    parts.arguments.push_back(Argument::node(node_of(object)->index));
-    return true;
-  }
-  if (PyList_CheckExact(object) || PyTuple_CheckExact(object)) {
-    return store_container(parts, object, Ref::borrow(object), Ref());
+  if (PyList_CheckExact(object)) {
+    Ref items = Ref::steal(PyList_AsTuple(object));
+    return items && read_container(graph, object, std::move(items), Ref(), to);
   }
   if (PyDict_CheckExact(object)) {
-    Ref values = Ref::steal(PyDict_Values(object));
-    Ref keys = Ref::steal(PyDict_Keys(object));
-    if (!values || !keys) return false;
-    Ref names = Ref::steal(PyList_AsTuple(keys.get()));
-    return names && store_container(parts, object, std::move(values), std::move(names));
+    Ref keys, values;
+    return read_dict(object, &keys, &values) &&
+           read_container(graph, object, std::move(values), std::move(keys), to);
   }
-  parts.arguments.push_back(Argument::constant(object));
-  return true;
+  return read_item(graph, object, to);
 }
 
 // --- changing ------------------------------------------------------------------------
@@ -117,113 +153,142 @@ bool may_change(const GraphParts& parts) {
   return true;
 }
 
-bool add_order(GraphParts& parts, PyObject* before, std::uint32_t after) {
-  if (!is_node(before)) {
-    PyErr_Format(PyExc_TypeError, "expected a node of the graph, not %.200s",
-                 Py_TYPE(before)->tp_name);
-    return false;
+// Room for n more, growing as push_back does.  Throws; then nothing has changed.
+template <class Vector>
+void make_room(Vector& vector, std::size_t n) {
+  const std::size_t size = vector.size();
+  if (vector.capacity() - size >= n) return;
+  vector.reserve(std::max(size + n, 2 * vector.capacity()));
+}
+
+// Numbers of the nodes in `after`: a node, or an iterable of them.
+bool read_orders(std::uint64_t graph, PyObject* after, std::vector<std::int32_t>* to) {
+  if (after == nullptr) return true;
+  Ref nodes;
+  if (is_node(after)) {
+    nodes = Ref::steal(PyTuple_Pack(1, after));
+  } else {
+    nodes = Ref::steal(PySequence_Tuple(after));  // runs Python code: a generator's
+    if (!nodes && PyErr_ExceptionMatches(PyExc_TypeError) &&
+        Py_TYPE(after)->tp_iter == nullptr && !PySequence_Check(after)) {
+      PyErr_SetString(PyExc_TypeError, "after must be a node or nodes");
+    }
   }
-  if (!check_member(parts, before)) return false;
-  parts.before.push_back(static_cast<std::int32_t>(node_of(before)->index));
-  parts.after.push_back(static_cast<std::int32_t>(after));
+  if (!nodes) return false;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(nodes.get()); ++i) {
+    PyObject* node = PyTuple_GET_ITEM(nodes.get(), i);
+    if (!is_node(node)) {
+      PyErr_Format(PyExc_TypeError, "expected a node of the graph, not %.200s",
+                   Py_TYPE(node)->tp_name);
+      return false;
+    }
+    if (!check_member(graph, node)) return false;
+    to->push_back(static_cast<std::int32_t>(node_of(node)->index));
+  }
   return true;
 }
 
-bool add_orders(GraphParts& parts, PyObject* nodes, std::uint32_t after) {
-  if (is_node(nodes)) return add_order(parts, nodes, after);
-  Ref list = Ref::steal(PySequence_Fast(nodes, "after must be a node or nodes"));
-  if (!list) return false;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.get()); ++i) {
-    if (!add_order(parts, PySequence_Fast_GET_ITEM(list.get(), i), after)) return false;
-  }
-  return true;
-}
-
-// What add() was given by name.
-struct Named {
-  PyObject* name = nullptr;   // borrowed
-  PyObject* after = nullptr;  // borrowed
-  Ref keywords;               // names of the function's own, or nothing
+// What add() was given, on its way into the graph.
+struct NewNode {
+  PyObject* function = nullptr;  // borrowed
+  PyObject* name = nullptr;      // borrowed; nullptr: none
+  PyObject* after = nullptr;     // borrowed
+  Ref keywords;                  // names of the function's own, or nothing
+  Arguments arguments;
+  std::vector<std::int32_t> before;  // nodes that it waits for only
 };
 
-// Takes `name` and `after` out; the values of the others go to `rest`.
-bool read_named(PyObject* const* values, PyObject* names, Named* named,
-                std::vector<PyObject*>* rest) {
+// Takes `name` and `after` out; the values of the others are arguments.
+bool read_named(std::uint64_t graph, PyObject* const* values, PyObject* names,
+                NewNode* node) {
   const Py_ssize_t n = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
   std::vector<PyObject*> kept;
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* name = PyTuple_GET_ITEM(names, i);
     if (PyUnicode_CompareWithASCIIString(name, "name") == 0) {
-      if (values[i] != Py_None) named->name = values[i];
+      if (values[i] != Py_None) node->name = values[i];
     } else if (PyUnicode_CompareWithASCIIString(name, "after") == 0) {
-      named->after = values[i];
+      node->after = values[i];
     } else {
       kept.push_back(name);
-      rest->push_back(values[i]);
+      if (!read_argument(graph, values[i], &node->arguments)) return false;
     }
   }
-  if (named->name != nullptr && !PyUnicode_Check(named->name)) {
+  if (node->name != nullptr && !PyUnicode_Check(node->name)) {
     PyErr_Format(PyExc_TypeError, "name must be a str, not %.200s",
-                 Py_TYPE(named->name)->tp_name);
+                 Py_TYPE(node->name)->tp_name);
     return false;
   }
   if (kept.empty()) return true;
-  named->keywords = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(kept.size())));
-  if (!named->keywords) return false;
+  node->keywords = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(kept.size())));
+  if (!node->keywords) return false;
   for (std::size_t i = 0; i < kept.size(); ++i) {
-    PyTuple_SET_ITEM(named->keywords.get(), static_cast<Py_ssize_t>(i),
+    PyTuple_SET_ITEM(node->keywords.get(), static_cast<Py_ssize_t>(i),
                      Py_NewRef(kept[i]));
   }
   return true;
 }
 
-bool store_node(GraphParts& parts, std::uint32_t index, PyObject* const* args,
-                std::size_t nargs, const std::vector<PyObject*>& rest,
-                const Named& named) {
-  for (std::size_t i = 1; i < nargs; ++i) {
-    if (!store_argument(parts, args[i])) return false;
+// The last half of add(): gives the node its number and stores it.  Nothing in here
+// runs Python code, so on every build nobody comes in between; and what needs memory
+// comes before the first change.  False with an exception; then nothing has changed.
+bool store_node(PyObject* self, NewNode* node, std::uint32_t* number) {
+  GraphParts& parts = parts_of(self);
+  ObjectLock lock(self);
+  if (!may_change(parts)) return false;
+  const std::size_t index = parts.functions.size();
+  if (index >= GraphPlan::kMost || parts.arguments.size() >= GraphPlan::kMost) {
+    PyErr_SetString(imports.graph_error,
+                    "a graph has fewer than 2**31 nodes and edges");
+    return false;
   }
-  for (PyObject* value : rest) {
-    if (!store_argument(parts, value)) return false;
+  *number = static_cast<std::uint32_t>(index);
+  make_room(parts.functions, 1);
+  make_room(parts.first_argument, 1);
+  make_room(parts.arguments, node->arguments.size());
+  make_room(parts.before, node->before.size());
+  make_room(parts.after, node->before.size());
+  // An entry without a value is one of a node that did not come about.
+  PyObject** keywords = node->keywords ? &parts.keywords[*number] : nullptr;
+  PyObject** name = node->name != nullptr ? &parts.names[*number] : nullptr;
+  if (keywords != nullptr) *keywords = node->keywords.release();
+  if (name != nullptr) *name = Py_NewRef(node->name);
+  node->arguments.move_to(&parts.arguments);
+  for (std::int32_t before : node->before) {
+    parts.before.push_back(before);
+    parts.after.push_back(static_cast<std::int32_t>(index));
   }
-  return named.after == nullptr || add_orders(parts, named.after, index);
+  parts.functions.push_back(Py_NewRef(node->function));
+  parts.first_argument.push_back(static_cast<std::uint32_t>(parts.arguments.size()));
+  parts.plan.reset();
+  return true;
 }
 
 // add(fn, *args, name=None, after=(), **kwargs) -> Node
-PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t count,
+//
+// First everything is gathered, which may run Python code that adds nodes itself
+// (`after` may be a generator); then the node gets its number.
+PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
               PyObject* names) {
-  GraphParts& parts = parts_of(self);
-  const auto nargs = static_cast<std::size_t>(count);
   if (nargs < 1 || !PyCallable_Check(args[0])) {
     PyErr_Format(PyExc_TypeError, "add(fn, *args): fn must be callable, not %.200s",
                  nargs < 1 ? "missing" : Py_TYPE(args[0])->tp_name);
     return nullptr;
   }
-  Named named;
-  std::vector<PyObject*> rest;
-  if (names != nullptr && !read_named(args + nargs, names, &named, &rest))
-    return nullptr;
-  ObjectLock lock(self);
-  if (!may_change(parts)) return nullptr;
-  const std::size_t arguments = parts.arguments.size(), orders = parts.before.size();
-  if (parts.functions.size() >= GraphPlan::kMost || arguments >= GraphPlan::kMost) {
-    PyErr_SetString(imports.graph_error,
-                    "a graph has fewer than 2**31 nodes and edges");
-    return nullptr;
+  const std::uint64_t graph = parts_of(self).serial;
+  NewNode node;
+  node.function = args[0];
+  node.arguments.reserve(static_cast<std::size_t>(nargs - 1) +
+                         (names == nullptr ? 0 : PyTuple_GET_SIZE(names)));
+  for (Py_ssize_t i = 1; i < nargs; ++i) {
+    if (!read_argument(graph, args[i], &node.arguments)) return nullptr;
   }
-  const auto index = static_cast<std::uint32_t>(parts.functions.size());
-  if (!store_node(parts, index, args, nargs, rest, named)) {
-    drop_all(parts.arguments, arguments);
-    parts.before.resize(orders);
-    parts.after.resize(orders);
+  if (!read_named(graph, args + nargs, names, &node)) return nullptr;
+  if (!read_orders(graph, node.after, &node.before)) return nullptr;
+  Ref handle = Ref::steal(new_node(graph, node.name));
+  if (!handle || !store_node(self, &node, &node_of(handle.get())->index))
     return nullptr;
-  }
-  parts.functions.push_back(Py_NewRef(args[0]));
-  parts.first_argument.push_back(static_cast<std::uint32_t>(parts.arguments.size()));
-  if (named.keywords) parts.keywords[index] = named.keywords.release();
-  if (named.name != nullptr) parts.names[index] = Py_NewRef(named.name);
-  parts.plan.reset();
-  return new_node(parts.serial, index, named.name);
+  return handle.release();
 }
 
 // connect(before, after)
@@ -233,22 +298,29 @@ PyObject* connect(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
     PyErr_SetString(PyExc_TypeError, "connect(before, after) takes two nodes");
     return nullptr;
   }
+  if (!check_member(parts.serial, args[1]) || !check_member(parts.serial, args[0])) {
+    return nullptr;
+  }
   ObjectLock lock(self);
-  if (!may_change(parts) || !check_member(parts, args[1])) return nullptr;
-  if (!add_order(parts, args[0], node_of(args[1])->index)) return nullptr;
+  if (!may_change(parts)) return nullptr;
+  make_room(parts.before, 1);
+  make_room(parts.after, 1);
+  parts.before.push_back(static_cast<std::int32_t>(node_of(args[0])->index));
+  parts.after.push_back(static_cast<std::int32_t>(node_of(args[1])->index));
   parts.plan.reset();
   Py_RETURN_NONE;
 }
 
 // --- the plan ------------------------------------------------------------------------
 
-PyObject* node_label(const GraphParts& parts, std::uint32_t index) {
-  if (parts.from_edges) return PyLong_FromUnsignedLong(index);
-  return name_of(parts, index);
+// `parts`: nullptr in a graph of numbers.
+PyObject* node_label(const GraphParts* parts, std::uint32_t index) {
+  if (parts == nullptr) return PyLong_FromUnsignedLong(index);
+  return name_of(*parts, index);
 }
 
 // CycleError(message, path), the first node repeated at the end.
-void raise_cycle(const GraphParts& parts, const std::vector<std::uint32_t>& cycle) {
+void raise_cycle(const GraphParts* parts, const std::vector<std::uint32_t>& cycle) {
   constexpr std::size_t kShown = 12;
   Ref path = Ref::steal(PyTuple_New(static_cast<Py_ssize_t>(cycle.size() + 1)));
   if (!path) return;
@@ -272,22 +344,23 @@ void raise_cycle(const GraphParts& parts, const std::vector<std::uint32_t>& cycl
   if (error) PyErr_SetObject(imports.cycle_error, error.get());
 }
 
+// `parts`: where the labels are; nullptr: a graph of numbers, which may be large, so
+// others may go on meanwhile.
 template <class Index>
-std::shared_ptr<const GraphPlan> build(const GraphParts& parts, std::int64_t n,
+std::shared_ptr<const GraphPlan> build(const GraphParts* parts, std::int64_t n,
                                        const Index* src, const Index* dst,
-                                       std::int64_t m, bool detach) {
+                                       std::int64_t m) {
   PlanError error;
   std::shared_ptr<const GraphPlan> plan;
-  PyThreadState* state = detach ? PyEval_SaveThread() : nullptr;
-  try {
+  if (parts == nullptr) {
+    Detached detached;
     plan = GraphPlan::build(n, src, dst, m, &error);
-  } catch (const std::bad_alloc&) {
+  } else {
+    plan = GraphPlan::build(n, src, dst, m, &error);
   }
-  if (state != nullptr) PyEval_RestoreThread(state);
   if (plan != nullptr) return plan;
   switch (error.kind) {
     case PlanError::Kind::kNone:
-      PyErr_NoMemory();
       break;
     case PlanError::Kind::kCycle:
       raise_cycle(parts, error.cycle);
@@ -302,27 +375,31 @@ std::shared_ptr<const GraphPlan> build(const GraphParts& parts, std::int64_t n,
   return nullptr;
 }
 
-// A buffer of int32 or int64; the Python layer has made it one-dimensional.
-class Indices {
- public:
-  ~Indices() {
-    if (view_.obj != nullptr) PyBuffer_Release(&view_);
+struct Buffer {
+  Py_buffer view{};
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (view.obj != nullptr) PyBuffer_Release(&view);
   }
+};
+
+// A buffer of int32 or int64; the Python layer has made it one-dimensional.
+class Indices : Buffer {
+ public:
   bool open(PyObject* object) {
-    if (PyObject_GetBuffer(object, &view_, PyBUF_CONTIG_RO) < 0) return false;
-    if (view_.itemsize == 4 || view_.itemsize == 8) return true;
+    if (PyObject_GetBuffer(object, &view, PyBUF_CONTIG_RO) < 0) return false;
+    if (view.itemsize == 4 || view.itemsize == 8) return true;
     PyErr_SetString(PyExc_TypeError, "edges must be int32 or int64");
     return false;
   }
-  [[nodiscard]] std::int64_t size() const { return view_.len / view_.itemsize; }
-  [[nodiscard]] bool wide() const { return view_.itemsize == 8; }
+  [[nodiscard]] std::int64_t size() const { return view.len / view.itemsize; }
+  [[nodiscard]] bool wide() const { return view.itemsize == 8; }
   template <class Index>
   [[nodiscard]] const Index* as() const {
-    return static_cast<const Index*>(view_.buf);
+    return static_cast<const Index*>(view.buf);
   }
-
- private:
-  Py_buffer view_{};
 };
 
 // set_edges(n, src, dst): makes it a graph of numbers.
@@ -340,35 +417,44 @@ PyObject* set_edges(PyObject* self, PyObject* args) {
     PyErr_SetString(PyExc_ValueError, "set_edges: sizes do not fit");
     return nullptr;
   }
+  // Built first: that takes long, without the interpreter's lock.
+  auto plan =
+      src.wide() ? build(nullptr, n, src.as<std::int64_t>(), dst.as<std::int64_t>(), m)
+                 : build(nullptr, n, src.as<std::int32_t>(), dst.as<std::int32_t>(), m);
+  if (plan == nullptr) return nullptr;
   GraphParts& parts = parts_of(self);
   ObjectLock lock(self);
   if (!may_change(parts)) return nullptr;
+  if (!parts.functions.empty()) {
+    PyErr_SetString(PyExc_TypeError, "set_edges: the graph has nodes already");
+    return nullptr;
+  }
   parts.from_edges = true;
-  parts.plan =
-      src.wide()
-          ? build(parts, n, src.as<std::int64_t>(), dst.as<std::int64_t>(), m, true)
-          : build(parts, n, src.as<std::int32_t>(), dst.as<std::int32_t>(), m, true);
-  if (parts.plan == nullptr) return nullptr;
+  parts.plan = std::move(plan);
   Py_RETURN_NONE;
 }
 
 // --- looking -------------------------------------------------------------------------
 
+// REQUIRES: ObjectLock, as all that looks at the parts of a graph that may change.
 std::int64_t count_nodes(const GraphParts& parts) {
   return parts.from_edges ? parts.plan->nodes()
                           : static_cast<std::int64_t>(parts.functions.size());
 }
 
 Py_ssize_t length(PyObject* self) {
+  ObjectLock lock(self);
   return static_cast<Py_ssize_t>(count_nodes(parts_of(self)));
 }
 
 PyObject* get_nodes(PyObject* self, void*) {
+  ObjectLock lock(self);
   return PyLong_FromLongLong(count_nodes(parts_of(self)));
 }
 
 PyObject* get_edges(PyObject* self, void*) {
   const GraphParts& parts = parts_of(self);
+  ObjectLock lock(self);
   if (parts.from_edges) return PyLong_FromUnsignedLong(parts.plan->edges());
   std::size_t n = parts.before.size();
   for_each_source(parts, 0, static_cast<std::uint32_t>(parts.arguments.size()),
@@ -387,43 +473,55 @@ PyObject* get_serial(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(parts_of(self).serial);
 }
 PyObject* get_from_edges(PyObject* self, void*) {
+  ObjectLock lock(self);
   return PyBool_FromLong(parts_of(self).from_edges);
 }
 
-bool read_index(const GraphParts& parts, PyObject* object, std::uint32_t* index) {
-  const long long i = PyLong_AsLongLong(object);
-  if (i == -1 && PyErr_Occurred()) return false;
-  if (i < 0 || i >= count_nodes(parts)) {
-    PyErr_Format(PyExc_IndexError, "the graph has no node %lld", i);
-    return false;
-  }
-  *index = static_cast<std::uint32_t>(i);
-  return true;
+// Reads the number of a node; may run Python code (__index__).
+bool read_index(PyObject* object, long long* index) {
+  *index = PyLong_AsLongLong(object);
+  return !(*index == -1 && PyErr_Occurred());
+}
+bool check_index(long long index, std::int64_t nodes) {
+  if (index >= 0 && index < nodes) return true;
+  PyErr_Format(PyExc_IndexError, "the graph has no node %lld", index);
+  return false;
+}
+
+// The name of a node, borrowed; nullptr: it has none.
+PyObject* find_name(const GraphParts& parts, std::uint32_t index) {
+  const auto found = parts.names.find(index);
+  return found == parts.names.end() ? nullptr : found->second;
 }
 
 // node(index) -> a handle of the node
 PyObject* node_at(PyObject* self, PyObject* number) {
   const GraphParts& parts = parts_of(self);
-  std::uint32_t index = 0;
-  if (!read_index(parts, number, &index)) return nullptr;
-  const auto found = parts.names.find(index);
-  return new_node(parts.serial, index,
-                  found == parts.names.end() ? nullptr : found->second);
+  long long index = 0;
+  if (!read_index(number, &index)) return nullptr;
+  ObjectLock lock(self);
+  if (!check_index(index, count_nodes(parts))) return nullptr;
+  const auto v = static_cast<std::uint32_t>(index);
+  PyObject* node = new_node(parts.serial, find_name(parts, v));
+  if (node != nullptr) node_of(node)->index = v;
+  return node;
 }
 
 PyObject* label(PyObject* self, PyObject* number) {
-  const GraphParts& parts = parts_of(self);
-  std::uint32_t index = 0;
-  if (!read_index(parts, number, &index)) return nullptr;
-  return name_of(parts, index);
+  long long index = 0;
+  if (!read_index(number, &index)) return nullptr;
+  ObjectLock lock(self);
+  if (!check_index(index, count_nodes(parts_of(self)))) return nullptr;
+  return name_of(parts_of(self), static_cast<std::uint32_t>(index));
 }
 
 // successors(index) -> tuple of numbers
 PyObject* successors(PyObject* self, PyObject* number) {
-  std::uint32_t index = 0;
+  long long index = 0;
+  if (!read_index(number, &index)) return nullptr;
   const auto plan = plan_of(self);
-  if (plan == nullptr || !read_index(parts_of(self), number, &index)) return nullptr;
-  const auto targets = plan->successors(index);
+  if (plan == nullptr || !check_index(index, plan->nodes())) return nullptr;
+  const auto targets = plan->successors(static_cast<std::uint32_t>(index));
   PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(targets.size()));
   for (std::size_t i = 0; tuple != nullptr && i < targets.size(); ++i) {
     PyObject* item = PyLong_FromUnsignedLong(targets[i]);
@@ -435,43 +533,45 @@ PyObject* successors(PyObject* self, PyObject* number) {
   return tuple;
 }
 
-// mark_behind(states, from): in the writable buffer of one byte for each node, puts 3
-// wherever there is 0 behind the nodes that have the value `from`.
-PyObject* mark_behind(PyObject* self, PyObject* args) {
-  Py_buffer view;
-  int from = 0;
-  if (!PyArg_ParseTuple(args, "w*i:mark_behind", &view, &from)) return nullptr;
-  const auto plan = plan_of(self);
-  auto* states = static_cast<unsigned char*>(view.buf);
-  if (plan != nullptr && view.len == plan->nodes()) {
-    std::vector<std::uint32_t> stack;
-    for (std::uint32_t v = 0; v < plan->nodes(); ++v) {
-      if (states[v] == from) stack.push_back(v);
-    }
-    while (!stack.empty()) {
-      const std::uint32_t v = stack.back();
-      stack.pop_back();
-      for (std::uint32_t t : plan->successors(v)) {
-        if (states[t] == 0) {
-          states[t] = 3;
-          stack.push_back(t);
-        }
+void mark_reached(const GraphPlan& plan, unsigned char* states, int from) {
+  std::vector<std::uint32_t> stack;
+  for (std::uint32_t v = 0; v < plan.nodes(); ++v) {
+    if (states[v] == from) stack.push_back(v);
+  }
+  while (!stack.empty()) {
+    const std::uint32_t v = stack.back();
+    stack.pop_back();
+    for (std::uint32_t t : plan.successors(v)) {
+      if (states[t] == 0) {
+        states[t] = 3;
+        stack.push_back(t);
       }
     }
   }
-  PyBuffer_Release(&view);
+}
+
+// mark_behind(states, from): in the writable buffer of one byte for each node, puts 3
+// wherever there is 0 behind the nodes that have the value `from`.
+PyObject* mark_behind(PyObject* self, PyObject* args) {
+  Buffer states;
+  int from = 0;
+  if (!PyArg_ParseTuple(args, "w*i:mark_behind", &states.view, &from)) return nullptr;
+  const auto plan = plan_of(self);
   if (plan == nullptr) return nullptr;
+  if (states.view.len == plan->nodes()) {
+    mark_reached(*plan, static_cast<unsigned char*>(states.view.buf), from);
+  }
   Py_RETURN_NONE;
 }
 
 // --- the type ------------------------------------------------------------------------
 
 PyObject* graph_new(PyTypeObject* type, PyObject*, PyObject*) {
+  auto parts = std::make_unique<GraphParts>();
+  parts->serial = g_serial.fetch_add(1);
   PyObject* object = type->tp_alloc(type, 0);
   if (object == nullptr) return nullptr;
-  auto* parts = new GraphParts;
-  parts->serial = g_serial.fetch_add(1);
-  reinterpret_cast<GraphObject*>(object)->parts = parts;
+  reinterpret_cast<GraphObject*>(object)->parts = parts.release();
   return object;
 }
 
@@ -496,12 +596,15 @@ int graph_traverse(PyObject* object, visitproc visit, void* arg) {
   return visit_arguments(parts.arguments, visit, arg);
 }
 
+// Dropping runs Python code, so the parts are out of reach before.
 int graph_clear(PyObject* object) {
   GraphParts& parts = parts_of(object);
   BigVector<PyObject*> functions;
+  BigVector<Argument> arguments;
   functions.swap(parts.functions);
-  parts.first_argument.assign(1, 0);
-  drop_all(parts.arguments);
+  arguments.swap(parts.arguments);
+  parts.first_argument.resize(1);  // the 0 in front
+  for (Argument argument : arguments) drop(argument);
   for (PyObject* function : functions) Py_DECREF(function);
   return 0;
 }
@@ -510,46 +613,47 @@ void graph_dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   graph_clear(object);
   GraphParts* parts = &parts_of(object);
-  for (auto& [index, name] : parts->names) Py_DECREF(name);
-  for (auto& [index, names] : parts->keywords) Py_DECREF(names);
+  for (auto& [index, name] : parts->names) Py_XDECREF(name);
+  for (auto& [index, names] : parts->keywords) Py_XDECREF(names);
   delete parts;
   free_object(object);
 }
 
 PyMethodDef methods[] = {
-    {"add", as_method(add), METH_FASTCALL | METH_KEYWORDS,
+    {"add", method<add>(), METH_FASTCALL | METH_KEYWORDS,
      "add($self, fn, /, *args, name=None, after=(), **kwargs)\n--\n\n"
      "Add a node that calls fn(*args, **kwargs) and return its handle.\n\n"
      "A node among the arguments, also inside a list, tuple or dict, is a dependency:\n"
      "the call gets its result.  Nodes in `after` only have to be done before."},
-    {"connect", as_method(connect), METH_FASTCALL,
+    {"connect", method<connect>(), METH_FASTCALL,
      "connect($self, before, after, /)\n--\n\n"
      "Let node `after` start only when node `before` is done."},
-    {"set_edges", set_edges, METH_VARARGS, "set_edges(n, src, dst)"},
-    {"node", node_at, METH_O,
+    {"set_edges", method<set_edges>(), METH_VARARGS, "set_edges(n, src, dst)"},
+    {"node", method<node_at>(), METH_O,
      "node($self, index, /)\n--\n\nReturn the handle of the node with that number."},
-    {"label", label, METH_O, "label(index) -> its name, or its number as a string"},
-    {"successors", successors, METH_O,
+    {"label", method<label>(), METH_O,
+     "label(index) -> its name, or its number as a string"},
+    {"successors", method<successors>(), METH_O,
      "successors($self, index, /)\n--\n\n"
      "Return the numbers of the nodes that wait for node `index`."},
-    {"mark_behind", mark_behind, METH_VARARGS, "mark_behind(states, from)"},
+    {"mark_behind", method<mark_behind>(), METH_VARARGS, "mark_behind(states, from)"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef getset[] = {
-    {"n_nodes", get_nodes, nullptr, "Number of nodes.", nullptr},
-    {"n_edges", get_edges, nullptr, "Number of edges, repeated ones included.",
+    {"n_nodes", guarded<get_nodes>, nullptr, "Number of nodes.", nullptr},
+    {"n_edges", guarded<get_edges>, nullptr, "Number of edges, repeated ones included.",
      nullptr},
-    {"nbytes", get_bytes, nullptr,
+    {"nbytes", guarded<get_bytes>, nullptr,
      "Bytes that the compiled plan and the counters of one run take.", nullptr},
-    {"serial", get_serial, nullptr, nullptr, nullptr},
-    {"is_numbered", get_from_edges, nullptr, "Made by from_edges().", nullptr},
+    {"serial", guarded<get_serial>, nullptr, nullptr, nullptr},
+    {"is_numbered", guarded<get_from_edges>, nullptr, "Made by from_edges().", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(graph_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(graph_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(graph_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(graph_clear)},
-                       {Py_sq_length, reinterpret_cast<void*>(length)},
+PyType_Slot slots[] = {{Py_tp_new, slot<graph_new>()},
+                       {Py_tp_dealloc, slot<graph_dealloc>()},
+                       {Py_tp_traverse, slot<graph_traverse>()},
+                       {Py_tp_clear, slot<graph_clear>()},
+                       {Py_sq_length, slot<length>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};
@@ -581,16 +685,14 @@ std::shared_ptr<const GraphPlan> plan_of(PyObject* graph) {
     PyErr_SetString(imports.graph_error, "a graph has fewer than 2**31 edges");
     return nullptr;
   }
-  parts.plan =
-      build(parts, static_cast<std::int64_t>(parts.functions.size()), src.data(),
-            dst.data(), static_cast<std::int64_t>(src.size()), false);
+  parts.plan = build(&parts, static_cast<std::int64_t>(parts.functions.size()),
+                     src.data(), dst.data(), static_cast<std::int64_t>(src.size()));
   return parts.plan;
 }
 
 PyObject* name_of(const GraphParts& parts, std::uint32_t index) {
-  const auto found = parts.names.find(index);
-  if (found != parts.names.end()) return Py_NewRef(found->second);
-  return PyUnicode_FromFormat("%u", index);
+  PyObject* name = find_name(parts, index);
+  return name != nullptr ? Py_NewRef(name) : PyUnicode_FromFormat("%u", index);
 }
 
 bool add_graph_types(PyObject* module) {

@@ -6,8 +6,10 @@
 // garbage collector: it knows its graph by a number only.
 //
 // The CSR plan is built at the first run and kept until the graph changes.
-// Threads: the object lock guards all of GraphParts; runs only read it, and while there
-// are any the graph can't be changed.
+// Threads: the object lock guards all of GraphParts, and nobody runs Python code while
+// it holds it and has half a change done (on free-threaded builds that would suspend
+// the lock, on others let other threads in).  Runs read without the lock: a run is
+// counted under it, and while there are any the graph can't be changed.
 #pragma once
 
 #include "python.hpp"
@@ -65,6 +67,7 @@ struct GraphParts {
   BigVector<PyObject*> functions;
   BigVector<std::uint32_t> first_argument{0};  // one more than functions
   BigVector<Argument> arguments;
+  // These two may have entries without a value.
   std::unordered_map<std::uint32_t, PyObject*> keywords;  // tuples of names
   std::unordered_map<std::uint32_t, PyObject*> names;
   std::vector<std::int32_t> before, after;  // edges that pass no value
@@ -109,6 +112,7 @@ PyObject* name_of(const GraphParts& parts, std::uint32_t index);
 class RunningGraph {
  public:
   explicit RunningGraph(PyObject* graph) : graph_(Ref::borrow(graph)) {
+    ObjectLock lock(graph);
     parts_of(graph).runs.fetch_add(1);
   }
   ~RunningGraph() { parts_of(graph_.get()).runs.fetch_sub(1); }

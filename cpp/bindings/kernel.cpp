@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "atomic.hpp"
+#include "guarded.hpp"
 
 namespace fastflow::py {
 
@@ -41,7 +42,7 @@ PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
   PyObject* object = type->tp_alloc(type, 0);
   if (object == nullptr) return nullptr;
   KernelObject* kernel = kernel_of(object);
-  kernel->vectorcall = kernel_call;
+  kernel->vectorcall = guarded<kernel_call>;
   kernel->function =
       reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
   kernel->data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(data));
@@ -83,22 +84,23 @@ PyObject* get_data(PyObject* self, void*) {
 }
 PyObject* get_name(PyObject* self, void*) { return Py_NewRef(kernel_of(self)->name); }
 
-PyGetSetDef getset[] = {
-    {"address", get_address, nullptr, "Address of the native function.", nullptr},
-    {"data", get_data, nullptr, "The pointer passed as data, as an integer.", nullptr},
-    {"__name__", get_name, nullptr, nullptr, nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef getset[] = {{"address", guarded<get_address>, nullptr,
+                         "Address of the native function.", nullptr},
+                        {"data", guarded<get_data>, nullptr,
+                         "The pointer passed as data, as an integer.", nullptr},
+                        {"__name__", guarded<get_name>, nullptr, nullptr, nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET,
                           offsetof(KernelObject, vectorcall), READONLY, nullptr},
                          {nullptr, 0, 0, 0, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(kernel_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(kernel_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(kernel_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(kernel_clear)},
+PyType_Slot slots[] = {{Py_tp_new, slot<kernel_new>()},
+                       {Py_tp_dealloc, slot<kernel_dealloc>()},
+                       {Py_tp_traverse, slot<kernel_traverse>()},
+                       {Py_tp_clear, slot<kernel_clear>()},
                        {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
-                       {Py_tp_repr, reinterpret_cast<void*>(kernel_repr)},
+                       {Py_tp_repr, slot<kernel_repr>()},
                        {Py_tp_getset, getset},
                        {Py_tp_members, members},
                        {0, nullptr}};

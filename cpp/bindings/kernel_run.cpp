@@ -7,6 +7,7 @@
 #include "engine.hpp"
 #include "graph.hpp"
 #include "graph_run.hpp"
+#include "guarded.hpp"
 #include "kernel.hpp"
 #include "timings.hpp"
 
@@ -24,6 +25,7 @@ struct Body {
   std::mutex lock;
   // Nodes and what they reported; guarded by lock.
   std::vector<std::pair<std::uint32_t, std::int32_t>> failures;
+  bool lost = false;  // there was no memory for one of them; guarded by lock
 };
 
 struct KernelRun {
@@ -52,7 +54,11 @@ bool run_watched(std::int64_t node, void* data) {
   const std::int32_t status = take_status(body.kernel, node);
   if (status == 0) return true;
   std::lock_guard lock(body.lock);
-  body.failures.emplace_back(v, status);
+  try {
+    body.failures.emplace_back(v, status);
+  } catch (const std::bad_alloc&) {
+    body.lost = true;
+  }
   return false;
 }
 
@@ -67,37 +73,29 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   }
   auto* e = reinterpret_cast<Engine*>(engine);
   if (!accepts_work(e)) return nullptr;
+  RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
   if (!check_status_size(kernel_of(kernel), plan->nodes())) return nullptr;
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  KernelRun* run = run_of(object);
+  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  if (!object) return nullptr;
+  KernelRun* run = run_of(object.get());
   run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   run->graph = Py_NewRef(graph);
   run->kernel = Py_NewRef(kernel);
   run->nodes = plan->nodes();
-  try {
-    run->body = new Body{kernel_of(kernel), {}, {}, {}};
-    run->running_graph = new RunningGraph(graph);
-    if (!run->body->timings.open(timings, run->nodes)) {
-      Py_DECREF(object);
-      return nullptr;
-    }
-    const KernelObject* k = kernel_of(kernel);
-    const bool plain = k->status == nullptr && !run->body->timings.wanted();
-    NodeBody body{k->function, nullptr, k->data};
-    if (!plain) body = {nullptr, run_watched, run->body};
-    run->run =
-        GraphRun::create(*e->pool, std::move(plan), body,
-                         {stop_on_error != 0 ? OnFailure::kStop : OnFailure::kContinue,
-                          static_cast<std::uint32_t>(most)});
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-    Py_DECREF(object);
-    return nullptr;
-  }
-  return object;
+  run->body = new Body{kernel_of(kernel), {}, {}, {}, false};
+  run->running_graph = new RunningGraph(graph);
+  if (!run->body->timings.open(timings, run->nodes)) return nullptr;
+  const KernelObject* k = kernel_of(kernel);
+  const bool plain = k->status == nullptr && !run->body->timings.wanted();
+  NodeBody body{k->function, nullptr, k->data};
+  if (!plain) body = {nullptr, run_watched, run->body};
+  run->run =
+      GraphRun::create(*e->pool, std::move(plan), body,
+                       {stop_on_error != 0 ? OnFailure::kStop : OnFailure::kContinue,
+                        static_cast<std::uint32_t>(most)});
+  return object.release();
 }
 
 void run_dealloc(PyObject* object) {
@@ -148,6 +146,7 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
   run->engine->kernels_done.fetch_add(run->run->executed(),
                                       std::memory_order_relaxed);  // a statistic
   if (!good) return nullptr;
+  if (run->run->out_of_memory() || run->body->lost) return PyErr_NoMemory();
   Py_RETURN_NONE;
 }
 
@@ -187,26 +186,29 @@ PyObject* get_stopped(PyObject* self, void*) {
   return PyBool_FromLong(run_of(self)->stopped);
 }
 
-PyMethodDef methods[] = {
-    {"run", method_run, METH_O, "run(help): to the end"},
-    {"cancel", method_cancel, METH_NOARGS, "Nodes that have not started never will."},
-    {"states", method_states, METH_NOARGS, "states() -> bytes: 1 done, 2 failed, or 0"},
-    {"failures", method_failures, METH_NOARGS, "failures() -> [(index, status), ...]"},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"run", method<method_run>(), METH_O, "run(help): to the end"},
+                         {"cancel", method<method_cancel>(), METH_NOARGS,
+                          "Nodes that have not started never will."},
+                         {"states", method<method_states>(), METH_NOARGS,
+                          "states() -> bytes: 1 done, 2 failed, or 0"},
+                         {"failures", method<method_failures>(), METH_NOARGS,
+                          "failures() -> [(index, status), ...]"},
+                         {nullptr, nullptr, 0, nullptr}};
 
 PyObject* get_kernel_name(PyObject* self, void*) {
   return Py_NewRef(kernel_of(run_of(self)->kernel)->name);
 }
 
 PyGetSetDef getset[] = {
-    {"kernel_name", get_kernel_name, nullptr, nullptr, nullptr},
-    {"done", get_done, nullptr, "Nodes run; exact after the end.", nullptr},
-    {"stopped", get_stopped, nullptr, "Cancelled before all nodes ran.", nullptr},
+    {"kernel_name", guarded<get_kernel_name>, nullptr, nullptr, nullptr},
+    {"done", guarded<get_done>, nullptr, "Nodes run; exact after the end.", nullptr},
+    {"stopped", guarded<get_stopped>, nullptr, "Cancelled before all nodes ran.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(run_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(run_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(run_traverse)},
+PyType_Slot slots[] = {{Py_tp_new, slot<run_new>()},
+                       {Py_tp_dealloc, slot<run_dealloc>()},
+                       {Py_tp_traverse, slot<run_traverse>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

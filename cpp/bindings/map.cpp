@@ -5,6 +5,7 @@
 #include <new>
 
 #include "future.hpp"
+#include "guarded.hpp"
 #include "map_run.hpp"
 #include "task_context.hpp"
 #include "wait.hpp"
@@ -205,20 +206,22 @@ PyObject* get_done(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"start", method_start, METH_NOARGS, "Lets the pool begin."},
-    {"cancel", method_cancel, METH_NOARGS, "Items that have not started never will."},
-    {"run", as_method(method_run), METH_FASTCALL, "run(help, timeout) -> list or None"},
-    {"take", as_method(method_take), METH_FASTCALL, "take(index, timeout) -> result"},
+    {"start", method<method_start>(), METH_NOARGS, "Lets the pool begin."},
+    {"cancel", method<method_cancel>(), METH_NOARGS,
+     "Items that have not started never will."},
+    {"run", method<method_run>(), METH_FASTCALL, "run(help, timeout) -> list or None"},
+    {"take", method<method_take>(), METH_FASTCALL, "take(index, timeout) -> result"},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef getset[] = {{"n", get_n, nullptr, "Number of items.", nullptr},
-                        {"done", get_done, nullptr, "Items finished.", nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef getset[] = {
+    {"n", guarded<get_n>, nullptr, "Number of items.", nullptr},
+    {"done", guarded<get_done>, nullptr, "Items finished.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(map_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(map_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(map_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(map_clear)},
+PyType_Slot slots[] = {{Py_tp_new, slot<map_new>()},
+                       {Py_tp_dealloc, slot<map_dealloc>()},
+                       {Py_tp_traverse, slot<map_traverse>()},
+                       {Py_tp_clear, slot<map_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

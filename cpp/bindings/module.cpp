@@ -1,12 +1,14 @@
 // The extension module fastflow._core: types and the few functions beside them.
 #include <pybind11/pybind11.h>
 
+#include "blocking.hpp"
 #include "condition.hpp"
 #include "context_per_call.hpp"
 #include "engine.hpp"
 #include "executor.hpp"
 #include "future.hpp"
 #include "graph.hpp"
+#include "guarded.hpp"
 #include "kernel.hpp"
 #include "kernel_loop.hpp"
 #include "map.hpp"
@@ -30,45 +32,43 @@ bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
 
 namespace {
 
-namespace pb = pybind11;
-
-// A with block around a wait that the core does not see: the worker that enters it does
-// not count against its pool's limit.
-class Blocking {
- public:
-  void enter() {
-    worker_ = current_worker();
-    if (worker_ == nullptr) return;
-    attachment(*worker_).announce_now();
-    worker_->pool().blocked(*worker_);
+// configure(future_type, names): the objects of the Python layer that we use, kept for
+// the life of the process.  All are there before any is set.
+PyObject* configure(PyObject*, PyObject* args) {
+  PyObject *future_type, *names;
+  if (!PyArg_ParseTuple(args, "O!O!:configure", &PyType_Type, &future_type,
+                        &PyDict_Type, &names)) {
+    return nullptr;
   }
-  void leave(const pb::args&) {
-    if (Worker* worker = std::exchange(worker_, nullptr))
-      worker->pool().unblocked(*worker);
+  Imports fresh;
+  fresh.future_type = reinterpret_cast<PyTypeObject*>(future_type);
+  const std::pair<const char*, PyObject**> wanted[] = {
+      {"cancelled_error", &fresh.cancelled_error},
+      {"timeout_error", &fresh.timeout_error},
+      {"broken_executor", &fresh.broken_executor},
+      {"queue_full", &fresh.queue_full},
+      {"cancelled_signal", &fresh.cancelled_signal},
+      {"invalid_state", &fresh.invalid_state},
+      {"new_condition", &fresh.new_condition},
+      {"log_callback_error", &fresh.log_callback_error},
+      {"empty_function", &fresh.empty_function},
+      {"log_unobserved", &fresh.log_unobserved},
+      {"graph_error", &fresh.graph_error},
+      {"cycle_error", &fresh.cycle_error},
+      {"kernel_failed", &fresh.kernel_failed}};
+  for (const auto& [name, to] : wanted) {
+    Ref key = Ref::steal(PyUnicode_FromString(name));
+    if (!key) return nullptr;
+    *to = PyDict_GetItemWithError(names, key.get());
+    if (*to == nullptr) {
+      if (!PyErr_Occurred()) PyErr_SetObject(PyExc_KeyError, key.get());
+      return nullptr;
+    }
   }
-
- private:
-  Worker* worker_ = nullptr;
-};
-
-// A reference kept for the life of the process.
-PyObject* keep(const pb::object& object) { return pb::object(object).release().ptr(); }
-
-void configure(const pb::type& future_type, const pb::dict& names) {
-  imports.future_type = reinterpret_cast<PyTypeObject*>(keep(future_type));
-  imports.cancelled_error = keep(names["cancelled_error"]);
-  imports.timeout_error = keep(names["timeout_error"]);
-  imports.broken_executor = keep(names["broken_executor"]);
-  imports.queue_full = keep(names["queue_full"]);
-  imports.cancelled_signal = keep(names["cancelled_signal"]);
-  imports.invalid_state = keep(names["invalid_state"]);
-  imports.new_condition = keep(names["new_condition"]);
-  imports.log_callback_error = keep(names["log_callback_error"]);
-  imports.empty_function = keep(names["empty_function"]);
-  imports.log_unobserved = keep(names["log_unobserved"]);
-  imports.graph_error = keep(names["graph_error"]);
-  imports.cycle_error = keep(names["cycle_error"]);
-  imports.kernel_failed = keep(names["kernel_failed"]);
+  Py_INCREF(future_type);
+  for (const auto& [name, to] : wanted) Py_INCREF(*to);
+  imports = fresh;
+  Py_RETURN_NONE;
 }
 
 PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
@@ -92,36 +92,53 @@ PyObject* new_task_context(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   return task_context(context);
 }
 
+PyObject* task_here(PyObject*, PyObject*) { return current_task(); }
+
 PyMethodDef functions[] = {
-    {"submit_scoped", as_method(submit_scoped), METH_FASTCALL | METH_KEYWORDS,
+    {"configure", method<configure>(), METH_VARARGS, "configure(future_type, names)"},
+    {"submit_scoped", method<submit_scoped>(), METH_FASTCALL | METH_KEYWORDS,
      "submit() into the group `scope`."},
-    {"kernel_loop", kernel_loop, METH_VARARGS,
+    {"kernel_loop", method<kernel_loop>(), METH_VARARGS,
      "kernel_loop(engine, kernel, start, step, n, most, help)"},
-    {"current_task", [](PyObject*, PyObject*) { return current_task(); }, METH_NOARGS,
+    {"current_task", method<task_here>(), METH_NOARGS,
      "The task that runs on this thread, or None."},
-    {"task_context", as_method(new_task_context), METH_FASTCALL,
+    {"task_context", method<new_task_context>(), METH_FASTCALL,
      "A copy of `context`, or of the current one, for one task."},
     {nullptr, nullptr, 0, nullptr}};
+
+// The types are the process's, and a worker attaches to one interpreter, so only the
+// main one may have us.  Python itself checks that for interpreters with a lock of
+// their own only: not before 3.12, and never for those that share the main one's lock
+// (Py_NewInterpreter, mod_wsgi).
+bool in_main_interpreter() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+  PyErr_SetString(PyExc_ImportError,
+                  "fastflow can't be imported in a sub-interpreter, only in the main "
+                  "one; with mod_wsgi set WSGIApplicationGroup %{GLOBAL}");
+  return false;
+}
 
 }  // namespace
 
 }  // namespace fastflow::py
 
-PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
+                pybind11::multiple_interpreters::not_supported()) {
   using namespace fastflow::py;
   PyObject* module = m.ptr();
   if (!add_engine_type(module) || !add_future_type(module) ||
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
       !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
       !add_task_type(module) || !add_context_per_call_type(module) ||
-      !add_condition_type(module) || PyModule_AddFunctions(module, functions) < 0) {
+      !add_condition_type(module) || !add_blocking_type(module) ||
+      PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
-  pybind11::class_<Blocking>(m, "Blocking")
-      .def(pybind11::init<>())
-      .def("__enter__", &Blocking::enter)
-      .def("__exit__", &Blocking::leave);
-  m.def("configure", &configure);
   m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
   m.def("reset_after_fork", &parking_lot::reset_after_fork);
+}
+
+// Before pybind11 sees the interpreter: it would take a thread state in the wrong one.
+PyMODINIT_FUNC PyInit__core() {
+  return fastflow::py::in_main_interpreter() ? PyInit__core_of_main() : nullptr;
 }

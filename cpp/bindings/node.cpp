@@ -2,6 +2,8 @@
 
 #include <structmember.h>
 
+#include "guarded.hpp"
+
 namespace fastflow::py {
 
 PyTypeObject* node_type = nullptr;
@@ -45,17 +47,15 @@ PyObject* get_graph(PyObject* self, void*) {
 }
 
 PyGetSetDef getset[] = {
-    {"name", get_name, nullptr, "The name given to add(), or None.", nullptr},
-    {"index", get_index, nullptr, "Number of the node in its graph.", nullptr},
-    {"graph_serial", get_graph, nullptr, "Number of the graph.", nullptr},
+    {"name", guarded<get_name>, nullptr, "The name given to add(), or None.", nullptr},
+    {"index", guarded<get_index>, nullptr, "Number of the node in its graph.", nullptr},
+    {"graph_serial", guarded<get_graph>, nullptr, "Number of the graph.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-                       {Py_tp_repr, reinterpret_cast<void*>(repr)},
-                       {Py_tp_hash, reinterpret_cast<void*>(hash)},
-                       {Py_tp_richcompare, reinterpret_cast<void*>(compare)},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
+PyType_Slot slots[] = {
+    {Py_tp_dealloc, slot<dealloc>()}, {Py_tp_repr, slot<repr>()},
+    {Py_tp_hash, slot<hash>()},       {Py_tp_richcompare, slot<compare>()},
+    {Py_tp_getset, getset},           {0, nullptr}};
 
 PyType_Spec spec = {"fastflow._core.Node", sizeof(NodeObject), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
@@ -64,11 +64,11 @@ PyType_Spec spec = {"fastflow._core.Node", sizeof(NodeObject), 0,
 
 bool add_node_type(PyObject* module) { return add_type(module, spec, &node_type); }
 
-PyObject* new_node(std::uint64_t graph, std::uint32_t index, PyObject* name) {
+PyObject* new_node(std::uint64_t graph, PyObject* name) {
   NodeObject* node = PyObject_New(NodeObject, node_type);
   if (node == nullptr) return nullptr;
   node->graph = graph;
-  node->index = index;
+  node->index = 0;
   node->name = Py_XNewRef(name);
   return reinterpret_cast<PyObject*>(node);
 }

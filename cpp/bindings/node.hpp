@@ -14,7 +14,8 @@ struct NodeObject {
 extern PyTypeObject* node_type;
 bool add_node_type(PyObject* module);
 
-PyObject* new_node(std::uint64_t graph, std::uint32_t index, PyObject* name);
+// Its number is the caller's to set.
+PyObject* new_node(std::uint64_t graph, PyObject* name);
 
 inline bool is_node(PyObject* object) { return Py_TYPE(object) == node_type; }
 inline NodeObject* node_of(PyObject* object) {

@@ -98,12 +98,6 @@ inline void free_object(PyObject* object) {
   Py_DECREF(type);
 }
 
-// A function of one of the METH_FASTCALL kinds for a PyMethodDef.
-template <class F>
-PyCFunction as_method(F* function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 // Registered by module.cpp.
 bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
               PyObject* bases = nullptr);

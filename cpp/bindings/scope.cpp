@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "guarded.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
 
@@ -96,20 +97,22 @@ PyObject* get_open(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"cancel", scope_cancel, METH_NOARGS, "Cancels the group: one store."},
-    {"wait", as_method(scope_wait), METH_FASTCALL,
+    {"cancel", method<scope_cancel>(), METH_NOARGS, "Cancels the group: one store."},
+    {"wait", method<scope_wait>(), METH_FASTCALL,
      "wait(timeout=None) -> bool: whether all tasks have ended."},
-    {"failures", scope_failures, METH_NOARGS, "The exceptions so far, in order."},
+    {"failures", method<scope_failures>(), METH_NOARGS,
+     "The exceptions so far, in order."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef getset[] = {{"cancelled", get_cancelled, nullptr, nullptr, nullptr},
-                        {"open", get_open, nullptr, nullptr, nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef getset[] = {
+    {"cancelled", guarded<get_cancelled>, nullptr, nullptr, nullptr},
+    {"open", guarded<get_open>, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(scope_new)},
-                       {Py_tp_dealloc, reinterpret_cast<void*>(scope_dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(scope_traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(scope_clear)},
+PyType_Slot slots[] = {{Py_tp_new, slot<scope_new>()},
+                       {Py_tp_dealloc, slot<scope_dealloc>()},
+                       {Py_tp_traverse, slot<scope_traverse>()},
+                       {Py_tp_clear, slot<scope_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};

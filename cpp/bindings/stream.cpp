@@ -6,6 +6,7 @@
 
 #include "engine.hpp"
 #include "future.hpp"
+#include "guarded.hpp"
 #include "parking_lot.hpp"
 #include "task_context.hpp"
 #include "wait.hpp"
@@ -455,29 +456,29 @@ PyObject* get_done(PyObject* self, void*) {
       reinterpret_cast<IteratorObject*>(self)->stream->body->ended.load());
 }
 
-PyMethodDef methods[] = {
-    {"close", iterator_close, METH_NOARGS, "Items that have not started never will."},
-    {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef getset[] = {{"done", get_done, nullptr, "Items finished.", nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef methods[] = {{"close", method<iterator_close>(), METH_NOARGS,
+                          "Items that have not started never will."},
+                         {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef getset[] = {
+    {"done", guarded<get_done>, nullptr, "Items finished.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot stream_slots[] = {
-    {Py_tp_dealloc, reinterpret_cast<void*>(stream_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(stream_traverse)},
-    {Py_tp_clear, reinterpret_cast<void*>(stream_clear)},
-    {0, nullptr}};
+PyType_Slot stream_slots[] = {{Py_tp_dealloc, slot<stream_dealloc>()},
+                              {Py_tp_traverse, slot<stream_traverse>()},
+                              {Py_tp_clear, slot<stream_clear>()},
+                              {0, nullptr}};
 PyType_Spec stream_spec = {
     "fastflow._core.StreamState", sizeof(StreamObject), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     stream_slots};
 
 PyType_Slot iterator_slots[] = {
-    {Py_tp_new, reinterpret_cast<void*>(iterator_new)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(iterator_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(iterator_traverse)},
-    {Py_tp_clear, reinterpret_cast<void*>(iterator_clear)},
+    {Py_tp_new, slot<iterator_new>()},
+    {Py_tp_dealloc, slot<iterator_dealloc>()},
+    {Py_tp_traverse, slot<iterator_traverse>()},
+    {Py_tp_clear, slot<iterator_clear>()},
     {Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
-    {Py_tp_iternext, reinterpret_cast<void*>(iterator_next)},
+    {Py_tp_iternext, slot<iterator_next>()},
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {0, nullptr}};

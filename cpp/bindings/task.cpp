@@ -2,6 +2,7 @@
 
 #include "call_run.hpp"
 #include "future.hpp"
+#include "guarded.hpp"
 #include "map.hpp"
 #include "scope.hpp"
 #include "stream.hpp"
@@ -56,20 +57,18 @@ void dealloc(PyObject* object) {
   free_object(object);
 }
 
-PyMethodDef methods[] = {
-    {"check", check, METH_NOARGS, "Raises fastflow.Cancelled if the task should stop."},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"check", method<check>(), METH_NOARGS,
+                          "Raises fastflow.Cancelled if the task should stop."},
+                         {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef getset[] = {
-    {"cancelled", get_cancelled, nullptr, "True if the task should stop.", nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef getset[] = {{"cancelled", guarded<get_cancelled>, nullptr,
+                         "True if the task should stop.", nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-                       {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-                       {Py_tp_clear, reinterpret_cast<void*>(clear)},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
+PyType_Slot slots[] = {
+    {Py_tp_dealloc, slot<dealloc>()}, {Py_tp_traverse, slot<traverse>()},
+    {Py_tp_clear, slot<clear>()},     {Py_tp_methods, methods},
+    {Py_tp_getset, getset},           {0, nullptr}};
 
 PyType_Spec spec = {
     "fastflow._core.CurrentTask", sizeof(TaskObject), 0,

@@ -4,9 +4,6 @@ namespace fastflow::py {
 
 namespace {
 
-// With more variables than this it is cheaper to copy than to look.
-constexpr Py_ssize_t kWatched = 8;
-
 // --- decimal -------------------------------------------------------------------------
 
 // The variable that holds decimal's context.  The module does not export it, so it is
@@ -125,8 +122,8 @@ bool ItemContext::watch() {
   if (!items) return false;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
     PyObject* item = PyList_GET_ITEM(items.get(), i);
-    watched_.push_back({PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1)});
-    always_ = always_ || watched_.back().variable == decimal_variable();
+    watched_[i] = {PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1)};
+    always_ = always_ || watched_[i].variable == decimal_variable();
   }
   return true;
 }
@@ -141,7 +138,8 @@ void ItemContext::exit() {
 
 bool ItemContext::touched() const {
   if (always_ || PyObject_Size(current_.get()) != size_) return true;
-  for (const Watched& watched : watched_) {
+  for (Py_ssize_t i = 0; i < size_; ++i) {
+    const Watched& watched = watched_[i];
     PyObject* value = nullptr;
     if (PyContextVar_Get(watched.variable, nullptr, &value) < 0) {
       PyErr_Clear();

@@ -21,8 +21,6 @@
 //   shared, as they are in contextvars.copy_context().
 #pragma once
 
-#include <vector>
-
 #include "python.hpp"
 
 namespace fastflow::py {
@@ -56,6 +54,8 @@ class ItemContext {
   [[nodiscard]] bool renew() { return !touched() || replace(); }
 
  private:
+  // With more variables than this it is cheaper to copy than to look.
+  static constexpr Py_ssize_t kWatched = 8;
   struct Watched {
     PyObject *variable, *value;  // borrowed from base_
   };
@@ -68,7 +68,7 @@ class ItemContext {
   Ref current_;
   Py_ssize_t size_ = 0;  // of base_
   bool always_ = false;  // something in it may be changed in place, or it is too large
-  std::vector<Watched> watched_;
+  Watched watched_[kWatched];  // the first size_, unless always_
 };
 
 }  // namespace fastflow::py

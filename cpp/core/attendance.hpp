@@ -58,6 +58,7 @@
 // creator; hold, drop by whoever has a reference.
 #pragma once
 
+#include <algorithm>
 #include <climits>
 #include <cstdint>
 #include <thread>
@@ -106,7 +107,7 @@ struct Place {
 class Attendance {
  public:
   // The founder is inside.  Its place (0) is for the host to mark as taken.
-  explicit Attendance(std::uint32_t most) : most_(most) {}
+  explicit Attendance(std::uint32_t most) : most_(most), seen_(most) {}
 
   SoloLock solo;  // the founder's, while it works alone
 
@@ -229,10 +230,10 @@ class Attendance {
   bool watch(Guest& guest) {
     std::uint32_t state = kNobody;
     if (!watch_.compare_exchange_strong(state, kSomebody)) return false;
-    std::vector<std::uint64_t> seen(most_);
+    std::fill(seen_.begin(), seen_.end(), 0);
     bool reason = false;
     for (bool first = true; !over() && !guest.stopped(); first = false) {
-      look_around(guest, &seen);
+      look_around(guest);
       reason = has_reason(guest);
       if (reason) break;
       guest.sleep(watch_, kSomebody, first);
@@ -243,14 +244,14 @@ class Attendance {
     return reason;
   }
 
-  // Puts on offer what those have who have not moved since `seen`.
+  // Puts on offer what those have who have not moved since the last look.
   template <class Guest>
-  void look_around(Guest& guest, std::vector<std::uint64_t>* seen) {
+  void look_around(Guest& guest) {
     for (std::uint32_t i = 0; i < most_; ++i) {
       Place& place = guest.place(i);
       // relaxed: only whether it changes between two looks.
       const std::uint64_t now = place.looks.load(std::memory_order_relaxed) + 1;
-      if (std::exchange((*seen)[i], now) != now) continue;
+      if (std::exchange(seen_[i], now) != now) continue;
       place.in_the_way.store(true, std::memory_order_relaxed);  // a hint
       if (i == 0 && solo.try_lock()) {
         guest.offer_all(place);
@@ -263,6 +264,9 @@ class Attendance {
   }
 
   const std::uint32_t most_;
+  // Of each place, what the watcher saw last (made in advance: a watcher has nobody to
+  // tell that there is no memory); handed on with watch_.
+  std::vector<std::uint64_t> seen_;
   FutexWord inside_{1};
   FutexWord watch_{kNobody};
   atomic<bool> queued_{false};           // the token is on its way

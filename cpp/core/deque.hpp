@@ -23,6 +23,8 @@
 //   one: the slot it wants has the same job there, and if it is stale the
 //   compare-exchange on top fails.  Old arrays are kept until the deque is destroyed;
 //   since sizes double, they add at most as much again as the largest one.
+//   Without memory for a larger array push says so and has pushed nothing, push_batch
+//   what fits: jobs are never lost, and neither throws.
 //
 // Threads
 //   push, push_batch, pop, size_hint_owner: the owner.  steal, empty: any thread.
@@ -35,6 +37,7 @@
 #include <cassert>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "atomic.hpp"
@@ -57,28 +60,36 @@ class DequeOf {
   DequeOf(const DequeOf&) = delete;
   DequeOf& operator=(const DequeOf&) = delete;
 
-  void push(Item* job) {
+  // False: there is no memory for one more.
+  bool push(Item* job) noexcept {
     // relaxed: only the owner writes bottom.
     const std::int64_t b = bottom_->load(std::memory_order_relaxed);
-    room_for(b, 1)->put(b, job);
+    Array* array = room_for(b, 1);
+    if (array == nullptr) [[unlikely]]
+      return false;
+    array->put(b, job);
     // seq_cst: releases the slot to thieves, and is the store of the wake protocol
     // (pool.hpp): a worker going to sleep sees this job or the pusher sees the sleeper.
     bottom_->store(b + 1);
+    return true;
   }
 
   // Pushes a list linked by `next`, in list order: the last one is popped first.
-  // Returns how many there were.
-  std::int64_t push_batch(Item* list) {
+  // Returns how many there were; `*rest` are those for which there is no memory.
+  std::int64_t push_batch(Item* list, Item** rest = nullptr) noexcept {
     // relaxed: only the owner writes bottom.
     const std::int64_t b = bottom_->load(std::memory_order_relaxed);
     std::int64_t n = 0;
     while (list != nullptr) {
       Item* next = list->next;  // read first: once published, a thief may run the job
-      room_for(b, n + 1)->put(b + n, list);
+      Array* array = room_for(b, n + 1);
+      if (array == nullptr) break;
+      array->put(b + n, list);
       ++n;
       list = next;
     }
     bottom_->store(b + n);  // seq_cst: as in push
+    if (rest != nullptr) *rest = list;
     return n;
   }
 
@@ -143,8 +154,9 @@ class DequeOf {
     std::unique_ptr<atomic<Item*>[]> slots_;
   };
 
-  // The array to write n jobs from index b on; grows it when they do not fit.
-  Array* room_for(std::int64_t b, std::int64_t n) {
+  // The array to write n jobs from index b on; grows it when they do not fit.  nullptr:
+  // there is no memory for that.
+  Array* room_for(std::int64_t b, std::int64_t n) noexcept {
     Array* array = array_.load(std::memory_order_relaxed);  // only the owner writes it
     // acquire: pairs with the compare-exchange of the thief that freed the slot, so its
     // read of the slot is before our write to it.
@@ -152,8 +164,12 @@ class DequeOf {
     return b + n - t <= array->capacity() ? array : grow(array, t, b + n - 1);
   }
 
-  Array* grow(Array* old, std::int64_t t, std::int64_t end) {
-    arrays_.push_back(std::make_unique<Array>(old->capacity() * 2));
+  Array* grow(Array* old, std::int64_t t, std::int64_t end) noexcept {
+    try {
+      arrays_.push_back(std::make_unique<Array>(old->capacity() * 2));
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
     Array* bigger = arrays_.back().get();
     for (std::int64_t i = t; i < end; ++i) bigger->put(i, old->get(i));
     // release: a thief that loads the new array sees its slots.

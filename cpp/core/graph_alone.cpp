@@ -54,12 +54,10 @@ FASTFLOW_COLD void GraphRun::call_company(Participant& self) {
 FASTFLOW_COLD std::uint32_t GraphRun::settle_in_company(Participant& self,
                                                         std::uint32_t hand,
                                                         std::uint32_t n) {
-  self.lock();
+  std::lock_guard<Place> lock(self);
   put_back(self, hand);
   settle<false>(self, n);
-  const std::uint32_t ready = self.work.count;
-  self.unlock();
-  return ready;
+  return self.work.count;
 }
 
 // Many nodes at a time, so that the memory of their successors is asked for in advance.

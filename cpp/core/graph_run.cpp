@@ -176,24 +176,38 @@ bool GraphRun::anything_offered() const noexcept {
 
 // --- taking part ---------------------------------------------------------------------
 
-bool GraphRun::participate(Participant& self, Clock::time_point deadline) {
+bool GraphRun::participate(Participant& self, Clock::time_point deadline) noexcept {
   self.last_look = Clock::now();
   self.since_look = 0;
-  Alone alone = Alone::kShared;
-  if (!self.came_later && attendance_.solo.lock()) alone = work_alone(self, deadline);
-  if (alone == Alone::kDeadline) return false;
-  if (alone == Alone::kShared && !work_together(self, deadline)) return false;
+  // Where bad_alloc comes from (never from a body) the solo lock or the place's is held
+  // as it is at the end of work: the one stays so, the other one was given back.
+  try {
+    if (!take_part(self, deadline)) return false;
+  } catch (const std::bad_alloc&) {
+    run_out_of_memory();
+  }
   if (stopped()) give_up(self);
   executed_.fetch_add(std::exchange(self.executed, 0));
   self.came_later = true;  // whoever takes the place next
   return true;
 }
 
+// False: the deadline came before the end.
+bool GraphRun::take_part(Participant& self, Clock::time_point deadline) {
+  Alone alone = Alone::kShared;
+  if (!self.came_later && attendance_.solo.lock()) alone = work_alone(self, deadline);
+  if (alone == Alone::kDeadline) return false;
+  return alone == Alone::kDone || work_together(self, deadline);
+}
+
+void GraphRun::run_out_of_memory() noexcept {
+  out_of_memory_.store(true);
+  cancel();
+}
+
 bool GraphRun::work_together(Participant& self, Clock::time_point deadline) {
-  self.lock();
-  const bool done = take_turns(self, deadline);
-  self.unlock();
-  return done;
+  std::lock_guard<Place> lock(self);
+  return take_turns(self, deadline);
 }
 
 // Locked on entry and exit.
@@ -252,25 +266,33 @@ std::uint32_t GraphRun::run_piece(Participant& self) {
 }
 
 // The run is stopped: what we have never runs.
-void GraphRun::give_up(Participant& self) {
+void GraphRun::give_up(Participant& self) noexcept {
   WorkStack& work = self.work;
-  for (;;) {
-    while (work.count > 0) arrivals_.abandon(work.nodes[--work.count]);
-    for (const Span& span : std::exchange(work.spans, {})) {
-      if (span.kind == Span::Kind::kEdges) continue;  // their targets still wait
-      for (std::uint32_t v = span.begin; v < span.end; ++v) {
-        if (plan_->degrees()[v] == 0) arrivals_.abandon(v);
-      }
+  const auto abandon = [this](const Span& span) {
+    if (span.kind == Span::Kind::kEdges) return;  // their targets still wait
+    for (std::uint32_t v = span.begin; v < span.end; ++v) {
+      if (plan_->degrees()[v] == 0) arrivals_.abandon(v);
     }
-    Block* block = work.offered.pop();
-    if (block == nullptr) return;
-    work.take(block);
+  };
+  while (work.count > 0) arrivals_.abandon(work.nodes[--work.count]);
+  for (const Span& span : work.spans) abandon(span);
+  work.spans.clear();
+  while (Block* block = work.offered.pop()) {
+    if (block->count == 0) abandon(block->span);
+    for (std::uint32_t i = 0; i < block->count; ++i) {
+      arrivals_.abandon(block->nodes[i]);
+    }
+    work.put_away(block);
   }
 }
 
-void GraphRun::fail(std::uint32_t node) {
+void GraphRun::fail(std::uint32_t node) noexcept {
   std::lock_guard lock(failures_);
-  failed_.push_back(node);
+  try {
+    failed_.push_back(node);
+  } catch (const std::bad_alloc&) {
+    run_out_of_memory();
+  }
   if (options_.on_failure == OnFailure::kStop) stopped_->store(true);
 }
 
@@ -340,7 +362,8 @@ void GraphRun::offer(Participant& self, std::uint32_t in_hand) {
   const std::uint32_t more = work.spans.empty() ? work.count + in_hand : graph::kGrain;
   if (work.offered.empty()) {
     if (self.cost >= kLong) {
-      while (work.count > 0) work.offer_nodes(1);
+      while (work.count > 0 && work.offer_nodes(1)) {
+      }
     } else if (work.count > 0) {
       work.offer_nodes((work.count + in_hand) / 2);
     }

@@ -43,6 +43,9 @@
 //   and close their mailbox before they leave.  When the last one has left, all nodes
 //   ran, or the rest waits for nodes that failed.
 //
+// Memory: a participant that finds none left stops the run; what it had in hand does
+// not run, it leaves as always, and out_of_memory() tells the creator.
+//
 // Failure: on_failure kStop ends the run as soon as possible; kContinue goes on, and as
 // a failed node does not arrive at its successors, its descendants never become ready.
 //
@@ -110,6 +113,8 @@ class GraphRun : private Job {
   }
   // How many bodies were called.
   [[nodiscard]] std::uint64_t executed() const noexcept { return executed_.load(); }
+  // The run was stopped, as there was no memory for it.
+  [[nodiscard]] bool out_of_memory() const noexcept { return out_of_memory_.load(); }
   // Nodes whose body failed, in the order of their failures.
   [[nodiscard]] const std::vector<std::uint32_t>& failed() const { return failed_; }
 
@@ -129,13 +134,15 @@ class GraphRun : private Job {
 
   // Taking part.  False (kDeadline): the deadline came before the end.
   enum class Alone : std::uint8_t { kDone, kShared, kDeadline };
-  bool participate(Participant& self, Clock::time_point deadline);
+  bool participate(Participant& self, Clock::time_point deadline) noexcept;
+  bool take_part(Participant& self, Clock::time_point deadline);
+  void run_out_of_memory() noexcept;
   Alone work_alone(Participant& self, Clock::time_point deadline);
   bool work_together(Participant& self, Clock::time_point deadline);
   bool take_turns(Participant& self, Clock::time_point deadline);
   std::uint32_t run_hand(Participant& self);
   std::uint32_t run_piece(Participant& self);
-  void give_up(Participant& self);
+  void give_up(Participant& self) noexcept;
 
   // Alone (graph_alone.cpp).
   void call_company(Participant& self);
@@ -165,7 +172,7 @@ class GraphRun : private Job {
   template <bool kAlone>
   bool refill(Participant& self);
   [[nodiscard]] std::uint32_t next_source(std::uint32_t begin, std::uint32_t end) const;
-  void fail(std::uint32_t node);
+  void fail(std::uint32_t node) noexcept;
 
   // Each other.
   void offer(Participant& self, std::uint32_t in_hand);
@@ -202,6 +209,7 @@ class GraphRun : private Job {
   std::unique_ptr<CacheAligned<Participant>[]> places_;  // most; [0] is the founder's
   CacheAligned<atomic<std::uint32_t>> hungry_{0};  // look for work, and got no mail
   CacheAligned<atomic<bool>> stopped_{false};
+  atomic<bool> out_of_memory_{false};
   atomic<std::uint64_t> executed_{0};
   std::mutex failures_;
   std::vector<std::uint32_t> failed_;  // guarded by failures_ until the end

@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <chrono>
+#include <new>
 #include <thread>
 
 namespace fastflow {
@@ -12,57 +13,89 @@ Pool::Pool(std::uint32_t limit, WorkerHooks& hooks) : hooks_(hooks), sleep_(limi
 
 Pool::~Pool() { assert(live_.load() == 0); }
 
-Need Pool::enqueue(Job* job, Lane lane) {
+Need Pool::enqueue(Job* job, Lane lane) noexcept {
   Worker* worker = Worker::current();
-  if (worker != nullptr && &worker->pool() == this) {
-    worker->push(job, lane);
-  } else {
+  const bool own = worker != nullptr && &worker->pool() == this;
+  if (!own || !worker->push(job, lane)) {
     ready_[static_cast<std::size_t>(lane)].push(job);
   }
   return sleep_.work_added(lane);
 }
 
 bool Pool::start_thread() {
-  if (hooks_.spawn(*this)) return true;
+  if (take_seat()) {
+    if (hooks_.spawn(*this)) return true;
+    leave_seat();
+  }
   sleep_.spawn_failed();
   return false;
 }
 
-void Pool::run_worker() {
+void Pool::keep_reservation() {
+  sleep_.add_searcher();
+  std::lock_guard lock(grow_);
+  ++seats_;  // what start_thread() gives back is the thread's
+}
+
+void Pool::run_worker(void* binding) {
   live_.fetch_add(1);
   Worker& worker = claim_worker();
+  worker.binding = binding;
   hooks_.on_start(worker);
   worker.run();
   hooks_.on_exit(worker);
+  worker.binding = nullptr;
   // release: the next thread that claims this worker sees its queues as we leave them.
   worker.in_use_.store(false, std::memory_order_release);
+  leave_seat();
   live_.fetch_sub(1);
   stopped_.notify_all();
 }
 
-Worker& Pool::claim_worker() {
-  // acquire (both): pair with the release stores below and in run_worker.
-  Worker* w = workers_.load(std::memory_order_acquire);
-  for (; w != nullptr; w = w->next_in_pool_) {
-    bool expected = false;
-    if (w->in_use_.compare_exchange_strong(expected, true, std::memory_order_acquire)) {
-      return *w;
+// Every seat has a worker; false if there is no memory for one more.
+bool Pool::take_seat() noexcept {
+  std::lock_guard lock(grow_);
+  if (seats_ == owned_.size()) {
+    try {
+      const auto index = static_cast<std::uint32_t>(owned_.size());
+      owned_.push_back(std::make_unique<Worker>(*this, index));
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    Worker* fresh = owned_.back().get();
+    fresh->next_in_pool_ = workers_.load(std::memory_order_relaxed);  // under the mutex
+    // release: whoever loads the head sees the worker whole.
+    workers_.store(fresh, std::memory_order_release);
+  }
+  ++seats_;
+  return true;
+}
+
+void Pool::leave_seat() noexcept {
+  std::lock_guard lock(grow_);
+  --seats_;
+}
+
+// The calling thread has a seat, and those in use are no more than the other seats, as
+// each is left before its seat is: so there is a free one.  It may be one that we have
+// just passed.
+Worker& Pool::claim_worker() noexcept {
+  for (;;) {
+    // acquire (both): pair with the release stores in take_seat and run_worker.
+    Worker* w = workers_.load(std::memory_order_acquire);
+    for (; w != nullptr; w = w->next_in_pool_) {
+      bool expected = false;
+      if (w->in_use_.compare_exchange_strong(expected, true,
+                                             std::memory_order_acquire)) {
+        return *w;
+      }
     }
   }
-  std::lock_guard lock(grow_);
-  const auto index = static_cast<std::uint32_t>(owned_.size());
-  owned_.push_back(std::make_unique<Worker>(*this, index));
-  Worker* fresh = owned_.back().get();
-  fresh->in_use_.store(true, std::memory_order_relaxed);            // published below
-  fresh->next_in_pool_ = workers_.load(std::memory_order_relaxed);  // under the mutex
-  // release: thieves that load the head see the worker whole.
-  workers_.store(fresh, std::memory_order_release);
-  return *fresh;
 }
 
 bool Pool::has_work(Lane lane) const noexcept {
   if (!ready_[static_cast<std::size_t>(lane)].empty()) return true;
-  // acquire: pairs with claim_worker.  A worker that is not in the list yet has pushed
+  // acquire: pairs with take_seat.  A worker that is not in the list yet has pushed
   // nothing, and looks at the queues itself before it sleeps.
   const Worker* w = workers_.load(std::memory_order_acquire);
   for (; w != nullptr; w = w->next_in_pool_) {

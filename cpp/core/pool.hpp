@@ -16,6 +16,12 @@
 //   there may be one too many, and the next worker to finish a job goes to sleep.
 //   Threads are started on demand and kept.
 //
+// Memory
+//   Queueing a job needs none that may be missing: a worker without room for it on its
+//   own stack uses the ready queue, which links the jobs themselves.  What a thread
+//   needs is made before it is asked for (its seat), so a thread that has started works
+//   and whoever started it is told when it can't.
+//
 // Workers live in a list that only grows; a thread that ends leaves its Worker for the
 // next thread.  So thieves may walk the list without a lock.
 #pragma once
@@ -51,11 +57,11 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   // Queues the job.  kThread: the caller must start a thread (start_thread).
-  [[nodiscard]] Need enqueue(Job* job, Lane lane);
-  // Starts a thread through the hooks; false if that failed.
+  [[nodiscard]] Need enqueue(Job* job, Lane lane) noexcept;
+  // Starts a thread through the hooks; false if that failed, or for want of memory.
   bool start_thread();
   // For hooks whose spawn() has started a thread and yet has to return false.
-  void keep_reservation() { sleep_.add_searcher(); }
+  void keep_reservation();
   void submit(Job* job, Lane lane) {
     if (enqueue(job, lane) == Need::kThread) start_thread();
   }
@@ -69,8 +75,9 @@ class Pool {
     }
   }
 
-  // The body of a worker thread.
-  void run_worker();
+  // The body of a worker thread, which start_thread() asked for.  `binding` belongs to
+  // the hooks.
+  void run_worker(void* binding = nullptr);
 
   // Workers leave when nothing is queued any more.  Submitting goes on working.
   void stop() { sleep_.stop(); }
@@ -106,7 +113,9 @@ class Pool {
 
  private:
   friend class Worker;
-  Worker& claim_worker();
+  [[nodiscard]] bool take_seat() noexcept;
+  void leave_seat() noexcept;
+  Worker& claim_worker() noexcept;
 
   WorkerHooks& hooks_;
   ReadyQueue ready_[kLanes];
@@ -115,8 +124,9 @@ class Pool {
   atomic<std::uint32_t> live_{0};
   atomic<std::uint32_t> blocked_{0};
   EventCount stopped_;  // notified when a worker thread leaves
-  std::mutex grow_;     // guards owned_
+  std::mutex grow_;     // guards these two
   std::vector<std::unique_ptr<Worker>> owned_;
+  std::size_t seats_ = 0;  // threads that live or were asked for, <= owned_.size()
 };
 
 // Around a wait of a worker for other jobs.

@@ -6,6 +6,8 @@
 #include <cassert>
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <utility>
 #include <vector>
 
 #include "compiler.hpp"
@@ -31,6 +33,9 @@ struct Block {
   std::uint32_t nodes[kNodes];
 };
 
+// Memory: what is only offered to others is not when there is none left; make_room,
+// push and take throw std::bad_alloc then, and have changed nothing.
+//
 // Threads: the owner; thieves only use `offered`.
 class WorkStack {
  public:
@@ -62,14 +67,16 @@ class WorkStack {
       offer_oldest(room);
   }
 
-  // Offers the n oldest nodes as one block.
-  void offer_nodes(std::uint32_t n) {
+  // Offers the n oldest nodes as one block.  False: there is no memory for that.
+  bool offer_nodes(std::uint32_t n) noexcept {
     n = std::min({n, count, Block::kNodes});
     Block* block = new_block();
+    if (block == nullptr) return false;
     block->count = n;
     std::copy_n(nodes, n, block->nodes);
+    if (!publish(block)) return false;
     drop_oldest(n);
-    offered.push(block);
+    return true;
   }
 
   // REQUIRES: n <= count.
@@ -79,23 +86,30 @@ class WorkStack {
   }
 
   // Offers the back half of the oldest span (all of it if it is short).
-  void offer_span(std::uint32_t shortest) {
+  bool offer_span(std::uint32_t shortest) noexcept {
     Span& span = spans.front();
+    const bool halved = span.size() >= 2 * shortest;
+    const std::uint32_t begin = halved ? span.begin + span.size() / 2 : span.begin;
     Block* block = new_block();
+    if (block == nullptr) return false;
     block->count = 0;
     block->span = span;
-    if (span.size() >= 2 * shortest) {
-      block->span.begin = span.begin + span.size() / 2;
-      span.end = block->span.begin;
+    block->span.begin = begin;
+    if (!publish(block)) return false;
+    if (halved) {
+      span.end = begin;
     } else {
       spans.erase(spans.begin());
     }
-    offered.push(block);
+    return true;
   }
 
-  void offer_all() {
-    while (count > 0) offer_nodes(Block::kNodes);
-    while (!spans.empty()) offer_span(0xffff'ffff / 2);
+  // As much as there is memory for.
+  void offer_all() noexcept {
+    while (count > 0 && offer_nodes(Block::kNodes)) {
+    }
+    while (!spans.empty() && offer_span(0xffff'ffff / 2)) {
+    }
   }
 
   // Takes the contents of a block that came from some deque.
@@ -107,17 +121,29 @@ class WorkStack {
       std::copy_n(block->nodes, block->count, nodes + count);
       count += block->count;
     }
+    put_away(block);
+  }
+
+  // A block that is not used any more.
+  void put_away(Block* block) noexcept {
     block->next = free_;
     free_ = block;
   }
 
  private:
   FASTFLOW_COLD void offer_oldest(std::uint32_t room) {
-    while (count + room > kRoom) offer_nodes(Block::kNodes);
+    while (count + room > kRoom) {
+      if (!offer_nodes(Block::kNodes)) throw std::bad_alloc();
+    }
   }
-  Block* new_block() {
-    if (free_ == nullptr) return new Block;
+  Block* new_block() noexcept {
+    if (free_ == nullptr) return new (std::nothrow) Block;
     return std::exchange(free_, free_->next);
+  }
+  bool publish(Block* block) noexcept {
+    if (offered.push(block)) return true;
+    put_away(block);
+    return false;
   }
 
   Block* free_ = nullptr;

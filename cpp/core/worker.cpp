@@ -135,7 +135,14 @@ Job* Worker::take_over(Lane lane) {
   }
   // The oldest is ours; only the rest has to be visible to others.
   if (Job* rest = oldest->next; rest != nullptr) {
-    lanes_[index_of(lane)].batch.push_batch(rest);
+    Job* left = nullptr;
+    lanes_[index_of(lane)].batch.push_batch(rest, &left);
+    // Without memory for all of them, back they go: late, but not lost.
+    while (left != nullptr) {
+      Job* next = left->next;
+      pool_.ready_[index_of(lane)].push(left);
+      left = next;
+    }
     // In our hands the rest was in no queue: another worker may have gone to sleep over
     // that.  (Nothing but a load if somebody is searching.)
     pool_.wake(lane);
@@ -163,7 +170,7 @@ Job* steal_from(Deque& deque) {
 }  // namespace
 
 Job* Worker::steal_batch(Lane lane) {
-  // acquire: pairs with the release in Pool::claim_worker that published the worker.
+  // acquire: pairs with the release in Pool::take_seat that published the worker.
   Worker* w = pool_.workers_.load(std::memory_order_acquire);
   for (; w != nullptr; w = w->next_in_pool_) {
     if (Job* job = steal_from(w->lanes_[index_of(lane)].batch)) {

@@ -49,8 +49,11 @@ class Worker {
   // the pool's Sleep and counts as searching.
   void run();
 
-  // Pushes onto the own stack.  REQUIRES: on the worker's thread.
-  void push(Job* job, Lane lane) { lanes_[index_of(lane)].stack.push(job); }
+  // Pushes onto the own stack; false if there is no memory for it.  REQUIRES: on the
+  // worker's thread.
+  bool push(Job* job, Lane lane) noexcept {
+    return lanes_[index_of(lane)].stack.push(job);
+  }
 
   // Whether there is anything to take; for the wake protocol (seq_cst).
   [[nodiscard]] bool has_work(Lane lane) const noexcept {

@@ -65,7 +65,7 @@ def test_every_fan_out_equals_the_builtin_map(items, workers, chunksize):
         (1,),
         b"bytes",
     ],
-    ids=str,
+    ids=lambda items: type(items).__name__,
 )
 def test_inputs_of_every_kind(items, executor):
     if not isinstance(items, dict | str | bytes | list | tuple | range):

@@ -490,7 +490,7 @@ ff_add_mutant(attendance_place_unlock_relaxed GROUP attendance HEADER attendance
   TO [[locked.store(false, std::memory_order_relaxed);]])
 
 ff_add_mutant(attendance_nobody_takes_over GROUP attendance HEADER attendance.hpp
-  FROM [[look_around(guest, &seen);]]
+  FROM [[look_around(guest);]]
   TO [[]])
 
 ff_add_mutant(attendance_token_without_reference GROUP attendance HEADER attendance.hpp
