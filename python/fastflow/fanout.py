@@ -225,10 +225,14 @@ def map_array(
     fn : callable or numpy.ufunc
         Gets views of `array`, never copies, and returns an array of the same length
         along `axis`.  A unary ufunc writes into the result without a temporary.
-    array : ndarray
-        Length n along `axis`.
+    array : array_like
+        Length n along `axis`.  Subclasses are kept, as by ``numpy.concatenate``; of a
+        memory map, the elements only.
     out : ndarray, optional
-        Where to put the result; may be `array` itself if `fn` works element by element.
+        Where to put the result, of its very shape and of a type that
+        ``casting="same_kind"`` allows.  May lie anywhere, also in the memory of
+        `array` (where it overlaps, the result is made apart first); may be `array`
+        itself if `fn` looks at nothing but its slice.
     axis : int
         The axis to cut.
     chunks : int, optional
@@ -239,12 +243,17 @@ def map_array(
     Returns
     -------
     ndarray
-        `out`, or a new array.
+        `out`, or a new array: what ``numpy.concatenate`` makes of the slices' results,
+        so its type is the common one of them all.
 
     Raises
     ------
     ValueError
-        If a slice's result has another length along `axis`, or does not fit into `out`.
+        If a slice's result has another length along `axis` than the slice, or another
+        shape than those of other slices, or does not fit into `out`.
+    TypeError
+        If a slice's result is a tuple, or of a type that can't be cast to that of
+        `out`, or of a subclass that `out` is not of; if there is no common type.
 
     Examples
     --------
