@@ -48,6 +48,21 @@ class Blocking {
   Worker* worker_ = nullptr;
 };
 
+// The worker that runs the calling thread's job, as a number; 0: none.  It is valid
+// until the job ends: whoever hands it out sees to that.
+std::uintptr_t place() { return reinterpret_cast<std::uintptr_t>(current_worker()); }
+
+// Between these two calls the worker, which stays in its job, does not count against
+// its pool's limit: others get its place.  Any thread.
+void lend(std::uintptr_t place) {
+  auto* worker = reinterpret_cast<Worker*>(place);
+  worker->pool().blocked(*worker);
+}
+void take_back(std::uintptr_t place) {
+  auto* worker = reinterpret_cast<Worker*>(place);
+  worker->pool().unblocked(*worker);
+}
+
 // A reference kept for the life of the process.
 PyObject* keep(const pb::object& object) { return pb::object(object).release().ptr(); }
 
@@ -105,6 +120,9 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
       .def(pybind11::init<>())
       .def("__enter__", &Blocking::enter)
       .def("__exit__", &Blocking::leave);
+  m.def("place", &place);
+  m.def("lend", &lend);
+  m.def("take_back", &take_back);
   m.def("configure", &configure);
   m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
   m.def("reset_after_fork", &parking_lot::reset_after_fork);

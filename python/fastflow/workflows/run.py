@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import aio
+from fastflow.dispatch import after_limit
 from fastflow.errors import Cancelled, TaskError, TaskTimeout
 from fastflow.interrupts import wait_until
 from fastflow.timers import Clock, Timer
@@ -255,9 +256,10 @@ class Run:
             hook.make()
 
     def _expired(self) -> None:
-        self._abort(
-            TaskTimeout(f"{self.label} did not finish within {self._timeout:g} s")
-        )
+        with after_limit():
+            self._abort(
+                TaskTimeout(f"{self.label} did not finish within {self._timeout:g} s")
+            )
 
     def _abort(self, error: BaseException) -> bool:
         line = self._decide(error, None, stop=True)
