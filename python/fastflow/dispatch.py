@@ -1,22 +1,22 @@
 """Calls on their way to the threads of an executor, and what helps when these hang.
 
-A thread can't be stopped, so a call whose time is over, or whose result nobody waits for
-any more, keeps its thread for as long as it likes.  Were nothing done about that, a few
-such calls would keep all others from beginning, and what follows a time limit (a
+A thread can't be stopped, so a call whose time is over, or whose result nobody waits
+for any more, keeps its thread for as long as it likes.  Were nothing done about that, a
+few such calls would keep all others from beginning, and what follows a time limit (a
 handler, a fallback, the next step) would wait for the very threads that hang.  Whoever
 runs functions of the user on threads therefore sends them by way of this module: flows,
 workflows and durable executions alike.
 
 Three things are done.
 
-* A call that is given up while it runs does not count against the size of its pool
-  from then on.  Our own pool lends its place to whatever is queued there, also to what
-  others have submitted (`Pool::blocked`).  Of a pool of the standard library nobody can
-  change the size, so one of the calls that wait for it, oldest first, may run on a spare
-  thread for each call that hangs.
+* A call that is given up while it runs does not count against the size of its pool from
+  then on.  Our own pool lends its place to whatever is queued there, also to what others
+  have submitted (`Pool::blocked`).  Of a pool of the standard library nobody can change
+  the size, so one of the calls that wait for it, oldest first, may run on a spare thread
+  for each call that hangs.
 * What a time limit leads to (`after_limit`) gets a thread of its own if no worker has
-  taken it up after `_PATIENCE` seconds, even if all workers are busy with calls that are
-  all right.
+  taken it up after `_PATIENCE` seconds, even if all workers are busy with calls that
+  are all right.
 * A call says when it begins, so that a limit is the time of the call and not of the
   queue: whoever sets the limit starts its timer in the call itself.
 
@@ -24,8 +24,8 @@ Why nothing is lost and nothing is run twice: a call is claimed, under its own l
 whoever comes first, a worker, a spare thread, or one that gives it up; the others find
 it claimed and do nothing.  A call that hangs is counted under that lock, too, and only
 while it runs, and its end takes the count back; so the count is that of the threads
-which hang, and a worker's place is lent while it is inside of the call only.  Lock order:
-a call's, then the shared one; never two calls'.
+which hang, and a worker's place is lent while it is inside of the call only.  Lock
+order: a call's, then the shared one; never two calls'.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ __all__ = [
     "Dispatcher",
     "after_limit",
     "current_dispatch",
+    "expire",
     "given_up",
     "is_after_limit",
 ]
@@ -79,6 +80,12 @@ def after_limit() -> Iterator[None]:
         yield
     finally:
         _here.urgent = before
+
+
+def expire(fn: Callable[..., object], *args: Any) -> None:
+    """Call a function that says that a time limit is over; for timers."""
+    with after_limit():
+        fn(*args)
 
 
 def is_after_limit() -> bool:

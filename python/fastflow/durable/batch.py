@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastflow.dispatch import after_limit
 from fastflow.durable.completion import CompletionPolicy
 from fastflow.durable.config import (
     BatchItemStatus,
@@ -299,6 +300,10 @@ class Batch(Pending):
 
     def _expire(self) -> None:
         """End the branches that have begun as failed, and the batch."""
+        with after_limit():  # whichever thread is at the mailbox
+            self._end_late()
+
+    def _end_late(self) -> None:
         scheduler = self.line.execution.engine.scheduler
         begun = scheduler.hold(self._stop_admitting)
         limit = to_seconds(self.config.timeout)
@@ -394,7 +399,7 @@ class Batch(Pending):
         lines, self._lines = self._lines, {}
         self._payloads, self._values, self._errors = {}, {}, {}
         for line in lines.values():
-            line.drop()
+            line.give_up()
 
     def cancel(self) -> None:
         """End it without a result: nobody waits any more."""

@@ -7,7 +7,6 @@ into its queue, so nothing here needs a lock, and a chain of any length needs no
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextvars
 import inspect
 import queue

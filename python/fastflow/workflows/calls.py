@@ -258,7 +258,7 @@ class Call:
     def _failed(
         self, ticket: int, error: BaseException, *, stop: Token | None = None
     ) -> None:
-        """End an attempt; with `stop`, tell it, as its time is over and it may go on."""
+        """End an attempt; `stop` tells it so, as its time is over and it may go on."""
         policy = self._options.retry
         again = policy is not None and policy.wants(error, self.attempts)
         if not self._take(ticket, over=not again, given_up=stop is not None):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastflow.dispatch import after_limit
+from fastflow.dispatch import expire
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.calls import Done
@@ -96,7 +96,7 @@ class Fan:
         """Begin, where the line goes on; it must be suspended already."""
         if timeout is not None:
             error = TaskTimeout(f"{what} did not finish within {timeout:g} s")
-            timer = self._line.run.clock.call_later(timeout, self._expired, error)
+            timer = self._line.run.clock.call_later(timeout, expire, self._fail, error)
             with self._lock:
                 self._timer = timer
         if self._claim():
@@ -260,10 +260,6 @@ class Fan:
 
     def _decide(self) -> None:
         self._resume(self._policy.outcome)
-
-    def _expired(self, error: BaseException) -> None:
-        with after_limit():
-            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         def outcome() -> Any:

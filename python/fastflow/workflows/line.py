@@ -61,8 +61,8 @@ class Line:
     """
 
     __slots__ = (
-        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure", "home",
-        "loops", "now", "origin", "pc", "program", "run", "steps",
+        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
+        "home", "loops", "now", "origin", "pc", "program", "run", "steps",
     )  # fmt: skip
 
     def __init__(
