@@ -81,12 +81,20 @@ def _attempt(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not _wait_done(future, task.timeout):
         future.cancel()
         raise timeout_error(task)
+    return _result_of(future)
+
+
+def _result_of(future: concurrent.futures.Future[Any]) -> Any:
+    if future.cancelled():  # by the coroutine itself; nobody else could
+        import asyncio
+
+        raise asyncio.CancelledError
     return future.result()
 
 
 def _wait(future: concurrent.futures.Future[Any], timeout: float | None) -> Any:
     _wait_done(future, timeout)
-    return future.result()
+    return _result_of(future)
 
 
 def _wait_done(future: concurrent.futures.Future[Any], timeout: float | None) -> bool:

@@ -27,7 +27,8 @@ class _Counted(Protocol):
 class Monitor:
     """Shows `work.done` of `total` while the block runs; nothing for None or False.
 
-    The bar appears on a terminal only.  What a callable raises is logged, once.
+    The bar appears on a terminal only.  What a callable raises is logged, once; what
+    ends the program, such as `sys.exit`, is raised at the end of the block.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Monitor:
         self._total = total
         self._show: Callable[[int, int | None], object] | None = None
         self._bar: Any = None
+        self._ends: BaseException | None = None
         if callable(progress):
             self._show = progress
         elif progress and sys.stderr.isatty():
@@ -92,7 +94,10 @@ class Monitor:
             return
         try:
             show(self._work.done, self._total)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit) as error:
+            # Whoever ends the program means the call, not the thread that shows it.
+            self._show, self._ends = None, error
+        except BaseException:
             self._show = None
             _LOGGER.exception("progress is not shown any more, as this failed:")
 
@@ -109,3 +114,5 @@ class Monitor:
         self._tell()
         if self._bar is not None:
             self._bar.stop()
+        if self._ends is not None and error is None:
+            raise self._ends

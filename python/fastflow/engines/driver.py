@@ -22,7 +22,7 @@ from fastflow.calling import timeout_error
 from fastflow.dispatch import after_limit, given_up
 from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool, Raised
-from fastflow.interrupts import wait_until
+from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock, Timer, system_clock
 
@@ -167,7 +167,9 @@ class Driver:
         try:
             job.key = cache.key(job.args, job.kwargs)
             value = cache.get(job.key)
-        except Exception as error:
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
             job.error = error
             return True
         if value is MISSING:
@@ -325,7 +327,9 @@ class Driver:
         if job.task.cache is not None and not recovered:
             try:
                 job.value = job.task.cache.put(job.key, job.value)
-            except Exception as error:  # of the store, or of an iterator
+            except ENDS_PROGRAM:
+                raise
+            except BaseException as error:  # of the store, or of an iterator
                 job.error = error
         self._finish(job)
 
@@ -349,6 +353,8 @@ class Driver:
     def _failed(self, job: Job, attempt: int, error: BaseException) -> None:
         if job.live != attempt:
             return
+        if isinstance(error, ENDS_PROGRAM):
+            raise error  # out of `run`
         job.start = job.start or job.submitted
         job.end = time.perf_counter()
         error = self._pool.explain(error)

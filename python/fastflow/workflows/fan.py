@@ -10,7 +10,7 @@ from fastflow.dispatch import expire
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.calls import Done
-from fastflow.workflows.items import Items, ItemsThread
+from fastflow.workflows.items import END, Items, ItemsThread
 from fastflow.workflows.policies import Policy
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ class Fan:
         while self._has_room():
             try:
                 item = self._items.draw()
-            except StopIteration:
-                self._ended()
-                return
             except BaseException as error:
                 self._rest()
                 self._fail(error)
+                return
+            if item is END:
+                self._ended()
                 return
             if self._thread is not None and self._items.anywhere:
                 self._thread.leave()
