@@ -120,7 +120,10 @@ class Attempt(Pending):
 
     def _arrived(self, future: cf.Future[Any]) -> None:
         if future.cancelled():
-            self._end(None, Cancelled("the call was cancelled"))
+            import asyncio
+
+            # By itself, as whoever cancels it here doesn't want to know.
+            self._end(None, asyncio.CancelledError())
         elif (error := future.exception()) is not None:
             self._end(None, error)
         else:

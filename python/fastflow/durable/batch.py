@@ -162,12 +162,12 @@ class Batch(Pending):
             return
         try:
             event[0](*event[1:])
-        except Cancelled:
-            self._close()
         except BaseException as error:
             # A predicate or a name function that raises, a journal that can't be
-            # written: nothing of this execution can go on.
-            self.line.execution.abort(error)
+            # written: nothing of this execution can go on.  Unless what the batch
+            # belongs to has ended meanwhile.
+            if not (isinstance(error, Cancelled) and self._scope.over):
+                self.line.execution.abort(error)
             self._close()
 
     def start(self, due: int) -> None:
@@ -239,13 +239,6 @@ class Batch(Pending):
         assert isinstance(branch, _Branch)
         if not self._since:
             self._find_since()
-        if error is not None and is_fatal(error):
-            if not isinstance(error, Cancelled):
-                self.line.execution.abort(error)
-                return
-            if self._scope.over:
-                return
-            # It stopped of its own accord: that is a failure like others.
         data: bytes | None = None
         failure: Failure | None = None
         if error is None:
@@ -253,8 +246,15 @@ class Batch(Pending):
                 data, value = through(
                     value, self.config.item_serdes, branch.serdes_context
                 )
-            except Exception as raised:
+            except BaseException as raised:
                 error = raised
+        if error is not None and is_fatal(error):
+            if not isinstance(error, Cancelled):
+                self.line.execution.abort(error)
+                return
+            if self._scope.over:
+                return
+            # It stopped of its own accord: that is a failure like others.
         if error is not None:
             value, failure = None, to_failure(error)
         self._mailbox.send((self._branch_ended, branch, data, value, failure))

@@ -55,8 +55,8 @@ def can_run(plan: FlowPlan, max_workers: int | None, executor: Executor) -> bool
 
 def run_native(run: Run, executor: Executor) -> None:
     """Run the tasks as a graph; see `fastflow.engines.base.Engine`."""
-    ends: list[BaseException] = []
-    body = _body(run, make_calls(run, _items_on(executor)), ends)
+    over: list[BaseException] = []
+    body = _body(run, make_calls(run, _items_on(executor)), over)
     graph = _graph_of(run.plan, body)
     before = active.set_current(None)  # the calling thread takes part
     try:
@@ -69,12 +69,12 @@ def run_native(run: Run, executor: Executor) -> None:
                 keep="none",
             )
     except TaskError as error:
-        if not run.track.errors:  # not one of a task
+        if not run.track.errors and not over:  # not one of a task
             raise (error.__cause__ or error) from None
     finally:
         active.set_current(before)
-    if ends:
-        raise ends[0]
+    if over:
+        raise over[0]
 
 
 def _graph_of(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
@@ -106,9 +106,9 @@ def _small_graph(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
 
 
 def _body(
-    run: Run, calls: list[Call], ends: list[BaseException]
+    run: Run, calls: list[Call], over: list[BaseException]
 ) -> Callable[[int], None]:
-    """Return what runs a task by its number; what ends the program goes into `ends`."""
+    """Return what runs a task by its number; what ends the program goes into `over`."""
     track = run.track
     results, states, workers = track.results, track.states, track.workers
     starts, ends = track.starts, track.ends
@@ -121,7 +121,7 @@ def _body(
             results[number] = calls[number](run, number)
             states[number] = COMPLETED
         except ENDS_PROGRAM as error:
-            ends.append(error)
+            over.append(error)
             calls[:] = [_begin_no_more] * len(calls)
             raise _Failed from None
         except _Ended:
