@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 
@@ -164,3 +165,13 @@ def generate(n):
 @task(timeout=60)
 def soon(n):
     return n + 1
+
+
+def some_names(names):
+    return names
+
+
+def raise_special(name):
+    """Raise the exception of that module and name."""
+    module, kind = name
+    raise getattr(importlib.import_module(module), kind)("special")

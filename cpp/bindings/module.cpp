@@ -71,6 +71,21 @@ PyObject* configure(PyObject*, PyObject* args) {
   Py_RETURN_NONE;
 }
 
+// The worker that runs the calling thread's job, as a number; 0: none.  It is valid
+// until the job ends: whoever hands it out sees to that.
+std::uintptr_t place() { return reinterpret_cast<std::uintptr_t>(current_worker()); }
+
+// Between these two calls the worker, which stays in its job, does not count against
+// its pool's limit: others get its place.  Any thread.
+void lend(std::uintptr_t place) {
+  auto* worker = reinterpret_cast<Worker*>(place);
+  worker->pool().blocked(*worker);
+}
+void take_back(std::uintptr_t place) {
+  auto* worker = reinterpret_cast<Worker*>(place);
+  worker->pool().unblocked(*worker);
+}
+
 PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
                         PyObject* names) {
   if (nargs < 3 || Py_TYPE(args[0]) != engine_type || Py_TYPE(args[1]) != scope_type) {
@@ -134,6 +149,9 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
+  m.def("place", &place);
+  m.def("lend", &lend);
+  m.def("take_back", &take_back);
   m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
   m.def("reset_after_fork", &parking_lot::reset_after_fork);
 }

@@ -129,13 +129,17 @@ bool Pool::wait_until_stopped(std::chrono::nanoseconds timeout) {
 }
 
 void Pool::blocked(Worker& worker) {
-  if (worker.blocks_++ > 0) return;
-  blocked_.fetch_add(1);
-  sleep_.blocked();
+  {
+    std::lock_guard lock(worker.blocking_);
+    if (worker.blocks_++ > 0) return;
+    blocked_.fetch_add(1);
+    sleep_.blocked();
+  }
   wake_if_work();
 }
 
 void Pool::unblocked(Worker& worker) {
+  std::lock_guard lock(worker.blocking_);
   if (--worker.blocks_ > 0) return;
   sleep_.unblocked();
   blocked_.fetch_sub(1);

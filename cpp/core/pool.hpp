@@ -7,7 +7,8 @@
 //   pool.wait_until_stopped();
 //
 // Threads
-//   submit, wake, stop, counts: any thread.  blocked/unblocked: a worker of the pool.
+//   submit, wake, stop, counts: any thread.  blocked/unblocked: any thread, while the
+//   worker is inside a job.
 //   The pool outlives its workers: destroy it only after wait_until_stopped().
 //
 // Limit and blocking
@@ -15,6 +16,12 @@
 //   (BlockedScope) does not count, so another one may run in its place; when it returns
 //   there may be one too many, and the next worker to finish a job goes to sleep.
 //   Threads are started on demand and kept.
+//   Another thread may block a worker, too: one whose job nobody waits for any more, as
+//   its time is over, so that it does not keep a place that others need.  How many
+//   reasons there are to count a worker as blocked is a number of the worker's; whoever
+//   takes it from 0 or back to 0 changes the gauge, both under the worker's lock.  So
+//   the gauge loses exactly one reservation for each worker with a reason, whichever
+//   threads have come in which order, and never falls below 0 in between.
 //
 // Memory
 //   Queueing a job needs none that may be missing: a worker without room for it on its
@@ -102,7 +109,8 @@ class Pool {
   // Too many workers are active: the calling one should leave its job when it can.
   [[nodiscard]] bool crowded() const noexcept { return sleep_.crowded(); }
 
-  // Around a wait of a worker (on its own thread); may be nested.
+  // Around a wait of a worker, or of others for it; may be nested.  REQUIRES: between
+  // both calls the worker stays inside of one job.
   void blocked(Worker& worker);
   void unblocked(Worker& worker);
 

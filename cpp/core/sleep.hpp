@@ -41,7 +41,7 @@
 //   in any pool with a limit.
 //
 // Threads
-//   work_added, stop: any thread.  The rest: the worker concerned.
+//   work_added, stop, blocked, unblocked: any thread.  The rest: the worker concerned.
 #pragma once
 
 #include <cassert>
@@ -147,8 +147,10 @@ class Sleep {
     }
   }
 
-  // A worker is about to block in a wait for other jobs: its reservation is free for
-  // somebody else.  The caller looks at the queues afterwards and calls work_added.
+  // A worker is about to block in a wait for other jobs, or hangs in one that nobody
+  // waits for: its reservation is free for somebody else.  The caller looks at the
+  // queues afterwards and calls work_added.  (Which thread calls is all one, as long as
+  // the worker does hold its reservation: that is in a job, which its end follows.)
   void blocked() noexcept { gauge_->fetch_sub(kActive); }
   // Back from the wait.  It goes on at once, even if that makes active > limit.
   void unblocked() noexcept { gauge_->fetch_add(kActive); }

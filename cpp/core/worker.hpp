@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 
 #include "atomic.hpp"
 #include "cache_line.hpp"
@@ -101,7 +102,8 @@ class Worker {
   Pool& pool_;
   const std::uint32_t index_;
   bool attached_ = false;
-  std::uint32_t blocks_ = 0;  // nested waits (Pool::blocked)
+  std::mutex blocking_;       // guards blocks_
+  std::uint32_t blocks_ = 0;  // reasons not to count it (Pool::blocked)
   bool slept_shortly_ = false;
   std::uint64_t since_sleep_ = 0;  // jobs
   std::uint32_t looks_ = 0;

@@ -81,12 +81,20 @@ def _attempt(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not _wait_done(future, task.timeout):
         future.cancel()
         raise timeout_error(task)
+    return _result_of(future)
+
+
+def _result_of(future: concurrent.futures.Future[Any]) -> Any:
+    if future.cancelled():  # by the coroutine itself; nobody else could
+        import asyncio
+
+        raise asyncio.CancelledError
     return future.result()
 
 
 def _wait(future: concurrent.futures.Future[Any], timeout: float | None) -> Any:
     _wait_done(future, timeout)
-    return future.result()
+    return _result_of(future)
 
 
 def _wait_done(future: concurrent.futures.Future[Any], timeout: float | None) -> bool:
@@ -160,10 +168,27 @@ async def _attempt_async(
 
     if task.timeout is None:
         return await task.attempt_async(args, kwargs)
+    # Not asyncio.timeout(): a coroutine may go on in spite of being cancelled, and what
+    # it returns then is late.
+    attempt = asyncio.ensure_future(task.attempt_async(args, kwargs))
+    _keep.add(attempt)
+    attempt.add_done_callback(_forget)
     try:
-        async with asyncio.timeout(task.timeout) as limit:
-            return await task.attempt_async(args, kwargs)
-    except TimeoutError:
-        if limit.expired():
-            raise timeout_error(task) from None
+        done, _ = await asyncio.wait([attempt], timeout=task.timeout)
+    except BaseException:
+        attempt.cancel()
         raise
+    if not done:
+        attempt.cancel()
+        raise timeout_error(task)
+    return attempt.result()
+
+
+_keep: set[Any] = set()
+"""Attempts that may go on after their time; the loop keeps weak references only."""
+
+
+def _forget(attempt: Any) -> None:
+    _keep.discard(attempt)
+    if not attempt.cancelled():
+        attempt.exception()  # looked at, so nobody is told that it was not

@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 from fastflow import _core
 
-__all__ = ["wait_until"]
+__all__ = ["ENDS_PROGRAM", "wait_until"]
+
+ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
+"""What nobody reports, retries or handles: it ends the run, and comes out as itself."""
 
 _SLICE = 0.1  # seconds
 

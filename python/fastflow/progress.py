@@ -27,7 +27,8 @@ class _Counted(Protocol):
 class Monitor:
     """Shows `work.done` of `total` while the block runs; nothing for None or False.
 
-    The bar appears on a terminal only.  What a callable raises is logged, once.
+    The bar appears on a terminal only.  What a callable raises is logged, once; what
+    ends the program, such as `sys.exit`, is raised at the end of the block.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Monitor:
         self._total = total
         self._show: Callable[[int, int | None], object] | None = None
         self._bar: Any = None
+        self._ends: BaseException | None = None
         if callable(progress):
             self._show = progress
         elif progress and sys.stderr.isatty():
@@ -82,11 +84,8 @@ class Monitor:
         return self
 
     def _run(self) -> None:
-        try:
-            while not self._end.wait(_INTERVAL):
-                self._tell()
-        except BaseException:  # SystemExit and the like: not this thread's business
-            self._give_up()
+        while not self._end.wait(_INTERVAL):
+            self._tell()
 
     def _tell(self) -> None:
         """Show how far it is; after a failure, nothing any more: the work goes on."""
@@ -95,12 +94,12 @@ class Monitor:
             return
         try:
             show(self._work.done, self._total)
-        except Exception:
-            self._give_up()
-
-    def _give_up(self) -> None:
-        self._show = None
-        _LOGGER.exception("progress is not shown any more, as this failed:")
+        except (KeyboardInterrupt, SystemExit) as error:
+            # Whoever ends the program means the call, not the thread that shows it.
+            self._show, self._ends = None, error
+        except BaseException:
+            self._show = None
+            _LOGGER.exception("progress is not shown any more, as this failed:")
 
     def __exit__(
         self,
@@ -112,8 +111,8 @@ class Monitor:
             return
         self._end.set()
         self._thread.join()
-        try:
-            self._tell()
-        finally:
-            if self._bar is not None:
-                self._bar.stop()
+        self._tell()
+        if self._bar is not None:
+            self._bar.stop()
+        if self._ends is not None and error is None:
+            raise self._ends

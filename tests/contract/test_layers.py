@@ -42,6 +42,7 @@ LAYERS = {
     "executor": 2,
     "tasks": 2,
     "calling": 3,
+    "dispatch": 3,
     "fanout": 3,
     "graph": 3,
     "plan": 3,

@@ -2,7 +2,8 @@
 
 A plain function is called where the line is.  A coroutine runs on the event loop, and a
 function with a time limit as a task of its own on the executor; the line waits for
-these like for anything else, so ten thousand of them need no thread.
+these like for anything else, so ten thousand of them need no thread.  The limit is that
+of the attempt: it begins with the call, however long that waits for a thread.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow import aio
+from fastflow.dispatch import Dispatch, expire, given_up
 from fastflow.durable.line import Line, Pending, current_operation
 from fastflow.errors import Cancelled, TaskTimeout
+from fastflow.tasks import is_async
 from fastflow.timers import Timer, system_clock
 
 if TYPE_CHECKING:
@@ -28,56 +31,125 @@ _GRACE = 0.5  # seconds of real time that a call has on a virtual clock, at most
 
 
 class Attempt(Pending):
-    """A call that runs elsewhere."""
+    """A call that runs elsewhere.
 
-    __slots__ = ("_future", "_lock", "_timer", "error", "late", "value")
+    Parameters
+    ----------
+    what : str
+        The operation, for messages.
+    timeout : float, optional
+        Seconds that the call may take.
+    """
 
-    def __init__(self, line: Line) -> None:
+    __slots__ = (
+        "_lock", "_over", "_timeout", "_timer", "_under_way", "_what", "error", "value",
+    )  # fmt: skip
+
+    def __init__(self, line: Line, what: str, timeout: float | None) -> None:
         super().__init__(line)
         self.value: Any = None
         self.error: BaseException | None = None
+        self._what = what
+        self._timeout = timeout
         self._lock = threading.Lock()
-        self._future: cf.Future[Any] | None = None
+        self._under_way: Dispatch | cf.Future[Any] | None = None
         self._timer: Timer | None = None
-        self.late = False
-        """Whether the outcome isn't wanted any more."""
+        self._over = False  # the outcome is there, or isn't wanted any more
+        line.execution.engine.scheduler.enter()
 
-    def start(self, future: cf.Future[Any], what: str, timeout: float | None) -> None:
-        """Wait for a future's outcome, for `timeout` seconds if that is a number."""
-        engine = self.line.execution.engine
-        engine.scheduler.enter()
-        self._future = future
-        if timeout is not None:
-            # On a virtual clock nothing else moves while a call runs, so its time limit
-            # is real time.
-            seconds = timeout if engine.virtual is None else min(timeout, _GRACE)
-            self._timer = system_clock.call_later(seconds, self._expired, what, timeout)
+    def send(
+        self, key: bytes, context: contextvars.Context, fn: Callable[[], Any]
+    ) -> None:
+        """Call a function on the executor; a coroutine that it returns is awaited."""
+
+        def body() -> Any:
+            self._begin()
+            return context.run(fn)
+
+        def left(dispatch: Dispatch) -> None:
+            value = dispatch.result()
+            if type(value) is CoroutineType:
+                context.run(self.run, value)
+            elif dispatch.cancelled():
+                self._end(None, Cancelled(str(given_up())))
+            else:
+                self._end(value, dispatch.exception())
+
+        dispatch = self._under_way = Dispatch(body, left)
+        try:
+            self.line.execution.engine.calls.send(dispatch)
+        except BaseException:
+            self.line.pending.pop(key, None)
+            self.cancel()
+            raise
+
+    def run(self, coroutine: Any) -> None:
+        """Run a coroutine on the event loop."""
+        self._begin()
+        future = aio.submit(coroutine)
+        with self._lock:
+            self._under_way = future
+            unwanted = self._over
+        if unwanted:
+            future.cancel()
         future.add_done_callback(self._arrived)
 
-    def _take(self) -> bool:
+    def _begin(self) -> None:
+        """Let its time begin, unless it has begun."""
+        engine, timeout = self.line.execution.engine, self._timeout
+        if timeout is None or self._timer is not None:
+            return
+        # On a virtual clock nothing else moves while a call runs, so its time limit is
+        # real time.
+        seconds = timeout if engine.virtual is None else min(timeout, _GRACE)
+        timer = system_clock.call_later(seconds, expire, self._expired)
         with self._lock:
-            first, self.late = not self.late, True
-            return first
+            self._timer = timer
+            over = self._over
+        if over:
+            timer.cancel()
+
+    def _take(self) -> bool:
+        """Whether this is the first to end it."""
+        with self._lock:
+            first, self._over = not self._over, True
+            timer = self._timer
+        if timer is not None:
+            timer.cancel()
+        return first
 
     def _arrived(self, future: cf.Future[Any]) -> None:
-        if not self._take():
-            return
-        if self._timer is not None:
-            self._timer.cancel()
         if future.cancelled():
-            self.error = Cancelled("the call was cancelled")
-        else:
-            self.error = future.exception()
-            if self.error is None:
-                self.value = future.result()
-        self._leave()
+            import asyncio
 
-    def _expired(self, what: str, timeout: float) -> None:
+            # By itself, as whoever cancels it here doesn't want to know.
+            self._end(None, asyncio.CancelledError())
+        elif (error := future.exception()) is not None:
+            self._end(None, error)
+        else:
+            self._end(future.result(), None)
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
         if self._take():
-            self.error = TaskTimeout(f"{what} did not finish within {timeout:g} s")
-            if self._future is not None:
-                self._future.cancel()
+            self.value, self.error = value, error
             self._leave()
+
+    def _expired(self) -> None:
+        if self._take():
+            self.error = TaskTimeout(
+                f"{self._what} did not finish within {self._timeout:g} s"
+            )
+            self._stop()
+            self._leave()
+
+    def _stop(self) -> None:
+        """Let it go on alone, if it can't be stopped."""
+        with self._lock:
+            under_way = self._under_way
+        if isinstance(under_way, Dispatch):
+            under_way.give_up()
+        elif under_way is not None:
+            under_way.cancel()
 
     def _leave(self) -> None:
         self.settle()
@@ -86,10 +158,7 @@ class Attempt(Pending):
     def cancel(self) -> None:
         """Want the outcome no longer."""
         if self._take():
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._future is not None:
-                self._future.cancel()
+            self._stop()
             self.line.execution.engine.scheduler.leave()
 
 
@@ -106,17 +175,24 @@ def call(
     line = operation.context._line
     attempt = line.pending.get(operation.id)
     if attempt is None:
-        if timeout is None:
+        value: Any = None
+        elsewhere = timeout is not None and not is_async(fn)
+        if not elsewhere:
             value, error = _call_here(line, operation, fn, *args)
             if error is not None or type(value) is not CoroutineType:
                 return value, error
-            future = _context_of(operation).run(aio.submit, value)
+        attempt = Attempt(line, operation.describe_now(), timeout)
+        try:
+            line.begin(operation.id, attempt)
+        except BaseException:
+            if value is not None:
+                value.close()
+            raise
+        context = _context_of(operation)
+        if elsewhere:
+            attempt.send(operation.id, context, lambda: fn(*args))
         else:
-            run = _context_of(operation).run
-            future = line.execution.engine.executor.submit(run, _resolve, fn, *args)
-        attempt = Attempt(line)
-        line.begin(operation.id, attempt)
-        attempt.start(future, operation.describe_now(), timeout)
+            context.run(attempt.run, value)
     assert isinstance(attempt, Attempt)
     line.wait_for(attempt)
     line.pending.pop(operation.id, None)
@@ -141,10 +217,3 @@ def _context_of(operation: Operation) -> contextvars.Context:
     context = contextvars.copy_context()
     context.run(current_operation.set, operation)
     return context
-
-
-def _resolve(fn: Callable[..., Any], *args: Any) -> Any:
-    value = fn(*args)
-    if type(value) is CoroutineType:
-        return aio.submit(value).result()
-    return value

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastflow.dispatch import after_limit
 from fastflow.durable.completion import CompletionPolicy
 from fastflow.durable.config import (
     BatchItemStatus,
@@ -161,12 +162,12 @@ class Batch(Pending):
             return
         try:
             event[0](*event[1:])
-        except Cancelled:
-            self._close()
         except BaseException as error:
             # A predicate or a name function that raises, a journal that can't be
-            # written: nothing of this execution can go on.
-            self.line.execution.abort(error)
+            # written: nothing of this execution can go on.  Unless what the batch
+            # belongs to has ended meanwhile.
+            if not (isinstance(error, Cancelled) and self._scope.over):
+                self.line.execution.abort(error)
             self._close()
 
     def start(self, due: int) -> None:
@@ -238,13 +239,6 @@ class Batch(Pending):
         assert isinstance(branch, _Branch)
         if not self._since:
             self._find_since()
-        if error is not None and is_fatal(error):
-            if not isinstance(error, Cancelled):
-                self.line.execution.abort(error)
-                return
-            if self._scope.over:
-                return
-            # It stopped of its own accord: that is a failure like others.
         data: bytes | None = None
         failure: Failure | None = None
         if error is None:
@@ -252,8 +246,15 @@ class Batch(Pending):
                 data, value = through(
                     value, self.config.item_serdes, branch.serdes_context
                 )
-            except Exception as raised:
+            except BaseException as raised:
                 error = raised
+        if error is not None and is_fatal(error):
+            if not isinstance(error, Cancelled):
+                self.line.execution.abort(error)
+                return
+            if self._scope.over:
+                return
+            # It stopped of its own accord: that is a failure like others.
         if error is not None:
             value, failure = None, to_failure(error)
         self._mailbox.send((self._branch_ended, branch, data, value, failure))
@@ -299,6 +300,10 @@ class Batch(Pending):
 
     def _expire(self) -> None:
         """End the branches that have begun as failed, and the batch."""
+        with after_limit():  # whichever thread is at the mailbox
+            self._end_late()
+
+    def _end_late(self) -> None:
         scheduler = self.line.execution.engine.scheduler
         begun = scheduler.hold(self._stop_admitting)
         limit = to_seconds(self.config.timeout)
@@ -394,7 +399,7 @@ class Batch(Pending):
         lines, self._lines = self._lines, {}
         self._payloads, self._values, self._errors = {}, {}, {}
         for line in lines.values():
-            line.drop()
+            line.give_up()
 
     def cancel(self) -> None:
         """End it without a result: nobody waits any more."""

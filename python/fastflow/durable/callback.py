@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from fastflow.dispatch import expire
 from fastflow.durable.child import Child
 from fastflow.durable.config import CallbackConfig, to_seconds
 from fastflow.durable.exceptions import (
@@ -102,13 +103,17 @@ class Arrival(Pending):
             self.hear(message)
             return
         if due:
-            self._limit = execution.engine.call_at(due, most, self._expire, "timeout")
+            self._limit = execution.engine.call_at(
+                due, most, expire, self._expire, "timeout"
+            )
         self._listen()
 
     def _listen(self) -> None:
         if self._silence is not None:
             clock = self.line.execution.engine.clock
-            self._quiet = clock.call_later(self._silence, self._expire, "heartbeat")
+            self._quiet = clock.call_later(
+                self._silence, expire, self._expire, "heartbeat"
+            )
 
     def hear(self, message: Message) -> None:
         """Take a message for this callback."""

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.exceptions import ValidationError
+from fastflow.interrupts import ENDS_PROGRAM
 
 if TYPE_CHECKING:
     from fastflow.durable.config import CompletionConfig
@@ -208,7 +209,9 @@ class CompletionPolicy:
         status = CompletionStatus(succeeded, failed, self.total, items)
         try:
             decision = self.should_complete(status)
-        except Exception as error:
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
             raise ValidationError(
                 f"should_complete raised {type(error).__name__} for {status!r}: {error}"
             ) from error

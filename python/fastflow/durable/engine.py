@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from fastflow.dispatch import Dispatcher
 from fastflow.durable.journal import Journal
 from fastflow.durable.records import now_us
 from fastflow.durable.scheduler import Scheduler
@@ -38,6 +39,8 @@ class Engine:
     ) -> None:
         self.journal = journal
         self.executor = executor or default_executor()
+        self.calls = Dispatcher(self.executor)
+        """Sends calls to its threads."""
         self.default_retry = default_retry
         self.writer = Writer(journal, probe)
         self.scheduler = Scheduler(

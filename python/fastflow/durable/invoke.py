@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastflow.dispatch import expire
 from fastflow.durable.config import InvokeConfig, to_seconds
 from fastflow.durable.exceptions import InvokeError
 from fastflow.durable.failures import operation_error, to_failure
@@ -41,7 +42,9 @@ class Invoked(Pending):
         """Settle when the execution has ended, or at `due`."""
         self.handle = handle
         if due:
-            self._timer = self.line.execution.engine.call_at(due, most, self._expire)
+            self._timer = self.line.execution.engine.call_at(
+                due, most, expire, self._expire
+            )
         handle.add_done_callback(self._ended)
 
     def _ended(self, _: object) -> None:

@@ -177,6 +177,11 @@ class Line:
             self.leaving = True
             raise SuspendExecution("waiting")
 
+    def give_up(self) -> None:
+        """Wait for it no longer: cancel what it waits for; if it runs, let it."""
+        self.drop()
+        self.execution.engine.scheduler.give_up(self)
+
     def drop(self) -> None:
         """Cancel what the line is waiting for."""
         while self.pending:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fastflow.dispatch import expire
 from fastflow.durable.callback import parse_callback_id
 from fastflow.durable.context import DurableContext
 from fastflow.durable.engine import Engine
@@ -349,7 +350,12 @@ class DurableRunner:
 
         line = Line(execution, execution.scope, _program(function, execution), done)
         line.root = True
-        execution.on_stop = line.wake
+
+        def stop() -> None:
+            self._engine.scheduler.give_up(line)  # should it hang
+            expire(line.wake)
+
+        execution.on_stop = stop
         self._handles[entry.name] = handle
         self._keeper.add(execution)
         self._engine.scheduler.push(line)

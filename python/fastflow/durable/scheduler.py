@@ -7,7 +7,10 @@ many lines that need not exist yet: a batch, which makes its next branch when it
 asked.
 
 The crew are tasks on the executor that take lines until there are none.  It begins with
-one member; how many it should have is looked at every few milliseconds (`crew`).
+one member; how many it should have is looked at every few milliseconds (`crew`).  A
+member that hangs in a line which was given up is none any more: it leaves as soon as
+it can, and others are called in its place.  And a line that goes on because a time
+limit is over has a member of its own, so it waits for nobody.
 
 *Activity* is what may lead to more without anybody's doing: members of the crew, calls
 that run elsewhere, the thread of a handler that isn't blocked.  When there is none,
@@ -23,6 +26,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from fastflow.dispatch import Dispatch, Dispatcher, is_after_limit
 from fastflow.durable.crew import CrewSize
 from fastflow.timers import system_clock
 
@@ -47,6 +51,20 @@ class Ready(Protocol):
         """Whether there is one line only."""
 
 
+class _Member:
+    """A task on the executor that takes lines."""
+
+    __slots__ = ("dispatch", "first", "gone", "running")
+
+    def __init__(self, first: Callable[[], object] | None = None) -> None:
+        self.first = first
+        """A line that is his."""
+        self.running: Callable[[], object] | None = None
+        self.gone = False
+        """Whether he isn't counted any more, as he hangs."""
+        self.dispatch: Dispatch | None = None
+
+
 class Scheduler:
     """Runs lines on the threads of an executor.
 
@@ -69,7 +87,8 @@ class Scheduler:
         waiting: Callable[[], int],
         on_idle: Callable[[], object],
     ) -> None:
-        self._executor = executor
+        self._calls = Dispatcher(executor)
+        self._members: dict[int, _Member] = {}  # by thread
         self._limit = max(int(getattr(executor, "_max_workers", 1)), 1)
         self._flush = flush
         self._waiting = waiting
@@ -111,47 +130,73 @@ class Scheduler:
     def push(self, item: Ready) -> None:
         """Have an item's lines run; it may be pushed already."""
         with self._lock:
-            start = self._add(item)
-        if start:
-            self._start(1)
+            member = self._add(item)
+        self._start(member)
 
-    def _add(self, item: Ready) -> bool:
-        """Queue an item; whether the caller has to start the crew."""
+    def _add(self, item: Ready) -> _Member | None:
+        """Queue an item; return a member that the caller has to start."""
+        if self._crew and item.single and not item.queued and is_after_limit():
+            # All may be busy for as long as they like.
+            return self._enlist(item.next_line())
         if not item.queued:
             item.queued = True
             self._ready.append(item)
         if self._crew:
             self._keep_looking()
-            return False
-        self._crew = 1
-        self._active += 1
+            return None
+        return self._begin_crew()
+
+    def _begin_crew(self) -> _Member:
         self._size.begin()
         self._seen, self._looked = self._ran, time.monotonic()
         self._look = _LOOK
-        return True
+        return self._enlist()
+
+    def _enlist(self, first: Callable[[], object] | None = None) -> _Member:
+        self._crew += 1
+        self._active += 1
+        return _Member(first)
 
     def park(self, line: Any) -> None:
         """Let a line rest until it is woken, unless it was already meanwhile."""
-        start = False
+        member = None
         with self._lock:
             if line.woken:
-                start = self._add(line)
+                member = self._add(line)
             else:
                 line.parked = True
-        if start:
-            self._start(1)
+        self._start(member)
 
     def wake(self, line: Any) -> None:
         """Have a parked line run again; one that runs will when it wants to rest."""
-        start = False
+        member = None
         with self._lock:
             if line.parked:
                 line.parked = False
-                start = self._add(line)
+                member = self._add(line)
             else:
                 line.woken = True
-        if start:
-            self._start(1)
+        self._start(member)
+
+    def give_up(self, line: Any) -> None:
+        """Count on a line no longer, which nobody waits for and which may hang."""
+        with self._lock:
+            member = self._members.get(line.thread)
+            if member is None or member.gone or member.running != line.run:
+                return  # it doesn't run, or not on our threads
+            member.gone = True
+            self._crew -= 1
+            self._active -= 1
+            idle = self._active == 0
+            new = None
+            if self._ready and not self._crew:
+                new = self._begin_crew()
+                idle = False
+        if member.dispatch is not None:
+            member.dispatch.give_up()
+        self._start(new)
+        if idle:
+            self._on_idle()
 
     def hold(self, change: Callable[[], Any]) -> Any:
         """Call a short function while no source is asked for lines."""
@@ -160,15 +205,28 @@ class Scheduler:
 
     # The crew
 
-    def _start(self, members: int) -> None:
-        for _ in range(members):
-            try:
-                self._executor.submit(self._serve)
-            except RuntimeError:
-                # Shut down: those who wait for these lines must not wait for ever, but
-                # nobody else's thread will see them through as surely as the crew.
-                if not self._dispensable():
-                    self._serve()
+    def _start(self, member: _Member | None) -> None:
+        if member is None:
+            return
+        dispatch = member.dispatch = Dispatch(
+            lambda: self._serve(member), lambda dispatch: self._left(member, dispatch)
+        )
+        try:
+            self._calls.send(dispatch)
+        except RuntimeError:
+            self._refused(member)
+
+    def _left(self, member: _Member, dispatch: Dispatch) -> None:
+        """Be told that a member has left, or that the executor has dropped him."""
+        if dispatch.cancelled() or dispatch.exception() is not None:
+            self._refused(member)
+
+    def _refused(self, member: _Member) -> None:
+        # Shut down: those who wait for these lines must not wait for ever, but nobody
+        # else's thread will see them through as surely as the crew.
+        member.dispatch = None
+        if member.first is not None or not self._dispensable():
+            self._serve(member)
 
     def _dispensable(self) -> bool:
         """Give up one place in the crew, unless nobody would be left."""
@@ -179,8 +237,14 @@ class Scheduler:
             self._active -= 1
             return True
 
-    def _next(self) -> Callable[[], object] | None:
+    def _next(self, member: _Member) -> Callable[[], object] | None:
         with self._lock:
+            member.running = None
+            if member.gone:
+                return None
+            if member.first is not None:
+                member.running, member.first = member.first, None
+                return member.running
             leaves = self._surplus and self._crew > 1
             self._surplus = 0
             while self._ready and not leaves:
@@ -192,6 +256,7 @@ class Scheduler:
                 if line is not None:
                     if self._ready and not self._looking:
                         self._keep_looking()
+                    member.running = line
                     return line
                 if item.queued:
                     self._ready.pop()
@@ -199,16 +264,28 @@ class Scheduler:
             self._crew -= 1
             return None
 
-    def _serve(self) -> None:
-        while (line := self._next()) is not None:
+    def _serve(self, member: _Member) -> None:
+        thread = threading.get_ident()
+        before = self._members.get(thread)  # if it serves in the middle of a line
+        self._members[thread] = member
+        try:
+            self._take_lines(member)
+        finally:
+            if before is None:
+                self._members.pop(thread, None)
+            else:
+                self._members[thread] = before
+        if self._waiting():
+            self._flush()
+        if not member.gone:
+            self.leave()
+
+    def _take_lines(self, member: _Member) -> None:
+        while (line := self._next(member)) is not None:
             line()
             self._ran += 1
             if self._waiting() >= _FULL:
                 self._flush()
-        del line
-        if self._waiting():
-            self._flush()
-        self.leave()
 
     def _keep_looking(self) -> None:
         if not self._looking:
@@ -228,10 +305,10 @@ class Scheduler:
             if more < 0:
                 self._surplus = 1
             more = max(min(more, self._limit - self._crew, self._lines_ready()), 0)
-            self._crew += more
-            self._active += more
+            members = [self._enlist() for _ in range(more)]
             self._keep_looking()
-        self._start(more)
+        for member in members:
+            self._start(member)
 
     def _lines_ready(self) -> int:
         """Return how many lines are waiting; many, if there is a source of them."""

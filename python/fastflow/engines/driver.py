@@ -7,30 +7,27 @@ into its queue, so nothing here needs a lock, and a chain of any length needs no
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextvars
 import inspect
 import queue
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError
 from typing import Any
 
 from fastflow import aio
 from fastflow.cache import MISSING, ResultCache
 from fastflow.calling import timeout_error
-from fastflow.engines.overdue import Overdue
+from fastflow.dispatch import after_limit, given_up
 from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool, Raised
-from fastflow.interrupts import wait_until
+from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock, Timer, system_clock
 
 __all__ = ["Driver", "Job", "check_loop"]
 
-_GIVEN_UP = "the executor gave up the call before it began; was it shut down?"
 _EVENTS = 256  # handled at most before what they have collected is started
 
 
@@ -39,8 +36,8 @@ class Job:
 
     __slots__ = (
         "args", "attempts", "cancel", "context", "done", "dropped", "end", "error",
-        "future", "key", "kwargs", "live", "start", "submitted", "tag", "task", "timer",
-        "value", "worker",
+        "future", "key", "kwargs", "live", "start", "submitted", "tag", "task",
+        "tickets", "timer", "value", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +62,9 @@ class Job:
         self.worker: int | str | None = None
         self.key: Any = None
         self.live = 0
-        """Number of the attempt whose end counts; 0 when none does."""
+        """Ticket of the attempt, or the fallback, whose end counts; 0: none does."""
+        self.tickets = 0
+        """Given so far."""
         self.timer: Timer | None = None
         self.cancel: Callable[[], object] | None = None
         self.context = contextvars.copy_context()
@@ -73,7 +72,13 @@ class Job:
         self.future: Any = None
         """Of the live attempt, if it is on the executor."""
 
-    def begin_sent(self, future: concurrent.futures.Future[Any]) -> None:
+    def next_ticket(self) -> int:
+        """Begin an attempt or a fallback: what comes of those before counts no more."""
+        self.tickets += 1
+        self.live = self.tickets
+        return self.live
+
+    def begin_sent(self, future: Any) -> None:
         """Note that the live attempt is on its way."""
         self.submitted = time.perf_counter()
         self.future, self.cancel = future, future.cancel
@@ -114,10 +119,6 @@ class Driver:
         self._waiting: deque[Job] = deque()
         self._coroutines: list[tuple[Job, int]] = []
         self._running = 0
-        self._queued: OrderedDict[Job, None] = OrderedDict()
-        """With a timeout, and not begun; workers take them out."""
-        self._moved: set[Any] = set()
-        """Futures in whose place there are others."""
         self._live: set[Job] = set()
         self.closed = self._stopping = False
 
@@ -166,7 +167,9 @@ class Driver:
         try:
             job.key = cache.key(job.args, job.kwargs)
             value = cache.get(job.key)
-        except Exception as error:
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
             job.error = error
             return True
         if value is MISSING:
@@ -203,6 +206,8 @@ class Driver:
                 job.timer.cancel()
             if job.cancel is not None:
                 job.cancel()
+            if job.future is not None:
+                self._pool.give_up(job.future)
         self._live.clear()
         self._waiting.clear()
         self._coroutines.clear()
@@ -234,14 +239,13 @@ class Driver:
         if self._counts(job):
             self._running += 1
         job.attempts += 1
-        job.live = job.attempts
         job.submitted = time.perf_counter()
-        return job.attempts
+        return job.next_ticket()
 
     def _leave(self, job: Job) -> None:
         """End the live attempt: nothing that comes of it later counts."""
         job.live = 0
-        job.cancel = None
+        job.cancel = job.future = None
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None
@@ -261,7 +265,7 @@ class Driver:
         elif self._timed is not None:
             self._timed.add(job, attempt)
         else:
-            job.context.copy().run(self._submit, job, attempt)
+            self._submit(job, attempt)
 
     def _submit(self, job: Job, attempt: int) -> None:
         limited = job.task.timeout is not None
@@ -270,20 +274,18 @@ class Driver:
             job.start = job.start or time.perf_counter()
             job.worker = threading.current_thread().name
             if limited:
-                self._queued.pop(job, None)
                 self._set_timer(job, attempt)
 
         if limited and self._pool.remote:
             self._set_timer(job, attempt)
-        elif limited:
-            self._queued[job] = None
         try:
-            future = self._pool.submit(job.task, job.args, job.kwargs, started)
+            future = self._pool.submit(
+                job, started, lambda f: self.post(self._ended, job, attempt, f)
+            )
         except Exception as error:  # the executor is shut down or broken
             self.post(self._failed, job, attempt, error)
             return
         job.begin_sent(future)
-        future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
 
     def _set_timer(self, job: Job, attempt: int) -> None:
         assert job.task.timeout is not None
@@ -295,16 +297,13 @@ class Driver:
             timer.cancel()
 
     def _ended(self, job: Job, attempt: int, outcome: Outcome) -> None:
-        if self._moved and outcome in self._moved:
-            self._moved.discard(outcome)
-            return
         if job.live != attempt:
             return
         if outcome.cancelled():
             if self._stopping:
                 self._drop(job)
             else:
-                self._failed(job, attempt, CancelledError(_GIVEN_UP))
+                self._failed(job, attempt, given_up())
             return
         error, result = outcome.exception(), None
         if error is None:
@@ -328,7 +327,9 @@ class Driver:
         if job.task.cache is not None and not recovered:
             try:
                 job.value = job.task.cache.put(job.key, job.value)
-            except Exception as error:  # of the store, or of an iterator
+            except ENDS_PROGRAM:
+                raise
+            except BaseException as error:  # of the store, or of an iterator
                 job.error = error
         self._finish(job)
 
@@ -338,35 +339,22 @@ class Driver:
         job.done(job)
 
     def _timed_out(self, job: Job, attempt: int) -> None:
-        if job.live == attempt and job.error is None:  # else a fallback runs
-            cancel, future = job.cancel, job.future
+        if job.live != attempt:
+            return
+        cancel, future = job.cancel, job.future
+        with after_limit():
             self._failed(job, attempt, timeout_error(job.task))
-            if cancel is None or cancel():
-                return
-            if self._timed is not None:
-                self._timed.hangs(future)
-            if self._pool.overdue is not None:
-                self._pool.overdue.add(future)
-                self._move_queued(self._pool.overdue)
-
-    def _move_queued(self, overdue: Overdue) -> None:
-        """Start attempts that wait for workers which hang."""
-        while self._queued and overdue.has_room():
-            try:
-                job, _ = self._queued.popitem(last=False)
-            except KeyError:  # a worker was quicker
-                return
-            if not job.live:
-                continue  # it was given up
-            self._moved.add(job.future)
-            if job.future.cancel():
-                job.context.copy().run(self._submit, job, job.live)
-            else:
-                self._moved.discard(job.future)  # it has just begun
+        if future is None:
+            if cancel is not None:
+                cancel()
+        elif not self._pool.give_up(future) and self._timed is not None:
+            self._timed.hangs(future)
 
     def _failed(self, job: Job, attempt: int, error: BaseException) -> None:
         if job.live != attempt:
             return
+        if isinstance(error, ENDS_PROGRAM):
+            raise error  # out of `run`
         job.start = job.start or job.submitted
         job.end = time.perf_counter()
         error = self._pool.explain(error)
@@ -381,7 +369,7 @@ class Driver:
             return
         job.error = reason
         if job.task.has_fallback and not in_fallback and isinstance(reason, Exception):
-            self._recover(job, attempt, reason)
+            self._recover(job, reason)
         else:
             self._finish(job)
 
@@ -392,9 +380,10 @@ class Driver:
         elif job in self._live:
             self._admit(job)
 
-    def _recover(self, job: Job, attempt: int, reason: Exception) -> None:
-        """Run the fallback as a part of the attempt that has failed."""
+    def _recover(self, job: Job, reason: Exception) -> None:
+        """Run the fallback, in the place of the attempt that has failed."""
         task, args, kwargs = job.task, job.args, job.kwargs
+        ticket = job.next_ticket()  # the attempt may still return something
         if job.timer is not None:
             job.timer.cancel()  # the limit is that of the attempt alone
         if not callable(task.fallback):
@@ -402,15 +391,16 @@ class Driver:
             self._finish(job)
             return
         try:
-            future = job.context.copy().run(
-                self._pool.recover, lambda: task.recover(reason, args, kwargs)
+            self._pool.recover(
+                job,
+                lambda: task.recover(reason, args, kwargs),
+                lambda f: self.post(self._ended, job, ticket, f),
             )
         except Exception as error:
             job.error = error
             self._finish(job)
             return
-        job.cancel = None
-        future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
+        job.cancel = job.future = None
 
     # Coroutines, and what goes to other processes, start many at a time: waking whoever
     # runs them costs more than they do.
@@ -447,18 +437,11 @@ class Driver:
         start = time.perf_counter()
         job.start = job.start or start
         job.worker = threading.current_thread().name
-        limit = None
+        if task.timeout is not None:
+            # Not asyncio.timeout(): a coroutine may go on in spite of being cancelled.
+            self._set_timer(job, attempt)
         try:
-            if task.timeout is None:
-                value = await task.attempt_async(job.args, job.kwargs)
-            else:
-                async with asyncio.timeout(task.timeout) as limit:
-                    value = await task.attempt_async(job.args, job.kwargs)
-        except TimeoutError as error:
-            late = limit is not None and limit.expired()
-            self.post(
-                self._failed, job, attempt, timeout_error(task) if late else error
-            )
+            value = await task.attempt_async(job.args, job.kwargs)
         except BaseException as error:
             self.post(self._failed, job, attempt, error)
             if isinstance(error, asyncio.CancelledError):

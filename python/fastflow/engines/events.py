@@ -10,6 +10,7 @@ from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskTimeout
+from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.progress import Monitor
 from fastflow.timers import Clock, system_clock
 
@@ -96,7 +97,9 @@ class _Flow:
                     job = Job(task, args, kwargs, self.ended, number)
                     self.open[number] = job
                     self.driver.launch(job)
-            except Exception as error:
+            except ENDS_PROGRAM:
+                raise
+            except BaseException as error:
                 self.mark_instant(number)
                 self.failed(number, error)
 
@@ -116,7 +119,9 @@ class _Flow:
         if error is None:
             try:
                 self.run.complete(number, job.value)
-            except Exception as raised:  # by an iterator
+            except ENDS_PROGRAM:
+                raise
+            except BaseException as raised:  # by an iterator
                 error = raised
         if error is not None:
             self.failed(number, error)
@@ -168,7 +173,9 @@ class _Flow:
         )
         try:
             job.args, job.kwargs = self.run.arguments(number, item)
-        except Exception as error:
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
             job.error = error
             self.driver.post(self.item_ended, job)
             return

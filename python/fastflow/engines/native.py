@@ -19,6 +19,7 @@ from fastflow.errors import TaskError
 from fastflow.executor import Executor
 from fastflow.fanout import for_each
 from fastflow.graph import Graph
+from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.plan import FlowPlan
 from fastflow.progress import Monitor
 from fastflow.results import COMPLETED
@@ -31,6 +32,14 @@ _SMALL = 200  # tasks
 
 class _Failed(Exception):  # noqa: N818
     """Tells the graph that a node has failed; the run has the reason."""
+
+
+class _Ended(Exception):  # noqa: N818
+    """Tells the graph not to begin a node, as something ends the program."""
+
+
+def _begin_no_more(*_: object) -> None:
+    raise _Ended
 
 
 def can_run(plan: FlowPlan, max_workers: int | None, executor: Executor) -> bool:
@@ -46,7 +55,8 @@ def can_run(plan: FlowPlan, max_workers: int | None, executor: Executor) -> bool
 
 def run_native(run: Run, executor: Executor) -> None:
     """Run the tasks as a graph; see `fastflow.engines.base.Engine`."""
-    body = _body(run, make_calls(run, _items_on(executor)))
+    over: list[BaseException] = []
+    body = _body(run, make_calls(run, _items_on(executor)), over)
     graph = _graph_of(run.plan, body)
     before = active.set_current(None)  # the calling thread takes part
     try:
@@ -59,10 +69,12 @@ def run_native(run: Run, executor: Executor) -> None:
                 keep="none",
             )
     except TaskError as error:
-        if not run.track.errors:  # not one of a task, but Ctrl-C inside of one
+        if not run.track.errors and not over:  # not one of a task
             raise (error.__cause__ or error) from None
     finally:
         active.set_current(before)
+    if over:
+        raise over[0]
 
 
 def _graph_of(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
@@ -93,7 +105,10 @@ def _small_graph(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
     return graph
 
 
-def _body(run: Run, calls: list[Call]) -> Callable[[int], None]:
+def _body(
+    run: Run, calls: list[Call], over: list[BaseException]
+) -> Callable[[int], None]:
+    """Return what runs a task by its number; what ends the program goes into `over`."""
     track = run.track
     results, states, workers = track.results, track.states, track.workers
     starts, ends = track.starts, track.ends
@@ -105,12 +120,16 @@ def _body(run: Run, calls: list[Call]) -> Callable[[int], None]:
         try:
             results[number] = calls[number](run, number)
             states[number] = COMPLETED
-        except KeyboardInterrupt:
-            raise
+        except ENDS_PROGRAM as error:
+            over.append(error)
+            calls[:] = [_begin_no_more] * len(calls)
+            raise _Failed from None
+        except _Ended:
+            raise _Failed from None
         except ItemErrors as several:
             run.fail_items(number, several.errors, several.values)
             raise _Failed from None
-        except BaseException as error:  # sys.exit(), too, is a failure of the task
+        except BaseException as error:
             run.fail(number, error)
             raise _Failed from None
         finally:
@@ -133,7 +152,9 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
                 return
             try:
                 values[index] = call(items[index])
-            except Exception as error:
+            except ENDS_PROGRAM:
+                raise
+            except BaseException as error:
                 errors[index] = error
 
         most = run.plan.nodes[number].task.max_concurrency

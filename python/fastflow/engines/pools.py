@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import contextvars
-import functools
 import pickle
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from fastflow.engines.overdue import Overdue, overdue_of
+from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.engines.parcels import Outcome, Parcels, parcels_for
 from fastflow.engines.remote import run_remotely
 from fastflow.engines.timed import TimedCalls
 from fastflow.executor import Executor, default_executor
 from fastflow.tasks import Task
+
+if TYPE_CHECKING:
+    from fastflow.engines.driver import Job
 
 __all__ = ["Done", "Pool", "Raised", "pool_for"]
 
@@ -46,17 +47,21 @@ class Pool(Protocol):
 
     remote: bool
     """Whether calls go to other processes, so that their start is not seen."""
-    overdue: Overdue | None
-    """What helps against workers that hang; None if their threads are not ours."""
 
     def submit(
         self,
-        task: Task,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        job: Job,
         started: Callable[[], object],
-    ) -> concurrent.futures.Future[Any]:
-        """Submit one attempt; `started` is called when it begins, if that is seen."""
+        done: Callable[[Any], object],
+    ) -> Dispatch | concurrent.futures.Future[Any]:
+        """Submit one attempt at a job.
+
+        `started` is called when it begins, if that is seen, and `done` with what this
+        returns when it has ended.
+        """
+
+    def give_up(self, attempt: Any) -> bool:
+        """Wait no longer for what `submit` returned; whether it will not be made."""
 
     def parcels(
         self,
@@ -69,8 +74,10 @@ class Pool(Protocol):
     def timed(self, parcels: Parcels | None, *callbacks: Any) -> TimedCalls | None:
         """Return what attempts with a timeout go by; None if by `submit`."""
 
-    def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
-        """Run a fallback, in this process."""
+    def recover(
+        self, job: Job, call: Callable[[], Any], done: Callable[[Any], object]
+    ) -> None:
+        """Run a job's fallback, in this process, and call `done` like `submit`."""
 
     def read(self, result: Any, submitted: float) -> Done:
         """Interpret the result of a future that `submit` has returned."""
@@ -85,30 +92,24 @@ class ThreadPool:
     remote = False
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
-        self._submit = executor.submit
-        self.overdue: Overdue | None = overdue_of(executor)
-        # Ours sees to context variables itself.
-        self._copies_context = isinstance(executor, Executor)
+        self._dispatcher = Dispatcher(executor)
 
     def submit(
         self,
-        task: Task,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        job: Job,
         started: Callable[[], object],
-    ) -> concurrent.futures.Future[Any]:
+        done: Callable[[Any], object],
+    ) -> Dispatch:
         """See `Pool`."""
-        if self._copies_context and task.timeout is None:
-            return self._submit(_attempt, task, args, kwargs, started)
-        call = functools.partial(_attempt, task, args, kwargs, started)
-        context = contextvars.copy_context()
-        if task.timeout is not None and self.overdue is not None:
-            spare = self.overdue.start(task.name, functools.partial(context.run, call))
-            if spare is not None:
-                return spare
-        if self._copies_context:
-            return self._submit(call)
-        return self._submit(context.run, call)
+        run, task, args, kwargs = job.context.copy().run, job.task, job.args, job.kwargs
+        return self._dispatcher.submit(
+            lambda: run(_attempt, task, args, kwargs, started), done
+        )
+
+    def give_up(self, attempt: Any) -> bool:
+        """See `Pool`."""
+        attempt.give_up()
+        return bool(attempt.cancelled())
 
     def parcels(self, *_: Any) -> None:
         """See `Pool`."""
@@ -116,9 +117,12 @@ class ThreadPool:
     def timed(self, *_: Any) -> None:
         """See `Pool`."""
 
-    def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
+    def recover(
+        self, job: Job, call: Callable[[], Any], done: Callable[[Any], object]
+    ) -> None:
         """See `Pool`."""
-        return self._submit(contextvars.copy_context().run, _timed, call)
+        run = job.context.copy().run
+        self._dispatcher.submit(lambda: run(_timed, call), done)
 
     def read(self, result: Any, submitted: float) -> Done:  # noqa: ARG002
         """See `Pool`."""
@@ -157,21 +161,26 @@ class RemotePool:
     """An executor that pickles what it is given: tasks travel by reference."""
 
     remote = True
-    overdue: Overdue | None = None
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
         self._executor = executor
 
     def submit(
         self,
-        task: Task,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        job: Job,
         started: Callable[[], object],  # noqa: ARG002  (not seen from here)
+        done: Callable[[Any], object],
     ) -> concurrent.futures.Future[Any]:
         """See `Pool`."""
-        fn = task.reference or task.fn
-        return self._executor.submit(run_remotely, fn, args, kwargs)
+        fn = job.task.reference or job.task.fn
+        future: concurrent.futures.Future[Any]
+        future = self._executor.submit(run_remotely, fn, job.args, job.kwargs)
+        future.add_done_callback(done)
+        return future
+
+    def give_up(self, attempt: Any) -> bool:
+        """See `Pool`."""
+        return bool(attempt.cancel())
 
     def parcels(
         self,
@@ -189,11 +198,12 @@ class RemotePool:
         assert isinstance(self._executor, concurrent.futures.ProcessPoolExecutor)
         return TimedCalls(self._executor, parcels, *callbacks)
 
-    def recover(self, call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
+    def recover(
+        self, job: Job, call: Callable[[], Any], done: Callable[[Any], object]
+    ) -> None:
         """See `Pool`."""
-        future: concurrent.futures.Future[Any]
-        future = default_executor().submit(_timed, call)
-        return future
+        run = job.context.copy().run
+        Dispatcher(default_executor()).submit(lambda: run(_timed, call), done)
 
     def read(self, result: Any, submitted: float) -> Done:
         """See `Pool`."""

@@ -9,6 +9,7 @@ from typing import Any
 from fastflow import _core, active
 from fastflow.engines.base import UNFINISHED, ItemErrors, Run
 from fastflow.engines.calls import item_call, make_calls
+from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.progress import Monitor
 from fastflow.results import COMPLETED
 
@@ -49,7 +50,9 @@ def _loop(run: Run) -> None:
             states[number] = COMPLETED
         except ItemErrors as several:
             run.fail_items(number, several.errors, several.values)
-        except (Exception, SystemExit) as error:  # a pool would catch the latter, too
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
             run.fail(number, error)
         ends[number] = now = clock()
 
@@ -62,7 +65,9 @@ def _run_items(run: Run, number: int) -> list[Any]:
     for index, item in enumerate(run.items(number)):
         try:
             values.append(apart(call, item))
-        except Exception as error:
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
             errors[index] = error
             values.append(UNFINISHED)
             if not run.options.keep_going:

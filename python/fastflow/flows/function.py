@@ -22,7 +22,7 @@ from fastflow.executor import default_executor
 from fastflow.flows.handles import Handle, handles_in, replace_handles
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, task_error
-from fastflow.interrupts import wait_until
+from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
 from fastflow.tasks import task_of
 
@@ -242,7 +242,9 @@ class _SerialRun(_Run):
         attempts = Attempts()
         try:
             job.value = run_blocking(job.task, args, kwargs, attempts)
-        except Exception as error:
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
             job.error = error
         finally:
             active.set_current(before)
@@ -305,6 +307,8 @@ class _ParallelRun(_Run):
         if self.thread is not None:
             self.driver.post(self.end, cancel)
             _join(self.thread)
+            if isinstance(self.broken, ENDS_PROGRAM):
+                raise self.broken
 
     def give_up(self) -> None:
         """Start nothing more, and wait for nothing."""
@@ -325,6 +329,10 @@ class _ParallelRun(_Run):
 
     def fail(self, handle: Handle, error: BaseException) -> None:
         """Let a handle fail that nobody will look after."""
+        if isinstance(error, ENDS_PROGRAM):
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                handle.set_exception(error)
+            return
         failed = task_error(handle.name, error, None)
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             handle.set_exception(failed)

@@ -1,5 +1,8 @@
 """One call of a user's function: attempts, delays, time limit, cancelling.
 
+A limit is the time of an attempt: it begins when the function is called, not while that
+waits for a thread.
+
 A `Call` waits for nothing: delays and limits are timers, coroutines run on the event
 loop, and other functions on the run's executor.  It reports once, by calling
 ``done(error, value)``, unless it is cancelled first; then it reports nothing.
@@ -15,6 +18,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
+from fastflow.dispatch import Dispatch, after_limit, given_up
 from fastflow.errors import TaskTimeout
 from fastflow.portable import raising_portable
 from fastflow.timers import Clock, Timer
@@ -56,9 +60,10 @@ class Call:
     """
 
     __slots__ = (
-        "_args", "_clock", "_context", "_ctx", "_done", "_fn", "_future", "_home",
-        "_lock", "_name", "_options", "_over", "_places", "_ticket", "_timer", "_token",
-        "attempts",
+        "_args", "_clock", "_context", "_ctx", "_done", "_fn", "_given_up", "_home",
+        "_lock",
+        "_name", "_options", "_over", "_places", "_ticket", "_timer", "_token",
+        "_under_way", "attempts",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +94,8 @@ class Call:
         self._lock = threading.Lock()
         self._over = False
         self._ticket = 0  # number of the attempt whose outcome counts; 0: none
-        self._future: cf.Future[Any] | None = None
+        self._given_up = 0  # the last attempt that nobody waits for any more
+        self._under_way: Dispatch | cf.Future[Any] | None = None
         self._timer: Timer | None = None
         self.attempts = 0
 
@@ -106,8 +112,9 @@ class Call:
         with self._lock:
             self._over = True
             self._ticket = 0
+            self._given_up = self.attempts
         self._done = _nobody
-        self._drop()
+        self._stop(self._drop())
 
     def _set_timer(self, seconds: float, fn: Callable[..., object], *args: Any) -> None:
         timer = self._clock.call_later(seconds, fn, *args)
@@ -117,15 +124,21 @@ class Call:
         if over:
             timer.cancel()
 
-    def _drop(self) -> None:
-        """Forget the timer and what is being executed."""
+    def _drop(self) -> Dispatch | cf.Future[Any] | None:
+        """Forget the timer and what is being executed; return the latter."""
         with self._lock:
             timer, self._timer = self._timer, None
-            future, self._future = self._future, None
+            under_way, self._under_way = self._under_way, None
         if timer is not None:
             timer.cancel()
-        if future is not None:
-            future.cancel()
+        return under_way
+
+    def _stop(self, under_way: Dispatch | cf.Future[Any] | None) -> None:
+        """Wait no longer for what is being executed."""
+        if isinstance(under_way, Dispatch):
+            under_way.give_up()
+        elif under_way is not None:
+            under_way.cancel()
 
     def _attempt(self) -> None:
         with self._lock:
@@ -137,7 +150,6 @@ class Call:
         if self._options.timeout is not None:
             # A token for each attempt: one whose time is up must stop, the next not.
             self._ctx = self._ctx.branch(Token(self._token))
-            self._set_timer(self._options.timeout, self._expired, ticket)
         try:
             self._launch(ticket)
         except BaseException as error:  # the executor refused
@@ -147,11 +159,18 @@ class Call:
         if is_async(self._fn):
             self._call(ticket)
         elif self._home is not None:
-            self._home.post(self._call, ticket)
+            self._hold(ticket, self._home.post(self._call, ticket), False)
         elif self._places.threads:
             run = self._context.copy().run
-            self._hold(ticket, self._places.submit(run, self._call, ticket), False)
+            self._hold(
+                ticket,
+                self._places.submit(
+                    lambda: run(self._call, ticket), lambda d: self._left(ticket, d)
+                ),
+                False,
+            )
         else:
+            self._limit(ticket)
             self._hold(
                 ticket,
                 self._places.send(
@@ -161,18 +180,36 @@ class Call:
                 False,
             )  # fmt: skip
 
-    def _hold(self, ticket: int, future: cf.Future[Any], replace: bool) -> None:
-        """Keep the future for ``cancel``; that of a coroutine replaces its call's."""
+    def _limit(self, ticket: int) -> None:
+        """Let the time of an attempt begin."""
+        if self._options.timeout is not None:
+            self._set_timer(self._options.timeout, self._expired, ticket)
+
+    def _hold(
+        self, ticket: int, under_way: Dispatch | cf.Future[Any] | None, replace: bool
+    ) -> None:
+        """Keep it for ``cancel``; the future of a coroutine replaces its call's."""
         with self._lock:
             if self._ticket == ticket:
-                if replace or self._future is None:
-                    self._future = future
+                if replace or self._under_way is None:
+                    self._under_way = under_way
                 return
-        future.cancel()  # cancelled meanwhile, or its outcome is known already
+            unwanted = ticket <= self._given_up
+        # Its outcome is known already, or it was given up before this could keep it.
+        if unwanted or not isinstance(under_way, Dispatch):
+            self._stop(under_way)
+
+    def _left(self, ticket: int, dispatch: Dispatch) -> None:
+        """Be told that a thread has done with the call."""
+        if dispatch.cancelled():
+            self._failed(ticket, given_up())
+        elif (error := dispatch.exception()) is not None:
+            self._failed(ticket, error)  # the pool is broken: it never began
 
     def _call(self, ticket: int) -> None:
         if self._ticket != ticket:
             return
+        self._limit(ticket)
         try:
             value = self._fn(self._ctx, *self._args)
             if type(value) is CoroutineType:
@@ -202,13 +239,15 @@ class Call:
         else:
             self._succeeded(ticket, value)
 
-    def _take(self, ticket: int, over: bool) -> bool:
+    def _take(self, ticket: int, over: bool, given_up: bool = False) -> bool:
         """Whether the outcome of this attempt is the one that counts."""
         with self._lock:
             if self._over or self._ticket != ticket:
                 return False
             self._ticket = 0
             self._over = over
+            if given_up:
+                self._given_up = ticket
             return True
 
     def _succeeded(self, ticket: int, value: Any) -> None:
@@ -216,12 +255,18 @@ class Call:
             self._drop()
             self._tell(None, value)
 
-    def _failed(self, ticket: int, error: BaseException) -> None:
+    def _failed(
+        self, ticket: int, error: BaseException, *, stop: Token | None = None
+    ) -> None:
+        """End an attempt; `stop` tells it so, as its time is over and it may go on."""
         policy = self._options.retry
         again = policy is not None and policy.wants(error, self.attempts)
-        if not self._take(ticket, over=not again):
+        if not self._take(ticket, over=not again, given_up=stop is not None):
             return
-        self._drop()
+        under_way = self._drop()
+        if stop is not None:
+            stop.set()  # not before: what the function returns then is no result
+            self._stop(under_way)
         if again:
             assert policy is not None
             self._set_timer(policy.delay(self.attempts), self._attempt)
@@ -238,14 +283,12 @@ class Call:
             if self._ticket != ticket:
                 return
             token = self._ctx._token  # of this attempt
-        self._failed(
-            ticket,
-            TaskTimeout(
-                f"{self._name} did not finish within {self._options.timeout:g} s; "
-                "a function on a thread runs on, its result is dropped"
-            ),
+        error = TaskTimeout(
+            f"{self._name} did not finish within {self._options.timeout:g} s; "
+            "a function on a thread runs on, its result is dropped"
         )
-        token.set()  # not before: what the function returns then is no result
+        with after_limit():
+            self._failed(ticket, error, stop=token)
 
 
 def _nobody(_: BaseException | None, __: Any) -> None:

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fastflow.dispatch import expire
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.calls import Done
-from fastflow.workflows.items import Items, ItemsThread
+from fastflow.workflows.items import END, Items, ItemsThread
 from fastflow.workflows.policies import Policy
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Fan:
         """Begin, where the line goes on; it must be suspended already."""
         if timeout is not None:
             error = TaskTimeout(f"{what} did not finish within {timeout:g} s")
-            timer = self._line.run.clock.call_later(timeout, self._fail, error)
+            timer = self._line.run.clock.call_later(timeout, expire, self._fail, error)
             with self._lock:
                 self._timer = timer
         if self._claim():
@@ -125,12 +126,12 @@ class Fan:
         while self._has_room():
             try:
                 item = self._items.draw()
-            except StopIteration:
-                self._ended()
-                return
             except BaseException as error:
                 self._rest()
                 self._fail(error)
+                return
+            if item is END:
+                self._ended()
                 return
             if self._thread is not None and self._items.anywhere:
                 self._thread.leave()

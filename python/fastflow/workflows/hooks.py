@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
+from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.context import Context
 from fastflow.workflows.places import Home, Places
@@ -67,10 +68,10 @@ class HookCall:
                 return
         except BaseException as error:
             _LOGGER.exception("a hook of %s failed", self._label)
-            if isinstance(error, Exception):
+            if not isinstance(error, ENDS_PROGRAM):
                 self._finish()
                 return
-            self._home.error = error  # Ctrl-C; who waits for the end is to find it
+            self._home.error = error  # who waits for the end is to find it
             self._finish()
             raise
         else:

@@ -17,7 +17,10 @@ from fastflow.workflows.context import Context
 from fastflow.workflows.failures import shown
 from fastflow.workflows.places import OwnThread, Places
 
-__all__ = ["Getting", "Items", "ItemsThread"]
+__all__ = ["END", "Getting", "Items", "ItemsThread"]
+
+END: Any = object()
+"""Comes after the last item."""
 
 _LOGGER = logging.getLogger("fastflow")
 
@@ -86,10 +89,14 @@ class Items:
         self._drawn: Iterator[Any] | None = None
 
     def draw(self) -> Any:
-        """Return the next one, or raise StopIteration."""
+        """Return the next one, or `END`; what the source raises is raised.
+
+        A StopIteration of the function that returns the items is a failure like others:
+        only that of an iterator is the end.
+        """
         if self._drawn is None:
             self._drawn = self._begin()
-        return next(self._drawn)
+        return next(self._drawn, END)
 
     def _begin(self) -> Iterator[Any]:
         source, size = self._source, self._size

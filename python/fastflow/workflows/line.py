@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fastflow.dispatch import Dispatch, current_dispatch
 from fastflow.errors import Cancelled
 from fastflow.workflows.calls import Done
 from fastflow.workflows.context import Context
@@ -60,8 +61,8 @@ class Line:
     """
 
     __slots__ = (
-        "_done", "_operation", "_outcome", "_stopped", "ctx", "failure", "home",
-        "loops", "now", "origin", "pc", "program", "run", "steps",
+        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
+        "home", "loops", "now", "origin", "pc", "program", "run", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,8 @@ class Line:
         self.failure: Exception | None = None
         self.origin: tuple[BaseException, str] | None = None
         self._done = done
+        self._dispatch: Dispatch | None = None
+        """What the line goes on in; the last one, while it is suspended."""
         self._operation: Operation | None = None
         self._outcome: tuple[BaseException | None, Any] = (None, None)
         self._stopped = False
@@ -89,6 +92,8 @@ class Line:
         """
         code = self.program.code
         pc = self.pc
+        if not self.home.one_thread:
+            self._dispatch = current_dispatch()
         while pc >= 0:
             if self._stopped:
                 return
@@ -128,6 +133,8 @@ class Line:
         operation = self._operation
         if operation is not None:
             operation.cancel()
+        elif self._dispatch is not None:
+            self._dispatch.give_up()  # a function that runs on needs no worker
 
     @property
     def stopped(self) -> bool:

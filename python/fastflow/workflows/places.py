@@ -11,16 +11,20 @@ from __future__ import annotations
 import concurrent.futures as cf
 import contextlib
 import contextvars
+import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
 
 __all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
 
+
+_LOGGER = logging.getLogger("fastflow")
 
 _Posted = tuple[Callable[..., object], tuple[Any, ...]]
 
@@ -65,8 +69,8 @@ class Home(Protocol):
     error: BaseException | None
     """What ends the program, such as Ctrl-C, and has come out of a part of the run."""
 
-    def post(self, fn: Callable[..., object], /, *args: Any) -> None:
-        """Have ``fn(*args)`` called."""
+    def post(self, fn: Callable[..., object], /, *args: Any) -> Dispatch | None:
+        """Have ``fn(*args)`` called; return what can be given up, if it can."""
 
     def run_ended(self) -> None:
         """Note that the run which this home was made for has its result."""
@@ -204,22 +208,40 @@ class PoolHome:
     one_thread = False
 
     def __init__(self, executor: cf.Executor, activity: Activity | None = None) -> None:
-        self._executor = executor
+        self._dispatcher = Dispatcher(executor)
         self._context = contextvars.copy_context()
         self._activity = activity
         self.error: BaseException | None = None
 
-    def post(self, fn: Callable[..., object], /, *args: Any) -> None:
+    def post(self, fn: Callable[..., object], /, *args: Any) -> Dispatch | None:
         """Have ``fn(*args)`` called by one of the threads."""
-        call = self._context.copy().run
+        run, activity = self._context.copy().run, self._activity
+
+        def ended(dispatch: Dispatch) -> None:
+            try:
+                if dispatch.cancelled():
+                    # Dropped by the executor.  Whoever waits for the run must not wait
+                    # for ever.
+                    run(fn, *args)
+                elif dispatch.exception() is not None:
+                    self._failed(dispatch.exception())
+            finally:
+                if activity is not None:
+                    activity.leave()
+
+        if activity is not None:
+            activity.enter()
         try:
-            future = self._executor.submit(call, fn, *args)
+            return self._dispatcher.submit(lambda: run(fn, *args), ended)
         except RuntimeError:
-            # Shut down meanwhile.  Whoever waits for the run must not wait for ever.
-            call(fn, *args)
-            return
-        if self._activity is not None:
-            self._activity.watch(future)
+            if activity is not None:
+                activity.leave()
+            run(fn, *args)  # shut down meanwhile
+            return None
+
+    def _failed(self, error: BaseException | None) -> None:
+        if error is not self.error:  # else it is known
+            _LOGGER.error("a part of a run failed", exc_info=error)
 
     def run_ended(self) -> None:
         """Nothing to do: the threads are everybody's."""
@@ -245,6 +267,7 @@ class Places:
                 f"{type(executor).__name__}"
             )
         self._executor = executor
+        self._dispatcher: Dispatcher | None = None
         self.activity = activity
         self.threads = executor is None or isinstance(executor, cf.ThreadPoolExecutor)
         """Whether calls share this process's memory; else they are sent elsewhere."""
@@ -253,10 +276,29 @@ class Places:
         )
         """Whether calls are sent to other processes of this machine."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any) -> cf.Future[Any]:
-        """Call ``fn(*args)`` on the executor."""
-        executor = self._executor or default_executor()
-        return self._watched(executor.submit(fn, *args), None)
+    def submit(
+        self, call: Callable[[], Any], done: Callable[[Dispatch], object]
+    ) -> Dispatch:
+        """Make a call on the executor, of threads, then ``done``; see `Dispatch`."""
+        activity = self.activity
+
+        def ended(dispatch: Dispatch) -> None:
+            try:
+                done(dispatch)
+            finally:
+                if activity is not None:
+                    activity.leave()
+
+        if self._dispatcher is None or self._executor is None:
+            self._dispatcher = Dispatcher(self._executor or default_executor())
+        if activity is None:
+            return self._dispatcher.submit(call, done)
+        activity.enter()
+        try:
+            return self._dispatcher.submit(call, ended)
+        except BaseException:
+            activity.leave()
+            raise
 
     def send(
         self,

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import aio
+from fastflow.dispatch import after_limit
 from fastflow.errors import Cancelled, TaskError, TaskTimeout
-from fastflow.interrupts import wait_until
+from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.calls import Call, Done
@@ -255,9 +256,10 @@ class Run:
             hook.make()
 
     def _expired(self) -> None:
-        self._abort(
-            TaskTimeout(f"{self.label} did not finish within {self._timeout:g} s")
-        )
+        with after_limit():
+            self._abort(
+                TaskTimeout(f"{self.label} did not finish within {self._timeout:g} s")
+            )
 
     def _abort(self, error: BaseException) -> bool:
         line = self._decide(error, None, stop=True)
@@ -362,7 +364,9 @@ class Run:
     def _explain(self, line: Line, error: BaseException | None) -> BaseException | None:
         """Wrap what a step has raised, so that it says which step it was."""
         origin = line.origin
-        if not isinstance(error, Exception) or origin is None or origin[0] is not error:
+        if isinstance(error, (Cancelled, *ENDS_PROGRAM)):
+            return error
+        if error is None or origin is None or origin[0] is not error:
             return error
         name = origin[1]
         wrapped = TaskError(

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fastflow.errors import Cancelled
+from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.timers import Clock
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.limits import Gate, Rate
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from fastflow.workflows.run import Run
 
 __all__ = ["Service"]
+
+_NO_FAILURE = (Cancelled, *ENDS_PROGRAM)
 
 Hook = Callable[[Any], Any]
 
@@ -91,7 +95,7 @@ class Service:
         """Return what is to be called at the end of a run; a cancelled one has none."""
         if error is None:
             return self.on_success
-        return self.on_failure if isinstance(error, Exception) else None
+        return None if isinstance(error, _NO_FAILURE) else self.on_failure
 
     @property
     def runs(self) -> list[Run]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from fastflow.dispatch import expire
 from fastflow.durations import parse_duration
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
@@ -49,14 +50,14 @@ class _Wait:
         def fail() -> int:
             raise error
 
-        self._set_timer(seconds, fail)
+        self._set_timer(seconds, expire, self._resume, fail)
 
     def sleep(self, seconds: float) -> None:
         """End after so many seconds."""
-        self._set_timer(seconds, lambda: self._finish(None))
+        self._set_timer(seconds, self._resume, lambda: self._finish(None))
 
-    def _set_timer(self, seconds: float, complete: Callable[[], int]) -> None:
-        timer = self._line.run.clock.call_later(seconds, self._resume, complete)
+    def _set_timer(self, seconds: float, fn: Callable[..., object], *args: Any) -> None:
+        timer = self._line.run.clock.call_later(seconds, fn, *args)
         with self._lock:
             self._timer = timer
             over = self._over

@@ -9,7 +9,6 @@ import pytest
 
 import fastflow
 from fastflow import Flow, TaskRegistry
-from fastflow.engines.overdue import Overdue
 
 
 @pytest.fixture(params=["ours", "theirs"])
@@ -67,25 +66,3 @@ def test_the_next_flow_on_that_executor(executor):
     assert (
         Flow("flow G:\n    q", registry={"q": quick}).run(executor=executor)["q"] == 1
     )
-
-
-def test_as_many_threads_as_workers_hang():
-    overdue = Overdue()
-    go = threading.Event()
-    assert overdue.start("call", go.wait) is None
-    hanging = [cf.Future(), cf.Future()]
-    for future in hanging:
-        overdue.add(future)
-    first = overdue.start("call", go.wait)
-    second = overdue.start("call", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        second.result(60)
-    hanging[0].set_result(None)
-    assert not overdue.has_room()
-    ended = threading.Event()
-    first.add_done_callback(lambda _: ended.set())
-    go.set()
-    assert ended.wait(60)
-    assert overdue.has_room()
-    hanging[1].set_result(None)
-    assert overdue.start("call", go.wait) is None
