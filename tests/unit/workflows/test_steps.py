@@ -33,7 +33,9 @@ def test_the_key_of_a_cache_may_be_async(wf):
 
 
 @pytest.mark.parametrize(
-    "key", [lambda ctx: 1 / 0, lambda ctx: fail(), lambda ctx: []], ids=str
+    "key",
+    [lambda ctx: 1 / 0, lambda ctx: fail(), lambda ctx: []],
+    ids=["division", "fail", "unhashable"],
 )
 def test_a_key_that_fails_fails_the_step(wf, key):
     wf.step("s", lambda ctx: 1, cache=key)
