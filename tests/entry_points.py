@@ -137,6 +137,17 @@ def _builder(executor=None):
     return run
 
 
+def _builder_steps(executor=None, **options):
+    def run(fn, items):
+        workflow = fastflow.workflow("w")
+        for i, item in enumerate(items):
+            workflow.step(f"s{i}", lambda ctx, item=item: fn(item), **options)
+        done = workflow.run(None, executor=executor() if executor else None)
+        return [step.output for step in done.steps.values()]
+
+    return run
+
+
 def _builder_parallel(fn, items):
     workflow = fastflow.workflow("w")
     workflow.parallel([lambda ctx, item=item: fn(item) for item in items])
@@ -163,6 +174,14 @@ class _Durable:
     @staticmethod
     def step(context, fn, items):
         return [context.step(lambda _, item=item: fn(item)) for item in items]
+
+    @staticmethod
+    def limits(context, fn, items):
+        from fastflow.durable import StepConfig
+
+        config = StepConfig(timeout=60)
+        return [context.step(lambda _, item=item: fn(item), config=config)
+                for item in items]  # fmt: skip
 
     @staticmethod
     def map(context, fn, items):
@@ -204,10 +223,17 @@ MACHINES = {
     "flow items, native": _flow(None),
     "flow items, pool": _flow(lambda: concurrent.futures.ThreadPoolExecutor(2)),
     "@flow": _flow_function,
+    "builder, steps": _builder_steps(),
+    "builder, retried steps": _builder_steps(retries=1),
+    "builder, steps with limits": _builder_steps(timeout=60),
+    "builder, steps on a pool": _builder_steps(
+        lambda: concurrent.futures.ThreadPoolExecutor(2)
+    ),
     "builder, for_each": _builder(),
     "builder, pool": _builder(lambda: concurrent.futures.ThreadPoolExecutor(2)),
     "builder, parallel": _builder_parallel,
     "durable, steps": _durable("step"),
+    "durable, steps with limits": _durable("limits"),
     "durable, map": _durable("map"),
 }
 

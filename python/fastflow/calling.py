@@ -7,7 +7,6 @@ by the same `Task`.
 from __future__ import annotations
 
 import concurrent.futures
-import contextvars
 import inspect
 import threading
 import time
@@ -118,7 +117,7 @@ def _on_own_thread(
 ) -> concurrent.futures.Future[Any]:
     """Start an attempt on a thread that nobody has to wait for."""
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-    context = contextvars.copy_context()
+    context = _core.task_context()
 
     def body() -> None:
         try:

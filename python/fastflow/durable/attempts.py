@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from fastflow import aio
+from fastflow import _core, aio
 from fastflow.dispatch import Dispatch, expire, given_up
 from fastflow.durable.line import Line, Pending, current_operation
 from fastflow.errors import Cancelled, TaskTimeout
@@ -202,18 +202,16 @@ def call(
 def _call_here(
     line: Line, operation: Operation, fn: Callable[..., Any], *args: Any
 ) -> tuple[Any, BaseException | None]:
-    token = current_operation.set(operation)
     line.busy = operation
     try:
-        return fn(*args), None
+        return _context_of(operation).run(fn, *args), None
     except Exception as error:
         return None, error
     finally:
         line.busy = None
-        current_operation.reset(token)
 
 
 def _context_of(operation: Operation) -> contextvars.Context:
-    context = contextvars.copy_context()
+    context = _core.task_context()
     context.run(current_operation.set, operation)
     return context

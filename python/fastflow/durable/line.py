@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from fastflow import _core
 from fastflow.durable.exceptions import SuspendExecution
 from fastflow.durable.records import Record
 from fastflow.durable.writer import Scope
@@ -117,7 +118,7 @@ class Line:
 
     def run(self) -> None:
         """Run the function from its top."""
-        self.execution.context.copy().run(self._attempt)
+        _core.task_context(self.execution.context).run(self._attempt)
 
     def _attempt(self) -> None:
         if self.scope.over:
@@ -206,7 +207,7 @@ class BlockingLine(Line):
         self.thread = threading.get_ident()
         scheduler.enter()
         try:
-            return self.execution.context.copy().run(self._run, self)
+            return _core.task_context(self.execution.context).run(self._run, self)
         finally:
             self.thread = 0
             self.drop()

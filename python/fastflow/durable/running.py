@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextvars
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from fastflow import _core
 from fastflow.durable.engine import Engine
 from fastflow.durable.journal import RUNNING, End, Entry, Message
 from fastflow.durable.records import Failure, Record
@@ -31,7 +31,7 @@ class Execution:
         self.function = entry.function
         self.number = entry.number
         self.input = entry.input
-        self.context = contextvars.copy_context()
+        self.context = _core.task_context()
         self.scope = Scope()
         self.stream = Stream(entry.number, entry.fence, entry.frames)
         self.stream.on_broken = self._broke

@@ -7,7 +7,6 @@ into its queue, so nothing here needs a lock, and a chain of any length needs no
 
 from __future__ import annotations
 
-import contextvars
 import inspect
 import queue
 import threading
@@ -16,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastflow import aio
+from fastflow import _core, aio
 from fastflow.cache import MISSING, ResultCache
 from fastflow.calling import timeout_error
 from fastflow.dispatch import after_limit, given_up
@@ -67,7 +66,7 @@ class Job:
         """Given so far."""
         self.timer: Timer | None = None
         self.cancel: Callable[[], object] | None = None
-        self.context = contextvars.copy_context()
+        self.context = _core.task_context()
         """Of which each attempt has a copy."""
         self.future: Any = None
         """Of the live attempt, if it is on the executor."""
@@ -424,7 +423,7 @@ class Driver:
             if self._stopping:
                 self.post(self._give_up, job, attempt)
                 continue
-            context = job.context.copy()
+            context = _core.task_context(job.context)
             task = loop.create_task(self._coroutine(job, attempt), context=context)
             job.cancel = _canceller(loop, task)
             task.add_done_callback(_keep.discard)
@@ -458,7 +457,7 @@ class Driver:
             name = threading.current_thread().name
             return Done(value, start, time.perf_counter(), name)
 
-        future = job.context.copy().run(aio.submit, body())
+        future = _core.task_context(job.context).run(aio.submit, body())
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from fastflow import _core
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.engines.parcels import Outcome, Parcels, parcels_for
 from fastflow.engines.remote import run_remotely
@@ -101,7 +102,8 @@ class ThreadPool:
         done: Callable[[Any], object],
     ) -> Dispatch:
         """See `Pool`."""
-        run, task, args, kwargs = job.context.copy().run, job.task, job.args, job.kwargs
+        run = _core.task_context(job.context).run
+        task, args, kwargs = job.task, job.args, job.kwargs
         return self._dispatcher.submit(
             lambda: run(_attempt, task, args, kwargs, started), done
         )
@@ -121,7 +123,7 @@ class ThreadPool:
         self, job: Job, call: Callable[[], Any], done: Callable[[Any], object]
     ) -> None:
         """See `Pool`."""
-        run = job.context.copy().run
+        run = _core.task_context(job.context).run
         self._dispatcher.submit(lambda: run(_timed, call), done)
 
     def read(self, result: Any, submitted: float) -> Done:  # noqa: ARG002
@@ -202,7 +204,7 @@ class RemotePool:
         self, job: Job, call: Callable[[], Any], done: Callable[[Any], object]
     ) -> None:
         """See `Pool`."""
-        run = job.context.copy().run
+        run = _core.task_context(job.context).run
         Dispatcher(default_executor()).submit(lambda: run(_timed, call), done)
 
     def read(self, result: Any, submitted: float) -> Done:

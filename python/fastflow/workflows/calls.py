@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
+from fastflow import _core
 from fastflow.dispatch import Dispatch, after_limit, given_up
 from fastflow.errors import TaskTimeout
 from fastflow.portable import raising_portable
@@ -161,11 +162,10 @@ class Call:
         elif self._home is not None:
             self._hold(ticket, self._home.post(self._call, ticket), False)
         elif self._places.threads:
-            run = self._context.copy().run
             self._hold(
                 ticket,
                 self._places.submit(
-                    lambda: run(self._call, ticket), lambda d: self._left(ticket, d)
+                    lambda: self._call(ticket), lambda d: self._left(ticket, d)
                 ),
                 False,
             )
@@ -211,9 +211,10 @@ class Call:
             return
         self._limit(ticket)
         try:
-            value = self._fn(self._ctx, *self._args)
+            context = _core.task_context(self._context)
+            value = context.run(self._fn, self._ctx, *self._args)
             if type(value) is CoroutineType:
-                self._context.copy().run(self._await, ticket, value)
+                context.run(self._await, ticket, value)
                 return
         except BaseException as error:
             self._failed(ticket, error)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from fastflow import _core
 from fastflow.workflows.calls import Done, is_async
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.failures import add_note
@@ -171,7 +171,7 @@ def _calls(
     parcel: Parcel | None,
 ) -> Callable[[int, Any, Done], Branch]:
     """Branches that are calls; ``call(item)`` returns function and arguments."""
-    context = contextvars.copy_context()
+    context = _core.task_context()
 
     def make(index: int, item: Any, done: Done) -> Branch:
         fn, args = call(item)

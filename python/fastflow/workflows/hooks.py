@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
+from fastflow import _core
 from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.context import Context
@@ -81,7 +82,7 @@ class HookCall:
         self, context: contextvars.Context, clock: Clock, seconds: float
     ) -> None:
         """Call it on a thread of its own, and stop it after so many seconds."""
-        thread = context.copy().run(self._places.own_thread)
+        thread = _core.task_context(context).run(self._places.own_thread)
         timer = clock.call_later(seconds, self.stop)
         with self._lock:
             self._timer = timer

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
+from fastflow import _core
 from fastflow.workflows.context import Context
 from fastflow.workflows.failures import shown
 from fastflow.workflows.places import OwnThread, Places
@@ -132,7 +133,7 @@ class ItemsThread:
 
     def __init__(self, places: Places) -> None:
         self._activity = places.activity
-        self._context = contextvars.copy_context()
+        self._context = _core.task_context()
         self._lock = threading.Lock()
         self._thread: OwnThread | None = _crew.join()
 
@@ -148,7 +149,7 @@ class ItemsThread:
 
     def _call(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:
-            self._context.copy().run(fn, *args)
+            _core.task_context(self._context).run(fn, *args)
         finally:
             if self._activity is not None:
                 self._activity.leave()

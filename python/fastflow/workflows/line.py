@@ -163,7 +163,7 @@ class Line:
 
     def call(self, fn: Callable[..., Any], then: Callable[[Any], int]) -> int:
         """Call ``fn(ctx)`` here, await what it returns if it's async, then go on."""
-        value = fn(self.ctx)
+        value = self.run.apart(fn, self.ctx)
         if type(value) is CoroutineType:
             return self.wait_for(value, then)
         return then(value)

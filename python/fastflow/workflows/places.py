@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import contextlib
-import contextvars
 import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from fastflow import _core
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
@@ -147,7 +147,7 @@ class OwnThread:
     def __init__(self, activity: Activity | None = None) -> None:
         self._inbox: queue.SimpleQueue[_Posted | None] = queue.SimpleQueue()
         self._activity = activity
-        self._context = contextvars.copy_context()
+        self._context = _core.task_context()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._over = False
@@ -209,13 +209,13 @@ class PoolHome:
 
     def __init__(self, executor: cf.Executor, activity: Activity | None = None) -> None:
         self._dispatcher = Dispatcher(executor)
-        self._context = contextvars.copy_context()
+        self._context = _core.task_context()
         self._activity = activity
         self.error: BaseException | None = None
 
     def post(self, fn: Callable[..., object], /, *args: Any) -> Dispatch | None:
         """Have ``fn(*args)`` called by one of the threads."""
-        run, activity = self._context.copy().run, self._activity
+        run, activity = _core.task_context(self._context).run, self._activity
 
         def ended(dispatch: Dispatch) -> None:
             try:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastflow import aio
+from fastflow import _core, aio
 from fastflow.dispatch import after_limit
 from fastflow.errors import Cancelled, TaskError, TaskTimeout
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
@@ -91,7 +91,8 @@ class Run:
         self._home = home
         self._shares_home = shares_home
         self._timeout = timeout
-        self._context = contextvars.copy_context()
+        self._context = _core.task_context()
+        self.apart = _core.ContextPerCall().run
         self._notify = done
         ctx = Context(
             self, payload, self.steps, service.state, service.global_state, Token(token)
@@ -393,7 +394,7 @@ class Run:
         return Call(
             name, fn, ctx, args, done,
             places=self.places, clock=self.clock, options=options, home=home,
-            context=context or contextvars.copy_context(),
+            context=context or _core.task_context(),
         )  # fmt: skip
 
     def child(self, workflow: Any, payload: Any, line: Line, done: Done) -> Run:

@@ -38,7 +38,7 @@ class Step(Instruction):
         assert self.name is not None
         record = line.begin(self.name)
         record.attempts = 1
-        value = self.fn(line.ctx)
+        value = line.run.apart(self.fn, line.ctx)
         if type(value) is CoroutineType:
             return line.wait_for(value, lambda value: line.complete(record, value))
         return line.complete(record, value)
