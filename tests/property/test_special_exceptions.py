@@ -1,4 +1,4 @@
-"""What exceptions do that mean something to a protocol, wherever users' code raises them.
+"""What exceptions do that mean something to a protocol, wherever they are raised.
 
 One rule for flows, flow functions, workflows and durable executions:
 
@@ -179,7 +179,7 @@ def natural(where, kind):
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("where", FLOWS)
 def test_flows(run, where, kind):
-    if "iterator" == where and kind is StopIteration:
+    if where == "iterator" and kind is StopIteration:
         return  # is the end of the iterator
     error = raised(lambda: FLOWS[where](run, kind))
     if kind in ENDS:

@@ -98,8 +98,8 @@ def _check(
 
 
 def _belongs(home: str, module: ModuleType, allowed: Allowed) -> bool:
-    # A module may have another name than the one it is imported by (os.path), and a part
-    # that is written in C (_operator).
+    # A module may have another name than the one it is imported by (os.path), and a
+    # part that is written in C (_operator).
     names = (home, home.removeprefix("_"))
     return any(allowed.importing(name) for name in names) or any(
         _is_in(name, module.__name__) for name in names
