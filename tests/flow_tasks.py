@@ -175,3 +175,18 @@ def raise_special(name):
     """Raise the exception of that module and name."""
     module, kind = name
     raise getattr(importlib.import_module(module), kind)("special")
+
+
+def blas_threads(*_):
+    """Return the largest number of threads that a BLAS of this process may use."""
+    import numpy as np
+    import threadpoolctl
+
+    a = np.ones((8, 8))
+    assert (a @ a)[0, 0] == 8
+    return max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+
+
+@task(retries=1, timeout=60)
+def blas_threads_with_a_limit(*_):
+    return blas_threads()

@@ -8,15 +8,25 @@ moment they are put back.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["BlasCap"]
+__all__ = ["BlasCap", "limited", "look_again", "share_of"]
 
 # Modules that bring a BLAS or OpenMP runtime with them.
 _CARRIERS = ("numpy", "scipy", "torch", "sklearn")
+# Where they look for their limits when they are loaded.
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 class _Limits:
@@ -53,7 +63,17 @@ class _Limits:
 
             self._controller = threadpoolctl.ThreadpoolController()
             self._seen = loaded
-        self._limiter = self._controller.limit(limits=min(self._active.values()))
+        most = min(self._active.values())
+        if any(pool.num_threads > most for pool in self._controller.lib_controllers):
+            self._limiter = self._controller.limit(limits=most)
+
+    def look_again(self) -> None:
+        """Limit what has been loaded meanwhile, too."""
+        with self._lock:
+            if self._active and any(
+                name in sys.modules and name not in self._seen for name in _CARRIERS
+            ):
+                self._apply()
 
 
 _limits = _Limits()
@@ -68,6 +88,39 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
+def share_of(workers: int) -> int:
+    """Return how many threads each of so many workers may use, to fill the cores."""
+    return max(1, (os.cpu_count() or 1) // workers)
+
+
+@contextlib.contextmanager
+def limited(threads: int | None) -> Iterator[None]:
+    """Use at most so many threads in this block; None: as many as there are.
+
+    A library that is loaded in the block begins with that limit, and keeps it.
+    """
+    if threads is None:
+        yield
+        return
+    key = object()
+    told: list[str] = []
+    if "numpy" not in sys.modules:
+        told = [name for name in _VARIABLES if name not in os.environ]
+    os.environ.update(dict.fromkeys(told, str(threads)))
+    _limits.enter(id(key), threads)
+    try:
+        yield
+    finally:
+        _limits.leave(id(key))
+        for name in told:
+            os.environ.pop(name, None)
+
+
+def look_again() -> None:
+    """Have the limits hold for libraries that have been loaded meanwhile."""
+    _limits.look_again()
+
+
 class BlasCap:
     """What one executor asks for; called with True when it gets busy, False when idle.
 
@@ -80,8 +133,7 @@ class BlasCap:
     """
 
     def __init__(self, workers: int, threads: int | str) -> None:
-        cores = os.cpu_count() or 1
-        self._threads = max(1, cores // workers) if threads == "auto" else int(threads)
+        self._threads = share_of(workers) if threads == "auto" else int(threads)
 
     def __call__(self, active: bool) -> None:
         """Note that the executor gets busy, or has been idle for a moment."""

@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import threading
 import time
-from collections.abc import Hashable, Iterator, MutableMapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from typing import Any
 
 from fastflow.durations import parse_duration
+from fastflow.signatures import signature
 
-__all__ = ["MISSING", "ResultCache", "make_cache", "reusable"]
+__all__ = ["MISSING", "SIZE", "ResultCache", "make_cache", "reusable"]
+
+SIZE = 1_024
+"""Results that a task keeps, unless it is given a mapping to keep them in."""
 
 MISSING: Any = object()
 """What ``get`` returns when there is nothing."""
 
 
+class _Recent(MutableMapping[Any, Any]):
+    """As many entries as were used last; thread-safe."""
+
+    def __init__(self, size: int = SIZE) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Any, Any] = OrderedDict()
+
+    def __getitem__(self, key: Any) -> Any:
+        with self._lock:
+            value = self._entries[key]
+            self._entries.move_to_end(key)
+            return value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        with self._lock:
+            self._entries[key] = value
+            self._entries.move_to_end(key)
+            dropped = len(self._entries) > self._size and self._entries.popitem(False)
+        del dropped  # not under the lock: its end may run code of the user's
+
+    def __delitem__(self, key: Any) -> None:
+        with self._lock:
+            dropped = self._entries.pop(key)
+        del dropped
+
+    def __iter__(self) -> Iterator[Any]:
+        with self._lock:
+            return iter(list(self._entries))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
 class ResultCache:
     """Keeps results in a mapping.
 
-    Arguments that can't be hashed are compared by their pickled form; results of calls
-    whose arguments can't be pickled either are not kept.
+    Calls are the same if the parameters get the same, however that is written: by
+    position, by name, or by default. Arguments that can't be hashed are compared by
+    their pickled form; results of calls whose arguments can't be pickled either are not
+    kept.
 
     Parameters
     ----------
@@ -27,17 +70,48 @@ class ResultCache:
         Key -> (time, value).
     ttl : float, optional
         Seconds for which a result is good.
+    fn : callable, optional
+        Whose results they are.
+    first : tuple
+        Arguments that come before those of each call.
     """
 
     def __init__(
-        self, store: MutableMapping[Any, Any], ttl: float | None = None
+        self,
+        store: MutableMapping[Any, Any],
+        ttl: float | None = None,
+        fn: Callable[..., Any] | None = None,
+        first: tuple[Any, ...] = (),
     ) -> None:
         self._store = store
         self._ttl = ttl
+        self._fn = fn
+        self._first = first
+        self._signature: inspect.Signature | None = None
 
-    @staticmethod
-    def key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable | None:
+    def bound_to(self, instance: Any) -> ResultCache:
+        """Return the same for the calls of a method of an object."""
+        return ResultCache(self._store, self._ttl, self._fn, (instance, *self._first))
+
+    def _normal(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments as they would be with all defaults, and without names."""
+        args = (*self._first, *args)
+        if self._fn is None:
+            return args, kwargs
+        try:
+            if self._signature is None:
+                self._signature = signature(self._fn)
+            bound = self._signature.bind(*args, **kwargs)
+        except (TypeError, ValueError):  # the call will fail, or nothing is known
+            return args, kwargs
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable | None:
         """Return what stands for the arguments, None if nothing can."""
+        args, kwargs = self._normal(args, kwargs)
         named = tuple(sorted(kwargs.items()))
         types = tuple(
             [_types(value) for value in (*args, *[value for _, value in named])]
@@ -85,14 +159,14 @@ def _types(value: Any) -> Any:
     return type(value)
 
 
-def make_cache(option: Any) -> ResultCache | None:
-    """Return the cache that the option ``cache=`` means.
+def make_cache(option: Any, fn: Callable[..., Any] | None = None) -> ResultCache | None:
+    """Return the cache that the option ``cache=`` of a function means.
 
     Parameters
     ----------
     option : None, bool, float, str or MutableMapping
-        True keeps results as long as the process lives, a duration so long, a mapping
-        is where they are kept.
+        True keeps the results that were used last, `SIZE` of them, a duration does so
+        as long as they are good; a mapping is where all are kept.
 
     Raises
     ------
@@ -102,9 +176,9 @@ def make_cache(option: Any) -> ResultCache | None:
     if option is None or option is False:
         return None
     if option is True:
-        return ResultCache({})
+        return ResultCache(_Recent(), None, fn)
     if isinstance(option, MutableMapping):
-        return ResultCache(option)
+        return ResultCache(option, None, fn)
     try:
         ttl = parse_duration(option)
     except TypeError:
@@ -112,4 +186,4 @@ def make_cache(option: Any) -> ResultCache | None:
             "cache must be True, a duration such as '5m', or a mapping; not "
             f"{type(option).__name__}"
         ) from None
-    return ResultCache({}, ttl)
+    return ResultCache(_Recent(), ttl, fn)

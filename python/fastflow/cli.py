@@ -136,16 +136,25 @@ def bench(
         report.plot(plot_path, rows)
 
 
+_ALLOW_IMPORT = click.option(
+    "--allow-import",
+    metavar="MODULE",
+    multiple=True,
+    help="Let 'run:' and 'fallback:' lines name what is in this module; repeatable.",
+)
+
+
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--tasks", metavar="MODULE", help="Where the tasks are, to check their names, too."
 )
-def check(file: Path, tasks: str | None) -> None:
+@_ALLOW_IMPORT
+def check(file: Path, tasks: str | None, allow_import: tuple[str, ...]) -> None:
     """Report all that is wrong with the text of a flow."""
     from fastflow.flows import commands
 
-    raise SystemExit(commands.check(file, tasks))
+    raise SystemExit(commands.check(file, tasks, allow_import))
 
 
 @main.command()
@@ -192,6 +201,7 @@ def fmt(files: tuple[Path, ...], check_only: bool, write: bool) -> None:
     help="Directory that gets a record of the run.",
 )
 @click.option("--allow-code", is_flag=True, help="Let 'code:' blocks of the text run.")
+@_ALLOW_IMPORT
 @click.option(
     "--progress/--no-progress", default=True, help="Show a bar on a terminal."
 )

@@ -10,10 +10,10 @@ workflows and durable executions alike.
 Three things are done.
 
 * A call that is given up while it runs does not count against the size of its pool from
-  then on.  Our own pool lends its place to whatever is queued there, also to what others
-  have submitted (`Pool::blocked`).  Of a pool of the standard library nobody can change
-  the size, so one of the calls that wait for it, oldest first, may run on a spare thread
-  for each call that hangs.
+  then on.  Our own pool lends its place to whatever is queued there, also to what
+  others have submitted (`Pool::blocked`).  Of a pool of the standard library nobody can
+  change the size, so one of the calls that wait for it, oldest first, may run on a
+  spare thread for each call that hangs.
 * What a time limit leads to (`after_limit`) gets a thread of its own if no worker has
   taken it up after `_PATIENCE` seconds, even if all workers are busy with calls that
   are all right.

@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, NamedTuple
 
+from fastflow.signatures import signature
+
 __all__ = [
     "INPUTS",
     "INPUT_DATA",
@@ -69,7 +71,7 @@ class Signature:
         if type(fn) is FunctionType and not fn.__dict__:
             return cls._of_function(fn)
         try:
-            found = inspect.signature(fn).parameters.values()
+            found = signature(fn).parameters.values()
         except (TypeError, ValueError):
             return cls((), frozenset(), True, False)
         kinds = inspect.Parameter

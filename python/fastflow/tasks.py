@@ -15,6 +15,7 @@ from fastflow.durations import parse_duration
 from fastflow.errors import ValidationError
 from fastflow.names import check_name
 from fastflow.retry import RetryPolicy
+from fastflow.signatures import signature
 
 __all__ = ["NO_FALLBACK", "InvalidInput", "Task", "make_task", "task_of"]
 
@@ -130,7 +131,7 @@ class Task:
     def inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments by the names of the parameters."""
         try:
-            bound = inspect.signature(self.fn).bind(*args, **kwargs)
+            bound = signature(self.fn).bind(*args, **kwargs)
         except (TypeError, ValueError):
             return {**{str(i): value for i, value in enumerate(args)}, **kwargs}
         bound.apply_defaults()
@@ -188,7 +189,7 @@ def make_task(
         retry=RetryPolicy(retries, retry_delay, backoff, max_delay, jitter, retry_on),
         timeout=None if timeout is None else _positive("timeout", timeout),
         fallback=NO_FALLBACK if fallback is None else fallback,
-        cache=make_cache(cache),
+        cache=make_cache(cache, fn),
         tags=_tags(tags),
         is_async=is_async(fn),
     )
@@ -202,7 +203,8 @@ def task_of(fn: Callable[..., Any], name: str = "") -> Task:
             return known
         if isinstance(fn, MethodType) and known.reference is fn.__func__:
             method = MethodType(known.fn, fn.__self__)
-            return replace(known, fn=method, reference=fn)
+            cache = known.cache and known.cache.bound_to(fn.__self__)
+            return replace(known, fn=method, reference=fn, cache=cache)
         # What wraps a decorated function has copied its attributes; it comes first.
     if not callable(fn):
         raise TypeError(f"a task must be callable, not {type(fn).__name__}")

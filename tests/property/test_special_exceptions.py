@@ -1,4 +1,4 @@
-"""What exceptions do that mean something to a protocol, wherever users' code raises them.
+"""What exceptions do that mean something to a protocol, wherever they are raised.
 
 One rule for flows, flow functions, workflows and durable executions:
 

@@ -250,6 +250,75 @@ def test_cache_in_a_mapping_and_with_an_end(tasks, monkeypatch):
     assert timed(1) is not first
 
 
+def test_a_cache_knows_the_same_call_however_it_is_written(tasks):
+    calls = []
+
+    @tasks.task(cache=True)
+    def work(a, b=2, *rest, c=3, **more):
+        calls.append((a, b, rest, c, more))
+        return len(calls)
+
+    same = [work(3), work(a=3), work(3, 2), work(3, b=2), work(b=2, a=3), work(3, c=3)]
+    assert same == [1] * 6
+    assert work(3, 2, 4) == 2
+    assert work(3, c=4) == 3
+    assert work(3, d=4) == work(d=4, a=3) == 4
+    with pytest.raises(TypeError):
+        work()
+
+
+@pytest.mark.parametrize("executor", [None, "serial"])
+def test_a_cache_knows_the_same_call_in_flows(tasks, executor):
+    calls = []
+
+    @tasks.task(cache=True)
+    def a(n):
+        calls.append(n)
+        return n
+
+    fastflow.Flow("flow F:\n    a", registry={"a": a}).run({"n": 3}, executor=executor)
+    assert a(3) == a(n=3) == 3
+    assert calls == [3]
+
+
+@pytest.mark.parametrize("cache", [True, "1h"])
+def test_a_cache_keeps_what_was_used_last(tasks, cache):
+    calls = []
+
+    @tasks.task(cache=cache)
+    def work(n):
+        calls.append(n)
+        return n
+
+    size = 1_024
+    for n in range(size):
+        work(n)
+    work(0)  # used again, so not the first to go
+    work(size)
+    del calls[:]
+    work(0)
+    work(size)
+    work(2)
+    assert calls == []
+    work(1)
+    assert calls == [1]
+
+
+def test_methods_of_two_objects_share_no_results(tasks):
+    class Adder:
+        def __init__(self, more):
+            self.more = more
+
+        @tasks.task(cache=True)
+        def add(self, n):
+            return self.more + n
+
+    text = "flow F:\n    add"
+    for more in (1, 2):
+        flow = fastflow.Flow(text, registry={"add": Adder(more).add})
+        assert flow.run({"n": 1}, executor="serial")["add"] == 1 + more
+
+
 def test_failures_are_not_cached(tasks):
     calls = []
 

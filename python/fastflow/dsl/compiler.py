@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from fastflow.dsl.imports import Allowed, NotAllowed, import_callable
 from fastflow.dsl.inline import InlineCode
 from fastflow.dsl.spec import FlowSpec, TaskSpec
 from fastflow.dsl.suggest import did_you_mean
@@ -22,24 +22,6 @@ _HINTS = 20  # suggestions in the errors of one flow; each is a search
 
 Report = Callable[[str, str], object]
 """Told the name of a task and what is wrong with it."""
-
-
-class Allowed(NamedTuple):
-    """What the text of a flow may make us do."""
-
-    code: bool = False
-    """Run ``code:`` blocks."""
-    imports: bool | Iterable[str] = True
-    """Import the modules of ``run:``: all, none, or those and their submodules."""
-
-    def importing(self, module: str) -> bool:
-        """Whether a module may be imported."""
-        if isinstance(self.imports, bool):
-            return self.imports
-        return any(
-            module == prefix or module.startswith(f"{prefix}.")
-            for prefix in self.imports
-        )
 
 
 class _Bound(NamedTuple):
@@ -247,26 +229,19 @@ class _Compiler:
         return None
 
     def imported(self, name: str, target: str, key: str) -> Callable[..., Any] | None:
-        module, _, path = target.partition(":")
-        if not self.allowed.importing(module):
-            self.report(
-                name,
-                f"{key}: {target[:60]!r} would import {module[:40]!r}, which "
-                "allow_import does not allow",
-            )
-            return None
+        module = target.partition(":")[0]
+        if self.allowed.unseen and not self.allowed.importing(module):
+            return _unseen
         try:
-            found: Any = importlib.import_module(module)
-            for part in path.split("."):
-                found = getattr(found, part)
+            return import_callable(target, self.allowed)
+        except NotAllowed as error:
+            self.report(name, f"{key}: {error}")
+        except TypeError as error:
+            self.report(name, f"{key}: {error}"[:300])
         except Exception as error:  # whatever the module does when it is imported
             reason = f"{type(error).__name__}: {error}"
             self.report(name, f"{key}: can't import {target[:60]!r}: {reason[:200]}")
-            return None
-        if not callable(found):
-            self.report(name, f"{key}: {target[:60]!r} is not callable")
-            return None
-        return found  # type: ignore[no-any-return]
+        return None
 
     def changed(self, task: Task, details: TaskSpec) -> Task:
         """Return a task with the options that the text gives."""
@@ -298,6 +273,10 @@ class _Compiler:
             )
             return None
         return task_of(fn).fn
+
+
+def _unseen(*_results: object, **_inputs: object) -> None:
+    """Stand for what a check does not import."""
 
 
 def _retry(

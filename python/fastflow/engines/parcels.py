@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from fastflow.engines.remote import Unpacked, pack, run_parcel
+from fastflow.engines.remote import Unpacked, pack, run_parcel, threads_of
 from fastflow.tasks import Task
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class Parcels:
         failed: Callable[[Job, int, BaseException], object],
     ) -> None:
         self._submit = executor.submit
+        self._threads = threads_of(executor)
         self._post = post
         self._ended = ended
         self._failed = failed
@@ -206,7 +207,9 @@ class Parcels:
             return
         future: concurrent.futures.Future[Any]
         try:
-            future = self._submit(run_parcel, lane.fn, packed, _OVERDUE, _BYTES)
+            future = self._submit(
+                run_parcel, lane.fn, packed, _OVERDUE, _BYTES, self._threads
+            )
         except Exception as error:  # the executor is shut down or broken
             for job, attempt in together:
                 self._post(self._failed, job, attempt, error)

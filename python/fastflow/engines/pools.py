@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from fastflow import _core
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.engines.parcels import Outcome, Parcels, parcels_for
-from fastflow.engines.remote import run_remotely
+from fastflow.engines.remote import run_remotely, threads_of
 from fastflow.engines.timed import TimedCalls
 from fastflow.executor import Executor, default_executor
 from fastflow.tasks import Task
@@ -166,6 +166,7 @@ class RemotePool:
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
         self._executor = executor
+        self._threads = threads_of(executor)
 
     def submit(
         self,
@@ -176,7 +177,9 @@ class RemotePool:
         """See `Pool`."""
         fn = job.task.reference or job.task.fn
         future: concurrent.futures.Future[Any]
-        future = self._executor.submit(run_remotely, fn, job.args, job.kwargs)
+        future = self._executor.submit(
+            run_remotely, fn, job.args, job.kwargs, self._threads
+        )
         future.add_done_callback(done)
         return future
 

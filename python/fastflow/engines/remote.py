@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pickle
 import time
@@ -10,10 +11,18 @@ from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from fastflow.blas import limited, look_again, share_of
 from fastflow.portable import portable, raising_portable
 from fastflow.tasks import Task, task_of
 
-__all__ = ["Returned", "Unpacked", "pack", "run_parcel", "run_remotely"]
+__all__ = [
+    "Returned",
+    "Unpacked",
+    "pack",
+    "run_parcel",
+    "run_remotely",
+    "threads_of",
+]
 
 
 def pack(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -67,27 +76,45 @@ class Returned:
         self.seconds = seconds
 
 
+def threads_of(executor: concurrent.futures.Executor) -> int | None:
+    """Return how many threads of BLAS each process may use, None if all it likes.
+
+    Processes of one machine share its cores, as the threads of an executor do.
+    """
+    if not isinstance(executor, concurrent.futures.ProcessPoolExecutor):
+        return None
+    return share_of(getattr(executor, "_max_workers", None) or 1)
+
+
 def run_remotely(
-    reference: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    reference: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    threads: int | None = None,
 ) -> tuple[Any, float, float, int]:
     """Make one attempt; return the value, when it began, its seconds, and where."""
-    with raising_portable():
+    with raising_portable(), limited(threads):
         return _run(task_of(reference, "task"), args, kwargs)
 
 
 def run_parcel(
-    reference: Callable[..., Any], packed: list[bytes], seconds: float, size: int
+    reference: Callable[..., Any],
+    packed: list[bytes],
+    seconds: float,
+    size: int,
+    threads: int | None = None,
 ) -> Returned:
     """Make attempts one after another, until their time or their results are over."""
     task = task_of(reference, "task")
     results: list[bytes] = []
     passed, start = 0.0, time.perf_counter()
-    for call in packed:
-        results.append(_run_packed(task, call))
-        size -= len(results[-1])
-        passed = time.perf_counter() - start
-        if size < 0 or passed > seconds:
-            break
+    with limited(threads):
+        for call in packed:
+            results.append(_run_packed(task, call))
+            size -= len(results[-1])
+            passed = time.perf_counter() - start
+            if size < 0 or passed > seconds:
+                break
     return Returned(results, passed)
 
 
@@ -102,6 +129,7 @@ def _run(
 def _run_packed(task: Task, packed: bytes) -> bytes:
     try:
         args, kwargs = pickle.loads(packed)
+        look_again()  # arrays bring their library with them
         return bytes(ForkingPickler.dumps((_run(task, args, kwargs), None, "")))
     except BaseException as error:
         trace = "".join(traceback.format_exception(error))

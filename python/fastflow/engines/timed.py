@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastflow.engines.parcels import Outcome, Parcels, held
-from fastflow.engines.remote import Unpacked, pack, run_parcel
+from fastflow.engines.remote import Unpacked, pack, run_parcel, threads_of
 
 if TYPE_CHECKING:
     from fastflow.engines.driver import Job
@@ -50,6 +50,7 @@ class TimedCalls:
         watch: Callable[[Job, int], object],
     ) -> None:
         self._submit = executor.submit
+        self._threads = threads_of(executor)
         self._workers: int = getattr(executor, "_max_workers", None) or 1
         self._parcels = parcels
         self._post = post
@@ -96,7 +97,9 @@ class TimedCalls:
         fn = job.task.reference or job.task.fn
         try:
             packed = [pack(job.args, job.kwargs)]
-            future = self._submit(run_parcel, fn, packed, _NO_LIMIT, _NO_LIMIT)
+            future = self._submit(
+                run_parcel, fn, packed, _NO_LIMIT, _NO_LIMIT, self._threads
+            )
         except Exception as error:  # of pickling; or the pool is shut down or broken
             self._post(self._failed, job, attempt, error)
             return

@@ -30,7 +30,7 @@ def _say(text: str) -> None:
     sys.stdout.write(text)
 
 
-def check(path: Path, tasks: str | None) -> int:
+def check(path: Path, tasks: str | None, allow_import: tuple[str, ...] = ()) -> int:
     """Print what is wrong with a file, and return the exit code."""
     try:
         text = read_text(path)
@@ -38,12 +38,24 @@ def check(path: Path, tasks: str | None) -> int:
         if tasks is not None:
             import_tasks(tasks)
             registry = default_registry
-        flows = check_flows(text, registry=registry, file=str(path))
+        flows = check_flows(
+            text,
+            registry=registry,
+            file=str(path),
+            allow_import=_allowed(tasks, allow_import),
+        )
     except FlowError as error:
         return _complain(error)
     for spec in flows:
         _say(f"{spec.name}: {len(spec.tasks):,} tasks, {len(spec.edges):,} edges\n")
     return OK
+
+
+def _allowed(tasks: str | None, modules: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the modules that a text may name: also that of ``--tasks``."""
+    if tasks is None:
+        return modules
+    return (*modules, Path(tasks).stem if tasks.endswith(".py") else tasks)
 
 
 def fmt(paths: tuple[Path, ...], check_only: bool, write: bool) -> int:
@@ -78,6 +90,7 @@ def run(
     executor: str,
     workers: int | None,
     allow_code: bool,
+    allow_import: tuple[str, ...] = (),
     **options: Any,
 ) -> int:
     """Run a flow, print its result as JSON, and return the exit code."""
@@ -85,7 +98,12 @@ def run(
         value = read_input(input_text)
         if tasks is not None:
             import_tasks(tasks)
-        loaded = load_flow(target, flow=flow, allow_code=allow_code)
+        loaded = load_flow(
+            target,
+            flow=flow,
+            allow_code=allow_code,
+            allow_import=_allowed(tasks, allow_import),
+        )
     except FlowError as error:
         return _complain(error)
     with _executor(executor, workers) as pool:

@@ -49,8 +49,9 @@ class Flow:
     allow_code : bool
         Whether ``code:`` blocks of the text may run.
     allow_import : bool or iterable of str
-        Whether ``run:`` and ``fallback:`` may import modules; or which ones, their
-        submodules included. Give False for texts from strangers.
+        The modules that ``run:`` and ``fallback:`` may import, their submodules
+        included; what these modules have imported themselves stays out of reach.
+        True allows everything: for texts that are to be trusted like code.
     file : str
         What errors call the text.
 
@@ -81,7 +82,7 @@ class Flow:
         registry: Registry | None = None,
         flow: str | None = None,
         allow_code: bool = False,
-        allow_import: bool | Iterable[str] = True,
+        allow_import: bool | Iterable[str] = False,
         file: str = "<flow>",
     ) -> None:
         found = _check_registry(registry)
@@ -256,12 +257,16 @@ def _plan_of_text(
 
 
 def check_flows(
-    text: str, *, registry: Registry | None = None, file: str = "<flow>"
+    text: str,
+    *,
+    registry: Registry | None = None,
+    file: str = "<flow>",
+    allow_import: bool | Iterable[str] = False,
 ) -> tuple[FlowSpec, ...]:
     """Return the flows of a text after looking for all that could be wrong.
 
     With a registry (else only the text itself is judged) tasks are looked up as for a
-    run, which imports the modules that the text names.
+    run. What `allow_import` does not allow is not looked at.
 
     Raises
     ------
@@ -272,7 +277,8 @@ def check_flows(
     flows = read(problems)
     if registry is not None:
         for flow in flows:
-            _compile(flow, registry, Allowed(code=True), problems)
+            allowed = Allowed(True, allow_import, unseen=True)
+            _compile(flow, registry, allowed, problems)
     problems.raise_if_any()
     return tuple(flow.spec for flow in flows)
 
@@ -318,7 +324,7 @@ def run_parallel_flow_from_dsl(
     flow: str | None = None,
     history: str | os.PathLike[str] | None = None,
     allow_code: bool = False,
-    allow_import: bool | Iterable[str] = True,
+    allow_import: bool | Iterable[str] = False,
 ) -> FlowResult:
     r"""Run the flow of a text; tasks run side by side as their inputs become ready.
 
@@ -355,7 +361,7 @@ def run_flow_from_dsl(
     flow: str | None = None,
     history: str | os.PathLike[str] | None = None,
     allow_code: bool = False,
-    allow_import: bool | Iterable[str] = True,
+    allow_import: bool | Iterable[str] = False,
 ) -> FlowResult:
     """Run the flow of a text, one task after another.
 

@@ -19,6 +19,7 @@ from types import CoroutineType
 from typing import Any
 
 from fastflow import _core
+from fastflow.blas import limited
 from fastflow.dispatch import Dispatch, after_limit, given_up
 from fastflow.errors import TaskTimeout
 from fastflow.portable import raising_portable
@@ -176,6 +177,7 @@ class Call:
                 self._places.send(
                     lambda future: self._arrived(ticket, future),
                     _call_elsewhere, self._fn, self._ctx, self._args,
+                    self._places.threads_each,
                 ),
                 False,
             )  # fmt: skip
@@ -296,8 +298,10 @@ def _nobody(_: BaseException | None, __: Any) -> None:
     pass
 
 
-def _call_elsewhere(fn: Callable[..., Any], ctx: Context, args: tuple[Any, ...]) -> Any:
-    with raising_portable():
+def _call_elsewhere(
+    fn: Callable[..., Any], ctx: Context, args: tuple[Any, ...], threads: int | None
+) -> Any:
+    with raising_portable(), limited(threads):
         value = fn(ctx, *args)
         if type(value) is CoroutineType:
             import asyncio

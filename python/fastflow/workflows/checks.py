@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from fastflow.durations import parse_duration
 from fastflow.errors import FlowError
 from fastflow.retry import RetryPolicy
+from fastflow.signatures import signature
 from fastflow.workflows.cache import StepCache
 from fastflow.workflows.options import LOG_FIELDS, FanOptions
 
@@ -42,7 +43,7 @@ _LONGEST_NAME = 1024
 
 def verb(method: Callable[P, T]) -> Callable[P, T]:
     """Make unknown options a FlowError with a suggestion."""
-    parameters = inspect.signature(method).parameters
+    parameters = signature(method).parameters
     known = [name for name in parameters if name != "self"]
 
     @functools.wraps(method)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from fastflow import _core
+from fastflow.blas import share_of
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
@@ -275,6 +276,10 @@ class Places:
             executor, cf.ProcessPoolExecutor
         )
         """Whether calls are sent to other processes of this machine."""
+        self.threads_each: int | None = None
+        """How many threads of BLAS each of these may use."""
+        if self.processes:
+            self.threads_each = share_of(getattr(executor, "_max_workers", 1))
 
     def submit(
         self, call: Callable[[], Any], done: Callable[[Dispatch], object]
