@@ -239,6 +239,11 @@ class Blocking:
     ) -> None: ...
 
 def configure(future_type: type, names: dict[str, Any]) -> None: ...
+def configure_graph(
+    nodes_in: Callable[[Any], tuple[tuple[Node, ...], Callable[..., Any]] | None],
+    containers: tuple[type, ...],
+    /,
+) -> None: ...
 
 @final
 class Condition:

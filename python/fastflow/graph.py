@@ -14,6 +14,7 @@ from fastflow.errors import (
     TaskErrorGroup,
 )
 from fastflow.executor import Executor, engine_of
+from fastflow.nested import STATIC_CONTAINERS, Kind, template_of
 from fastflow.progress import Monitor, Progress
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ Node = _core.Node
 
 OnError = Literal["stop", "continue"]
 Keep = Literal["all", "sinks", "none"]
+
+_NODES = Kind(Node, lambda node: f"a node (here {node!r})", "add a node that makes it")
+
+
+def _nodes_in(value: Any) -> tuple[tuple[Node, ...], Callable[..., Any]] | None:
+    template = template_of(value, _NODES)
+    return None if template is None else (template.references, template.fill)
+
+
+_core.configure_graph(_nodes_in, STATIC_CONTAINERS)
 
 _MOST = 2**31
 _KEEP = {"all": 0, "sinks": 1, "none": 2}
