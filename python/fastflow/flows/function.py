@@ -444,7 +444,8 @@ def flow(
     A task call returns a `Handle` at once. A handle that is passed to another task
     makes it wait for the first; ``handle.result()`` waits in the function, for plain
     Python to decide by; handles in the returned value (also at any depth of lists,
-    tuples, dicts, sets and dataclasses) become results. The call returns when all tasks have ended.
+    tuples, dicts, sets and dataclasses) become results. The call returns when all tasks
+    have ended.
 
     Parameters
     ----------
