@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.exceptions import ValidationError
+from fastflow.errors import shown
 
 if TYPE_CHECKING:
     from fastflow.durable.config import CompletionConfig
@@ -210,7 +211,7 @@ class CompletionPolicy:
             decision = self.should_complete(status)
         except Exception as error:
             raise ValidationError(
-                f"should_complete raised {type(error).__name__} for {status!r}: {error}"
+                f"should_complete raised {shown(error)}, asked about {status!r}"
             ) from error
         if not isinstance(decision, CompletionDecision):
             raise ValidationError(

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from fastflow.portable import portable, raising_portable
+from fastflow.errors import portable
+from fastflow.portable import raising_portable
 from fastflow.tasks import Task, task_of
 
 __all__ = ["Returned", "Unpacked", "pack", "run_parcel", "run_remotely"]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
+from fastflow.errors import shown
 from fastflow.workflows.context import Context
-from fastflow.workflows.failures import shown
 from fastflow.workflows.places import OwnThread, Places
 
 __all__ = ["Getting", "Items", "ItemsThread"]
