@@ -98,6 +98,7 @@ PyObject* gather(const State& state, const Gathered& gathered) {
     const Argument item = gathered.items[static_cast<std::size_t>(i)];
     PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(value_of(state, item)));
   }
+  if (gathered.type == nullptr) return PyObject_CallOneArg(gathered.keys, tuple.get());
   if (gathered.type == &PyTuple_Type) return tuple.release();
   if (gathered.type == &PyList_Type) return PySequence_List(tuple.get());
   Ref dict = Ref::steal(PyDict_New());

@@ -1,6 +1,7 @@
 #include "graph.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -86,13 +87,77 @@ bool read_item(std::uint64_t graph, PyObject* object, Arguments* to) {
   return true;
 }
 
+bool is_array_of_objects(PyObject* object) {
+  static PyObject* const dtype_name = PyUnicode_InternFromString("dtype");
+  static PyObject* const object_name = PyUnicode_InternFromString("hasobject");
+  if (std::strcmp(Py_TYPE(object)->tp_name, "numpy.ndarray") != 0) return false;
+  Ref dtype = Ref::steal(PyObject_GetAttr(object, dtype_name));
+  Ref has = Ref::steal(dtype ? PyObject_GetAttr(dtype.get(), object_name) : nullptr);
+  if (!has) PyErr_Clear();
+  return has.get() == Py_True;
+}
+
+// The usual ones: nothing is inside.
+inline bool is_plain(PyObject* object) {
+  PyTypeObject* type = Py_TYPE(object);
+  return type == &PyLong_Type || type == &PyFunction_Type || type == &PyUnicode_Type ||
+         type == &PyCFunction_Type || type == &PyFloat_Type || type == node_type ||
+         object == Py_None || type == &PyBool_Type || type == &PyType_Type ||
+         type == &PyBytes_Type;
+}
+
+// Whether nodes may be inside, which the Python layer looks for.  Types of C are known;
+// those made by a class statement may be dataclasses, or may keep nodes in attributes.
+bool may_hold_nodes(PyObject* object) {
+  constexpr unsigned long kSuspect = Py_TPFLAGS_HEAPTYPE | Py_TPFLAGS_LIST_SUBCLASS |
+                                     Py_TPFLAGS_TUPLE_SUBCLASS |
+                                     Py_TPFLAGS_DICT_SUBCLASS;
+  PyTypeObject* type = Py_TYPE(object);
+  if (is_plain(object)) return false;
+  if ((type->tp_flags & kSuspect) != 0) return true;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(imports.containers); ++i) {
+    if (reinterpret_cast<PyObject*>(type) == PyTuple_GET_ITEM(imports.containers, i)) {
+      return true;
+    }
+  }
+  return type->tp_as_buffer != nullptr && is_array_of_objects(object);
+}
+
+// An object that may hold nodes anywhere; a constant if it doesn't.
+bool read_nested(std::uint64_t graph, PyObject* object, Arguments* to) {
+  Ref found = Ref::steal(PyObject_CallOneArg(imports.nodes_in, object));
+  if (!found) return false;
+  if (found.get() == Py_None) {
+    to->add_constant(object);
+    return true;
+  }
+  PyObject* nodes = PyTuple_GET_ITEM(found.get(), 0);
+  const Py_ssize_t n = PyTuple_GET_SIZE(nodes);
+  Arguments inner;
+  inner.reserve(static_cast<std::size_t>(n));
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    if (!read_item(graph, PyTuple_GET_ITEM(nodes, i), &inner)) return false;
+  }
+  to->add_gathered(nullptr, Ref::borrow(PyTuple_GET_ITEM(found.get(), 1)), inner);
+  return true;
+}
+
 // A container that holds nodes, else a constant.  `items` is a tuple of our own, as the
 // container may change while we look at it.
 bool read_container(std::uint64_t graph, PyObject* object, Ref items, Ref keys,
                     Arguments* to) {
   const Py_ssize_t n = PyTuple_GET_SIZE(items.get());
   bool any = false;
-  for (Py_ssize_t i = 0; i < n; ++i) any |= is_node(PyTuple_GET_ITEM(items.get(), i));
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* item = PyTuple_GET_ITEM(items.get(), i);
+    any |= is_node(item);
+    if (may_hold_nodes(item)) return read_nested(graph, object, to);
+  }
+  // Keys that are nodes, or hold some, are refused there.
+  for (Py_ssize_t i = 0; i < (keys ? n : 0); ++i) {
+    PyObject* key = PyTuple_GET_ITEM(keys.get(), i);
+    if (is_node(key) || may_hold_nodes(key)) return read_nested(graph, object, to);
+  }
   if (!any) {
     to->add_constant(object);
     return true;
@@ -123,6 +188,7 @@ bool read_dict(PyObject* dict, Ref* keys, Ref* values) {
 }
 
 bool read_argument(std::uint64_t graph, PyObject* object, Arguments* to) {
+  if (is_plain(object)) return read_item(graph, object, to);
   if (PyTuple_CheckExact(object)) {
     return read_container(graph, object, Ref::borrow(object), Ref(), to);
   }
@@ -135,7 +201,21 @@ bool read_argument(std::uint64_t graph, PyObject* object, Arguments* to) {
     return read_dict(object, &keys, &values) &&
            read_container(graph, object, std::move(values), std::move(keys), to);
   }
-  return read_item(graph, object, to);
+  return may_hold_nodes(object) ? read_nested(graph, object, to)
+                                : read_item(graph, object, to);
+}
+
+// Nodes that a function has with it (a partial one's) would go unseen.
+bool check_function(PyObject* function) {
+  if (is_plain(function) || !may_hold_nodes(function)) return true;
+  Ref found = Ref::steal(PyObject_CallOneArg(imports.nodes_in, function));
+  if (!found) return false;
+  if (found.get() == Py_None) return true;
+  PyErr_Format(PyExc_TypeError,
+               "the function %R has %R with it, and would not get its result; pass it "
+               "as an argument of add()",
+               function, PyTuple_GET_ITEM(PyTuple_GET_ITEM(found.get(), 0), 0));
+  return false;
 }
 
 // --- changing ------------------------------------------------------------------------
@@ -275,6 +355,7 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                  nargs < 1 ? "missing" : Py_TYPE(args[0])->tp_name);
     return nullptr;
   }
+  if (!check_function(args[0])) return nullptr;
   const std::uint64_t graph = parts_of(self).serial;
   NewNode node;
   node.function = args[0];
@@ -623,8 +704,9 @@ PyMethodDef methods[] = {
     {"add", method<add>(), METH_FASTCALL | METH_KEYWORDS,
      "add($self, fn, /, *args, name=None, after=(), **kwargs)\n--\n\n"
      "Add a node that calls fn(*args, **kwargs) and return its handle.\n\n"
-     "A node among the arguments, also inside a list, tuple or dict, is a dependency:\n"
-     "the call gets its result.  Nodes in `after` only have to be done before."},
+     "A node among the arguments, also at any depth of lists, tuples, dicts, sets,\n"
+     "their subclasses and dataclasses, is a dependency: the call gets its result.\n"
+     "Nodes in `after` only have to be done before."},
     {"connect", method<connect>(), METH_FASTCALL,
      "connect($self, before, after, /)\n--\n\n"
      "Let node `after` start only when node `before` is done."},

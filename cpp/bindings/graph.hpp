@@ -54,10 +54,11 @@ class Argument {
   std::uintptr_t word_;
 };
 
-// A list, tuple or dict among the arguments that holds nodes.
+// A list, tuple or dict among the arguments that holds nodes; or another object that
+// holds some, at any depth.
 struct Gathered {
-  PyTypeObject* type;  // PyList_Type, PyTuple_Type or PyDict_Type
-  PyObject* keys;      // of the dict: a tuple, owned
+  PyTypeObject* type;  // PyList_Type, PyTuple_Type, PyDict_Type; or nullptr: another
+  PyObject* keys;      // of the dict: a tuple; of another: makes it of the items; owned
   std::vector<Argument> items;
 };
 

@@ -109,7 +109,20 @@ PyObject* new_task_context(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
 
 PyObject* task_here(PyObject*, PyObject*) { return current_task(); }
 
+// configure_graph(nodes_in, containers): see Imports.
+PyObject* configure_graph(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 2 || !PyTuple_Check(args[1])) {
+    PyErr_SetString(PyExc_TypeError, "configure_graph(nodes_in, containers)");
+    return nullptr;
+  }
+  imports.nodes_in = Py_NewRef(args[0]);
+  imports.containers = Py_NewRef(args[1]);
+  Py_RETURN_NONE;
+}
+
 PyMethodDef functions[] = {
+    {"configure_graph", method<configure_graph>(), METH_FASTCALL,
+     "configure_graph(nodes_in, containers)"},
     {"configure", method<configure>(), METH_VARARGS, "configure(future_type, names)"},
     {"submit_scoped", method<submit_scoped>(), METH_FASTCALL | METH_KEYWORDS,
      "submit() into the group `scope`."},

@@ -119,6 +119,10 @@ struct Imports {
   PyObject* graph_error = nullptr;         // fastflow.errors.GraphError
   PyObject* cycle_error = nullptr;         // fastflow.errors.CycleError
   PyObject* kernel_failed = nullptr;       // fastflow.errors.KernelFailedError
+  // In an object that is not a plain list, tuple or dict of nodes and constants: None,
+  // or a tuple of nodes and a function that makes the object of their results.
+  PyObject* nodes_in = nullptr;
+  PyObject* containers = nullptr;  // tuple of the types in which they may be
 };
 extern Imports imports;
 

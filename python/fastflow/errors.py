@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
+import traceback
+import weakref
 from collections.abc import Sequence
 from concurrent.futures.thread import BrokenThreadPool
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -25,16 +30,63 @@ __all__ = [
     "TaskErrorGroup",
     "TaskTimeout",
     "ValidationError",
+    "portable",
+    "shown",
     "text_of",
 ]
 
 
 def text_of(error: BaseException) -> str:
-    """Return the message of an exception, also if its own ``__str__`` raises."""
+    """Return the message of an exception, whatever it is and does.
+
+    Its ``__str__`` may raise, also SystemExit and the like, or return a subclass of str
+    that does; and its text may hold halves of characters, which no file takes.
+    """
+    text, reason = _message_of(error)
+    if text is not None:
+        return text
+    return f"(the message of this {type(error).__name__} can't be shown: {reason})"
+
+
+def shown(error: BaseException) -> str:
+    """Return the type and the message of an exception; see `text_of`."""
+    kind = type(error).__name__
+    text, reason = _message_of(error)
+    if text is not None:
+        return f"{kind}: {text}"
+    return f"{kind} (its message can't be shown: {reason})"
+
+
+def _message_of(error: BaseException) -> tuple[str | None, str]:
+    """Return the message; or None, and why."""
     try:
-        return str(error)
-    except Exception as broken:
-        return f"(its text can't be made: {type(broken).__name__})"
+        text = "".join((str(error),))  # of str itself
+        return text.encode("utf-8", "backslashreplace").decode("utf-8"), ""
+    except BaseException as broken:
+        return None, type(broken).__name__
+
+
+def portable(error: BaseException) -> BaseException:
+    """Return the error, or a `RemoteError` if it can't be pickled and made again.
+
+    It is tried out, as what can't be made again in another process would break the pool
+    there, and nobody would learn what had happened.
+    """
+    try:
+        again = pickle.loads(ForkingPickler.dumps(error))
+        if type(again) is type(error):
+            return error
+    except Exception as failed:
+        reason = shown(failed)
+    else:
+        reason = f"a {type(again).__name__} is made of it"
+    name = type(error).__qualname__
+    remote = RemoteError(
+        f"{name}: {text_of(error)} (an exception of another process that can't be "
+        f"pickled: {reason}; give {name} a __reduce__ method)"
+    )
+    remote.add_note("".join(traceback.format_exception(error)).rstrip())
+    return remote
 
 
 class FastflowError(Exception):
@@ -190,8 +242,15 @@ class TaskError(FastflowError):
         return str(self.args[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {**self.__dict__, "__cause__": self.__cause__}
-        return (type(self), self.args, state)
+        """Pickle it whatever its parts are: it is to tell the other process of them.
+
+        A cause that can't travel becomes a `RemoteError`, a result that can't, None.
+        """
+        result, state = self.result, _state_of(self)
+        if not _can_travel(result):
+            result = state["result"] = None
+            state["__notes__"] = [*state.get("__notes__", ()), _LOST]
+        return (type(self), (self.args[0], self.task, result), state)
 
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         for name, value in (state or {}).items():
@@ -234,11 +293,54 @@ class TaskErrorGroup(TaskError, ExceptionGroup[Exception]):  # noqa: N818
         return ExceptionGroup.__str__(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            type(self),
-            (self.message, list(self.exceptions), self.task, self.result),
-            {"__cause__": self.__cause__},
-        )
+        result, state = self.result, _state_of(self)
+        if not _can_travel(result):
+            result = state["result"] = None
+            state["__notes__"] = [*state.get("__notes__", ()), _LOST]
+        arguments = (self.message, list(self.exceptions), self.task, result)
+        return (type(self), arguments, state)
+
+
+_LOST = "something in the result of the run can't be pickled, so it did not travel"
+
+
+def _state_of(error: BaseException) -> dict[str, Any]:
+    cause = error.__cause__
+    if cause is not None and not isinstance(cause, TaskError):  # sees to that itself
+        cause = portable(cause)
+    return {**error.__dict__, "__cause__": cause}
+
+
+class _Tried(threading.local):
+    """What was tried last: all errors of a run have one result."""
+
+    result: weakref.ref[Any] | None = None
+    travels = True
+    busy = False
+
+
+_tried = _Tried()
+
+
+def _can_travel(result: Any) -> bool:
+    """Tell whether a result can be pickled, together with the errors that it has."""
+    if result is None or _tried.busy:
+        return True
+    if _tried.result is not None and _tried.result() is result:
+        return _tried.travels
+    _tried.busy = True
+    try:
+        pickle.loads(ForkingPickler.dumps(result))
+        travels = True
+    except Exception:
+        travels = False
+    finally:
+        _tried.busy = False
+    try:
+        _tried.result, _tried.travels = weakref.ref(result), travels
+    except TypeError:  # of another kind than ours
+        _tried.result = None
+    return travels
 
 
 class ParameterError(TaskError, FlowError):

@@ -12,8 +12,11 @@ from fastflow.errors import (
     KernelFailedError,
     TaskError,
     TaskErrorGroup,
+    portable,
+    shown,
 )
 from fastflow.executor import Executor, engine_of
+from fastflow.nested import STATIC_CONTAINERS, Kind, template_of
 from fastflow.progress import Monitor, Progress
 
 if TYPE_CHECKING:
@@ -26,6 +29,16 @@ Node = _core.Node
 
 OnError = Literal["stop", "continue"]
 Keep = Literal["all", "sinks", "none"]
+
+_NODES = Kind(Node, lambda node: f"a node (here {node!r})", "add a node that makes it")
+
+
+def _nodes_in(value: Any) -> tuple[tuple[Node, ...], Callable[..., Any]] | None:
+    template = template_of(value, _NODES)
+    return None if template is None else (template.references, template.fill)
+
+
+_core.configure_graph(_nodes_in, STATIC_CONTAINERS)
 
 _MOST = 2**31
 _KEEP = {"all": 0, "sinks": 1, "none": 2}
@@ -211,8 +224,8 @@ class GraphResult:
         duration: float,
         timings: NodeTimings | None,
     ) -> None:
-        self._graph = graph
-        self._work = work
+        self._graph: Graph | _Copy = graph
+        self._work: _Work = work
         self._states: bytes | bytearray | None = None
         self.duration = duration
         self.timings = timings
@@ -229,7 +242,7 @@ class GraphResult:
             self.status = "COMPLETED"
 
     def _key(self, index: int) -> Any:
-        return index if self._graph.is_numbered else self._graph.node(index)
+        return _key(self._graph, index)
 
     def state(self, node: Node | int) -> str:
         """Return what became of `node`.
@@ -247,7 +260,7 @@ class GraphResult:
         """One byte for each node: 0 cancelled, 1 completed, 2 failed, 3 skipped."""
         if self._states is None:
             states = bytearray(self._work.states())
-            if self.errors:
+            if self.errors and not isinstance(self._graph, _Copy):
                 self._graph.mark_behind(states, 2)
             self._states = states
         return self._states
@@ -260,11 +273,66 @@ class GraphResult:
     def __getitem__(self, node: Node | int) -> Any:
         return self.results[node]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what came out, without the graph: nodes are their numbers there."""
+        errors = {
+            index_of(self._graph, key): portable(error)
+            for key, error in self.errors.items()
+        }
+        nothing = object()
+        results = {
+            index: result
+            for index, result in enumerate(self.results.to_list(nothing))
+            if result is not nothing
+        }
+        copy = _Copy(self._graph.n_nodes, results, bytes(self.states), self._work.done)
+        return _restored, (copy, self.status, self.duration, errors, self.timings)
+
     def __repr__(self) -> str:
         return (
             f"<GraphResult {self.status}: {self._work.done:,} of "
             f"{self._graph.n_nodes:,} nodes in {self.duration:.3g} s>"
         )
+
+
+class _Copy:
+    """What a `GraphResult` in another process has in place of its graph and its run."""
+
+    is_numbered = True
+    serial = -1
+
+    def __init__(
+        self, n_nodes: int, results: dict[int, Any], states: bytes, done: int
+    ) -> None:
+        self.n_nodes = n_nodes
+        self.done = done
+        self._results = results
+        self._states = states
+
+    def result(self, index: int) -> Any:
+        return self._results[index]
+
+    def results(self, missing: Any) -> list[Any]:
+        return [self._results.get(index, missing) for index in range(self.n_nodes)]
+
+    def states(self) -> bytes:
+        return self._states
+
+
+def _restored(
+    copy: _Copy,
+    status: str,
+    duration: float,
+    errors: dict[int, BaseException],
+    timings: NodeTimings | None,
+) -> GraphResult:
+    made = GraphResult.__new__(GraphResult)
+    made._graph = made._work = copy
+    made._states = copy.states()
+    made.status, made.duration = status, duration
+    made.errors, made.timings = errors, timings
+    made.results = NodeResults(copy, copy)
+    return made
 
 
 class NodeResults(Mapping[Any, Any]):
@@ -274,9 +342,9 @@ class NodeResults(Mapping[Any, Any]):
     have a result, in the order of their numbers.
     """
 
-    def __init__(self, graph: Graph, work: _core.KernelRun | _core.CallRun) -> None:
+    def __init__(self, graph: Graph | _Copy, work: _Work) -> None:
         self._graph = graph
-        self._work = work if isinstance(work, _core.CallRun) else None
+        self._work = None if isinstance(work, _core.KernelRun) else work
 
     def __getitem__(self, node: Node | int) -> Any:
         index = index_of(self._graph, node)
@@ -303,7 +371,7 @@ class NodeResults(Mapping[Any, Any]):
         nothing = object()
         for index, result in enumerate(self.to_list(nothing)):
             if result is not nothing:
-                yield index if self._graph.is_numbered else self._graph.node(index)
+                yield _key(self._graph, index)
 
     def __len__(self) -> int:
         nothing = object()
@@ -341,7 +409,16 @@ class NodeTimings:
         return self.start, self.end, self.worker
 
 
-def index_of(graph: Graph, node: Node | int) -> int:
+_Work = _core.KernelRun | _core.CallRun | _Copy
+
+
+def _key(graph: Graph | _Copy, index: int) -> Any:
+    if isinstance(graph, _Copy) or graph.is_numbered:
+        return index
+    return graph.node(index)
+
+
+def index_of(graph: Graph | _Copy, node: Node | int) -> int:
     """Return the number of `node`, which may be a number already.
 
     Raises
@@ -404,8 +481,6 @@ def _task_error(
     graph: Graph, key: Any, cause: BaseException, result: GraphResult
 ) -> TaskError:
     name = graph.label(index_of(graph, key))
-    error = TaskError(
-        f"node {name!r} failed: {type(cause).__name__}: {cause}", name, result
-    )
+    error = TaskError(f"node {name!r} failed: {shown(cause)}", name, result)
     error.__cause__ = cause
     return error

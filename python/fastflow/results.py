@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from fastflow.errors import TaskError, text_of
+from fastflow.errors import TaskError, portable, shown
 
 __all__ = ["FlowResult", "Span", "TaskRecord", "Track"]
 
@@ -78,6 +78,14 @@ class Track:
         """Indexes of the items that the errors belong to."""
         self.partial: dict[int, dict[int, Any]] = {}
         """Results of other items of such tasks, by index."""
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        state["errors"] = {
+            number: [portable(error) for error in errors]
+            for number, errors in self.errors.items()
+        }
+        return None, state
 
     def note_attempts(self, number: int, count: int, *, item: bool) -> None:
         """Write down the attempts of a task, or of an item: the most of all items."""
@@ -210,9 +218,7 @@ class FlowResult(Mapping[str, Any]):
             entry = {**record._asdict(), "duration": record.duration}
             del entry["name"], entry["partial"]
             error = record.error
-            entry["error"] = (
-                None if error is None else f"{type(error).__name__}: {text_of(error)}"
-            )
+            entry["error"] = None if error is None else shown(error)
             tasks[name] = entry
         return {
             "flow": self.flow,

@@ -10,6 +10,7 @@ from fastflow.dsl.inline import InlineCode
 from fastflow.dsl.spec import FlowSpec, TaskSpec
 from fastflow.dsl.suggest import did_you_mean
 from fastflow.dsl.values import Constant, Reference
+from fastflow.errors import shown
 from fastflow.params import INPUT_DATA, INPUTS, Recipe, Signature, Source
 from fastflow.plan import FlowPlan, Node
 from fastflow.retry import RetryPolicy
@@ -239,7 +240,7 @@ class _Compiler:
         except TypeError as error:
             self.report(name, f"{key}: {error}"[:300])
         except Exception as error:  # whatever the module does when it is imported
-            reason = f"{type(error).__name__}: {error}"
+            reason = shown(error)
             self.report(name, f"{key}: can't import {target[:60]!r}: {reason[:200]}")
         return None
 

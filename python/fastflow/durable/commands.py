@@ -15,6 +15,7 @@ from fastflow.durable.history import events, operations
 from fastflow.durable.journal import RUNNING, Entry
 from fastflow.durable.runner import DurableRunner
 from fastflow.durable.sqlite import SqliteJournal
+from fastflow.errors import shown
 
 __all__ = ["cancel", "collect", "ls", "resume", "show"]
 
@@ -186,7 +187,7 @@ def resume(store: Path, name: str, module: str) -> int:
     except DurableExecutionsError as problem:
         return _complain(problem)
     if error is not None:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        print(shown(error), file=sys.stderr)  # noqa: T201
         return _FAILED
     _say(_text(payload, 10_000_000))
     return _GOOD

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.exceptions import ValidationError
+from fastflow.errors import shown
 from fastflow.interrupts import ENDS_PROGRAM
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class CompletionPolicy:
             raise
         except BaseException as error:
             raise ValidationError(
-                f"should_complete raised {type(error).__name__} for {status!r}: {error}"
+                f"should_complete raised {shown(error)}, asked about {status!r}"
             ) from error
         if not isinstance(decision, CompletionDecision):
             raise ValidationError(

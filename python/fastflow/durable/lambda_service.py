@@ -15,6 +15,7 @@ from fastflow.durable.exceptions import (
     operation_error_class,
     qualified_name,
 )
+from fastflow.errors import text_of
 
 __all__ = [
     "ErrorObject",
@@ -114,7 +115,7 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
         else:
             data = None
             trace = traceback.format_tb(exception.__traceback__)[-_FRAMES:]
-        message = _text_of(exception)
+        message = text_of(exception)
         name = qualified_name(type(exception))
         return cls(message, name, data, tuple(trace) if trace else None)
 
@@ -163,11 +164,3 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
             data=self.data,
             stack_trace=trace,
         )
-
-
-def _text_of(exception: BaseException) -> str:
-    try:
-        text = str(exception)
-    except Exception:
-        text = f"<{type(exception).__name__} whose text can't be had>"
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastflow.durable.exceptions import SerDesError
 from fastflow.durable.serdes import SerDes, SerDesContext, decode, encode, roundtrip
+from fastflow.errors import text_of
 
 __all__ = ["Describe", "dump", "load", "through"]
 
@@ -84,4 +85,4 @@ def _named(error: Exception, what: str, describe: Describe) -> SerDesError:
     name = context.name or context.operation_id
     whole = context.operation_id in ("input", "result")  # of the execution itself
     whose = f"the execution's {name}" if whole else f"the result of {name!r}"
-    return SerDesError(f"{whose} {what}: {error}")
+    return SerDesError(f"{whose} {what}: {text_of(error)}")

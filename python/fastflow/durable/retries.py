@@ -17,6 +17,7 @@ from fastflow.durable.config import (
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError
+from fastflow.errors import text_of
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
@@ -88,7 +89,7 @@ class _Filter:
         """Whether an error is one of them."""
         if self.all or isinstance(error, self.types):
             return True
-        message = str(error)
+        message = text_of(error)
         return any(
             text.search(message) is not None
             if isinstance(text, re.Pattern)

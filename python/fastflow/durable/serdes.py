@@ -16,6 +16,7 @@ import msgspec
 from fastflow.durable.codecs import Unencodable, tagged
 from fastflow.durable.decoding import MARK, untagged
 from fastflow.durable.exceptions import SerDesError
+from fastflow.errors import shown
 
 __all__ = [
     "ExtendedTypeSerDes",
@@ -179,7 +180,7 @@ def encode(value: Any) -> bytes:
 
 
 def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}"
+    return shown(error)[:300]
 
 
 def decode(data: bytes) -> Any:

@@ -12,7 +12,8 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from fastflow.blas import limited, look_again, share_of
-from fastflow.portable import portable, raising_portable
+from fastflow.errors import portable
+from fastflow.portable import raising_portable
 from fastflow.tasks import Task, task_of
 
 __all__ = [

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fastflow.errors import FlowError
+from fastflow.errors import FlowError, shown
 from fastflow.flows.flow import Flow
 from fastflow.flows.function import FlowFunction
 
@@ -72,9 +72,7 @@ def import_tasks(name: str) -> ModuleType:
             return _import_file(Path(name))
         return importlib.import_module(name)
     except Exception as error:
-        raise FlowError(
-            f"can't import {name!r}: {type(error).__name__}: {error}"
-        ) from error
+        raise FlowError(f"can't import {name!r}: {shown(error)}") from error
 
 
 def _import_file(path: Path) -> ModuleType:

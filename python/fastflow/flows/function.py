@@ -19,10 +19,11 @@ from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskError
 from fastflow.executor import default_executor
-from fastflow.flows.handles import Handle, handles_in, replace_handles
+from fastflow.flows.handles import HANDLES, Handle
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, task_error
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.nested import Template, template_of
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
 from fastflow.tasks import task_of
 
@@ -103,29 +104,29 @@ class _Run:
         self.name = name
         self.started = time.time()
         self.origin = time.perf_counter()
-        self.handles: list[Handle] = []
-        self.jobs: dict[Handle, Job] = {}
-        self.errors: dict[Handle, TaskError] = {}
+        self.handles: list[Handle[Any]] = []
+        self.jobs: dict[Handle[Any], Job] = {}
+        self.errors: dict[Handle[Any], TaskError] = {}
         self.calls: dict[str, int] = {}
 
     def call(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Handle:
+    ) -> Handle[Any]:
         """Start a task; see `fastflow.active.Caller`."""
         task = task_of(fn)
         count = self.calls[task.name] = self.calls.get(task.name, 0) + 1
-        handle = Handle(task.name if count == 1 else f"{task.name}#{count}")
+        handle: Handle[Any] = Handle(
+            task.name if count == 1 else f"{task.name}#{count}"
+        )
         handle.set_running_or_notify_cancel()
-        needs = handles_in((args, kwargs))
-        if needs:  # what the caller does to its lists later is not meant
-            args, kwargs = replace_handles((args, kwargs), lambda handle: handle)
+        needs = template_of((args, kwargs), HANDLES)
         job = Job(task, args, kwargs, lambda _: None, handle)
         self.handles.append(handle)
         self.start(handle, job, needs)
         return handle
 
-    def start(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
-        """Start a task that needs the results of others."""
+    def start(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
+        """Start a task; `needs` makes its arguments of the results of others."""
         raise NotImplementedError
 
     def close(self, *, cancel: bool) -> None:
@@ -150,7 +151,7 @@ class _Run:
                 self.give_up()
                 raise
             self.raise_unseen()
-            value = replace_handles(value, Handle.result)
+            value = _resolved(value)
             failed = False
         finally:
             if directory is not None:
@@ -208,7 +209,7 @@ class _Run:
             time.perf_counter() - self.origin,
         )
 
-    def finish(self, handle: Handle, job: Job) -> None:
+    def finish(self, handle: Handle[Any], job: Job) -> None:
         """Let a handle know how its task has ended."""
         self.jobs[handle] = job
         if job.error is None:
@@ -218,30 +219,30 @@ class _Run:
             handle.set_exception(error)
 
 
-def _error(handle: Handle) -> BaseException | None:
+def _error(handle: Handle[Any]) -> BaseException | None:
     """Return the error of a handle that is done, without having looked."""
     return concurrent.futures.Future.exception(handle, 0)
 
 
-def _failed(handle: Handle) -> bool:
+def _failed(handle: Handle[Any]) -> bool:
     return handle.done() and _error(handle) is not None
 
 
 class _SerialRun(_Run):
     """Tasks run when they are called, in the calling thread."""
 
-    def start(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
-        for dependency in needs:
+    def start(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
+        for dependency in needs.references if needs else ():
             dependency.wait()  # for another flow's
             if _failed(dependency):
                 handle.set_exception(_error(dependency))
                 return
         job.start = time.perf_counter()
-        args, kwargs = replace_handles((job.args, job.kwargs), _value)
         before = active.set_current(None)
         attempts = Attempts()
         try:
-            job.value = run_blocking(job.task, args, kwargs, attempts)
+            _fill(job, needs)
+            job.value = run_blocking(job.task, job.args, job.kwargs, attempts)
         except ENDS_PROGRAM:
             raise
         except BaseException as error:
@@ -260,8 +261,21 @@ class _SerialRun(_Run):
         pass
 
 
-def _value(handle: Handle) -> Any:
-    return concurrent.futures.Future.result(handle, 0)
+def _fill(job: Job, needs: Template | None) -> None:
+    """Give a job its arguments; all that it needs has ended well."""
+    if needs is not None:
+        results = [
+            concurrent.futures.Future.result(handle, 0) for handle in needs.references
+        ]
+        job.args, job.kwargs = needs.fill(results)
+
+
+def _resolved(value: Any) -> Any:
+    """Return what a flow function returns, with results in place of handles."""
+    template = template_of(value, HANDLES)
+    if template is None:
+        return value
+    return template.fill([handle.result() for handle in template.references])
 
 
 class _ParallelRun(_Run):
@@ -284,11 +298,11 @@ class _ParallelRun(_Run):
         self.cancelled = False
         self.broken: BaseException | None = None
         """Why nobody watches any more."""
-        self.waiting: dict[Handle, list[Handle]] = {}
-        self.missing: dict[Handle, int] = {}
-        self.needs: dict[Handle, list[Handle]] = {}
+        self.waiting: dict[Handle[Any], list[Handle[Any]]] = {}
+        self.missing: dict[Handle[Any], int] = {}
+        self.needs: dict[Handle[Any], Template | None] = {}
 
-    def start(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
+    def start(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
         if self.thread is None:
             self.thread = threading.Thread(
                 target=self.watch,
@@ -327,7 +341,7 @@ class _ParallelRun(_Run):
                 self.fail(handle, error)
             self.abandon()
 
-    def fail(self, handle: Handle, error: BaseException) -> None:
+    def fail(self, handle: Handle[Any], error: BaseException) -> None:
         """Let a handle fail that nobody will look after."""
         if isinstance(error, ENDS_PROGRAM):
             with contextlib.suppress(concurrent.futures.InvalidStateError):
@@ -355,12 +369,12 @@ class _ParallelRun(_Run):
             self.cancelled = True
             self.driver.cancel_queued()
 
-    def add(self, handle: Handle, job: Job, needs: list[Handle]) -> None:
+    def add(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
         self.open += 1
         self.jobs[handle] = job
         self.needs[handle] = needs
         missing = 0
-        for dependency in needs:
+        for dependency in needs.references if needs else ():
             if not dependency.done():
                 missing += 1
                 self.waiting.setdefault(dependency, []).append(handle)
@@ -373,26 +387,25 @@ class _ParallelRun(_Run):
     def other_ended(self, dependency: Any) -> None:
         self.driver.post(self.release, dependency)
 
-    def launch(self, handle: Handle) -> None:
+    def launch(self, handle: Handle[Any]) -> None:
         """Launch a task all of whose dependencies have ended."""
         job, needs = self.jobs[handle], self.needs.pop(handle)
         if self.cancelled:
             self.driver.post(self.skip, handle, concurrent.futures.CancelledError())
             return
-        for dependency in needs:
+        for dependency in needs.references if needs else ():
             if _failed(dependency):
                 self.driver.post(self.skip, handle, _error(dependency))
                 return
         try:
-            if needs:
-                job.args, job.kwargs = replace_handles((job.args, job.kwargs), _value)
+            _fill(job, needs)
         except Exception as error:  # a set of results that can't be hashed, say
             job.error = error
             self.driver.post(self.ended, job)
             return
         self.driver.launch(job)
 
-    def skip(self, handle: Handle, error: BaseException) -> None:
+    def skip(self, handle: Handle[Any], error: BaseException) -> None:
         del self.jobs[handle]
         handle.set_exception(error)
         self.ended_handle(handle)
@@ -405,11 +418,11 @@ class _ParallelRun(_Run):
             self.finish(handle, job)
         self.ended_handle(handle)
 
-    def ended_handle(self, handle: Handle) -> None:
+    def ended_handle(self, handle: Handle[Any]) -> None:
         self.open -= 1
         self.release(handle)
 
-    def release(self, handle: Handle) -> None:
+    def release(self, handle: Handle[Any]) -> None:
         """Launch what has waited for a handle alone."""
         for child in self.waiting.pop(handle, ()):
             self.missing[child] -= 1
@@ -438,8 +451,9 @@ def flow(
 
     A task call returns a `Handle` at once. A handle that is passed to another task
     makes it wait for the first; ``handle.result()`` waits in the function, for plain
-    Python to decide by; handles in the returned value (also in lists, tuples, dicts
-    and sets) become results. The call returns when all tasks have ended.
+    Python to decide by; handles in the returned value (also at any depth of lists,
+    tuples, dicts, sets and dataclasses) become results. The call returns when all tasks
+    have ended.
 
     Parameters
     ----------

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import concurrent.futures
-import copy
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastflow.interrupts import wait_until
+from fastflow.nested import Kind
 
-__all__ = ["Handle", "handles_in", "replace_handles"]
+__all__ = ["HANDLES", "Handle"]
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    # For checkers a handle may be whatever its result may be: it is passed to tasks in
+    # the result's place, and returned.
+    class _Future(concurrent.futures.Future[T], Any): ...  # type: ignore[misc]
+else:
+    _Future = concurrent.futures.Future
 
 
-class Handle(concurrent.futures.Future[Any]):
+class Handle(_Future[T]):
     """The result of a task that may still have to run.
 
-    Passed to another task, alone or inside of lists, tuples, dicts and sets, it makes
-    that task wait for this one. ``result()`` waits here and now, so that plain Python
-    can decide what to do next.
+    Passed to another task, alone or at any depth of lists, tuples, dicts, sets, their
+    subclasses and dataclasses, it makes that task wait for this one. ``result()`` waits
+    here and now, so that plain Python can decide what to do next. Everything else that
+    a result could be asked for (comparison, arithmetic, formatting, iteration, ...)
+    raises TypeError.
 
     Attributes
     ----------
@@ -31,7 +41,7 @@ class Handle(concurrent.futures.Future[Any]):
         self.seen = False
         """Whether the flow function knows how the task has ended."""
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> T:
         """Wait for the task and return its result.
 
         Raises
@@ -67,15 +77,6 @@ class Handle(concurrent.futures.Future[Any]):
         """Return False: tasks of a flow function can't be cancelled one by one."""
         return False
 
-    def _not_yet(self, *_: Any) -> Any:
-        raise TypeError(
-            f"this is a handle of task {self.name!r}, not its result; to look at the "
-            "result in the flow function, call .result()"
-        )
-
-    # What a result might be asked for; a handle must not answer in its place.
-    __bool__ = __iter__ = __len__ = __getitem__ = __contains__ = _not_yet
-
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"a handle has no attribute {name!r}; if the result of the task has, "
@@ -86,52 +87,33 @@ class Handle(concurrent.futures.Future[Any]):
         return f"<Handle of {self.name!r}, {'done' if self.done() else 'pending'}>"
 
 
-def handles_in(value: Any) -> list[Handle]:
-    """Return the handles in a value, looking into lists, tuples, dicts and sets."""
-    found: dict[Handle, None] = {}
-    waiting = [value]
-    known: set[int] = set()
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Handle):
-            found[item] = None
-        elif isinstance(item, _CONTAINERS) and id(item) not in known:
-            known.add(id(item))
-            if isinstance(item, dict):
-                _check_keys(item)
-                inside: Iterable[Any] = item.values()
-            else:
-                inside = item
-            waiting.extend(reversed([*inside]))
-    return list(found)
+def _not_yet(self: Handle[Any], *_: Any, **__: Any) -> Any:
+    raise TypeError(
+        f"this is a handle of task {self.name!r}, not its result; to look at the "
+        "result in the flow function, call .result()"
+    )
 
 
-def _check_keys(found: dict[Any, Any]) -> None:
-    for key in found:
-        if isinstance(key, Handle):
-            raise TypeError(
-                f"a handle (here of task {key.name!r}) can't be the key of a dict; "
-                "call .result() for it, or give pairs"
-            )
+# What a result might be asked for; a handle must not answer in its place.  (Hashing
+# stays: sets of handles can be waited for.)
+_QUESTIONS = (
+    "bool", "str", "format", "len", "iter", "reversed", "array",
+    "contains", "getitem", "setitem", "delitem",
+    "eq", "ne", "lt", "le", "gt", "ge",
+    "neg", "pos", "abs", "invert", "round", "trunc", "floor", "ceil",
+)  # fmt: skip
+_OPERATORS = (
+    "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow",
+    "lshift", "rshift", "and", "or", "xor",
+)  # fmt: skip
 
+for _name in (*_QUESTIONS, *_OPERATORS, *(f"r{name}" for name in _OPERATORS)):
+    setattr(Handle, f"__{_name}__", _not_yet)
+setattr(Handle, "__hash__", object.__hash__)  # noqa: B010  (after __eq__)
+setattr(Handle, "__array_ufunc__", None)  # noqa: B010  (so numpy asks us, too)
 
-_CONTAINERS = (list, tuple, dict, set, frozenset)
-
-
-def replace_handles(value: Any, get: Callable[[Handle], Any]) -> Any:
-    """Return a value with results in place of handles.
-
-    Containers without handles are passed on as they are, others are copied.
-    """
-    if isinstance(value, Handle):
-        return get(value)
-    if not isinstance(value, _CONTAINERS) or not handles_in(value):
-        return value
-    if isinstance(value, dict):
-        copied = copy.copy(value)  # of its own kind: ordered, with a default, ...
-        for key, item in value.items():
-            copied[key] = replace_handles(item, get)
-        return copied
-    replaced = [replace_handles(item, get) for item in value]
-    make = getattr(type(value), "_make", type(value))  # a named tuple's
-    return make(replaced)
+HANDLES = Kind(
+    Handle,
+    lambda handle: f"a handle (here of task {handle.name!r})",
+    "call .result() for it",
+)

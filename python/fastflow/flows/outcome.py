@@ -11,7 +11,7 @@ from fastflow.errors import (
     TaskError,
     TaskErrorGroup,
     TaskTimeout,
-    text_of,
+    shown,
 )
 from fastflow.results import FlowResult
 
@@ -59,7 +59,7 @@ def task_error(
         return error
     which = "" if item is None else f" for item {item}"
     wrapped = TaskError(
-        f"task {name!r} failed{which}: {type(error).__name__}: {text_of(error)}",
+        f"task {name!r} failed{which}: {shown(error)}",
         name,
         result,
     )

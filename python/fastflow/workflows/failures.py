@@ -1,22 +1,10 @@
-"""What steps raise: how it is shown, and what is added to it.
-
-The exceptions are the user's: their ``__str__`` may raise, and they may refuse notes.
-"""
+"""What is added to what steps raise: the exceptions are the user's, and may refuse."""
 
 from __future__ import annotations
 
 import contextlib
 
-__all__ = ["add_note", "shown"]
-
-
-def shown(error: BaseException) -> str:
-    """Return type and message of an exception."""
-    kind = type(error).__name__
-    try:
-        return f"{kind}: {error}"
-    except BaseException as failure:
-        return f"{kind} (its message can't be shown: {type(failure).__name__})"
+__all__ = ["add_note"]
 
 
 def add_note(error: BaseException, text: str) -> None:

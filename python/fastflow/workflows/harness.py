@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastflow.errors import FlowError, TaskError
+from fastflow.errors import FlowError, TaskError, shown
 from fastflow.timers import VirtualClock
 from fastflow.workflows.checks import check_function
 from fastflow.workflows.differences import differences, shortened
-from fastflow.workflows.failures import shown
 from fastflow.workflows.mocks import Script, Stage, has_step, step_names
 from fastflow.workflows.places import Activity, CallerHome, Home, Places
 from fastflow.workflows.program import Program

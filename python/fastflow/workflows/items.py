@@ -14,8 +14,8 @@ from types import CoroutineType
 from typing import Any
 
 from fastflow import _core
+from fastflow.errors import shown
 from fastflow.workflows.context import Context
-from fastflow.workflows.failures import shown
 from fastflow.workflows.places import OwnThread, Places
 
 __all__ = ["END", "Getting", "Items", "ItemsThread"]

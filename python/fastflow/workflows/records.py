@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastflow.errors import portable
+
 __all__ = [
     "CANCELLED",
     "COMPLETED",
@@ -52,6 +54,12 @@ class StepRecord:
     __slots__ = (
         "attempts", "end", "error", "name", "output", "start", "status", "winner",
     )  # fmt: skip
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        if self.error is not None:
+            state["error"] = portable(self.error)
+        return None, state
 
     def __init__(
         self, name: str, start: float | None = None, status: str = RUNNING

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow import _core, aio
 from fastflow.dispatch import after_limit
-from fastflow.errors import Cancelled, TaskError, TaskTimeout
+from fastflow.errors import Cancelled, TaskError, TaskTimeout, shown
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.calls import Call, Done
 from fastflow.workflows.context import Context, Token
-from fastflow.workflows.failures import shown
 from fastflow.workflows.hooks import HookCall
 from fastflow.workflows.line import Line
 from fastflow.workflows.mailbox import Mailbox

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from fastflow.errors import shown
 from fastflow.workflows.context import Token
-from fastflow.workflows.failures import shown
 from fastflow.workflows.line import SUSPENDED
 from fastflow.workflows.options import LOG_FIELDS, CallOptions
 from fastflow.workflows.program import Instruction
