@@ -29,6 +29,7 @@ struct Gathered;
 class Argument {
  public:
   enum class Kind : std::uint8_t { kConstant = 0, kNode = 1, kGathered = 2 };
+  Argument() = default;                         // none yet
   static Argument constant(PyObject* object) {  // takes a new reference
     return Argument(reinterpret_cast<std::uintptr_t>(Py_NewRef(object)));
   }
@@ -56,6 +57,7 @@ class Argument {
 
 // A list, tuple or dict among the arguments that holds nodes.
 struct Gathered {
+  Gathered(PyTypeObject* of, PyObject* with_keys) : type(of), keys(with_keys) {}
   PyTypeObject* type;  // PyList_Type, PyTuple_Type or PyDict_Type
   PyObject* keys;      // of the dict: a tuple, owned
   std::vector<Argument> items;
