@@ -24,7 +24,7 @@ class Call:
         self.ended = threading.Event()
         self.outcomes = []
         self.thread = None
-        self.dispatch = Dispatch(self, self.done)
+        self.dispatch = Dispatch(self, self.done, known=True)
 
     def __call__(self):
         assert current_dispatch() is self.dispatch
@@ -81,6 +81,28 @@ def test_what_it_raises(pool):
     Dispatcher(pool).submit(fail, done)
     assert ended.wait(SECONDS)
     assert told == [error]
+
+
+def test_a_quiet_one_tells_of_what_goes_wrong_only(pool):
+    told = []
+    failed = threading.Event()
+
+    def done(dispatch):
+        told.append((dispatch.made, dispatch.exception()))
+        failed.set()
+
+    error = ValueError()
+
+    def fail():
+        raise error
+
+    well = threading.Event()
+    dispatcher = Dispatcher(pool)
+    dispatcher.submit(well.set, done, quiet=True)
+    assert well.wait(SECONDS)
+    dispatcher.submit(fail, done, quiet=True)
+    assert failed.wait(SECONDS)
+    assert told == [(True, error)]
 
 
 def test_one_that_waits_is_cancelled(pool):

@@ -202,11 +202,8 @@ class Call:
             self._stop(under_way)
 
     def _left(self, ticket: int, dispatch: Dispatch) -> None:
-        """Be told that a thread has done with the call."""
-        if dispatch.cancelled():
-            self._failed(ticket, given_up())
-        elif (error := dispatch.exception()) is not None:
-            self._failed(ticket, error)  # the pool is broken: it never began
+        """Be told that the call will not be made, or what else went wrong."""
+        self._failed(ticket, dispatch.exception() or given_up())
 
     def _call(self, ticket: int) -> None:
         if self._ticket != ticket:

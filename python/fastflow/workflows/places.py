@@ -220,7 +220,7 @@ class PoolHome:
 
         def ended(dispatch: Dispatch) -> None:
             try:
-                if dispatch.cancelled():
+                if not dispatch.made:
                     # Dropped by the executor.  Whoever waits for the run must not wait
                     # for ever.
                     run(fn, *args)
@@ -233,7 +233,9 @@ class PoolHome:
         if activity is not None:
             activity.enter()
         try:
-            return self._dispatcher.submit(lambda: run(fn, *args), ended)
+            return self._dispatcher.submit(
+                lambda: run(fn, *args), ended, quiet=activity is None, known=True
+            )
         except RuntimeError:
             if activity is not None:
                 activity.leave()
@@ -284,23 +286,25 @@ class Places:
     def submit(
         self, call: Callable[[], Any], done: Callable[[Dispatch], object]
     ) -> Dispatch:
-        """Make a call on the executor, of threads, then ``done``; see `Dispatch`."""
+        """Make a call on the executor, of threads; ``done`` if that goes wrong."""
         activity = self.activity
 
         def ended(dispatch: Dispatch) -> None:
             try:
-                done(dispatch)
+                if not dispatch.made or dispatch.exception() is not None:
+                    done(dispatch)
             finally:
                 if activity is not None:
                     activity.leave()
 
-        if self._dispatcher is None or self._executor is None:
-            self._dispatcher = Dispatcher(self._executor or default_executor())
+        executor, dispatcher = self._executor or default_executor(), self._dispatcher
+        if dispatcher is None or dispatcher.executor is not executor:
+            dispatcher = self._dispatcher = Dispatcher(executor)
         if activity is None:
-            return self._dispatcher.submit(call, done)
+            return dispatcher.submit(call, done, quiet=True)
         activity.enter()
         try:
-            return self._dispatcher.submit(call, ended)
+            return dispatcher.submit(call, ended)
         except BaseException:
             activity.leave()
             raise
