@@ -15,7 +15,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any
 
 from fastflow import _core
@@ -37,6 +37,8 @@ _PLAIN = CallOptions()
 
 def is_async(fn: object) -> bool:
     """Whether calling fn returns at once, with a coroutine."""
+    if type(fn) is FunctionType and not fn.__dict__:  # asked for each item of a fan
+        return bool(fn.__code__.co_flags & inspect.CO_COROUTINE)
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
         getattr(fn, "__call__", None)  # noqa: B004  (an object with an async __call__)
     )
