@@ -222,7 +222,9 @@ class Dispatch:
                 _core.take_back(self._place)
             elif hung and self._shared is not None:
                 self._shared.count(-1)
-        if self._error is not None or not self._quiet:
+        if self._quiet and self._error is None:
+            self._done = None  # it may refer to whoever holds this
+        else:
             self._tell()
 
     def _make_known(self, call: Callable[[], Any]) -> Any:

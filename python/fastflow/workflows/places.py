@@ -21,6 +21,7 @@ from fastflow.blas import share_of
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
+from fastflow.workflows.turns import Turns, turns_of
 
 __all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
 
@@ -278,10 +279,14 @@ class Places:
             executor, cf.ProcessPoolExecutor
         )
         """Whether calls are sent to other processes of this machine."""
+        self.turns: Turns | None = None
+        """What says when calls with a limit leave, if they are sent elsewhere."""
         self.threads_each: int | None = None
         """How many threads of BLAS each of these may use."""
         if self.processes:
+            assert executor is not None
             self.threads_each = share_of(getattr(executor, "_max_workers", 1))
+            self.turns = turns_of(executor)
 
     def submit(
         self, call: Callable[[], Any], done: Callable[[Dispatch], object]
