@@ -73,7 +73,7 @@ PyObject* configure(PyObject*, PyObject* args) {
 
 // The worker that runs the calling thread's job, as a number; 0: none.  It is valid
 // until the job ends: whoever hands it out sees to that.
-std::uintptr_t place() { return reinterpret_cast<std::uintptr_t>(current_worker()); }
+PyObject* place(PyObject*, PyObject*) { return PyLong_FromVoidPtr(current_worker()); }
 
 // Between these two calls the worker, which stays in its job, does not count against
 // its pool's limit: others get its place.  Any thread.
@@ -130,6 +130,7 @@ PyMethodDef functions[] = {
      "kernel_loop(engine, kernel, start, step, n, most, help)"},
     {"current_task", method<task_here>(), METH_NOARGS,
      "The task that runs on this thread, or None."},
+    {"place", method<place>(), METH_NOARGS, "place() -> int, for lend and take_back"},
     {"task_context", method<new_task_context>(), METH_FASTCALL,
      "A copy of `context`, or of the current one, for one task."},
     {nullptr, nullptr, 0, nullptr}};
@@ -162,7 +163,6 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
-  m.def("place", &place);
   m.def("lend", &lend);
   m.def("take_back", &take_back);
   m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
