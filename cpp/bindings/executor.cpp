@@ -20,9 +20,9 @@ ExecutorObject* self_of(PyObject* object) {
 }
 
 bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t nargs,
-          PyObject* names) {
+          PyObject* names, std::int64_t index) {
   if (is_kernel(args[0])) {
-    if (!kernel_index(args + 1, nargs - 1, names, &f->kernel_call.index)) return false;
+    f->kernel_call.index = index;
     f->kernel_call.kernel = kernel_of(Py_NewRef(args[0]));
     f->holds = Holds::kKernel;
     f->job.run = run_kernel_future;
@@ -60,6 +60,14 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
                     "submit() missing 1 required positional argument: 'fn'");
     return nullptr;
   }
+  const std::size_t named =
+      names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
+  // First what may run Python code, which may submit and shut down itself.
+  std::int64_t index = 0;
+  if (is_kernel(args[0]) &&
+      !kernel_index(args + 1, positional + named - 1, names, &index)) {
+    return nullptr;
+  }
   if (!accepts_work(e)) return nullptr;
   const Room room = make_room(e);
   if (room == Room::kError) return nullptr;
@@ -69,9 +77,7 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
     return nullptr;
   }
   PyObject* future = object_of(f);
-  const std::size_t named =
-      names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
-  if (!fill(f, scope, args, positional + named, named == 0 ? nullptr : names)) {
+  if (!fill(f, scope, args, positional + named, named == 0 ? nullptr : names, index)) {
     if (room == Room::kQueue) task_started(e);
     Py_DECREF(future);
     return nullptr;

@@ -242,6 +242,7 @@ PyObject* future_set_running(PyObject* self, PyObject*) {
 
 PyObject* set_outcome(PyObject* self, PyObject* outcome, bool failed) {
   FutureObject* f = self_of(self);
+  StoredCall unused;  // dropped without the lock: that may run Python code
   {
     ObjectLock lock(self);
     if (f->holds == Holds::kOutcome || f->state.done()) {
@@ -249,10 +250,13 @@ PyObject* set_outcome(PyObject* self, PyObject* outcome, bool failed) {
       return nullptr;
     }
     (void)f->state.try_start();
-    drop_call(f);
-    f->holds = Holds::kOutcome;
-    f->outcome = nullptr;
+    if (f->holds == Holds::kCall) {
+      f->call.move_to(&unused);
+      f->holds = Holds::kOutcome;
+      f->outcome = nullptr;
+    }
   }
+  unused.clear();
   settle(f, Py_NewRef(outcome), failed);
   Py_RETURN_NONE;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "call_run.hpp"
+#include "compiler.hpp"
 #include "gil.hpp"
 #include "guarded.hpp"
 #include "kernel_run.hpp"
@@ -32,39 +33,59 @@ void drop(Argument argument) {
   }
 }
 
-// Arguments on their way into the graph: dropped unless they arrive there.
+// Arguments on their way into the graph: dropped unless they arrive there.  A few need
+// no memory of their own.
 class Arguments {
  public:
   Arguments() = default;
   Arguments(const Arguments&) = delete;
   Arguments& operator=(const Arguments&) = delete;
   ~Arguments() {
-    for (Argument argument : items_) drop(argument);  // may run Python code
+    for (std::size_t i = 0; i < size_; ++i) drop(data()[i]);  // may run Python code
   }
 
-  void reserve(std::size_t n) { items_.reserve(n); }
-  void add_node(std::uint32_t index) { items_.push_back(Argument::node(index)); }
+  void add_node(std::uint32_t index) { add(Argument::node(index)); }
   void add_constant(PyObject* object) {
-    items_.emplace_back(Argument::node(0));  // first: it may be that there is no memory
-    items_.back() = Argument::constant(object);
+    add(Argument::node(0));  // first: it may be that there is no memory
+    data()[size_ - 1] = Argument::constant(object);
   }
   void add_gathered(PyTypeObject* type, Ref keys, Arguments& items) {
-    items_.emplace_back(Argument::node(0));
-    auto* gathered = new Gathered{type, nullptr, {}};
+    add(Argument::node(0));
+    auto gathered = std::make_unique<Gathered>(type, nullptr);
+    gathered->items.assign(items.data(), items.data() + items.size_);
+    items.size_ = 0;
     gathered->keys = keys.release();
-    gathered->items.swap(items.items_);
-    items_.back() = Argument::gathered(gathered);
+    data()[size_ - 1] = Argument::gathered(gathered.release());
   }
 
-  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
   // REQUIRES: `to` has room for them.
   void move_to(BigVector<Argument>* to) noexcept {
-    to->insert(to->end(), items_.begin(), items_.end());
-    items_.clear();
+    const Argument* from = data();
+    for (std::size_t i = 0; i < size_; ++i) to->push_back(from[i]);
+    size_ = 0;
   }
 
  private:
-  std::vector<Argument> items_;
+  static constexpr std::size_t kNear = 6;
+
+  void add(Argument argument) {
+    if (size_ < kNear) [[likely]] {
+      near_[size_++] = argument;
+    } else {
+      add_far(argument);
+    }
+  }
+  FASTFLOW_COLD void add_far(Argument argument) {
+    if (far_.empty()) far_.assign(near_, near_ + kNear);
+    far_.push_back(argument);
+    ++size_;
+  }
+  [[nodiscard]] Argument* data() noexcept { return far_.empty() ? near_ : far_.data(); }
+
+  std::size_t size_ = 0;
+  Argument near_[kNear];
+  std::vector<Argument> far_;  // all of them, once there are more
 };
 
 bool check_member(std::uint64_t graph, PyObject* node) {
@@ -134,7 +155,6 @@ bool read_nested(std::uint64_t graph, PyObject* object, Arguments* to) {
   PyObject* nodes = PyTuple_GET_ITEM(found.get(), 0);
   const Py_ssize_t n = PyTuple_GET_SIZE(nodes);
   Arguments inner;
-  inner.reserve(static_cast<std::size_t>(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
     if (!read_item(graph, PyTuple_GET_ITEM(nodes, i), &inner)) return false;
   }
@@ -163,7 +183,6 @@ bool read_container(std::uint64_t graph, PyObject* object, Ref items, Ref keys,
     return true;
   }
   Arguments inner;
-  inner.reserve(static_cast<std::size_t>(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
     if (!read_item(graph, PyTuple_GET_ITEM(items.get(), i), &inner)) return false;
   }
@@ -235,15 +254,17 @@ bool may_change(const GraphParts& parts) {
 
 // Room for n more, growing as push_back does.  Throws; then nothing has changed.
 template <class Vector>
-void make_room(Vector& vector, std::size_t n) {
-  const std::size_t size = vector.size();
-  if (vector.capacity() - size >= n) return;
-  vector.reserve(std::max(size + n, 2 * vector.capacity()));
+FASTFLOW_COLD void grow(Vector& vector, std::size_t n) {
+  vector.reserve(std::max(vector.size() + n, 2 * vector.capacity()));
+}
+template <class Vector>
+inline void make_room(Vector& vector, std::size_t n) {
+  if (vector.capacity() - vector.size() < n) [[unlikely]]
+    grow(vector, n);
 }
 
 // Numbers of the nodes in `after`: a node, or an iterable of them.
 bool read_orders(std::uint64_t graph, PyObject* after, std::vector<std::int32_t>* to) {
-  if (after == nullptr) return true;
   Ref nodes;
   if (is_node(after)) {
     nodes = Ref::steal(PyTuple_Pack(1, after));
@@ -281,7 +302,7 @@ struct NewNode {
 // Takes `name` and `after` out; the values of the others are arguments.
 bool read_named(std::uint64_t graph, PyObject* const* values, PyObject* names,
                 NewNode* node) {
-  const Py_ssize_t n = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+  const Py_ssize_t n = PyTuple_GET_SIZE(names);
   std::vector<PyObject*> kept;
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* name = PyTuple_GET_ITEM(names, i);
@@ -326,8 +347,10 @@ bool store_node(PyObject* self, NewNode* node, std::uint32_t* number) {
   make_room(parts.functions, 1);
   make_room(parts.first_argument, 1);
   make_room(parts.arguments, node->arguments.size());
-  make_room(parts.before, node->before.size());
-  make_room(parts.after, node->before.size());
+  if (!node->before.empty()) {
+    make_room(parts.before, node->before.size());
+    make_room(parts.after, node->before.size());
+  }
   // An entry without a value is one of a node that did not come about.
   PyObject** keywords = node->keywords ? &parts.keywords[*number] : nullptr;
   PyObject** name = node->name != nullptr ? &parts.names[*number] : nullptr;
@@ -359,13 +382,14 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
   const std::uint64_t graph = parts_of(self).serial;
   NewNode node;
   node.function = args[0];
-  node.arguments.reserve(static_cast<std::size_t>(nargs - 1) +
-                         (names == nullptr ? 0 : PyTuple_GET_SIZE(names)));
   for (Py_ssize_t i = 1; i < nargs; ++i) {
     if (!read_argument(graph, args[i], &node.arguments)) return nullptr;
   }
-  if (!read_named(graph, args + nargs, names, &node)) return nullptr;
-  if (!read_orders(graph, node.after, &node.before)) return nullptr;
+  if (names != nullptr && !read_named(graph, args + nargs, names, &node))
+    return nullptr;
+  if (node.after != nullptr && !read_orders(graph, node.after, &node.before)) {
+    return nullptr;
+  }
   Ref handle = Ref::steal(new_node(graph, node.name));
   if (!handle || !store_node(self, &node, &node_of(handle.get())->index))
     return nullptr;

@@ -29,6 +29,7 @@ struct Gathered;
 class Argument {
  public:
   enum class Kind : std::uint8_t { kConstant = 0, kNode = 1, kGathered = 2 };
+  Argument() = default;                         // none yet
   static Argument constant(PyObject* object) {  // takes a new reference
     return Argument(reinterpret_cast<std::uintptr_t>(Py_NewRef(object)));
   }
@@ -57,6 +58,7 @@ class Argument {
 // A list, tuple or dict among the arguments that holds nodes; or another object that
 // holds some, at any depth.
 struct Gathered {
+  Gathered(PyTypeObject* of, PyObject* with_keys) : type(of), keys(with_keys) {}
   PyTypeObject* type;  // PyList_Type, PyTuple_Type, PyDict_Type; or nullptr: another
   PyObject* keys;      // of the dict: a tuple; of another: makes it of the items; owned
   std::vector<Argument> items;

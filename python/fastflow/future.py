@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
+from typing import Any
 
 from fastflow import _core, errors
 
@@ -47,21 +48,21 @@ def _nothing() -> None:
     pass
 
 
-_core.configure(
-    Future,
-    {
-        "cancelled_error": concurrent.futures.CancelledError,
-        "timeout_error": concurrent.futures.TimeoutError,
-        "broken_executor": errors.BrokenPoolError,
-        "queue_full": errors.QueueFullError,
-        "cancelled_signal": errors.Cancelled,
-        "invalid_state": concurrent.futures.InvalidStateError,
-        "new_condition": threading.Condition,
-        "log_callback_error": _log_callback_error,
-        "log_unobserved": _log_unobserved,
-        "empty_function": _nothing,
-        "graph_error": errors.GraphError,
-        "cycle_error": errors.CycleError,
-        "kernel_failed": errors.KernelFailedError,
-    },
-)
+#: What the native part uses.
+NAMES: dict[str, Any] = {
+    "cancelled_error": concurrent.futures.CancelledError,
+    "timeout_error": concurrent.futures.TimeoutError,
+    "broken_executor": errors.BrokenPoolError,
+    "queue_full": errors.QueueFullError,
+    "cancelled_signal": errors.Cancelled,
+    "invalid_state": concurrent.futures.InvalidStateError,
+    "new_condition": threading.Condition,
+    "log_callback_error": _log_callback_error,
+    "log_unobserved": _log_unobserved,
+    "empty_function": _nothing,
+    "graph_error": errors.GraphError,
+    "cycle_error": errors.CycleError,
+    "kernel_failed": errors.KernelFailedError,
+}
+
+_core.configure(Future, NAMES)

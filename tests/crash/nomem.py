@@ -1,0 +1,689 @@
+"""Calls native entry points while memory runs out; run by test_nomem.py.
+
+``nomem.py GROUP THREADS``: for each entry point of the group, lets the n-th allocation of
+its call fail, for all n until a call gets through; prints a line for each.
+"""
+
+from __future__ import annotations
+
+import array
+import contextvars
+import ctypes
+import gc
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import fastflow
+from fastflow import _core as core
+from fastflow import executor, future  # noqa: F401  (configures _core)
+
+LIMIT = 4000  # allocations of one call; more: it never gets through
+REPEATS = 8  # calls, each of which would leave something behind if it leaked
+
+variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
+
+
+@dataclass
+class Entry:
+    """An entry point of ``_core``.
+
+    ``call`` gets what ``make`` returns, and ``ready`` before each try (if given);
+    ``check`` looks whether all of that is in order, whether or not memory was short.
+    """
+
+    make: Callable[[], Any]
+    call: Callable[[Any], Any]
+    check: Callable[[Any], object] = lambda made: None
+    ready: Callable[[Any], object] = lambda made: None
+    lasting: bool = False  # something is meant to stay for the life of the process
+
+
+def value(*args, **kwargs):
+    return args
+
+
+def fail(*args):
+    raise ValueError("on purpose")
+
+
+def kernel(address=core.NOOP_ADDRESS):
+    return core.Kernel(address, 0, None, "kernel")
+
+
+# --- what is called -------------------------------------------------------------------
+
+
+class Pool:
+    """An executor whose threads have been started, as nobody starts one here."""
+
+    def __init__(self, **options):
+        self.executor = fastflow.Executor(2, blas_threads=None, **options)
+        self.engine = self.executor._engine
+        if options:  # one thread is enough
+            self.executor.submit(value).result(30)
+            return
+        gate = threading.Barrier(3)
+        futures = [self.executor.submit(gate.wait, 30) for _ in range(2)]
+        gate.wait(30)
+        for f in futures:
+            f.result()
+
+    def works(self):
+        assert self.executor.submit(value, 1).result(30) == (1,)
+        assert fastflow.map(value, range(3), executor=self.executor)
+
+
+_pools: list[Pool] = []
+
+
+def pool(**options) -> Pool:
+    if options:
+        return Pool(**options)
+    if not _pools:
+        _pools.append(Pool())
+    return _pools[0]
+
+
+class Bare:
+    """An engine that asks for threads and gets none."""
+
+    def __init__(self):
+        self.engine = core.Engine(2, self.spawn)
+        self.asked = 0
+
+    def spawn(self, engine):
+        self.asked += 1
+
+
+class Line(Bare):
+    """The calling thread is the worker."""
+
+    def ready(self):
+        self.engine = core.Engine(1, self.spawn)
+        self.future = core.submit_scoped(self.engine, core.Scope(), value, 1)
+        self.engine.stop(False)
+
+    def check(self):
+        if not self.future.done():  # it did not come to the call
+            self.engine.run_worker()
+        assert self.future.done()
+
+
+class Futures:
+    """One that has ended, one that failed, one that nobody ends."""
+
+    def __init__(self):
+        self.pool = pool()
+        self.good = self.pool.executor.submit(value, 1)
+        self.bad = self.pool.executor.submit(fail)
+        self.good.result(30)
+        self.bad.exception(30)
+        self.open = fastflow.Future()
+
+    def fresh(self):
+        self.open = fastflow.Future()
+
+    def check(self):
+        assert self.good.result(0) == (1,)
+        assert isinstance(self.bad.exception(0), ValueError)
+        self.open.running()
+        other = fastflow.Future()
+        other.set_result(2)
+        assert other.result(0) == 2
+
+
+class Queued(Futures):
+    """And one that waits in a queue."""
+
+    def __init__(self):
+        super().__init__()
+        self.bare = Bare()
+        self.fresh()
+
+    def fresh(self):
+        self.open = core.submit_scoped(self.bare.engine, core.Scope(), value, 1)
+
+
+def sure_callback(f):
+    pass
+
+
+class Nodes:
+    """A graph of a few nodes."""
+
+    def __init__(self):
+        self.graph = fastflow.Graph()
+        self.first = self.graph.add(value, 1, name="first")
+        self.second = self.graph.add(value, [self.first, 2], name="second")
+        self.third = self.graph.add(value, self.second, after=self.first)
+        self.states = bytearray(3)
+
+    def check(self):
+        n = len(self.graph)
+        extra = self.graph.add(value, self.first)
+        assert extra.index == n and len(self.graph) == n + 1
+        result = self.graph.run(executor=pool().executor)
+        assert result[extra] == ((1,),)
+        assert all(isinstance(result[i], tuple) for i in range(n))
+        assert self.graph.node(0).name == "first"
+        assert [self.graph.node(i).index for i in range(n)] == list(range(n))
+
+
+class Added(Nodes):
+    def call(self):
+        new = self.graph.add(
+            value, self.first, [self.first, 2], {"k": self.first, "c": (1,)},
+            *range(12), name="x", after=[self.first, self.second], word=self.first,
+            other=3,
+        )  # fmt: skip
+        assert new.name == "x"
+
+
+class Numbered:
+    def __init__(self):
+        self.ready()
+
+    def ready(self):
+        self.graph = core.Graph()
+        self.src, self.dst = array.array("i", [0, 0, 1]), array.array("i", [1, 2, 2])
+
+    def check(self):
+        if self.graph.n_nodes == 0:  # not made
+            self.graph.set_edges(3, self.src, self.dst)
+        assert self.graph.successors(0) == (1, 2)
+        assert self.graph.n_edges == 3
+
+
+class Calls:
+    """A run of a graph of calls, and one that has ended."""
+
+    def __init__(self, function=value):
+        self.nodes = Nodes()
+        self.wide = fastflow.Graph()
+        begin = self.wide.add(value, 1)
+        middle = [self.wide.add(function, begin, *range(12)) for _ in range(40)]
+        self.wide.add(value, middle)
+        self.ready()
+        self.done = self.make()
+        self.done.run(True)
+
+    def make(self):
+        return core.CallRun(pool().engine, self.wide, None, 2, False, 2, None)
+
+    def ready(self):
+        self.run = self.make()
+
+    def check(self):
+        self.run = None
+        self.wide.add(value, 0)  # nothing runs any more
+        self.nodes.check()
+        pool().works()
+
+    def finish(self):
+        self.run.run(True)
+        assert self.run.done >= 40
+
+
+class Kernels:
+    def __init__(self):
+        self.graph = core.Graph()
+        n = 500
+        src = array.array("i", [0] * n + list(range(1, n)))
+        dst = array.array("i", list(range(1, n + 1)) + [n] * (n - 1))
+        self.graph.set_edges(n + 1, src, dst)
+        self.status = array.array("i", [0])
+        self.kernel = kernel()
+        self.failing = core.Kernel(
+            core.NOOP_ADDRESS, 0, self.status, "k", self.status.buffer_info()[0], 1
+        )
+        self.ready()
+        self.done = self.make()
+        self.done.run(True)
+
+    def make(self, timings=None):
+        return core.KernelRun(pool().engine, self.graph, self.kernel, 2, True, timings)
+
+    def ready(self):
+        self.run = self.make()
+
+    def check(self):
+        run = self.make()
+        run.run(True)
+        assert run.done == 501 and run.states() == b"\1" * 501
+        pool().works()
+
+
+class Maps:
+    def __init__(self, keep=True, width=1):
+        self.width, self.keep = width, keep
+        self.ready()
+        self.done = self.make()
+        self.done.run(True, None)
+
+    def make(self):
+        columns = (list(range(100)), *([range(100)] * (self.width - 1)))
+        return core.Map(
+            pool().engine, value, columns, False, self.keep, True, True, 0, 2
+        )
+
+    def ready(self):
+        self.map = self.make()
+
+    def check(self):
+        result = self.make().run(True, None)
+        assert not self.keep or len(result) == 100
+        pool().works()
+
+    def run(self):
+        for item in self.map.run(True, 30) or ():
+            # An item's own lack of memory is the item's.
+            assert isinstance(item, (tuple, MemoryError))
+
+    def take(self):
+        self.map.start()
+        assert isinstance(self.map.take(99, 30), (tuple, MemoryError))
+
+
+class Streams:
+    def __init__(self, width=1):
+        self.width = width
+        self.ready()
+
+    def make(self):
+        inputs = tuple(iter(range(50)) for _ in range(self.width))
+        return core.Stream(pool().engine, value, inputs, 20, True, True, True, 2, None)
+
+    def ready(self):
+        self.stream = self.make()
+
+    def check(self):
+        assert len(list(self.make())) == 50
+        pool().works()
+
+    def drain(self):
+        for item in self.stream:
+            assert isinstance(item, (tuple, MemoryError))
+
+
+class Scopes:
+    def __init__(self):
+        self.scope = core.Scope()
+        future = core.submit_scoped(pool().engine, self.scope, fail)
+        future.exception(30)
+        self.scope.wait(30)
+
+    def check(self):
+        assert self.scope.open == 0 and self.scope.cancelled
+        assert len(self.scope.failures()) == 1
+
+
+class InTask:
+    """What a task sees."""
+
+    def __init__(self):
+        self.task = pool().executor.submit(core.current_task).result(30)
+
+    def check(self):
+        assert not self.task.cancelled
+        pool().works()
+
+
+class Submitting:
+    def __init__(self, **options):
+        self.pool = pool(**options)
+        self.scope = core.Scope()
+        self.kernel = kernel()
+
+    def check(self):
+        self.pool.works()
+        assert self.scope.wait(30)
+
+    def call(self, submit):
+        submit(value, 1).result(30)
+        submit(value, *range(9), word=1).result(30)
+        submit(self.kernel, 1).result(30)
+
+
+class Full(Submitting):
+    """Up to its limit, submit() makes room by running tasks itself."""
+
+    def __init__(self):
+        super().__init__(max_pending=1, on_full="caller_runs")
+
+
+class Starting:
+    """The first thread of an executor."""
+
+    def __init__(self):
+        self.executor = None
+
+    def ready(self):
+        if self.executor is not None:
+            self.executor.shutdown()
+        self.executor = fastflow.Executor(1, blas_threads=None)
+
+    def call(self):
+        self.executor.submit(value, 1)
+
+    def check(self):
+        assert self.executor.submit(value, 2).result(30) == (2,)
+
+
+def engine(options=()):
+    return core.Engine(2, value, value, True, 3, 0, True)
+
+
+def getter(make, name):
+    return Entry(make, lambda made: getattr(made, name))
+
+
+def futures(call, *, fresh=False, kind=Futures, check=Futures.check):
+    ready = (lambda made: made.fresh()) if fresh else (lambda made: None)
+    return Entry(kind, call, check, ready)
+
+
+def graph(call):
+    return Entry(Nodes, call, Nodes.check)
+
+
+def calls(call, check=Calls.check):
+    return Entry(Calls, call, check, Calls.ready)
+
+
+def kernels(call):
+    return Entry(Kernels, call, Kernels.check, Kernels.ready)
+
+
+def maps(call, **options):
+    return Entry(lambda: Maps(**options), call, Maps.check, Maps.ready)
+
+
+def streams(call, **options):
+    return Entry(lambda: Streams(**options), call, Streams.check, Streams.ready)
+
+
+def unobserved(made):
+    core.submit_scoped  # noqa: B018
+    made.executor.submit(fail).exception  # noqa: B018  (dropped: nobody asks)
+    made.works()
+
+
+#: Every public name of _core and every member, as in _core.pyi; more may follow a space.
+ENTRIES: dict[str, Entry] = {
+    "Engine.__init__": Entry(value, lambda made: engine()),
+    "Engine.broken": getter(engine, "broken"),
+    "Engine.caller_may_run": getter(engine, "caller_may_run"),
+    "Engine.forked": getter(engine, "forked"),
+    "Engine.limit": getter(engine, "limit"),
+    "Engine.shut_down": getter(engine, "shut_down"),
+    "Engine.keep_reservation": Entry(engine, lambda e: e.keep_reservation()),
+    "Engine.mark_forked": Entry(engine, lambda e: e.mark_forked(), lasting=True),
+    "Engine.report_unobserved": Entry(
+        pool, lambda made: made.engine.report_unobserved(), Pool.works, unobserved
+    ),
+    "Engine.run_worker": Entry(
+        Line, lambda made: made.engine.run_worker(), Line.check, Line.ready
+    ),
+    "Engine.set_broken": Entry(engine, lambda e: e.set_broken()),
+    "Engine.stats": Entry(pool, lambda made: made.engine.stats(), Pool.works),
+    "Engine.stop": Entry(engine, lambda e: e.stop(True)),
+    "Engine.wait_stopped": Entry(engine, lambda e: e.wait_stopped(0.0)),
+    "ExecutorBase._engine": Entry(pool, lambda made: made.executor._engine, Pool.works),
+    "ExecutorBase._open": Entry(
+        pool, lambda made: made.executor._open(made.engine), Pool.works
+    ),
+    "ExecutorBase.submit": Entry(
+        Submitting, lambda made: made.call(made.pool.executor.submit), Submitting.check
+    ),
+    "ExecutorBase.submit full": Entry(
+        Full, lambda made: made.call(made.pool.executor.submit), Submitting.check
+    ),
+    "ExecutorBase.submit first": Entry(
+        Starting, Starting.call, Starting.check, Starting.ready
+    ),
+    "FutureBase.number": futures(lambda made: made.good.number),
+    "FutureBase.add_done_callback": futures(
+        lambda made: made.open.add_done_callback(sure_callback), fresh=True
+    ),
+    "FutureBase.add_done_callback late": futures(
+        lambda made: made.good.add_done_callback(sure_callback)
+    ),
+    "FutureBase.cancel": futures(lambda made: made.open.cancel(), fresh=True),
+    "FutureBase.cancel queued": futures(
+        lambda made: made.open.cancel(), fresh=True, kind=Queued
+    ),
+    "FutureBase.cancelled": futures(lambda made: made.open.cancelled()),
+    "FutureBase.done": futures(lambda made: made.open.done()),
+    "FutureBase.exception": futures(lambda made: made.bad.exception(1)),
+    "FutureBase.result": futures(lambda made: made.good.result(timeout=1)),
+    "FutureBase.running": futures(lambda made: made.open.running()),
+    "FutureBase.set_exception": futures(
+        lambda made: made.open.set_exception(made.bad.exception()), fresh=True
+    ),
+    "FutureBase.set_result": futures(lambda made: made.open.set_result(1), fresh=True),
+    "FutureBase.set_running_or_notify_cancel": futures(
+        lambda made: made.open.set_running_or_notify_cancel(), fresh=True
+    ),
+    "FutureBase._state": futures(lambda made: made.open._state),
+    "FutureBase._condition": futures(lambda made: made.open._condition, fresh=True),
+    "FutureBase._waiters": futures(lambda made: made.open._waiters, fresh=True),
+    "FutureBase._done_callbacks": futures(lambda made: made.open._done_callbacks),
+    "FutureBase._result": futures(lambda made: made.good._result),
+    "FutureBase._exception": futures(lambda made: made.bad._exception),
+    "FutureBase.__init__": Entry(value, lambda made: fastflow.Future()),
+    "Kernel.__init__": Entry(value, lambda made: kernel()),
+    "Kernel.__call__": Entry(kernel, lambda made: made(1)),
+    "Kernel.__name__": Entry(kernel, lambda made: made.__name__),
+    "Kernel.__repr__": Entry(kernel, repr),
+    "Kernel.address": getter(kernel, "address"),
+    "Kernel.data": getter(kernel, "data"),
+    "Node.name": graph(lambda made: made.first.name),
+    "Node.index": graph(lambda made: made.first.index),
+    "Node.graph_serial": graph(lambda made: made.first.graph_serial),
+    "Node.__repr__": graph(lambda made: repr(made.first)),
+    "Node.__hash__": graph(lambda made: hash(made.first)),
+    "Node.__eq__": graph(lambda made: made.first == made.second),
+    "Graph.__init__": Entry(value, lambda made: core.Graph()),
+    "Graph.add": Entry(Added, Added.call, Nodes.check),
+    "Graph.connect": graph(lambda made: made.graph.connect(made.first, made.third)),
+    "Graph.set_edges": Entry(
+        Numbered,
+        lambda made: made.graph.set_edges(3, made.src, made.dst),
+        Numbered.check,
+        Numbered.ready,
+    ),
+    "Graph.node": graph(lambda made: made.graph.node(1)),
+    "Graph.label": graph(lambda made: made.graph.label(2)),
+    "Graph.successors": Entry(
+        Nodes,
+        lambda made: made.graph.successors(0),
+        Nodes.check,
+        lambda made: made.graph.connect(made.first, made.second),  # plan anew
+    ),
+    "Graph.mark_behind": graph(lambda made: made.graph.mark_behind(made.states, 2)),
+    "Graph.__len__": graph(lambda made: len(made.graph)),
+    "Graph.n_nodes": graph(lambda made: made.graph.n_nodes),
+    "Graph.n_edges": graph(lambda made: made.graph.n_edges),
+    "Graph.nbytes": graph(lambda made: made.graph.nbytes),
+    "Graph.serial": graph(lambda made: made.graph.serial),
+    "Graph.is_numbered": graph(lambda made: made.graph.is_numbered),
+    "CallRun.__init__": calls(Calls.make),
+    "CallRun.run": calls(lambda made: made.run.run(True)),
+    "CallRun.run elsewhere": calls(lambda made: made.run.run(False)),
+    "CallRun.run failing": Entry(
+        lambda: Calls(fail), lambda made: made.run.run(True), Calls.check, Calls.ready
+    ),
+    "CallRun.cancel": calls(lambda made: made.run.cancel()),
+    "CallRun.result": calls(lambda made: len(made.done.states())),
+    "CallRun.results": calls(lambda made: made.done.results(None)),
+    "CallRun.states": calls(lambda made: made.done.states()),
+    "CallRun.failures": calls(lambda made: made.done.failures()),
+    "CallRun.done": calls(lambda made: made.done.done),
+    "CallRun.stopped": calls(lambda made: made.done.stopped),
+    "KernelRun.__init__": kernels(lambda made: made.make()),
+    "KernelRun.run": kernels(lambda made: made.run.run(True)),
+    "KernelRun.run elsewhere": kernels(lambda made: made.run.run(False)),
+    "KernelRun.cancel": kernels(lambda made: made.run.cancel()),
+    "KernelRun.states": kernels(lambda made: made.done.states()),
+    "KernelRun.failures": kernels(lambda made: made.done.failures()),
+    "KernelRun.kernel_name": kernels(lambda made: made.done.kernel_name),
+    "KernelRun.done": kernels(lambda made: made.done.done),
+    "KernelRun.stopped": kernels(lambda made: made.done.stopped),
+    "Map.__init__": maps(Maps.make),
+    "Map.done": maps(lambda made: made.map.done),
+    "Map.n": maps(lambda made: made.map.n),
+    "Map.cancel": maps(lambda made: made.map.cancel()),
+    "Map.run": maps(Maps.run),
+    "Map.run wide": maps(Maps.run, width=9),
+    "Map.run without results": maps(Maps.run, keep=False),
+    "Map.start": maps(lambda made: made.map.start()),
+    "Map.take": maps(Maps.take),
+    "Scope.__init__": Entry(value, lambda made: core.Scope()),
+    "Scope.cancelled": Entry(Scopes, lambda made: made.scope.cancelled, Scopes.check),
+    "Scope.open": Entry(Scopes, lambda made: made.scope.open, Scopes.check),
+    "Scope.cancel": Entry(Scopes, lambda made: made.scope.cancel(), Scopes.check),
+    "Scope.failures": Entry(Scopes, lambda made: made.scope.failures(), Scopes.check),
+    "Scope.wait": Entry(Scopes, lambda made: made.scope.wait(1), Scopes.check),
+    "Stream.__init__": streams(Streams.make),
+    "Stream.__iter__": streams(lambda made: iter(made.stream)),
+    "Stream.__next__": streams(Streams.drain),
+    "Stream.__next__ wide": streams(Streams.drain, width=3),
+    "Stream.done": streams(lambda made: made.stream.done),
+    "Stream.close": streams(lambda made: made.stream.close()),
+    "CurrentTask.cancelled": Entry(
+        InTask, lambda made: made.task.cancelled, InTask.check
+    ),
+    "CurrentTask.check": Entry(InTask, lambda made: made.task.check(), InTask.check),
+    "Blocking.__init__": Entry(value, lambda made: core.Blocking()),
+    "Blocking.__enter__": Entry(core.Blocking, lambda made: made.__enter__()),
+    "Blocking.__exit__": Entry(
+        core.Blocking, lambda made: made.__exit__(None, None, None)
+    ),
+    "configure": Entry(
+        lambda: future.NAMES, lambda made: core.configure(fastflow.Future, made)
+    ),
+    "current_task": Entry(value, lambda made: core.current_task()),
+    "kernel_loop": Entry(
+        lambda: (pool(), kernel()),
+        lambda made: core.kernel_loop(made[0].engine, made[1], 0, 1, 9999, 2, True),
+        lambda made: made[0].works(),
+    ),
+    "submit_scoped": Entry(
+        Submitting,
+        lambda made: made.call(
+            lambda *args, **kwargs: core.submit_scoped(
+                made.pool.engine, made.scope, *args, **kwargs
+            )
+        ),
+        Submitting.check,
+    ),
+    "reset_after_fork": Entry(value, lambda made: core.reset_after_fork()),
+    "set_interpreter_exiting": Entry(
+        value, lambda made: core.set_interpreter_exiting(), lasting=True
+    ),
+}
+
+
+def group_of(name: str) -> str:
+    """The class, or ``module``."""
+    return name.split(".")[0] if "." in name else "module"
+
+
+# --- the sweep ------------------------------------------------------------------------
+
+library = ctypes.PyDLL(None)  # nomem.c
+
+
+def disarm() -> int:
+    while True:  # the call itself may want memory
+        try:
+            return library.nomem_disarm()
+        except MemoryError:
+            continue
+
+
+def tolerable(error: BaseException) -> bool:
+    """What the standard library calls a lack of memory besides."""
+    others = ("can't start new thread", "can't allocate lock")
+    return isinstance(error, RuntimeError) and str(error) in others
+
+
+def attempt(entry: Entry, made: Any, n: int, times: int, everywhere: bool) -> int:
+    """Call with the n-th allocation failing; returns how many did."""
+    entry.ready(made)
+    error = None
+    try:
+        library.nomem_arm(n, times, everywhere)
+        entry.call(made)
+    except MemoryError:
+        pass
+    except BaseException as other:
+        error = other
+    failed = disarm()
+    if error is not None and not tolerable(error):
+        raise error
+    error = None
+    entry.check(made)
+    return failed
+
+
+def sweep(entry: Entry, times: int, everywhere: bool) -> int:
+    """Let each allocation of the call fail once; returns how many there are."""
+    made = entry.make()
+    for n in range(LIMIT):
+        if not attempt(entry, made, n, times, everywhere):
+            return n
+    raise AssertionError("no call has got through")
+
+
+def growth(entry: Entry, made: Any, n: int, times: int) -> int:
+    """How many blocks more there are after several attempts."""
+    gc.collect()
+    before = library.nomem_live()
+    for _ in range(REPEATS):
+        attempt(entry, made, n, times, False)
+    gc.collect()
+    return library.nomem_live() - before
+
+
+def leaks(entry: Entry, points: int) -> list[int]:
+    """The allocations that leave something behind when they fail, each time."""
+    found = []
+    for n in range(points):
+        made = entry.make()
+        growth(entry, made, n, 1)  # what is made once is not meant
+        # What a thread of the pool does meanwhile comes and goes; a leak stays.
+        if all(
+            growth(entry, made, n, 1) - growth(entry, made, n, 0) >= REPEATS
+            for _ in range(4)
+        ):
+            found.append(n)
+    return found
+
+
+def main(group: str, threads: str) -> None:
+    library.nomem_hook()
+    everywhere = threads == "all"
+    sys.unraisablehook = lambda hook: None  # a lack of memory that nobody is told of
+    threading.excepthook = lambda hook: None
+    # In the standard library's logging a lack of memory may become a SystemError.
+    quiet = {"log_callback_error": value, "log_unobserved": value}
+    core.configure(fastflow.Future, {**future.NAMES, **quiet})
+    variable.set(1)
+    for name, entry in ENTRIES.items():
+        if group_of(name) != group:
+            continue
+        print("begin", name, flush=True)
+        points = sweep(entry, 1, everywhere)
+        sweep(entry, 20, everywhere)
+        leaking = [] if entry.lasting or everywhere else leaks(entry, points)
+        print("end", name, points, *leaking, flush=True)
+    for made in _pools:
+        made.executor.shutdown()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
