@@ -49,7 +49,8 @@ struct StreamObject {
   PyObject_HEAD Job token;
   Engine* engine;
   PyObject* function;
-  PyObject* iterators;  // tuple
+  PyObject* iterators;  // tuple; nullptr once closed
+  Py_ssize_t width;     // of it
   PyObject* context;
   PyObject* input_error;  // raised by an input, to be raised after the items before it
   bool ordered, return_exceptions, help, exhausted;
@@ -70,7 +71,7 @@ PyObject* object_of(StreamObject* s) { return reinterpret_cast<PyObject*>(s); }
 // --- running items -------------------------------------------------------------------
 
 PyObject* call(StreamObject* s, PyObject* value) {
-  if (PyTuple_GET_SIZE(s->iterators) == 1) {
+  if (s->width == 1) {
     PyObject* args[] = {nullptr, value};
     return PyObject_Vectorcall(s->function, args + 1,
                                1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
@@ -185,7 +186,7 @@ void run_token(Job* token, Worker& worker) {
 
 // The next arguments: one, or a tuple; nullptr at the end or with an exception.
 PyObject* pull(StreamObject* s) {
-  const Py_ssize_t width = PyTuple_GET_SIZE(s->iterators);
+  const Py_ssize_t width = s->width;
   auto next = [s](Py_ssize_t i) {
     PyObject* it = PyTuple_GET_ITEM(s->iterators, i);
     return Py_TYPE(it)->tp_iternext(it);
@@ -204,7 +205,7 @@ PyObject* pull(StreamObject* s) {
 // Tops the items under way up to the capacity.
 void fill(StreamObject* s) {
   Body& body = *s->body;
-  while (!s->exhausted && !body.free.empty()) {
+  while (!s->exhausted && !body.closed.load() && !body.free.empty()) {
     PyObject* value = pull(s);
     if (value == nullptr) {
       s->exhausted = true;
@@ -275,6 +276,7 @@ class ItemEnd final : public Waitable {
   }
   const void* key() const override { return s_; }
   bool done() const override {
+    if (s_->body->closed.load()) return true;
     if (wanted_ == Body::kAny) return s_->body->ended.load() != ended_;
     return s_->body->items[static_cast<std::size_t>(wanted_)].state.load() >=
            Item::kDone;
@@ -308,7 +310,9 @@ PyObject* next_result(StreamObject* s) {
   ItemContext& context = s->body->here;
   if (s->help && !context.is_open() && !context.open(s->context)) return nullptr;
   for (;;) {
+    if (s->body->closed.load()) return nullptr;
     fill(s);
+    if (s->body->closed.load()) return nullptr;  // by its own input, say
     if (nothing_under_way(s)) {
       if (s->input_error != nullptr) {
         Ref error = Ref::steal(std::exchange(s->input_error, nullptr));
@@ -335,6 +339,34 @@ PyObject* next_result(StreamObject* s) {
   }
 }
 
+// The oldest item that nobody has begun, taken away; false if there is none.
+bool take_back(StreamObject* s, Ref* value) {
+  ObjectLock lock(object_of(s));
+  auto& queue = s->body->queue;
+  if (queue.empty()) return false;
+  Item& item = s->body->items[queue.front()];
+  queue.pop_front();
+  *value = Ref::steal(std::exchange(item.value, nullptr));
+  return true;
+}
+
+// Nobody iterates any more: nothing more is read or begun, and the inputs and the items
+// that wait are dropped (which ends a generator that nobody else has).  Whoever is in
+// iterator_next meanwhile, an input or another thread, does so when it leaves: it reads
+// `closed` after `consuming` was cleared, and here they are used in the opposite order.
+void close_stream(StreamObject* s) {
+  Body& body = *s->body;
+  body.closed.store(true);
+  if (body.consuming.exchange(true)) {
+    parking_lot::announce(s);
+    return;
+  }
+  Ref inputs = Ref::steal(std::exchange(s->iterators, nullptr));
+  s->exhausted = true;
+  for (Ref value; take_back(s, &value);) value = Ref();
+  body.consuming.store(false);
+}
+
 // --- types ---------------------------------------------------------------------------
 
 PyObject* iterator_next(PyObject* self) {
@@ -346,6 +378,11 @@ PyObject* iterator_next(PyObject* self) {
   }
   PyObject* result = next_result(s);
   s->body->consuming.store(false);
+  if (s->body->closed.load()) {
+    Ref error = Ref::steal(PyErr_Occurred() != nullptr ? take_exception() : nullptr);
+    close_stream(s);
+    if (error) raise_exception(error.get());
+  }
   return result;
 }
 
@@ -380,6 +417,7 @@ PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
   s->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   s->function = Py_NewRef(function);
   s->iterators = Py_NewRef(iterators);
+  s->width = PyTuple_GET_SIZE(iterators);
   s->ordered = ordered != 0;
   s->return_exceptions = return_exceptions != 0;
   s->help = help != 0;
@@ -435,7 +473,7 @@ int iterator_traverse(PyObject* object, visitproc visit, void* arg) {
 
 int iterator_clear(PyObject* object) {
   auto* it = reinterpret_cast<IteratorObject*>(object);
-  if (it->stream != nullptr) it->stream->body->closed.store(true);
+  if (it->stream != nullptr) close_stream(it->stream);
   Py_CLEAR(it->stream);
   return 0;
 }
@@ -447,7 +485,7 @@ void iterator_dealloc(PyObject* object) {
 }
 
 PyObject* iterator_close(PyObject* self, PyObject*) {
-  reinterpret_cast<IteratorObject*>(self)->stream->body->closed.store(true);
+  close_stream(reinterpret_cast<IteratorObject*>(self)->stream);
   Py_RETURN_NONE;
 }
 
@@ -457,7 +495,8 @@ PyObject* get_done(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {{"close", method<iterator_close>(), METH_NOARGS,
-                          "Items that have not started never will."},
+                          "Items that have not started never will; the inputs are "
+                          "dropped."},
                          {nullptr, nullptr, 0, nullptr}};
 PyGetSetDef getset[] = {
     {"done", guarded<get_done>, nullptr, "Items finished.", nullptr},

@@ -250,6 +250,7 @@ def _results(work: _core.Map, deadline: float | None) -> Iterator[Any]:
             )
     finally:
         work.cancel()
+        del work  # it has the exception, whose traceback has this frame
 
 
 def _map_by_submit(

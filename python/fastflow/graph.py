@@ -169,14 +169,20 @@ class Graph(_core.Graph):
         else:
             work = _core.CallRun(engine, self, body, most, stop, _KEEP[keep], arrays)
         start = time.perf_counter()
-        if progress:
-            with Monitor(progress, work, self.n_nodes, "graph"):
+        try:
+            if progress:
+                with Monitor(progress, work, self.n_nodes, "graph"):
+                    work.run(engine.caller_may_run)
+            else:
                 work.run(engine.caller_may_run)
-        else:
-            work.run(engine.caller_may_run)
-        result = GraphResult(self, work, time.perf_counter() - start, recorded)
+            result = GraphResult(self, work, time.perf_counter() - start, recorded)
+        finally:
+            del work  # it has the nodes' exceptions, whose tracebacks have this frame
         if result.errors:
-            raise _error_of(self, result)
+            try:
+                raise _error_of(self, result)
+            finally:
+                del result  # likewise
         return result
 
     def _check_run(self, body: object, on_error: str, keep: str) -> None:

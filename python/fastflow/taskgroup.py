@@ -42,6 +42,7 @@ class TaskGroup:
 
     def __init__(self, executor: Executor | None = None) -> None:
         self._engine, _ = engine_of(executor, None)
+        self._executor = executor  # nobody else may keep it
         self._scope = _core.Scope()
         self._entered = False
         self._left = False

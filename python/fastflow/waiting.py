@@ -17,9 +17,11 @@ __all__ = ["as_completed", "wait"]
 class _Finished:
     """Futures in the order in which they end."""
 
-    def __init__(self, futures: Iterable[cf.Future[Any]]) -> None:
+    def __init__(self) -> None:
         self._ended: queue.SimpleQueue[cf.Future[Any]] = queue.SimpleQueue()
         self._put = self._ended.put
+
+    def watch(self, futures: Iterable[cf.Future[Any]]) -> None:
         for future in futures:
             future.add_done_callback(self._put)
 
@@ -32,7 +34,7 @@ class _Finished:
     def forget(self, futures: Iterable[cf.Future[Any]]) -> None:
         """Take the callbacks back: a wait that gave up leaves nothing behind."""
         for future in futures:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, AttributeError):  # no future at all
                 future._done_callbacks.remove(self._put)  # type: ignore[attr-defined]
 
 
@@ -60,14 +62,18 @@ def as_completed(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     pending = set(fs)
-    return _as_completed(_Finished(pending), pending, deadline)
+    return _as_completed(pending, deadline)
 
 
 def _as_completed(
-    finished: _Finished, pending: set[cf.Future[Any]], deadline: float | None
+    pending: set[cf.Future[Any]], deadline: float | None
 ) -> Iterator[cf.Future[Any]]:
     total = len(pending)
+    finished = _Finished()
     try:
+        # Not before the first is asked for: a generator that was never started cleans
+        # nothing up.
+        finished.watch(pending)
         while pending:
             try:
                 future = finished.get(deadline)
@@ -126,8 +132,9 @@ def _wait_for_first(
     futures: set[cf.Future[Any]], deadline: float | None, only_failures: bool
 ) -> None:
     pending = set(futures)
-    finished = _Finished(pending)
+    finished = _Finished()
     try:
+        finished.watch(pending)
         while pending:
             future = finished.get(deadline)
             pending.discard(future)
