@@ -371,8 +371,14 @@ namespace {
 // Tells the Python layer that the pool starts or ends a time of activity.
 void set_active(Engine* e, bool active) {
   if (e->activity == nullptr || e->active.exchange(active) == active) return;
-  Ref done = Ref::steal(PyObject_CallOneArg(e->activity, active ? Py_True : Py_False));
-  if (!done) PyErr_WriteUnraisable(e->activity);
+  // Calls of several threads may overtake each other: the last one to return says what
+  // is the case then.
+  do {
+    active = e->active.load();
+    Ref done =
+        Ref::steal(PyObject_CallOneArg(e->activity, active ? Py_True : Py_False));
+    if (!done) PyErr_WriteUnraisable(e->activity);
+  } while (e->active.load() != active);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "stream.hpp"
 
-#include <deque>
 #include <new>
 #include <vector>
 
@@ -25,16 +24,37 @@ struct Item {
       nullptr;  // argument (tuple of them if there are several), or result
 };
 
+// Numbers of items, first in, first out; each is in here once at most.
+class Ring {
+ public:
+  explicit Ring(std::size_t capacity) : items_(capacity) {}
+  [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  [[nodiscard]] std::size_t front() const noexcept { return items_[first_]; }
+  void push_back(std::size_t item) noexcept {
+    const std::size_t at = first_ + count_++;
+    items_[at < items_.size() ? at : at - items_.size()] = item;
+  }
+  void pop_front() noexcept {
+    --count_;
+    if (++first_ == items_.size()) first_ = 0;
+  }
+
+ private:
+  std::vector<std::size_t> items_;
+  std::size_t first_ = 0, count_ = 0;
+};
+
 // The parts with constructors, so that the Python object can hold one pointer.
 struct Body {
-  explicit Body(std::size_t capacity) : items(capacity) {
+  explicit Body(std::size_t capacity)
+      : items(capacity), queue(capacity), order(capacity) {
     free.reserve(capacity);
     for (std::size_t i = capacity; i > 0; --i) free.push_back(i - 1);
   }
   std::vector<Item> items;
   std::vector<std::size_t> free;
-  std::deque<std::size_t> queue;  // not started, oldest first
-  std::deque<std::size_t> order;  // to hand out: as pulled, or as finished (unordered)
+  Ring queue;  // not started, oldest first
+  Ring order;  // to hand out: as pulled, or as finished (unordered)
   std::atomic<int> inside{0};
   std::atomic<bool> queued{false};       // the token is in the pool
   std::atomic<bool> closed{false};       // the consumer is gone

@@ -7,9 +7,11 @@ The threads are ``threading.Thread`` objects, so they appear in
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -18,6 +20,8 @@ from typing import Any
 from fastflow import _core
 
 __all__ = ["Crew", "track"]
+
+_START_LIMIT = 20.0  # seconds: far beyond what a start takes on a busy machine
 
 _LOGGER = logging.getLogger("concurrent.futures")
 
@@ -48,11 +52,8 @@ class Crew:
         either we or the thread take the one ticket.  If we do, the thread won't work.
         """
         ticket = [None]
-        thread = threading.Thread(
-            name=f"{self._prefix}_{next(self._numbers)}",
-            target=self._run,
-            args=(engine, ticket),
-            daemon=False,
+        thread = _new_thread(
+            f"{self._prefix}_{next(self._numbers)}", self._run, (engine, ticket)
         )
         self.threads.add(thread)
         _working[thread] = engine
@@ -107,14 +108,39 @@ class Crew:
                 return
 
 
+class _Started(threading.Event):
+    """Ends the wait of ``Thread.start()`` for a thread that has died at its start.
+
+    Without memory for its first steps a thread is gone before it can say that it has
+    started, and ``start()`` would wait for ever.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if super().wait(_START_LIMIT if timeout is None else timeout):
+            return True
+        raise RuntimeError(
+            "can't start new thread: it does not come up; out of memory?"
+        )
+
+
+def _new_thread(
+    name: str, target: Callable[..., None], args: tuple[Any, ...]
+) -> threading.Thread:
+    # A worker lives longer than what its starter has in context variables: it gets none
+    # of them, also where threads inherit them (free-threaded builds).
+    context = {"context": contextvars.Context()} if sys.version_info >= (3, 14) else {}
+    thread = threading.Thread(
+        name=name, target=target, args=args, daemon=False, **context
+    )
+    thread._started = _Started()  # type: ignore[attr-defined]
+    return thread
+
+
 def _join(thread: threading.Thread) -> None:
-    try:
+    # Not one that is being started at this moment, perhaps by the very frame that a
+    # signal interrupted to come here: wait_stopped() covers it.
+    if thread.is_alive():
         thread.join()
-    except RuntimeError:
-        # Being started at this moment, perhaps by the very frame that a signal
-        # interrupted to come here; wait_stopped() covers it.
-        if thread.is_alive():
-            raise
 
 
 def _taken(ticket: list[None]) -> bool:
