@@ -193,10 +193,6 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
-  m.def("lend", &lend);
-  m.def("take_back", &take_back);
-  m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
-  m.def("reset_after_fork", &parking_lot::reset_after_fork);
 }
 
 // Before pybind11 sees the interpreter: it would take a thread state in the wrong one.
