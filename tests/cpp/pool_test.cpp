@@ -128,11 +128,13 @@ TEST_CASE("a worker that hangs can be counted as blocked by another thread") {
   Running r(1);
   std::atomic<Worker*> hung{nullptr};
   std::binary_semaphore begun(0), go(0), ran(0);
+  std::latch over(1);
   Call hangs([&](Worker& worker) {
     hung = &worker;
     begun.release();
     go.acquire();
     r.pool.unblocked(worker);  // its end, inside of the job
+    over.count_down();
   });
   Call next([&](Worker&) { ran.release(); });
   r.pool.submit(&hangs, Lane::kNative);
@@ -143,6 +145,7 @@ TEST_CASE("a worker that hangs can be counted as blocked by another thread") {
   ran.acquire();
   CHECK(r.pool.counts().blocked == 1);
   go.release();
+  over.wait();
 }
 
 TEST_CASE("stress: two threads and the worker itself count it as blocked") {
