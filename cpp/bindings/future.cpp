@@ -25,6 +25,17 @@ ScopeObject* scope_in(FutureObject* f) {
              : nullptr;
 }
 
+}  // namespace
+
+ScopeObject* current_scope() {
+  if (t_current_task == nullptr || Py_TYPE(t_current_task) != imports.future_type) {
+    return nullptr;
+  }
+  return scope_in(reinterpret_cast<FutureObject*>(t_current_task));
+}
+
+namespace {
+
 // --- the end -------------------------------------------------------------------------
 
 // Waiters that look for themselves are told when the worker gives the interpreter lock

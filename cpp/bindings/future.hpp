@@ -113,6 +113,9 @@ void add_note(PyObject* exception, PyObject* function, const char* kind,
 // The task that runs on this thread (a future or a map), borrowed; or nullptr.
 extern thread_local PyObject* t_current_task;
 
+// The group that the task on this thread belongs to, borrowed; or nullptr.
+ScopeObject* current_scope();
+
 class CurrentTask {
  public:
   explicit CurrentTask(PyObject* task) : before_(std::exchange(t_current_task, task)) {}

@@ -1,7 +1,9 @@
 #include "scope.hpp"
 
+#include <mutex>
 #include <new>
 
+#include "future.hpp"
 #include "guarded.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
@@ -11,6 +13,34 @@ namespace fastflow::py {
 PyTypeObject* scope_type = nullptr;
 
 namespace {
+
+std::mutex g_family;  // who is whose child; nothing that waits is done under it
+
+void join_family(ScopeObject* scope, ScopeObject* parent) {
+  Py_INCREF(reinterpret_cast<PyObject*>(parent));
+  const std::lock_guard<std::mutex> lock(g_family);
+  scope->parent = parent;
+  scope->next = parent->child;
+  if (scope->next != nullptr) scope->next->before = scope;
+  parent->child = scope;
+}
+
+void leave_family(ScopeObject* scope) {
+  ScopeObject* parent;
+  {
+    const std::lock_guard<std::mutex> lock(g_family);
+    parent = std::exchange(scope->parent, nullptr);
+    if (parent == nullptr) return;
+    (scope->before != nullptr ? scope->before->next : parent->child) = scope->next;
+    if (scope->next != nullptr) scope->next->before = scope->before;
+    scope->next = scope->before = nullptr;
+  }
+  Py_DECREF(reinterpret_cast<PyObject*>(parent));
+}
+
+void announce_end(ScopeObject* scope) {
+  if (scope->waiters.load() != 0) parking_lot::announce(scope);  // seq_cst: see enlist
+}
 
 PyObject* scope_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* object = type->tp_alloc(type, 0);
@@ -41,6 +71,7 @@ int scope_clear(PyObject* object) {
 
 void scope_dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
+  leave_family(scope_of(object));
   scope_clear(object);
   free_object(object);
 }
@@ -65,8 +96,33 @@ class ScopeEnd final : public Waitable {
 };
 
 PyObject* scope_cancel(PyObject* self, PyObject*) {
-  scope_of(self)->cancelled.store(true);
+  scope_cancel_all(scope_of(self));
   Py_RETURN_NONE;
+}
+
+// enter(): by the running task, whose group this one is to be a child of.
+PyObject* scope_nest(PyObject* self, PyObject*) {
+  ScopeObject* scope = scope_of(self);
+  ScopeObject* parent = current_scope();
+  if (parent == nullptr || scope->parent != nullptr || parent == scope) Py_RETURN_NONE;
+  join_family(scope, parent);
+  if (parent->cancelled.load()) scope_cancel_all(scope);
+  Py_RETURN_NONE;
+}
+
+// leave() -> bool: it has ended, and is a child no more; whether the group around it
+// was cancelled by then.
+PyObject* scope_unnest(PyObject* self, PyObject*) {
+  ScopeObject* scope = scope_of(self);
+  const bool reached = scope->parent != nullptr && scope->parent->cancelled.load();
+  leave_family(scope);
+  return PyBool_FromLong(reached);
+}
+
+PyObject* get_reached(PyObject* self, void*) {
+  const std::lock_guard<std::mutex> lock(g_family);
+  const ScopeObject* parent = scope_of(self)->parent;
+  return PyBool_FromLong(parent != nullptr && parent->cancelled.load());
 }
 
 // wait(timeout=None) -> bool: whether all tasks have ended.
@@ -97,7 +153,12 @@ PyObject* get_open(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"cancel", method<scope_cancel>(), METH_NOARGS, "Cancels the group: one store."},
+    {"enter", method<scope_nest>(), METH_NOARGS,
+     "Makes it a child of the group that the running task belongs to."},
+    {"leave", method<scope_unnest>(), METH_NOARGS,
+     "leave() -> bool: it has ended; whether a group around it was cancelled."},
+    {"cancel", method<scope_cancel>(), METH_NOARGS,
+     "Cancels the group and those below it."},
     {"wait", method<scope_wait>(), METH_FASTCALL,
      "wait(timeout=None) -> bool: whether all tasks have ended."},
     {"failures", method<scope_failures>(), METH_NOARGS,
@@ -106,6 +167,8 @@ PyMethodDef methods[] = {
 
 PyGetSetDef getset[] = {
     {"cancelled", guarded<get_cancelled>, nullptr, nullptr, nullptr},
+    {"reached", guarded<get_reached>, nullptr, "A group around it was cancelled.",
+     nullptr},
     {"open", guarded<get_open>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
@@ -128,13 +191,19 @@ void scope_enter(ScopeObject* scope) {
   scope->open.fetch_add(1, std::memory_order_relaxed);  // published with the task
 }
 
-namespace {
-
-void announce_end(ScopeObject* scope) {
-  if (scope->waiters.load() != 0) parking_lot::announce(scope);  // seq_cst: see enlist
+void scope_cancel_all(ScopeObject* root) {
+  const std::lock_guard<std::mutex> lock(g_family);
+  for (ScopeObject* scope = root; scope != nullptr;) {
+    scope->cancelled.store(true);
+    announce_end(scope);
+    if (scope->child != nullptr) {
+      scope = scope->child;
+      continue;
+    }
+    while (scope != root && scope->next == nullptr) scope = scope->parent;
+    scope = scope == root ? nullptr : scope->next;
+  }
 }
-
-}  // namespace
 
 bool scope_start(ScopeObject* scope) {
   scope->running.fetch_add(1);
@@ -151,8 +220,8 @@ void scope_leave(ScopeObject* scope, PyObject* failure) {
   if (failure != nullptr) {
     ObjectLock lock(reinterpret_cast<PyObject*>(scope));
     if (PyList_Append(scope->failures, failure) < 0) PyErr_Clear();
-    scope->cancelled.store(true);
   }
+  if (failure != nullptr) scope_cancel_all(scope);
   if (scope->open.fetch_sub(1) == 1) announce_end(scope);
 }
 

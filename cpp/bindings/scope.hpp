@@ -7,6 +7,12 @@
 // Why no task runs after a cancelled group has ended: a task first adds itself to
 // `running`, then reads `cancelled`; the end reads `cancelled`, then `running`; all
 // seq_cst.  Either the task sees the cancel, or the end sees the task running.
+//
+// A group that is opened by a task of another group is its child: cancelling reaches
+// all groups below.  They are linked through pointers, guarded by one mutex for all:
+// a child keeps its parent, and takes itself off the parent's list before it ends.  It
+// joins the list first and then reads the parent's `cancelled`, which a cancel sets
+// before it walks the list: one of the two sees the other.
 #pragma once
 
 #include "python.hpp"
@@ -19,6 +25,8 @@ struct ScopeObject {
   std::atomic<std::int64_t> running;   // of these, started
   std::atomic<std::uint32_t> waiters;  // bit 0: somebody waits; bit 1: urgently
   PyObject* failures;                  // list of exceptions, guarded by ObjectLock
+  ScopeObject* parent;                 // owned; or nullptr
+  ScopeObject *child, *next, *before;  // the first child; siblings
 };
 
 extern PyTypeObject* scope_type;
@@ -28,6 +36,8 @@ inline ScopeObject* scope_of(PyObject* object) {
   return reinterpret_cast<ScopeObject*>(object);
 }
 
+// Cancels the group and all groups below it.
+void scope_cancel_all(ScopeObject* scope);
 void scope_enter(ScopeObject* scope);
 // A task of the group is about to run; false if the group is cancelled.
 bool scope_start(ScopeObject* scope);

@@ -7,9 +7,25 @@ from types import TracebackType
 from typing import Any
 
 from fastflow import _core
+from fastflow.errors import Cancelled
 from fastflow.executor import Executor, engine_of
+from fastflow.interrupts import ENDS_PROGRAM
 
 __all__ = ["TaskGroup"]
+
+
+_REACHED = "the group around this one was cancelled"
+
+
+def _raise(errors: list[BaseException], reached: bool) -> None:
+    """Raise what the end of a block raises; `reached`: a group around was cancelled."""
+    for error in errors:
+        if isinstance(error, ENDS_PROGRAM):  # as it is, for those who wait for it
+            raise error
+    if errors:
+        raise BaseExceptionGroup("unhandled errors in a TaskGroup", errors) from None
+    if reached:
+        raise Cancelled(_REACHED)
 
 
 class TaskGroup:
@@ -17,7 +33,8 @@ class TaskGroup:
 
     When the block ends, all its tasks have ended.  The first task that fails cancels
     the others: those that have not started never will, those that run can see it in
-    ``current_task().cancelled``.  So does an exception in the block itself.
+    ``current_task().cancelled``.  So does an exception in the block itself.  A group
+    that is opened by a task of another group is cancelled with that one.
 
     Parameters
     ----------
@@ -29,6 +46,10 @@ class TaskGroup:
     ExceptionGroup
         At the end of the block, with the exceptions of the tasks that failed and of the
         block.
+    KeyboardInterrupt, SystemExit
+        If a task raised it; it is in no group.
+    Cancelled
+        At the end of the block, if a group around it was cancelled, and nothing failed.
 
     Examples
     --------
@@ -51,6 +72,7 @@ class TaskGroup:
         if self._entered:
             raise RuntimeError("a TaskGroup can be entered only once")
         self._entered = True
+        self._scope.enter()
         return self
 
     def create_task(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -60,9 +82,13 @@ class TaskGroup:
         ------
         RuntimeError
             Outside of the block, or when the group is cancelled already.
+        Cancelled
+            When a group around this one was cancelled.
         """
         if not self._entered or self._left:
             raise RuntimeError("create_task() works only inside the group's with block")
+        if self._scope.reached:
+            raise Cancelled(_REACHED)
         if self._scope.cancelled:
             raise RuntimeError(
                 "the group is being cancelled: a task or the block failed"
@@ -95,13 +121,16 @@ class TaskGroup:
             raise
         finally:
             self._left = True
-        if error is not None and not isinstance(error, Exception):
+            reached = self._scope.leave()
+        if error is not None and not isinstance(error, Exception | Cancelled):
             return
-        errors: list[BaseException] = [] if error is None else [error]
+        errors: list[BaseException] = [error] if isinstance(error, Exception) else []
         errors += [
             failure for failure in self._scope.failures() if failure is not error
         ]
-        if errors:
-            raise BaseExceptionGroup(
-                "unhandled errors in a TaskGroup", errors
-            ) from None
+        if isinstance(error, Cancelled) and not errors:
+            return
+        try:
+            _raise(errors, reached)
+        finally:
+            del errors, error  # their tracebacks have this frame

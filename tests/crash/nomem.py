@@ -19,7 +19,8 @@ from typing import Any
 
 import fastflow
 from fastflow import _core as core
-from fastflow import executor, future  # noqa: F401  (configures _core)
+from fastflow import executor, future, graph  # noqa: F401  (they configure _core)
+from fastflow.nested import STATIC_CONTAINERS
 
 LIMIT = 4000  # allocations of one call; more: it never gets through
 REPEATS = 8  # calls, each of which would leave something behind if it leaked
@@ -588,6 +589,9 @@ ENTRIES: dict[str, Entry] = {
     "Scope.__init__": Entry(value, lambda made: core.Scope()),
     "Scope.cancelled": Entry(Scopes, lambda made: made.scope.cancelled, Scopes.check),
     "Scope.open": Entry(Scopes, lambda made: made.scope.open, Scopes.check),
+    "Scope.enter": Entry(Scopes, lambda made: made.scope.enter(), Scopes.check),
+    "Scope.leave": Entry(Scopes, lambda made: made.scope.leave(), Scopes.check),
+    "Scope.reached": Entry(Scopes, lambda made: made.scope.reached, Scopes.check),
     "Scope.cancel": Entry(Scopes, lambda made: made.scope.cancel(), Scopes.check),
     "Scope.failures": Entry(Scopes, lambda made: made.scope.failures(), Scopes.check),
     "Scope.wait": Entry(Scopes, lambda made: made.scope.wait(1), Scopes.check),
@@ -634,6 +638,9 @@ ENTRIES: dict[str, Entry] = {
     "task_context": Entry(value, lambda made: core.task_context()),
     "configure": Entry(
         lambda: future.NAMES, lambda made: core.configure(fastflow.Future, made)
+    ),
+    "configure_graph": Entry(
+        value, lambda made: core.configure_graph(graph._nodes_in, STATIC_CONTAINERS)
     ),
     "current_task": Entry(value, lambda made: core.current_task()),
     "kernel_loop": Entry(
