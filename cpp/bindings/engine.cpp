@@ -170,6 +170,8 @@ PyObject* wait_stopped(PyObject* self, PyObject* timeout) {
     stopped = e->pool->wait_until_stopped(
         std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9)));
   }
+  // Work is left, nobody is there to do it, and no thread could be started for it.
+  if (PyErr_Occurred()) return nullptr;
   if (PyErr_CheckSignals() < 0) return nullptr;
   return PyBool_FromLong(stopped);
 }

@@ -389,21 +389,46 @@ void close_stream(StreamObject* s) {
 
 // --- types ---------------------------------------------------------------------------
 
-PyObject* iterator_next(PyObject* self) {
-  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
-  if (s->body->consuming.load(kAttachedOrder) || s->body->consuming.exchange(true)) {
+// One thread at a time is the consumer.
+class Consuming {
+ public:
+  explicit Consuming(StreamObject* stream) : stream_(stream) {
+    Body& body = *stream->body;
+    if (!body.consuming.load(kAttachedOrder) && !body.consuming.exchange(true)) return;
+    stream_ = nullptr;
     PyErr_SetString(PyExc_ValueError,
                     "the iterator is in use by another thread, or by its own input");
-    return nullptr;
   }
-  PyObject* result = next_result(s);
-  s->body->consuming.store(false);
-  if (s->body->closed.load()) {
+  ~Consuming() {
+    if (stream_ == nullptr) return;
+    stream_->body->consuming.store(false);
+    if (!stream_->body->closed.load()) return;
     Ref error = Ref::steal(PyErr_Occurred() != nullptr ? take_exception() : nullptr);
-    close_stream(s);
+    close_stream(stream_);
     if (error) raise_exception(error.get());
   }
-  return result;
+  Consuming(const Consuming&) = delete;
+  Consuming& operator=(const Consuming&) = delete;
+  explicit operator bool() const noexcept { return stream_ != nullptr; }
+
+ private:
+  StreamObject* stream_;
+};
+
+PyObject* iterator_next(PyObject* self) {
+  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
+  Consuming consuming(s);
+  return consuming ? next_result(s) : nullptr;
+}
+
+// start(): reads ahead and lets the pool begin, before the first result is asked for.
+PyObject* iterator_start(PyObject* self, PyObject*) {
+  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
+  Consuming consuming(s);
+  if (!consuming) return nullptr;
+  fill(s);
+  if (!invite(s)) return nullptr;
+  Py_RETURN_NONE;
 }
 
 // Stream(engine, fn, iterators, capacity, ordered, return_exceptions, help, most,
@@ -514,7 +539,9 @@ PyObject* get_done(PyObject* self, void*) {
       reinterpret_cast<IteratorObject*>(self)->stream->body->ended.load());
 }
 
-PyMethodDef methods[] = {{"close", method<iterator_close>(), METH_NOARGS,
+PyMethodDef methods[] = {{"start", method<iterator_start>(), METH_NOARGS,
+                          "Reads ahead and lets the pool begin."},
+                         {"close", method<iterator_close>(), METH_NOARGS,
                           "Items that have not started never will; the inputs are "
                           "dropped."},
                          {nullptr, nullptr, 0, nullptr}};

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,7 @@ class Crew:
         initializer: Callable[..., Any] | None,
         initargs: tuple[Any, ...],
     ) -> None:
+        _check_unpatched()
         self.threads: set[threading.Thread] = set()
         self._prefix = prefix
         self._numbers = itertools.count()
@@ -51,6 +53,7 @@ class Crew:
         An exception may come from a signal handler while the thread is starting: then
         either we or the thread take the one ticket.  If we do, the thread won't work.
         """
+        _check_unpatched()
         ticket = [None]
         thread = _new_thread(
             f"{self._prefix}_{next(self._numbers)}", self._run, (engine, ticket)
@@ -106,6 +109,29 @@ class Crew:
                     _join(thread)
             if engine.wait_stopped(0.01):
                 return
+
+
+def _check_unpatched() -> None:
+    """Refuse threads that are none.
+
+    Under gevent's and eventlet's monkey patching a "thread" is a greenlet of its
+    starter's thread: a worker, which waits natively, would stop both for ever.
+
+    Raises
+    ------
+    RuntimeError
+        With the usual fix.
+    """
+    start = getattr(threading, "_start_joinable_thread", None)  # from Python 3.13 on
+    start = start or getattr(threading, "_start_new_thread", None)
+    if isinstance(start, types.BuiltinFunctionType):
+        return
+    by = next((x for x in ("gevent", "eventlet") if x in sys.modules), "another package")
+    raise RuntimeError(
+        f"fastflow needs threads of the system, but threading is monkey-patched by {by}; "
+        "leave threads unpatched (gevent.monkey.patch_all(thread=False), "
+        "eventlet.monkey_patch(thread=False)) or use fastflow in another process"
+    )
 
 
 class _Started(threading.Event):
