@@ -28,7 +28,7 @@ def run_events(
 ) -> None:
     """Run the tasks on an executor; see `fastflow.engines.base.Engine`."""
     check_loop(run.plan.name, (node.task for node in run.plan.kinds))
-    pool = pool_for(executor)
+    pool = pool_for(executor, limited=run.options.timeout is not None)
     limit = 1 if one_at_a_time else run.options.max_workers
     driver = Driver(pool, limit, limit_async=one_at_a_time, clock=clock)
     if driver.sends_at_once and any(node.task.timeout for node in run.plan.kinds):

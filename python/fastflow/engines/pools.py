@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastflow import _core
-from fastflow.dispatch import Dispatch, Dispatcher
+from fastflow.dispatch import Dispatch, Dispatcher, is_after_limit
 from fastflow.engines.parcels import Outcome, Parcels, parcels_for
 from fastflow.engines.remote import run_remotely, threads_of
 from fastflow.engines.timed import TimedCalls
@@ -37,10 +37,11 @@ class Done(NamedTuple):
 class Raised(NamedTuple):
     """An attempt that has raised.
 
-    Returned, not raised, as an executor would add the name of ours to the exception.
+    Returned, not raised, as an executor would add the name of ours to the exception,
+    and ours would take `fastflow.Cancelled` for the end of its own task.
     """
 
-    error: Exception
+    error: BaseException
 
 
 class Pool(Protocol):
@@ -92,26 +93,37 @@ class ThreadPool:
 
     remote = False
 
-    def __init__(self, executor: concurrent.futures.Executor) -> None:
+    def __init__(self, executor: concurrent.futures.Executor, limited: bool) -> None:
         self._dispatcher = Dispatcher(executor)
+        # What has no limit is given up by nobody, and our own pool needs no help with
+        # what waits behind calls that hang.
+        direct = isinstance(executor, Executor) and not limited
+        self._direct: Callable[..., concurrent.futures.Future[Any]] | None
+        self._direct = executor.submit if direct else None
 
     def submit(
         self,
         job: Job,
         started: Callable[[], object],
         done: Callable[[Any], object],
-    ) -> Dispatch:
+    ) -> Dispatch | concurrent.futures.Future[Any]:
         """See `Pool`."""
         run = _core.task_context(job.context).run
         task, args, kwargs = job.task, job.args, job.kwargs
+        if self._direct is not None and task.timeout is None and not is_after_limit():
+            future = self._direct(run, _attempt, task, args, kwargs, started)
+            future.add_done_callback(done)
+            return future
         return self._dispatcher.submit(
             lambda: run(_attempt, task, args, kwargs, started), done
         )
 
     def give_up(self, attempt: Any) -> bool:
         """See `Pool`."""
+        if not isinstance(attempt, Dispatch):
+            return bool(attempt.cancel())
         attempt.give_up()
-        return bool(attempt.cancelled())
+        return attempt.cancelled()
 
     def parcels(self, *_: Any) -> None:
         """See `Pool`."""
@@ -145,7 +157,7 @@ def _attempt(
     started()
     try:
         value = task.attempt(args, kwargs)
-    except Exception as error:
+    except BaseException as error:
         return Raised(error)
     return Done(value, start, time.perf_counter(), threading.current_thread().name)
 
@@ -154,7 +166,7 @@ def _timed(call: Callable[[], Any]) -> Done | Raised:
     start = time.perf_counter()
     try:
         value = call()
-    except Exception as error:
+    except BaseException as error:
         return Raised(error)
     return Done(value, start, time.perf_counter(), threading.current_thread().name)
 
@@ -240,8 +252,8 @@ def _is_about_pickling(error: BaseException) -> bool:
     return isinstance(error, TypeError | AttributeError) and "pickle" in str(error)
 
 
-def pool_for(executor: concurrent.futures.Executor) -> Pool:
-    """Return the adapter for an executor.
+def pool_for(executor: concurrent.futures.Executor, *, limited: bool = False) -> Pool:
+    """Return the adapter for an executor; `limited`: of a run with a time limit.
 
     Executors that are not known to be threads get picklable calls only, which is right
     for processes, other interpreters, and clusters.
@@ -250,4 +262,4 @@ def pool_for(executor: concurrent.futures.Executor) -> Pool:
     interpreters = getattr(concurrent.futures, "InterpreterPoolExecutor", None)
     if interpreters is not None and isinstance(executor, interpreters):
         in_process = False
-    return ThreadPool(executor) if in_process else RemotePool(executor)
+    return ThreadPool(executor, limited) if in_process else RemotePool(executor)
