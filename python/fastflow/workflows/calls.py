@@ -179,8 +179,7 @@ class Call:
             self._limit(ticket)
             self._send(ticket)
         elif self._options.timeout is None:
-            turns.enter()
-            self._send(ticket, turns)
+            turns.pass_by(lambda: self._send(ticket, turns))
         else:
             turns.wait(
                 lambda: self._send_in_turn(ticket, turns),

@@ -22,10 +22,15 @@ __all__ = ["Turns", "turns_of"]
 
 
 class Turns:
-    """What all who send calls to one pool of processes share."""
+    """What all who send calls to one pool of processes share.
+
+    Calls are counted and sent under one lock. So what is in the pool before a call with
+    a limit was counted before it, and that is less than there are processes.
+    """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
+        self._sending = threading.RLock()
         self._lock = threading.Lock()
         self._under_way = 0
         self._hanging: set[cf.Future[Any]] = set()
@@ -39,21 +44,28 @@ class Turns:
         ``all_hang()`` is called when no process may ever be free.
         """
         with self._lock:
-            now = self._under_way < self._workers and not self._waiting
-            if now:
-                self._under_way += 1
-            else:
-                self._waiting.append((go, all_hang))
-            hopeless = not now and len(self._hanging) >= self._workers
-        if now:
-            go()
-        elif hopeless:
+            self._waiting.append((go, all_hang))
+            hopeless = len(self._hanging) >= self._workers
+        self._let_go()
+        if hopeless:
             all_hang()
 
-    def enter(self) -> None:
-        """Note a call that has no limit, and leaves at once."""
-        with self._lock:
-            self._under_way += 1
+    def _let_go(self) -> None:
+        with self._sending:
+            while True:
+                with self._lock:
+                    if not self._waiting or self._under_way >= self._workers:
+                        return
+                    self._under_way += 1
+                    go, _ = self._waiting.popleft()
+                go()
+
+    def pass_by(self, go: Callable[[], object]) -> None:
+        """Call ``go()`` for a call without a limit; see `wait`."""
+        with self._sending:
+            with self._lock:
+                self._under_way += 1
+            go()
 
     def sent(self, future: cf.Future[Any]) -> None:
         """Note what has been sent."""
@@ -68,12 +80,11 @@ class Turns:
         """Note that a call is under way no longer."""
         with self._lock:
             self._under_way -= 1
-            if not self._waiting or self._under_way >= self._workers:
-                return
-            self._under_way += 1
-            go, _ = self._waiting.popleft()
-        # Not here: this may be the thread that manages the processes, with its locks.
-        call_later(0, go)
+            free = self._waiting and self._under_way < self._workers
+        if free:
+            # Not here: this may be the thread that manages the processes, with its
+            # locks.
+            call_later(0, self._let_go)
 
     def hangs(self, future: cf.Future[Any]) -> None:
         """Note that a call goes on whose time is over."""
