@@ -11,6 +11,9 @@ from fastflow import _core, errors
 
 __all__ = ["Future"]
 
+# As in `interrupts`, which waits by means of what is configured here.
+ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
+
 _LOGGER = logging.getLogger("fastflow")
 _LOGGER.addHandler(logging.NullHandler())
 _FUTURES_LOGGER = logging.getLogger("concurrent.futures")
@@ -31,8 +34,13 @@ class Future(_core.FutureBase, concurrent.futures.Future):  # type: ignore[type-
     __slots__ = ()
 
 
-def _log_callback_error(future: Future, error: BaseException) -> None:
+def _log_callback_error(future: Future, error: BaseException) -> bool:
+    """Log what a callback raised; or return True if it is to be raised here."""
+    main = threading.current_thread() is threading.main_thread()
+    if main and isinstance(error, ENDS_PROGRAM):
+        return True
     _FUTURES_LOGGER.error("exception calling callback for %r", future, exc_info=error)
+    return False
 
 
 def _log_unobserved(count: int, first: BaseException) -> None:
