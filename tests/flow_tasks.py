@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+import time
+from pathlib import Path
 
 from fastflow.registry import TaskRegistry
 
@@ -190,3 +192,14 @@ def blas_threads(*_):
 @task(retries=1, timeout=60)
 def blas_threads_with_a_limit(*_):
     return blas_threads()
+
+
+def wait_for_the_payload(ctx):
+    """Return once a file is there, whose name is the payload."""
+    while not Path(ctx.payload).exists():
+        time.sleep(0.005)
+    return "late"
+
+
+def in_time(ctx):
+    return "in time"

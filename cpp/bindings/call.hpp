@@ -8,6 +8,33 @@
 
 namespace fastflow::py {
 
+// Room for the arguments of one vectorcall, with the slot in front that it may use.
+class CallArguments {
+ public:
+  CallArguments() = default;
+  CallArguments(const CallArguments&) = delete;
+  CallArguments& operator=(const CallArguments&) = delete;
+  ~CallArguments() { PyMem_Free(far_); }
+
+  // Room for n; false with MemoryError.
+  bool open(std::size_t n) {
+    if (n <= kNear) return true;
+    far_ = static_cast<PyObject**>(PyMem_Malloc((n + 1) * sizeof(PyObject*)));
+    if (far_ == nullptr) PyErr_NoMemory();
+    return far_ != nullptr;
+  }
+  PyObject*& operator[](std::size_t i) noexcept { return data()[i]; }
+  // The first of them.
+  [[nodiscard]] PyObject** data() noexcept {
+    return (far_ != nullptr ? far_ : near_) + 1;
+  }
+
+ private:
+  static constexpr std::size_t kNear = 8;
+  PyObject* near_[kNear + 1];
+  PyObject** far_ = nullptr;
+};
+
 class StoredCall {
  public:
   static constexpr std::size_t kInline = 2;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arrivals.hpp"
+#include "call.hpp"
 #include "engine.hpp"
 #include "future.hpp"
 #include "graph.hpp"
@@ -117,30 +118,9 @@ PyObject* value_of(const State& state, Argument argument) {
                                                   : argument.object();
 }
 
-PyObject* call_node(const State& state, std::uint32_t v) {
-  constexpr std::uint32_t kNear = 8;
-  const GraphParts& parts = state.parts;
-  const std::uint32_t begin = parts.first_argument[v];
-  const std::uint32_t n = parts.first_argument[v + 1] - begin;
-  PyObject* near[kNear + 1];
-  std::vector<PyObject*> far;
-  PyObject** args = near;
-  if (n > kNear) {
-    far.resize(n + 1);
-    args = far.data();
-  }
-  args[0] = nullptr;
-  std::vector<Ref> made;  // containers
-  for (std::uint32_t k = 0; k < n; ++k) {
-    const Argument argument = parts.arguments[begin + k];
-    if (argument.kind() == Argument::Kind::kGathered) {
-      made.push_back(Ref::steal(gather(state, *argument.items())));
-      if (!made.back()) return nullptr;
-      args[k + 1] = made.back().get();
-    } else {
-      args[k + 1] = value_of(state, argument);
-    }
-  }
+// Calls v's function; of its n arguments the last ones are named.
+PyObject* call_with(const GraphParts& parts, std::uint32_t v, CallArguments& args,
+                    std::uint32_t n) {
   PyObject* names = nullptr;
   if (!parts.keywords.empty()) {
     const auto found = parts.keywords.find(v);
@@ -148,8 +128,31 @@ PyObject* call_node(const State& state, std::uint32_t v) {
   }
   const std::size_t named =
       names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
-  return PyObject_Vectorcall(parts.functions[v], args + 1,
+  return PyObject_Vectorcall(parts.functions[v], args.data(),
                              (n - named) | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+}
+
+PyObject* call_node(const State& state, std::uint32_t v) {
+  const GraphParts& parts = state.parts;
+  const std::uint32_t begin = parts.first_argument[v];
+  const std::uint32_t n = parts.first_argument[v + 1] - begin;
+  CallArguments args;
+  if (!args.open(n)) return nullptr;
+  std::uint32_t got = 0;
+  for (; got < n; ++got) {
+    const Argument argument = parts.arguments[begin + got];
+    args[got] = argument.kind() == Argument::Kind::kGathered
+                    ? gather(state, *argument.items())
+                    : value_of(state, argument);
+    if (args[got] == nullptr) break;
+  }
+  PyObject* result = got == n ? call_with(parts, v, args, n) : nullptr;
+  for (std::uint32_t k = 0; k < got; ++k) {  // the containers were ours
+    if (parts.arguments[begin + k].kind() == Argument::Kind::kGathered) {
+      Py_DECREF(args[k]);
+    }
+  }
+  return result;
 }
 
 PyObject* function_of(const CallRun* run, std::uint32_t v) {
@@ -173,30 +176,60 @@ bool is_kept(const CallRun* run, std::uint32_t v) {
   return run->keep == Keep::kSinks && run->state->plan->successors(v).empty();
 }
 
-// A result that nobody reads any more, or nullptr.
-PyObject* unread(CallRun* run, std::uint32_t v) {
-  if (is_kept(run, v) || run->state->readers[v] > 0) return nullptr;
-  return std::exchange(run->state->slots[v], nullptr);
+// What is to be dropped once the lock is given back, as that may run Python code.
+class Drops {
+ public:
+  Drops() = default;
+  Drops(const Drops&) = delete;
+  Drops& operator=(const Drops&) = delete;
+  ~Drops() {
+    for (std::size_t i = 0; i < count_; ++i) Py_XDECREF(near_[i]);
+    for (PyObject* object : far_) Py_XDECREF(object);
+  }
+
+  // Takes what is in the slot.  Without memory for that it stays there, and goes with
+  // the run.
+  void take(PyObject** slot) noexcept {
+    if (count_ < kNear) {
+      near_[count_++] = std::exchange(*slot, nullptr);
+      return;
+    }
+    try {
+      far_.push_back(*slot);
+    } catch (const std::bad_alloc&) {
+      return;
+    }
+    *slot = nullptr;
+  }
+
+ private:
+  static constexpr std::size_t kNear = 8;
+  PyObject* near_[kNear];
+  std::size_t count_ = 0;
+  std::vector<PyObject*> far_;
+};
+
+// Drops v's result if nobody reads it any more.
+void drop_unread(CallRun* run, std::uint32_t v, Drops* drops) {
+  if (is_kept(run, v) || run->state->readers[v] > 0) return;
+  if (run->state->slots[v] != nullptr) drops->take(&run->state->slots[v]);
 }
 
 // The call of v no longer needs its arguments.
-void release_arguments(CallRun* run, std::uint32_t v, std::vector<PyObject*>* drops) {
+void release_arguments(CallRun* run, std::uint32_t v, Drops* drops) {
   State& state = *run->state;
   if (run->function != nullptr || run->keep == Keep::kAll) return;
   const auto& first = state.parts.first_argument;
   for_each_source(state.parts, first[v], first[v + 1], [&](std::uint32_t u) {
     --state.readers[u];
-    if (PyObject* result = unread(run, u)) drops->push_back(result);
+    drop_unread(run, u, drops);
   });
 }
 
-void store(CallRun* run, std::uint32_t v, PyObject* result,
-           std::vector<PyObject*>* drops) {
+void store(CallRun* run, std::uint32_t v, PyObject* result, Drops* drops) {
   State& state = *run->state;
   state.slots[v] = result;
-  if (run->keep != Keep::kAll) {
-    if (PyObject* dropped = unread(run, v)) drops->push_back(dropped);
-  }
+  if (run->keep != Keep::kAll) drop_unread(run, v, drops);
   // Backwards, so that the first successor is the next to run.
   const auto targets = state.plan->successors(v);
   for (auto t = targets.rbegin(); t != targets.rend(); ++t) {
@@ -207,14 +240,27 @@ void store(CallRun* run, std::uint32_t v, PyObject* result,
 // The error, with a note, and what it means for the run.  The note may run Python code,
 // so this comes before the lock.
 PyObject* take_failure(CallRun* run, std::uint32_t v) {
+  // At once: no more nodes begin than others have claimed already.
+  if (run->stop_on_error || PyErr_ExceptionMatches(PyExc_Exception) == 0) {
+    run->stopped.store(true);
+  }
   PyObject* error = take_exception();
   add_note(error, function_of(run, v), "node", v);
   return error;
 }
 
-void fail(CallRun* run, std::uint32_t v, PyObject* error) {
+void fail(CallRun* run, std::uint32_t v, PyObject* error, Drops* drops) {
   State& state = *run->state;
-  state.failures.push_back({v, error});
+  try {
+    state.failures.push_back({v, error});
+  } catch (const std::bad_alloc&) {  // no memory to note it: it ends the run
+    PyErr_NoMemory();
+    Ref fatal = Ref::steal(take_exception());
+    if (state.fatal == nullptr) state.fatal = fatal.release();
+    run->stopped.store(true);
+    drops->take(&error);
+    return;
+  }
   const bool ordinary =
       PyObject_TypeCheck(error, reinterpret_cast<PyTypeObject*>(PyExc_Exception));
   if (!ordinary && state.fatal == nullptr) state.fatal = Py_NewRef(error);
@@ -228,7 +274,7 @@ void finish(CallRun* run) {
 
 // After the call of v.
 void settle(CallRun* run, std::uint32_t v, PyObject* result) {
-  std::vector<PyObject*> drops;
+  Drops drops;
   PyObject* error = result == nullptr ? take_failure(run, v) : nullptr;
   {
     ObjectLock lock(object_of(run));
@@ -237,13 +283,12 @@ void settle(CallRun* run, std::uint32_t v, PyObject* result) {
     if (error == nullptr) {
       store(run, v, result, &drops);
     } else {
-      fail(run, v, error);
+      fail(run, v, error, &drops);
     }
     ++state.done;
     if (--state.running == 0 && (run->stopped.load() || !state.ready.any()))
       finish(run);
   }
-  for (PyObject* object : drops) Py_DECREF(object);
 }
 
 // --- participants --------------------------------------------------------------------
@@ -327,6 +372,16 @@ void stop(CallRun* run) {
   if (run->state->running == 0) finish(run);
 }
 
+// Not a node's, but of what is around it: memory ran out.
+void end_with_exception(CallRun* run) {
+  Ref error = Ref::steal(take_exception());
+  {
+    ObjectLock lock(object_of(run));
+    if (run->state->fatal == nullptr) run->state->fatal = error.release();
+  }
+  stop(run);
+}
+
 void leave(CallRun* run) {
   // seq_cst, against RunEnd: the last to leave sees `wanted`, or the waiter sees
   // nobody.
@@ -340,10 +395,7 @@ void run_token(Job* token, Worker& worker) {
   run->queued.store(false);
   run->inside.fetch_add(1);
   if (run->inside.load() <= run->most && !run->finished.load()) {
-    if (!work_in_context(run, false)) {
-      PyErr_WriteUnraisable(run->graph);
-      stop(run);
-    }
+    if (!work_in_context(run, false)) end_with_exception(run);
   }
   leave(run);
   bool more;
@@ -444,6 +496,7 @@ PyObject* method_result(PyObject* self, PyObject* number) {
 // results(missing) -> list of all results in order of the nodes' numbers
 PyObject* method_results(PyObject* self, PyObject* missing) {
   const State& state = *run_of(self)->state;
+  ObjectLock lock(self);
   const auto n = static_cast<Py_ssize_t>(state.plan->nodes());
   PyObject* list = PyList_New(n);
   for (Py_ssize_t i = 0; list != nullptr && i < n; ++i) {
@@ -460,6 +513,7 @@ PyObject* method_states(PyObject* self, PyObject*) {
   PyObject* bytes = PyBytes_FromStringAndSize(nullptr, n);
   if (bytes == nullptr) return nullptr;
   char* to = PyBytes_AS_STRING(bytes);
+  ObjectLock lock(self);
   for (std::uint32_t v = 0; v < n; ++v) to[v] = state.arrivals.complete(v) ? 1 : 0;
   for (const Failure& failure : state.failures) to[failure.node] = 2;
   return bytes;
@@ -469,14 +523,17 @@ PyObject* method_states(PyObject* self, PyObject*) {
 PyObject* method_failures(PyObject* self, PyObject*) {
   const State& state = *run_of(self)->state;
   Ref list = Ref::steal(PyList_New(0));
+  if (!list) return nullptr;
+  ObjectLock lock(self);
   for (const Failure& failure : state.failures) {
     Ref pair = Ref::steal(Py_BuildValue("(IO)", failure.node, failure.error));
-    if (!list || !pair || PyList_Append(list.get(), pair.get()) < 0) return nullptr;
+    if (!pair || PyList_Append(list.get(), pair.get()) < 0) return nullptr;
   }
   return list.release();
 }
 
 PyObject* get_done(PyObject* self, void*) {
+  ObjectLock lock(self);
   return PyLong_FromUnsignedLongLong(run_of(self)->state->done);
 }
 PyObject* get_stopped(PyObject* self, void*) {
@@ -514,9 +571,9 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  CallRun* run = run_of(object);
+  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  if (!object) return nullptr;
+  CallRun* run = run_of(object.get());
   construct_atomics(run);
   run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   run->graph = Py_NewRef(graph);
@@ -524,22 +581,12 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   run->most = most;
   run->stop_on_error = stop_on_error != 0;
   run->keep = static_cast<Keep>(keep);
-  bool good = true;
-  try {
-    run->state = new State(graph, std::move(plan));
-    if (run->keep != Keep::kAll) count_readers(*run->state);
-    good = run->state->timings.open(timings, run->state->plan->nodes());
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-    good = false;
-  }
-  if (good && e->propagate_context) good = capture_context(&run->context);
-  if (!good) {
-    Py_DECREF(object);
-    return nullptr;
-  }
+  run->state = new State(graph, std::move(plan));
+  if (run->keep != Keep::kAll) count_readers(*run->state);
+  if (!run->state->timings.open(timings, run->state->plan->nodes())) return nullptr;
+  if (e->propagate_context && !capture_context(&run->context)) return nullptr;
   bump(e->counters.submitted, run->state->plan->nodes());
-  return object;
+  return object.release();
 }
 
 int run_traverse(PyObject* object, visitproc visit, void* arg) {

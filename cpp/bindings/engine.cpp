@@ -170,6 +170,8 @@ PyObject* wait_stopped(PyObject* self, PyObject* timeout) {
     stopped = e->pool->wait_until_stopped(
         std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9)));
   }
+  // Work is left, nobody is there to do it, and no thread could be started for it.
+  if (PyErr_Occurred()) return nullptr;
   if (PyErr_CheckSignals() < 0) return nullptr;
   return PyBool_FromLong(stopped);
 }
@@ -371,8 +373,14 @@ namespace {
 // Tells the Python layer that the pool starts or ends a time of activity.
 void set_active(Engine* e, bool active) {
   if (e->activity == nullptr || e->active.exchange(active) == active) return;
-  Ref done = Ref::steal(PyObject_CallOneArg(e->activity, active ? Py_True : Py_False));
-  if (!done) PyErr_WriteUnraisable(e->activity);
+  // Calls of several threads may overtake each other: the last one to return says what
+  // is the case then.
+  do {
+    active = e->active.load();
+    Ref done =
+        Ref::steal(PyObject_CallOneArg(e->activity, active ? Py_True : Py_False));
+    if (!done) PyErr_WriteUnraisable(e->activity);
+  } while (e->active.load() != active);
 }
 
 }  // namespace

@@ -95,9 +95,9 @@ PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
     return nullptr;
   }
   if (!accepts_work(reinterpret_cast<Engine*>(engine))) return nullptr;
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  MapObject* map = map_of(object);
+  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  if (!object) return nullptr;
+  MapObject* map = map_of(object.get());
   construct_atomics(map);
   map->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   map->function = Py_NewRef(function);
@@ -116,12 +116,9 @@ PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
     if (ok) PyObject_GC_UnTrack(map->results);
   }
   if (ok && map->engine->propagate_context) ok = capture_context(&map->context);
-  if (!ok) {
-    Py_DECREF(object);
-    return nullptr;
-  }
+  if (!ok) return nullptr;
   bump(map->engine->counters.submitted, static_cast<std::uint64_t>(map->n));
-  return object;
+  return object.release();
 }
 
 int map_traverse(PyObject* object, visitproc visit, void* arg) {

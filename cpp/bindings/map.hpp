@@ -6,12 +6,14 @@
 // the result in that index's slot.
 //
 // Claiming
-//   With a global interpreter lock every participant holds it when it claims, so the
-//   lock itself makes "read next, add one" atomic and no item costs an atomic
-//   instruction.  On a free-threaded build `next` is advanced by fetch_add, several
-//   items at a time while items are short.  Items are claimed one by one (unless a
-//   chunksize was given), so slow items never queue behind each other in a chunk, and
-//   every item with a lower index than a failed one was started.
+//   Items are claimed one by one, in their order (unless a chunksize was given).  So
+//   slow items never queue behind each other, items that wait for each other get on as
+//   long as there are participants, and every item with a lower index than a failed one
+//   was started.  With a global interpreter lock every participant holds it when it
+//   claims, so the lock itself makes "read next, add one" atomic and no item costs an
+//   atomic instruction.  On a free-threaded build `next` is advanced by fetch_add.
+//   (Several items at a time would cost less while they are short, but nobody can tell
+//   that the next one will be, and what is behind it would wait for nothing.)
 //
 // Participants
 //   A token, the object's one Job, invites workers: whoever takes it pushes it again if

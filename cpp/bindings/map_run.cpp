@@ -5,6 +5,7 @@
 #include <climits>
 #include <vector>
 
+#include "call.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
 #include "task_context.hpp"
@@ -38,11 +39,6 @@ std::atomic_ref<PyObject*> slot_of(MapObject* map, std::int64_t i) {
 
 // --- claiming ------------------------------------------------------------------------
 
-#ifdef Py_GIL_DISABLED
-constexpr std::int64_t kShortItems = 32;  // claimed at a time while items are short
-constexpr std::chrono::microseconds kShort{10};
-#endif
-
 std::int64_t claim(MapObject* map, std::int64_t count) {
 #ifdef Py_GIL_DISABLED
   return map->next.fetch_add(count);
@@ -52,6 +48,14 @@ std::int64_t claim(MapObject* map, std::int64_t count) {
   map->next.store(i + count, std::memory_order_relaxed);
   return i;
 #endif
+}
+
+// Items from here on that have not begun never will.
+void cut_at(MapObject* map, std::int64_t index) {
+  std::int64_t cut = map->cut.load();
+  while (index < cut && !map->cut.compare_exchange_weak(cut, index)) {
+  }
+  if (map->wanted.load() >= 0) parking_lot::announce(map);
 }
 
 bool all_claimed(MapObject* map) {
@@ -69,33 +73,26 @@ void fail(MapObject* map, std::int64_t i, PyObject* error) {
 }
 
 PyObject* call_item(MapObject* map, std::int64_t i) {
-  constexpr int kNear = 6;
-  PyObject* near[kNear + 1];
-  std::vector<PyObject*> far;
-  PyObject** args = near;
-  if (map->width > kNear) {
-    far.resize(static_cast<std::size_t>(map->width) + 1);
-    args = far.data();
-  }
-  args[0] = nullptr;
+  CallArguments args;
+  if (!args.open(static_cast<std::size_t>(map->width))) return nullptr;
   int got = 0;
   PyObject* result = nullptr;
   while (got < map->width) {
     PyObject* arg = map->sources[got].get(static_cast<Py_ssize_t>(i));
     if (arg == nullptr) break;
-    args[++got] = arg;
+    args[static_cast<std::size_t>(got++)] = arg;
   }
   if (got == map->width) {
     if (map->star) {
-      Ref tuple = Ref::steal(PySequence_Tuple(args[1]));
+      Ref tuple = Ref::steal(PySequence_Tuple(args[0]));
       if (tuple) result = PyObject_Call(map->function, tuple.get(), nullptr);
     } else {
       result = PyObject_Vectorcall(
-          map->function, args + 1,
+          map->function, args.data(),
           static_cast<std::size_t>(got) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
     }
   }
-  for (int k = 1; k <= got; ++k) Py_DECREF(args[k]);
+  for (int k = 0; k < got; ++k) Py_DECREF(args[static_cast<std::size_t>(k)]);
   return result;
 }
 
@@ -179,11 +176,7 @@ class Look {
 bool work(MapObject* map, bool is_caller, ItemContext& context) {
   Worker* worker = is_caller ? nullptr : current_worker();
   Look look(map, is_caller);
-#ifdef Py_GIL_DISABLED
-  std::int64_t count = map->chunk > 0 ? map->chunk : 1;
-#else
   const std::int64_t count = std::max<std::int64_t>(map->chunk, 1);
-#endif
   std::uint64_t ran = 0, failures = 0;
   bool good = true;
   bool leave = false;
@@ -192,16 +185,12 @@ bool work(MapObject* map, bool is_caller, ItemContext& context) {
     const std::int64_t i = claim(map, count);
     const std::int64_t end = std::min({i + count, map->n, map->cut.load()});
     if (i >= end) break;
-#ifdef Py_GIL_DISABLED
-    const auto before = Clock::now();
-#endif
-    for (std::int64_t k = i; good && k < end; ++k) {
+    std::int64_t k = i;
+    do {
       good = run_item(map, k, is_caller, &failures) && context.renew();
       ++ran;
-    }
-#ifdef Py_GIL_DISABLED
-    if (map->chunk == 0) count = Clock::now() - before < kShort ? kShortItems : 1;
-#endif
+    } while (++k < end && good && !map->cancelled.load(kAttachedOrder));
+    if (k < end) cut_at(map, k);  // the rest of the chunk is nobody's
     switch (look.between_items()) {
       case Look::Next::kGoOn:
         leave = worker != nullptr && worker->pool().crowded();
@@ -269,11 +258,7 @@ void run_map_token(Job* token, Worker& worker) {
 
 void cancel_map(MapObject* map) {
   map->cancelled.store(true);
-  std::int64_t next = map->next.load();
-  std::int64_t cut = map->cut.load();
-  while (next < cut && !map->cut.compare_exchange_weak(cut, next)) {
-  }
-  if (map->wanted.load() >= 0) parking_lot::announce(map);
+  cut_at(map, map->next.load());
 }
 
 // --- waiting -------------------------------------------------------------------------
@@ -408,7 +393,16 @@ PyObject* take_item(MapObject* map, Py_ssize_t index, double timeout) {
   }
   PyObject* slot = slot_of(map, index).exchange(nullptr);
   if (slot == nullptr) {
-    PyErr_SetNone(imports.cancelled_error);
+    Ref error;  // what ended the map, if it was not cancelled
+    {
+      ObjectLock lock(reinterpret_cast<PyObject*>(map));
+      error = Ref::borrow(map->error);
+    }
+    if (error) {
+      raise_exception(error.get());
+    } else {
+      PyErr_SetNone(imports.cancelled_error);
+    }
     return nullptr;
   }
   if (!is_marked(slot)) return slot;

@@ -73,17 +73,29 @@ PyObject* configure(PyObject*, PyObject* args) {
 
 // The worker that runs the calling thread's job, as a number; 0: none.  It is valid
 // until the job ends: whoever hands it out sees to that.
-std::uintptr_t place() { return reinterpret_cast<std::uintptr_t>(current_worker()); }
+PyObject* place(PyObject*, PyObject*) { return PyLong_FromVoidPtr(current_worker()); }
+
+Worker* worker_at(PyObject* place) {
+  auto* worker = static_cast<Worker*>(PyLong_AsVoidPtr(place));
+  if (worker == nullptr && !PyErr_Occurred()) {
+    PyErr_SetString(PyExc_ValueError, "0 is no place");
+  }
+  return worker;
+}
 
 // Between these two calls the worker, which stays in its job, does not count against
 // its pool's limit: others get its place.  Any thread.
-void lend(std::uintptr_t place) {
-  auto* worker = reinterpret_cast<Worker*>(place);
+PyObject* lend(PyObject*, PyObject* place) {
+  Worker* worker = worker_at(place);
+  if (worker == nullptr) return nullptr;
   worker->pool().blocked(*worker);
+  Py_RETURN_NONE;
 }
-void take_back(std::uintptr_t place) {
-  auto* worker = reinterpret_cast<Worker*>(place);
+PyObject* take_back(PyObject*, PyObject* place) {
+  Worker* worker = worker_at(place);
+  if (worker == nullptr) return nullptr;
   worker->pool().unblocked(*worker);
+  Py_RETURN_NONE;
 }
 
 PyObject* submit_scoped(PyObject*, PyObject* const* args, Py_ssize_t nargs,
@@ -120,6 +132,16 @@ PyObject* configure_graph(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   Py_RETURN_NONE;
 }
 
+PyObject* set_interpreter_exiting(PyObject*, PyObject*) {
+  interpreter_exiting.store(true);
+  Py_RETURN_NONE;
+}
+
+PyObject* reset_after_fork(PyObject*, PyObject*) {
+  parking_lot::reset_after_fork();
+  Py_RETURN_NONE;
+}
+
 PyMethodDef functions[] = {
     {"configure_graph", method<configure_graph>(), METH_FASTCALL,
      "configure_graph(nodes_in, containers)"},
@@ -132,6 +154,13 @@ PyMethodDef functions[] = {
      "The task that runs on this thread, or None."},
     {"task_context", method<new_task_context>(), METH_FASTCALL,
      "A copy of `context`, or of the current one, for one task."},
+    {"place", method<place>(), METH_NOARGS, "place() -> number of this worker, or 0"},
+    {"lend", method<lend>(), METH_O, "lend(place): others may work in its place"},
+    {"take_back", method<take_back>(), METH_O, "take_back(place)"},
+    {"set_interpreter_exiting", method<set_interpreter_exiting>(), METH_NOARGS,
+     "Submissions are refused from now on."},
+    {"reset_after_fork", method<reset_after_fork>(), METH_NOARGS,
+     "In a forked child: forgets who waited."},
     {nullptr, nullptr, 0, nullptr}};
 
 // The types are the process's, and a worker attaches to one interpreter, so only the
@@ -154,7 +183,9 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
                 pybind11::multiple_interpreters::not_supported()) {
   using namespace fastflow::py;
   PyObject* module = m.ptr();
-  if (!add_engine_type(module) || !add_future_type(module) ||
+  // Again: Python 3.13 and later may run the function below in the main interpreter on
+  // behalf of another one.
+  if (!in_main_interpreter() || !add_engine_type(module) || !add_future_type(module) ||
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
       !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
       !add_task_type(module) || !add_context_per_call_type(module) ||
@@ -162,11 +193,6 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
-  m.def("place", &place);
-  m.def("lend", &lend);
-  m.def("take_back", &take_back);
-  m.def("set_interpreter_exiting", [] { interpreter_exiting.store(true); });
-  m.def("reset_after_fork", &parking_lot::reset_after_fork);
 }
 
 // Before pybind11 sees the interpreter: it would take a thread state in the wrong one.

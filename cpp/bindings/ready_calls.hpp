@@ -33,9 +33,11 @@ class ReadyCalls {
         parts_(parts),
         arrivals_(arrivals),
         results_(results),
-        depth_(plan.nodes() >= kLarge ? kDepth : 1) {}
+        depth_(plan.nodes() >= kLarge ? kDepth : 1) {
+    stack_.reserve(plan.nodes());  // so that push() never is without memory
+  }
 
-  void push(std::uint32_t v) { stack_.push_back(v); }
+  void push(std::uint32_t v) noexcept { stack_.push_back(v); }
 
   [[nodiscard]] bool any() {
     return begin_ != end_ || !stack_.empty() || find_source() < plan_.nodes();

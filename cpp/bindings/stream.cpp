@@ -1,6 +1,5 @@
 #include "stream.hpp"
 
-#include <deque>
 #include <new>
 #include <vector>
 
@@ -25,16 +24,37 @@ struct Item {
       nullptr;  // argument (tuple of them if there are several), or result
 };
 
+// Numbers of items, first in, first out; each is in here once at most.
+class Ring {
+ public:
+  explicit Ring(std::size_t capacity) : items_(capacity) {}
+  [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  [[nodiscard]] std::size_t front() const noexcept { return items_[first_]; }
+  void push_back(std::size_t item) noexcept {
+    const std::size_t at = first_ + count_++;
+    items_[at < items_.size() ? at : at - items_.size()] = item;
+  }
+  void pop_front() noexcept {
+    --count_;
+    if (++first_ == items_.size()) first_ = 0;
+  }
+
+ private:
+  std::vector<std::size_t> items_;
+  std::size_t first_ = 0, count_ = 0;
+};
+
 // The parts with constructors, so that the Python object can hold one pointer.
 struct Body {
-  explicit Body(std::size_t capacity) : items(capacity) {
+  explicit Body(std::size_t capacity)
+      : items(capacity), queue(capacity), order(capacity) {
     free.reserve(capacity);
     for (std::size_t i = capacity; i > 0; --i) free.push_back(i - 1);
   }
   std::vector<Item> items;
   std::vector<std::size_t> free;
-  std::deque<std::size_t> queue;  // not started, oldest first
-  std::deque<std::size_t> order;  // to hand out: as pulled, or as finished (unordered)
+  Ring queue;  // not started, oldest first
+  Ring order;  // to hand out: as pulled, or as finished (unordered)
   std::atomic<int> inside{0};
   std::atomic<bool> queued{false};       // the token is in the pool
   std::atomic<bool> closed{false};       // the consumer is gone
@@ -369,21 +389,46 @@ void close_stream(StreamObject* s) {
 
 // --- types ---------------------------------------------------------------------------
 
-PyObject* iterator_next(PyObject* self) {
-  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
-  if (s->body->consuming.load(kAttachedOrder) || s->body->consuming.exchange(true)) {
+// One thread at a time is the consumer.
+class Consuming {
+ public:
+  explicit Consuming(StreamObject* stream) : stream_(stream) {
+    Body& body = *stream->body;
+    if (!body.consuming.load(kAttachedOrder) && !body.consuming.exchange(true)) return;
+    stream_ = nullptr;
     PyErr_SetString(PyExc_ValueError,
                     "the iterator is in use by another thread, or by its own input");
-    return nullptr;
   }
-  PyObject* result = next_result(s);
-  s->body->consuming.store(false);
-  if (s->body->closed.load()) {
+  ~Consuming() {
+    if (stream_ == nullptr) return;
+    stream_->body->consuming.store(false);
+    if (!stream_->body->closed.load()) return;
     Ref error = Ref::steal(PyErr_Occurred() != nullptr ? take_exception() : nullptr);
-    close_stream(s);
+    close_stream(stream_);
     if (error) raise_exception(error.get());
   }
-  return result;
+  Consuming(const Consuming&) = delete;
+  Consuming& operator=(const Consuming&) = delete;
+  explicit operator bool() const noexcept { return stream_ != nullptr; }
+
+ private:
+  StreamObject* stream_;
+};
+
+PyObject* iterator_next(PyObject* self) {
+  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
+  Consuming consuming(s);
+  return consuming ? next_result(s) : nullptr;
+}
+
+// start(): reads ahead and lets the pool begin, before the first result is asked for.
+PyObject* iterator_start(PyObject* self, PyObject*) {
+  StreamObject* s = reinterpret_cast<IteratorObject*>(self)->stream;
+  Consuming consuming(s);
+  if (!consuming) return nullptr;
+  fill(s);
+  if (!invite(s)) return nullptr;
+  Py_RETURN_NONE;
 }
 
 // Stream(engine, fn, iterators, capacity, ordered, return_exceptions, help, most,
@@ -494,7 +539,9 @@ PyObject* get_done(PyObject* self, void*) {
       reinterpret_cast<IteratorObject*>(self)->stream->body->ended.load());
 }
 
-PyMethodDef methods[] = {{"close", method<iterator_close>(), METH_NOARGS,
+PyMethodDef methods[] = {{"start", method<iterator_start>(), METH_NOARGS,
+                          "Reads ahead and lets the pool begin."},
+                         {"close", method<iterator_close>(), METH_NOARGS,
                           "Items that have not started never will; the inputs are "
                           "dropped."},
                          {nullptr, nullptr, 0, nullptr}};

@@ -94,7 +94,7 @@ def is_after_limit() -> bool:
 
 
 def current_dispatch() -> Dispatch | None:
-    """Return the call that runs in this thread, the innermost; None if none does."""
+    """Return the innermost `known` call that runs in this thread, if any."""
     return _here.dispatch
 
 
@@ -114,18 +114,29 @@ class Dispatch:
         Called without arguments, once at most.
     done : callable, optional
         Called with this once, when the call has ended or will not be made.
+    quiet : bool
+        Call `done` only if it will not be made, or has raised.
+    known : bool
+        Whether `current_dispatch` tells of it.
     """
 
     __slots__ = (
-        "_call", "_cancelled", "_done", "_error", "_future", "_lock", "_place",
-        "_shared", "_state", "_value",
+        "_call", "_cancelled", "_done", "_error", "_future", "_known", "_lock",
+        "_place", "_quiet", "_shared", "_state", "_value", "made",
     )  # fmt: skip
 
     def __init__(
         self,
         call: Callable[[], Any],
         done: Callable[[Dispatch], object] | None = None,
+        *,
+        quiet: bool = False,
+        known: bool = False,
     ) -> None:
+        self._quiet = quiet
+        self._known = known
+        self.made = False
+        """Whether it has begun."""
         self._call: Callable[[], Any] | None = call
         self._done = done
         self._lock = threading.Lock()
@@ -193,22 +204,17 @@ class Dispatch:
             elif where == _APART:
                 self._shared = None  # no pool misses this thread if it hangs
             call, self._call = self._call, None
+        self.made = True
         if shared is not None:
             shared.forget(self)
         if where != _WORKER and future is not None:
             future.cancel()
-        before, _here.dispatch = _here.dispatch, self
+        assert call is not None
         try:
-            assert call is not None
-            self._value = call()
+            self._value = self._make_known(call) if self._known else call()
         except BaseException as error:
             self._error = error
-        finally:
-            _here.dispatch = before
-            del call
-        self._end()
-
-    def _end(self) -> None:
+        del call
         with self._lock:
             hung = self._state == _HANGING
             self._state = _OVER
@@ -216,7 +222,17 @@ class Dispatch:
                 _core.take_back(self._place)
             elif hung and self._shared is not None:
                 self._shared.count(-1)
-        self._tell()
+        if self._quiet and self._error is None:
+            self._done = None  # it may refer to whoever holds this
+        else:
+            self._tell()
+
+    def _make_known(self, call: Callable[[], Any]) -> Any:
+        before, _here.dispatch = _here.dispatch, self
+        try:
+            return call()
+        finally:
+            _here.dispatch = before
 
     def overtake(self) -> None:
         """Make the call on a thread of its own if no worker has taken it up."""
@@ -374,6 +390,7 @@ class Dispatcher:
     """
 
     def __init__(self, executor: concurrent.futures.Executor) -> None:
+        self.executor = executor
         self._submit = executor.submit
         self._shared: _Shared | None = None
         self._bounded = False
@@ -416,8 +433,11 @@ class Dispatcher:
         self,
         call: Callable[[], Any],
         done: Callable[[Dispatch], object] | None = None,
+        *,
+        quiet: bool = False,
+        known: bool = False,
     ) -> Dispatch:
         """Have ``call()`` made; see `Dispatch` and `send`."""
-        dispatch = Dispatch(call, done)
+        dispatch = Dispatch(call, done, quiet=quiet, known=known)
         self.send(dispatch)
         return dispatch

@@ -181,8 +181,11 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         deadline = None if timeout is None else time.monotonic() + timeout
-        if buffersize is not None and _integer("buffersize", buffersize) < 1:
-            raise ValueError("buffersize must be None or > 0")
+        if buffersize is not None:
+            if not hasattr(buffersize, "__index__"):
+                raise TypeError("buffersize must be an integer or None")
+            if _integer("buffersize", buffersize) < 1:
+                raise ValueError("buffersize must be None or > 0")
         if type(self).submit is not Executor.submit:
             rows = zip(*iterables, strict=False)
             return _map_by_submit(self.submit, fn, rows, deadline, buffersize)
@@ -190,10 +193,12 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             iterators = tuple(iter(it) for it in iterables)
             if not iterators:
                 return iter(())
-            return _core.Stream(
+            stream = _core.Stream(
                 self._engine, fn, iterators, buffersize, True, False, False,
                 self._max_workers, timeout,
             )  # fmt: skip
+            stream.start()  # not only at the first next()
+            return stream
         columns = tuple(tuple(column) if isinstance(column, list) else column
                         for column in columns_of(iterables))  # fmt: skip
         work = _core.Map(

@@ -7,10 +7,13 @@ The threads are ``threading.Thread`` objects, so they appear in
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import logging
 import os
+import sys
 import threading
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +21,8 @@ from typing import Any
 from fastflow import _core
 
 __all__ = ["Crew", "track"]
+
+_START_LIMIT = 20.0  # seconds: far beyond what a start takes on a busy machine
 
 _LOGGER = logging.getLogger("concurrent.futures")
 
@@ -35,6 +40,7 @@ class Crew:
         initializer: Callable[..., Any] | None,
         initargs: tuple[Any, ...],
     ) -> None:
+        _check_unpatched()
         self.threads: set[threading.Thread] = set()
         self._prefix = prefix
         self._numbers = itertools.count()
@@ -47,12 +53,10 @@ class Crew:
         An exception may come from a signal handler while the thread is starting: then
         either we or the thread take the one ticket.  If we do, the thread won't work.
         """
+        _check_unpatched()
         ticket = [None]
-        thread = threading.Thread(
-            name=f"{self._prefix}_{next(self._numbers)}",
-            target=self._run,
-            args=(engine, ticket),
-            daemon=False,
+        thread = _new_thread(
+            f"{self._prefix}_{next(self._numbers)}", self._run, (engine, ticket)
         )
         self.threads.add(thread)
         _working[thread] = engine
@@ -107,14 +111,62 @@ class Crew:
                 return
 
 
+def _check_unpatched() -> None:
+    """Refuse threads that are none.
+
+    Under gevent's and eventlet's monkey patching a "thread" is a greenlet of its
+    starter's thread: a worker, which waits natively, would stop both for ever.
+
+    Raises
+    ------
+    RuntimeError
+        With the usual fix.
+    """
+    start = getattr(threading, "_start_joinable_thread", None)  # from Python 3.13 on
+    start = start or getattr(threading, "_start_new_thread", None)
+    if isinstance(start, types.BuiltinFunctionType):
+        return
+    by = next((x for x in ("gevent", "eventlet") if x in sys.modules), "another package")
+    raise RuntimeError(
+        f"fastflow needs threads of the system, but threading is monkey-patched by {by}; "
+        "leave threads unpatched (gevent.monkey.patch_all(thread=False), "
+        "eventlet.monkey_patch(thread=False)) or use fastflow in another process"
+    )
+
+
+class _Started(threading.Event):
+    """Ends the wait of ``Thread.start()`` for a thread that has died at its start.
+
+    Without memory for its first steps a thread is gone before it can say that it has
+    started, and ``start()`` would wait for ever.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if super().wait(_START_LIMIT if timeout is None else timeout):
+            return True
+        raise RuntimeError(
+            "can't start new thread: it does not come up; out of memory?"
+        )
+
+
+def _new_thread(
+    name: str, target: Callable[..., None], args: tuple[Any, ...]
+) -> threading.Thread:
+    # A worker lives longer than what its starter has in context variables: it gets none
+    # of them, also where threads inherit them (free-threaded builds).
+    context = {"context": contextvars.Context()} if sys.version_info >= (3, 14) else {}
+    thread = threading.Thread(
+        name=name, target=target, args=args, daemon=False, **context
+    )
+    thread._started = _Started()  # type: ignore[attr-defined]
+    return thread
+
+
 def _join(thread: threading.Thread) -> None:
-    try:
+    # Not one that is being started at this moment, perhaps by the very frame that a
+    # signal interrupted to come here: wait_stopped() covers it.
+    if thread.is_alive():
         thread.join()
-    except RuntimeError:
-        # Being started at this moment, perhaps by the very frame that a signal
-        # interrupted to come here; wait_stopped() covers it.
-        if thread.is_alive():
-            raise
 
 
 def _taken(ticket: list[None]) -> bool:

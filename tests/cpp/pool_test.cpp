@@ -6,6 +6,7 @@
 #include <latch>
 #include <memory>
 #include <semaphore>
+#include <thread>
 
 #include "plain_hooks.hpp"
 #include "stress.hpp"
@@ -121,6 +122,70 @@ TEST_CASE("a blocked worker lets another one run, and the limit holds afterwards
   }
   rest.wait();
   CHECK(most.load() == 1);
+}
+
+TEST_CASE("a worker that hangs can be counted as blocked by another thread") {
+  Running r(1);
+  std::atomic<Worker*> hung{nullptr};
+  std::binary_semaphore begun(0), go(0), ran(0);
+  std::latch over(1);
+  Call hangs([&](Worker& worker) {
+    hung = &worker;
+    begun.release();
+    go.acquire();
+    r.pool.unblocked(worker);  // its end, inside of the job
+    over.count_down();
+  });
+  Call next([&](Worker&) { ran.release(); });
+  r.pool.submit(&hangs, Lane::kNative);
+  r.pool.submit(&next, Lane::kNative);
+  begun.acquire();
+  CHECK(!ran.try_acquire());  // the only worker is busy
+  r.pool.blocked(*hung.load());
+  ran.acquire();
+  CHECK(r.pool.counts().blocked == 1);
+  go.release();
+  over.wait();
+}
+
+TEST_CASE("stress: two threads and the worker itself count it as blocked") {
+  Running r(2);
+  for (int round = 0; round < 200; ++round) {
+    std::atomic<Worker*> hung{nullptr};
+    std::binary_semaphore begun(0);
+    std::latch over(2), done(1);
+    std::atomic<bool> end{false};
+    Call hangs([&](Worker& worker) {
+      hung = &worker;
+      begun.release();
+      while (!end.load()) BlockedScope blocked(&worker);
+      over.wait();
+      done.count_down();
+    });
+    r.pool.submit(&hangs, Lane::kNative);
+    begun.acquire();
+    const auto count = [&] {
+      for (int i = 0; i < 50; ++i) {
+        BlockedScope blocked(hung.load());
+        // Never below zero: then it would be far above the limit.
+        CHECK(r.pool.active_workers() <= 3);
+      }
+      over.count_down();
+    };
+    std::thread other(count);
+    count();
+    other.join();
+    end = true;
+    done.wait();
+  }
+  std::latch rest(100);
+  std::vector<std::unique_ptr<Call>> jobs;
+  for (int i = 0; i < 100; ++i) {
+    jobs.push_back(std::make_unique<Call>([&](Worker&) { rest.count_down(); }));
+    r.pool.submit(jobs.back().get(), Lane::kNative);
+  }
+  rest.wait();
+  CHECK(r.pool.counts().blocked == 0);
 }
 
 TEST_CASE("stress: trees of jobs from several threads, each job exactly once") {

@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
-#: Kills, and a tenth as many stopped owners; CI runs fewer on further Pythons.
-KILLS = int(os.environ.get("FASTFLOW_KILLS", "500"))
+from support import figure
+
+#: Kills, and a tenth as many stopped owners.
+KILLS = figure(100, 500)
 HERE = Path(__file__).resolve().parent
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+    pytest.mark.slow,
+]
 
 
 def run(script, *arguments):

@@ -631,3 +631,23 @@ def test_an_error_in_such_a_map_is_raised_in_its_place_and_cancels_the_rest():
         with pytest.raises(ZeroDivisionError):
             next(results)
         assert list(results) == []
+
+
+def test_with_a_buffersize_the_work_begins_at_the_call():
+    """As in the standard library of Python 3.14: not at the first next()."""
+    numbers = iter(range(9))
+    begun = threading.Semaphore(0)
+    with Executor(2) as executor:
+        results = executor.map(lambda x: begun.release() or x, numbers, buffersize=2)
+        assert begun.acquire(timeout=30) and begun.acquire(timeout=30)
+        assert next(numbers) == 2  # exactly two were read
+        assert list(results) == [0, 1, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_buffersize_is_an_integer():
+    with Executor(1) as executor:
+        for wrong in ("foo", 2.0):
+            with pytest.raises(
+                TypeError, match="buffersize must be an integer or None"
+            ):
+                executor.map(abs, [1], buffersize=wrong)

@@ -8,6 +8,7 @@ calls hang on an event that the test sets at its end, so no thread is left behin
 from __future__ import annotations
 
 import concurrent.futures as cf
+import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -126,16 +127,16 @@ def builder_runs_limit(place, count):
 
 
 def builder_cancelled(place, count):
-    begun = threading.Semaphore(0)
+    begun = queue.SimpleQueue()
 
     def hang(ctx):
-        begun.release()
+        begun.put(ctx.payload)
         place.hang()
 
     wf = workflow("hangs").step("hang", hang)
-    runs = [wf.start(executor=place.pool) for _ in range(count)]
-    for run in runs:
-        assert begun.acquire(timeout=SECONDS)
+    runs = [wf.start(number, executor=place.pool) for number in range(count)]
+    for _ in runs:
+        run = runs[begun.get(timeout=SECONDS)]  # not always in the order of the starts
         run.cancel()
         assert isinstance(
             reported(lambda run=run: run.result(SECONDS)), cf.CancelledError

@@ -21,6 +21,7 @@ and a virtual clock may go on.
 from __future__ import annotations
 
 import concurrent.futures as cf
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ from fastflow.durable.crew import CrewSize
 from fastflow.timers import system_clock
 
 __all__ = ["Ready", "Scheduler"]
+
+_LOGGER = logging.getLogger("fastflow")
 
 _LOOK = 0.002  # seconds until the first look at how the crew gets on
 _LONGEST_LOOK = 0.008
@@ -218,8 +221,10 @@ class Scheduler:
 
     def _left(self, member: _Member, dispatch: Dispatch) -> None:
         """Be told that a member has left, or that the executor has dropped him."""
-        if dispatch.cancelled() or dispatch.exception() is not None:
+        if not dispatch.made:
             self._refused(member)
+        elif (error := dispatch.exception()) is not None:
+            _LOGGER.error("a thread that runs lines has failed", exc_info=error)
 
     def _refused(self, member: _Member) -> None:
         # Shut down: those who wait for these lines must not wait for ever, but nobody

@@ -15,7 +15,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any
 
 from fastflow import _core
@@ -27,6 +27,7 @@ from fastflow.timers import Clock, Timer
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.options import CallOptions
 from fastflow.workflows.places import Home, Places
+from fastflow.workflows.turns import Turns
 
 __all__ = ["Call", "Done", "is_async"]
 
@@ -37,6 +38,8 @@ _PLAIN = CallOptions()
 
 def is_async(fn: object) -> bool:
     """Whether calling fn returns at once, with a coroutine."""
+    if type(fn) is FunctionType and not fn.__dict__:  # asked for each item of a fan
+        return bool(fn.__code__.co_flags & inspect.CO_COROUTINE)
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
         getattr(fn, "__call__", None)  # noqa: B004  (an object with an async __call__)
     )
@@ -139,8 +142,10 @@ class Call:
         """Wait no longer for what is being executed."""
         if isinstance(under_way, Dispatch):
             under_way.give_up()
-        elif under_way is not None:
-            under_way.cancel()
+        elif under_way is not None and not under_way.cancel():
+            turns = self._places.turns
+            if turns is not None and not under_way.done():
+                turns.hangs(under_way)
 
     def _attempt(self) -> None:
         with self._lock:
@@ -170,21 +175,57 @@ class Call:
                 ),
                 False,
             )
-        else:
+        elif (turns := self._places.turns) is None:
             self._limit(ticket)
-            self._hold(
-                ticket,
-                self._places.send(
-                    lambda future: self._arrived(ticket, future),
-                    _call_elsewhere, self._fn, self._ctx, self._args,
-                    self._places.threads_each,
-                ),
-                False,
+            self._send(ticket)
+        elif self._options.timeout is None:
+            turns.enter()
+            self._send(ticket, turns)
+        else:
+            turns.wait(
+                lambda: self._send_in_turn(ticket, turns),
+                lambda: self._limit_waiting(ticket),
+            )
+
+    def _send_in_turn(self, ticket: int, turns: Turns) -> None:
+        if self._ticket != ticket:
+            turns.leave()  # its time is over, or nobody wants it any more
+            return
+        self._limit(ticket)
+        try:
+            self._send(ticket, turns)
+        except BaseException as error:  # the executor refused
+            self._failed(ticket, error)
+
+    def _limit_waiting(self, ticket: int) -> None:
+        with self._lock:
+            if self._ticket != ticket or self._timer is not None:
+                return
+        self._limit(ticket)
+
+    def _send(self, ticket: int, turns: Turns | None = None) -> None:
+        """Send the call to another process."""
+        try:
+            future = self._places.send(
+                lambda future: self._arrived(ticket, future),
+                _call_elsewhere, self._fn, self._ctx, self._args,
+                self._places.threads_each,
             )  # fmt: skip
+        except BaseException:
+            if turns is not None:
+                turns.leave()
+            raise
+        if turns is not None:
+            turns.sent(future)
+        self._hold(ticket, future, False)
 
     def _limit(self, ticket: int) -> None:
-        """Let the time of an attempt begin."""
+        """Let the time of an attempt begin, anew if it has."""
         if self._options.timeout is not None:
+            with self._lock:
+                timer, self._timer = self._timer, None
+            if timer is not None:
+                timer.cancel()
             self._set_timer(self._options.timeout, self._expired, ticket)
 
     def _hold(
@@ -202,11 +243,8 @@ class Call:
             self._stop(under_way)
 
     def _left(self, ticket: int, dispatch: Dispatch) -> None:
-        """Be told that a thread has done with the call."""
-        if dispatch.cancelled():
-            self._failed(ticket, given_up())
-        elif (error := dispatch.exception()) is not None:
-            self._failed(ticket, error)  # the pool is broken: it never began
+        """Be told that the call will not be made, or what else went wrong."""
+        self._failed(ticket, dispatch.exception() or given_up())
 
     def _call(self, ticket: int) -> None:
         if self._ticket != ticket:

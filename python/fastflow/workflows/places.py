@@ -21,6 +21,7 @@ from fastflow.blas import share_of
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
+from fastflow.workflows.turns import Turns, turns_of
 
 __all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
 
@@ -220,7 +221,7 @@ class PoolHome:
 
         def ended(dispatch: Dispatch) -> None:
             try:
-                if dispatch.cancelled():
+                if not dispatch.made:
                     # Dropped by the executor.  Whoever waits for the run must not wait
                     # for ever.
                     run(fn, *args)
@@ -233,7 +234,9 @@ class PoolHome:
         if activity is not None:
             activity.enter()
         try:
-            return self._dispatcher.submit(lambda: run(fn, *args), ended)
+            return self._dispatcher.submit(
+                lambda: run(fn, *args), ended, quiet=activity is None, known=True
+            )
         except RuntimeError:
             if activity is not None:
                 activity.leave()
@@ -276,31 +279,37 @@ class Places:
             executor, cf.ProcessPoolExecutor
         )
         """Whether calls are sent to other processes of this machine."""
+        self.turns: Turns | None = None
+        """What says when calls with a limit leave, if they are sent elsewhere."""
         self.threads_each: int | None = None
         """How many threads of BLAS each of these may use."""
         if self.processes:
+            assert executor is not None
             self.threads_each = share_of(getattr(executor, "_max_workers", 1))
+            self.turns = turns_of(executor)
 
     def submit(
         self, call: Callable[[], Any], done: Callable[[Dispatch], object]
     ) -> Dispatch:
-        """Make a call on the executor, of threads, then ``done``; see `Dispatch`."""
+        """Make a call on the executor, of threads; ``done`` if that goes wrong."""
         activity = self.activity
 
         def ended(dispatch: Dispatch) -> None:
             try:
-                done(dispatch)
+                if not dispatch.made or dispatch.exception() is not None:
+                    done(dispatch)
             finally:
                 if activity is not None:
                     activity.leave()
 
-        if self._dispatcher is None or self._executor is None:
-            self._dispatcher = Dispatcher(self._executor or default_executor())
+        executor, dispatcher = self._executor or default_executor(), self._dispatcher
+        if dispatcher is None or dispatcher.executor is not executor:
+            dispatcher = self._dispatcher = Dispatcher(executor)
         if activity is None:
-            return self._dispatcher.submit(call, done)
+            return dispatcher.submit(call, done, quiet=True)
         activity.enter()
         try:
-            return self._dispatcher.submit(call, ended)
+            return dispatcher.submit(call, ended)
         except BaseException:
             activity.leave()
             raise
