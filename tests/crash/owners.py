@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -94,11 +95,12 @@ def race(cycles: int, rng: random.Random) -> dict[str, int]:
     return {"done": counts[DONE], "busy": counts[BUSY], "killed": counts[-9]}
 
 
-def slow_program(log: Log):
+def slow_program(log: Log, began: Callable[[], object] = lambda: None):
     """Return a function of many steps, each telling who made it."""
 
     @durable_execution(name="slow-program")
     def slow(event, context):
+        began()
         for number in range(event):
             context.step(
                 lambda _, n=number: log.write("run", f"s{n}", 1), name=f"s{number}"
@@ -111,9 +113,9 @@ def slow_program(log: Log):
 
 def own(folder: Path, steps: int, ready: int) -> int:
     """Run it with a short lease; tell when it has begun."""
-    slow = slow_program(Log(folder / "first"))
+    # Told from within: who is stopped before it owns the execution is no owner.
+    slow = slow_program(Log(folder / "first"), lambda: os.write(ready, b"!"))
     with DurableRunner(folder / "runs.db", lease=LEASE) as runner:
-        os.write(ready, b"!")
         try:
             runner.run(slow, steps, "it")
         except LeaseLostError:

@@ -42,10 +42,10 @@ def step(fn, limit):
 def test_time_in_the_queue_does_not_count(pool, go):
     busy = workflow("busy").parallel([flow_tasks.wait_for_the_payload] * 2)
     long = busy.start(str(go), executor=pool)
-    quick = step(flow_tasks.in_time, 0.5)
+    quick = step(flow_tasks.in_time, 2)
     runs = [quick.start(executor=pool) for _ in range(6)]
     opened = threading.Event()
-    call_later(1.0, lambda: (go.touch(), opened.set()))
+    call_later(2.5, lambda: (go.touch(), opened.set()))
     assert [run.result(SECONDS).last for run in runs] == ["in time"] * 6
     assert opened.is_set()
     assert long.result(SECONDS).last == ["late"] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastflow
@@ -77,6 +77,7 @@ class Logged:
 kinds = st.sampled_from(["iterator", "list", "tuple", "range"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(kinds, st.integers(0, 5)), min_size=2, max_size=4))
 def test_every_reader_reads_in_the_order_of_zip(columns):
     def inputs(log):
