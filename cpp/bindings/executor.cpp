@@ -85,6 +85,13 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
   if (room == Room::kRun) {
     (void)f->state.try_start();
     execute(f);
+    // Ctrl-C came while the task ran in the caller's thread: it is the caller's.
+    if (f->failed && PyErr_GivenExceptionMatches(f->outcome, PyExc_KeyboardInterrupt)) {
+      f->state.add_flag(TaskState::kObserved);
+      raise_exception(f->outcome);
+      Py_DECREF(future);
+      return nullptr;
+    }
     return future;
   }
   Py_INCREF(future);  // the queue's

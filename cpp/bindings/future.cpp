@@ -68,6 +68,27 @@ void tell_waiters(FutureObject* f, const char* method) {
   }
 }
 
+// For Py_AddPendingCall: raises `error` in the main thread.
+int raise_in_main_thread(void* error) {
+  Ref owned = Ref::steal(static_cast<PyObject*>(error));
+  raise_exception(owned.get());
+  return -1;
+}
+
+// What a callback raised is logged; but what is to end the program is raised, too, if
+// this is the main thread: as soon as it is back in Python code.  (Who calls us here
+// may be in the middle of anything, and has no exception to return.)
+void report_callback(FutureObject* f, PyObject* callback, PyObject* error) {
+  Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(imports.log_callback_error,
+                                                       object_of(f), error, nullptr));
+  if (!logged) {
+    PyErr_WriteUnraisable(callback);
+  } else if (logged.get() == Py_True) {
+    Py_INCREF(error);
+    if (Py_AddPendingCall(raise_in_main_thread, error) < 0) Py_DECREF(error);
+  }
+}
+
 void run_callbacks(FutureObject* f) {
   Ref callbacks;
   {
@@ -80,9 +101,7 @@ void run_callbacks(FutureObject* f) {
     Ref done = Ref::steal(PyObject_CallOneArg(fn.get(), object_of(f)));
     if (done) continue;
     Ref error = Ref::steal(take_exception());
-    Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(
-        imports.log_callback_error, object_of(f), error.get(), nullptr));
-    if (!logged) PyErr_WriteUnraisable(fn.get());
+    report_callback(f, fn.get(), error.get());
   }
 }
 

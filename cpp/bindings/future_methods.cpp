@@ -220,6 +220,7 @@ PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
   if (!late) Py_RETURN_NONE;
   Ref done = Ref::steal(PyObject_CallOneArg(fn, self));
   if (!done) {
+    if (PyErr_ExceptionMatches(PyExc_Exception) == 0) return nullptr;  // Ctrl-C, exit
     Ref error = Ref::steal(take_exception());
     Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(imports.log_callback_error,
                                                          self, error.get(), nullptr));

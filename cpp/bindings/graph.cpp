@@ -109,9 +109,14 @@ bool read_item(std::uint64_t graph, PyObject* object, Arguments* to) {
 }
 
 bool is_array_of_objects(PyObject* object) {
-  static PyObject* const dtype_name = PyUnicode_InternFromString("dtype");
-  static PyObject* const object_name = PyUnicode_InternFromString("hasobject");
   if (std::strcmp(Py_TYPE(object)->tp_name, "numpy.ndarray") != 0) return false;
+  static PyObject *dtype_name = nullptr, *object_name = nullptr;
+  if (dtype_name == nullptr) dtype_name = PyUnicode_InternFromString("dtype");
+  if (object_name == nullptr) object_name = PyUnicode_InternFromString("hasobject");
+  if (dtype_name == nullptr || object_name == nullptr) {
+    PyErr_Clear();
+    return true;  // no memory: let the Python layer find out
+  }
   Ref dtype = Ref::steal(PyObject_GetAttr(object, dtype_name));
   Ref has = Ref::steal(dtype ? PyObject_GetAttr(dtype.get(), object_name) : nullptr);
   if (!has) PyErr_Clear();
@@ -134,7 +139,7 @@ bool may_hold_nodes(PyObject* object) {
                                      Py_TPFLAGS_TUPLE_SUBCLASS |
                                      Py_TPFLAGS_DICT_SUBCLASS;
   PyTypeObject* type = Py_TYPE(object);
-  if (is_plain(object)) return false;
+  if (is_plain(object) || imports.nodes_in == nullptr) return false;
   if ((type->tp_flags & kSuspect) != 0) return true;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(imports.containers); ++i) {
     if (reinterpret_cast<PyObject*>(type) == PyTuple_GET_ITEM(imports.containers, i)) {

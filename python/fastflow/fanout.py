@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fastflow import _core
 from fastflow.columns import Column, columns_of
@@ -18,6 +18,28 @@ __all__ = ["for_each", "imap", "map", "map_array", "starmap"]
 T = TypeVar("T")
 
 
+@overload
+def map(  # noqa: A001
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    executor: Executor | None = None,
+    max_workers: int | None = None,
+    chunksize: int | None = None,
+    timeout: float | None = None,
+    return_exceptions: Literal[False] = False,
+    progress: Progress = None,
+) -> list[T]: ...
+@overload
+def map(  # noqa: A001
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    executor: Executor | None = None,
+    max_workers: int | None = None,
+    chunksize: int | None = None,
+    timeout: float | None = None,
+    return_exceptions: bool,
+    progress: Progress = None,
+) -> list[T | BaseException]: ...
 def map(  # noqa: A001  (the name is the point)
     fn: Callable[..., T],
     *iterables: Iterable[Any],
@@ -27,7 +49,7 @@ def map(  # noqa: A001  (the name is the point)
     timeout: float | None = None,
     return_exceptions: bool = False,
     progress: Progress = None,
-) -> list[T]:
+) -> list[Any]:
     """Return ``[fn(*items) for items in zip(*iterables)]``, computed in parallel.
 
     The calling thread takes part in the work (unless the executor has an initializer or
@@ -79,6 +101,30 @@ def map(  # noqa: A001  (the name is the point)
     return _run(work, total, help_, timeout, progress)  # type: ignore[no-any-return]
 
 
+@overload
+def starmap(
+    fn: Callable[..., T],
+    iterable: Iterable[Iterable[Any]],
+    *,
+    executor: Executor | None = None,
+    max_workers: int | None = None,
+    chunksize: int | None = None,
+    timeout: float | None = None,
+    return_exceptions: Literal[False] = False,
+    progress: Progress = None,
+) -> list[T]: ...
+@overload
+def starmap(
+    fn: Callable[..., T],
+    iterable: Iterable[Iterable[Any]],
+    *,
+    executor: Executor | None = None,
+    max_workers: int | None = None,
+    chunksize: int | None = None,
+    timeout: float | None = None,
+    return_exceptions: bool,
+    progress: Progress = None,
+) -> list[T | BaseException]: ...
 def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
@@ -89,7 +135,7 @@ def starmap(
     timeout: float | None = None,
     return_exceptions: bool = False,
     progress: Progress = None,
-) -> list[T]:
+) -> list[Any]:
     """Return ``[fn(*args) for args in iterable]``, computed in parallel.
 
     Parameters, result and errors are those of :func:`map`.
@@ -139,6 +185,30 @@ def for_each(
     _run(work, total, help_, timeout, progress)
 
 
+@overload
+def imap(
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    buffersize: int | None = None,
+    ordered: bool = True,
+    executor: Executor | None = None,
+    max_workers: int | None = None,
+    timeout: float | None = None,
+    return_exceptions: Literal[False] = False,
+    progress: Progress = None,
+) -> Iterator[T]: ...
+@overload
+def imap(
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    buffersize: int | None = None,
+    ordered: bool = True,
+    executor: Executor | None = None,
+    max_workers: int | None = None,
+    timeout: float | None = None,
+    return_exceptions: bool,
+    progress: Progress = None,
+) -> Iterator[T | BaseException]: ...
 def imap(
     fn: Callable[..., T],
     *iterables: Iterable[Any],
@@ -149,7 +219,7 @@ def imap(
     timeout: float | None = None,
     return_exceptions: bool = False,
     progress: Progress = None,
-) -> Iterator[T]:
+) -> Iterator[Any]:
     """Return a lazy iterator over ``fn(*items)``; inputs may be endless.
 
     The inputs are read by the thread that iterates, a bounded number of items ahead.

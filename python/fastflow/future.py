@@ -5,18 +5,34 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastflow import _core, errors
 
 __all__ = ["Future"]
+
+# As in `interrupts`, which waits by means of what is configured here.
+ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
 
 _LOGGER = logging.getLogger("fastflow")
 _LOGGER.addHandler(logging.NullHandler())
 _FUTURES_LOGGER = logging.getLogger("concurrent.futures")
 
 
-class Future(_core.FutureBase, concurrent.futures.Future):  # type: ignore[type-arg]
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from fastflow._core import FutureBase as _FutureBase
+else:
+
+    class _FutureBase:
+        """The native class, for which ``[T]`` says nothing."""
+
+        def __class_getitem__(cls, _):
+            return _core.FutureBase
+
+
+class Future(_FutureBase[T], concurrent.futures.Future[T]):
     """A ``concurrent.futures.Future`` with native state.
 
     Everything that accepts the standard library's futures accepts this one:
@@ -31,8 +47,13 @@ class Future(_core.FutureBase, concurrent.futures.Future):  # type: ignore[type-
     __slots__ = ()
 
 
-def _log_callback_error(future: Future, error: BaseException) -> None:
+def _log_callback_error(future: Future[Any], error: BaseException) -> bool:
+    """Log what a callback raised; or return True if it is to be raised here."""
+    main = threading.current_thread() is threading.main_thread()
+    if main and isinstance(error, ENDS_PROGRAM):
+        return True
     _FUTURES_LOGGER.error("exception calling callback for %r", future, exc_info=error)
+    return False
 
 
 def _log_unobserved(count: int, first: BaseException) -> None:

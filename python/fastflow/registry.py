@@ -5,17 +5,33 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from fastflow import active
 from fastflow.calling import run_async, run_blocking
+from fastflow.handles import Handle
 from fastflow.tasks import Task, make_task, mark, task_of
 
 __all__ = ["TaskRegistry", "default_registry", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class TaskMaker(Protocol):
+    """What ``@task(...)`` is: it makes a task of a function.
+
+    For checkers a task returns a `Handle`, as it does in a flow function: that passes
+    for the result itself, which the task returns everywhere else.
+    """
+
+    @overload
+    def __call__(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Callable[P, Handle[R]]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Callable[P, Handle[R]]: ...
 
 
 class TaskRegistry(Mapping[str, Callable[..., Any]]):
@@ -64,11 +80,13 @@ class TaskRegistry(Mapping[str, Callable[..., Any]]):
         self._names.add(name)
 
     @overload
-    def task(self, fn: Callable[P, R], /) -> Callable[P, R]: ...
-    @overload
     def task(
-        self, fn: None = None, /, **options: Any
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Callable[P, Handle[R]]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Callable[P, Handle[R]]: ...
+    @overload
+    def task(self, fn: None = None, /, **options: Any) -> TaskMaker: ...
     def task(self, fn: Any = None, /, **options: Any) -> Any:
         """Decorate a function as `fastflow.task` does, and add it to this registry."""
         if fn is None:
@@ -100,7 +118,9 @@ default_registry = TaskRegistry()
 
 
 @overload
-def task(fn: Callable[P, R], /) -> Callable[P, R]: ...
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Handle[R]]: ...
+@overload
+def task(fn: Callable[P, R], /) -> Callable[P, Handle[R]]: ...
 @overload
 def task(
     *,
@@ -118,7 +138,7 @@ def task(
     fallback: Any = None,
     cache: Any = None,
     tags: Iterable[str] = (),
-) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+) -> TaskMaker: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Mark a function as a task, so that flows find it by its name.
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from fastflow import _core
 from fastflow.errors import Cancelled
 from fastflow.executor import Executor, engine_of
+from fastflow.future import Future
 from fastflow.interrupts import ENDS_PROGRAM
 
 __all__ = ["TaskGroup"]
 
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _REACHED = "the group around this one was cancelled"
 
@@ -75,7 +79,9 @@ class TaskGroup:
         self._scope.enter()
         return self
 
-    def create_task(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def create_task(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
         """Submit ``fn(*args, **kwargs)`` to the group; returns its future.
 
         Raises

@@ -151,7 +151,7 @@ class DurableFunctionTestRunner:
 
     def __init__(
         self,
-        handler: DurableFunction,
+        handler: DurableFunction[Any],
         lambda_function_name: str | None = None,
         *,
         skip_time: bool = True,
@@ -179,7 +179,7 @@ class DurableFunctionTestRunner:
         self._runs = 0
         self._name = ""
         self._completed: set[str] = set()  # callbacks
-        self._handles: dict[str, Handle] = {}
+        self._handles: dict[str, Handle[Any]] = {}
         self._runner = DurableRunner(
             self._journal,
             executor=executor,

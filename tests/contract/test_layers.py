@@ -43,6 +43,7 @@ LAYERS = {
     "waiting": 1,
     "workers": 1,
     "executor": 2,
+    "handles": 2,
     "tasks": 2,
     "calling": 3,
     "dispatch": 3,

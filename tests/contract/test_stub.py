@@ -37,7 +37,14 @@ def test_the_stub_declares_every_public_name():
 
 
 def test_the_module_has_what_the_stub_declares():
-    assert sorted(name for name in stub() if not hasattr(core, name)) == []
+    assert (
+        sorted(
+            name
+            for name in stub()
+            if not hasattr(core, name) and name not in {"_P", "_T"}
+        )
+        == []
+    )
 
 
 def test_the_stub_declares_every_public_member():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fastflow.durable.batch import BatchOperation, Branches
 from fastflow.durable.callback import Callback, CreateCallback, wait_for_callback
@@ -103,12 +103,26 @@ class DurableContext:
         self._place = place
         self._logger: logging.Logger | None = None
 
+    @overload
+    def step(
+        self,
+        func: Callable[[StepContext], Coroutine[Any, Any, T]],
+        name: str | None = None,
+        config: StepConfig | None = None,
+    ) -> T: ...
+    @overload
     def step(
         self,
         func: Callable[[StepContext], T],
         name: str | None = None,
         config: StepConfig | None = None,
-    ) -> T:
+    ) -> T: ...
+    def step(
+        self,
+        func: Callable[[StepContext], Any],
+        name: str | None = None,
+        config: StepConfig | None = None,
+    ) -> Any:
         """Call a function once and keep its result.
 
         Parameters
@@ -132,8 +146,7 @@ class DurableContext:
         SerDesError
             If the result can't be stored.
         """
-        result: T = Step(self, func, _name_of(name, func), config).perform()
-        return result
+        return Step(self, func, _name_of(name, func), config).perform()
 
     def wait(self, duration: Duration | float | str, name: str | None = None) -> None:
         """Wait; a branch holds no thread meanwhile, and a restart does not prolong it.

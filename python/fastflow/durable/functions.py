@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from fastflow.durable.config import ParallelBranch
 from fastflow.durable.context import DurableContext
@@ -24,10 +24,10 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_functions: dict[str, DurableFunction] = {}
+_functions: dict[str, DurableFunction[Any]] = {}
 
 
-class DurableFunction:
+class DurableFunction(Generic[T]):
     """A durable function: what `durable_execution` makes of a handler.
 
     Called with an event alone, it runs at once on a store in memory; with a
@@ -40,17 +40,21 @@ class DurableFunction:
         An execution under way finds its function by it.
     """
 
-    def __init__(self, handler: Callable[..., Any], name: str | None = None) -> None:
+    def __init__(
+        self,
+        handler: Callable[..., T] | Callable[..., Coroutine[Any, Any, T]],
+        name: str | None = None,
+    ) -> None:
         functools.update_wrapper(self, handler)
         self.handler = handler
         own = f"{handler.__module__}.{handler.__qualname__}"
         self.function_name = check_name(name) if name is not None else own
         _functions[self.function_name] = self
 
-    def __call__(self, event: Any = None, context: Any = None) -> Any:
+    def __call__(self, event: Any = None, context: Any = None) -> T:
         """Run it; what else than a `DurableContext` is given as context is ignored."""
         if isinstance(context, DurableContext):
-            return self.handler(event, context)
+            return self.handler(event, context)  # type: ignore[return-value]
         from fastflow.durable.runner import DurableRunner
 
         with DurableRunner(":memory:") as runner:
@@ -60,17 +64,30 @@ class DurableFunction:
         return f"<durable function {self.function_name}>"
 
 
-def registered(name: str) -> DurableFunction | None:
+class FunctionMaker(Protocol):
+    """What ``@durable_execution(...)`` is."""
+
+    @overload
+    def __call__(
+        self, handler: Callable[..., Coroutine[Any, Any, T]], /
+    ) -> DurableFunction[T]: ...
+    @overload
+    def __call__(self, handler: Callable[..., T], /) -> DurableFunction[T]: ...
+
+
+def registered(name: str) -> DurableFunction[Any] | None:
     """Return the durable function of that name, if its module has been imported."""
     return _functions.get(name)
 
 
 @overload
-def durable_execution(handler: Callable[..., Any], /) -> DurableFunction: ...
-@overload
 def durable_execution(
-    *, name: str | None = None
-) -> Callable[[Callable[..., Any]], DurableFunction]: ...
+    handler: Callable[..., Coroutine[Any, Any, T]], /
+) -> DurableFunction[T]: ...
+@overload
+def durable_execution(handler: Callable[..., T], /) -> DurableFunction[T]: ...
+@overload
+def durable_execution(*, name: str | None = None) -> FunctionMaker: ...
 
 
 def durable_execution(

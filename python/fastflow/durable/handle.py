@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from fastflow.durable.running import Execution
 
 __all__ = ["Handle"]
 
+T = TypeVar("T")
 
-class Handle:
+
+class Handle(Generic[T]):
     """An execution that runs in the background, or has run.
 
     Attributes
@@ -23,10 +25,10 @@ class Handle:
     def __init__(self, name: str, execution: Execution | None = None) -> None:
         self.name = name
         self._execution = execution
-        self._future: cf.Future[Any] = cf.Future()
+        self._future: cf.Future[T] = cf.Future()
         self._payload: bytes | None = None
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> T:
         """Return what the function returned; wait for it up to `timeout` seconds.
 
         Raises
@@ -68,7 +70,7 @@ class Handle:
         """Whether it has ended, at least in this process."""
         return self._future.done()
 
-    def add_done_callback(self, fn: Callable[[Handle], object]) -> None:
+    def add_done_callback(self, fn: Callable[[Handle[T]], object]) -> None:
         """Call ``fn(handle)`` when it has ended, or at once."""
         self._future.add_done_callback(lambda _: fn(self))
 

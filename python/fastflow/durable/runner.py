@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from fastflow.dispatch import expire
 from fastflow.durable.callback import parse_callback_id
@@ -41,6 +41,9 @@ from fastflow.names import check_name
 from fastflow.timers import VirtualClock
 
 __all__ = ["DurableRunner"]
+
+
+T = TypeVar("T")
 
 
 class DurableRunner:
@@ -92,8 +95,8 @@ class DurableRunner:
         _check(executor, default_retry, lease)
         self._owns_journal = isinstance(store, str | os.PathLike)
         self.journal = _open(store, durability)
-        self._functions: dict[str, DurableFunction] = {}
-        self._handles: dict[str, Handle] = {}
+        self._functions: dict[str, DurableFunction[Any]] = {}
+        self._handles: dict[str, Handle[Any]] = {}
         self._active: set[str] = set()
         self._lock = threading.Lock()
         try:
@@ -116,10 +119,10 @@ class DurableRunner:
 
     def run(
         self,
-        handler: DurableFunction | Callable[..., Any],
+        handler: DurableFunction[T],
         input: Any = None,  # noqa: A002  (the specified name)
         execution_name: str | None = None,
-    ) -> Any:
+    ) -> T:
         """Run a durable function in this thread, or return what it returned before.
 
         Parameters
@@ -152,7 +155,7 @@ class DurableRunner:
         """
         entry, function = self._begin(handler, input, execution_name)
         if entry.status != RUNNING:
-            return _stored(entry)
+            return _stored(entry)  # type: ignore[no-any-return]
         execution = self._execution(entry)
         line = BlockingLine(execution, _program(function, execution))
         execution.on_stop = line.wake
@@ -164,16 +167,16 @@ class DurableRunner:
                 value = line.call()
             except BaseException as raised:
                 error = raised
-            return self._conclude(execution, value, error)[0]
+            return self._conclude(execution, value, error)[0]  # type: ignore[no-any-return]
         finally:
             self._release(execution)
 
     def start(
         self,
-        handler: DurableFunction | Callable[..., Any],
+        handler: DurableFunction[T],
         input: Any = None,  # noqa: A002
         execution_name: str | None = None,
-    ) -> Handle:
+    ) -> Handle[T]:
         """Run a durable function in the background; see `run`.
 
         While it waits it holds no thread: it is run again from its top afterwards.
@@ -181,7 +184,7 @@ class DurableRunner:
         entry, function = self._begin(handler, input, execution_name)
         return self._go(entry, function)
 
-    def recover(self) -> list[Handle]:
+    def recover(self) -> list[Handle[Any]]:
         """Go on with all unfinished executions of functions that are known here.
 
         Known are those whose modules have been imported, and registered ones.  What
@@ -197,7 +200,7 @@ class DurableRunner:
                 handles.append(self._go(claimed, function))
         return handles
 
-    def resume(self, execution_name: str) -> Handle:
+    def resume(self, execution_name: str) -> Handle[Any]:
         """Go on with one unfinished execution, in the background."""
         entry = self._entry(execution_name)
         function = self._find(entry.function)
@@ -210,7 +213,7 @@ class DurableRunner:
             entry = self._own(entry.name, entry.function, entry.input)
         return self._go(entry, function)
 
-    def register(self, *handlers: DurableFunction) -> None:
+    def register(self, *handlers: DurableFunction[Any]) -> None:
         """Make durable functions known, for `recover` and ``invoke``."""
         for handler in handlers:
             function = _as_function(handler)
@@ -281,7 +284,7 @@ class DurableRunner:
 
     def _begin(
         self, handler: Any, data: Any, name: str | None
-    ) -> tuple[Entry, DurableFunction]:
+    ) -> tuple[Entry, DurableFunction[Any]]:
         function = _as_function(handler)
         self._functions[function.function_name] = function
         name = uuid.uuid4().hex if name is None else check_name(name)
@@ -326,9 +329,9 @@ class DurableRunner:
         self._keeper.remove(execution)
         self._active.discard(execution.name)
 
-    def _go(self, entry: Entry, function: DurableFunction) -> Handle:
+    def _go(self, entry: Entry, function: DurableFunction[Any]) -> Handle[Any]:
         if entry.status != RUNNING:
-            handle = Handle(entry.name)
+            handle: Handle[Any] = Handle(entry.name)
             try:
                 handle._settle(_stored(entry), None, entry.result)
             except BaseException as error:
@@ -361,7 +364,9 @@ class DurableRunner:
         self._engine.scheduler.push(line)
         return handle
 
-    def _start_function(self, function_name: str, name: str, data: bytes) -> Handle:
+    def _start_function(
+        self, function_name: str, name: str, data: bytes
+    ) -> Handle[Any]:
         """Start a function, or join it if it has been started; for ``invoke``."""
         running = self._handles.get(name)
         if running is not None:
@@ -413,7 +418,7 @@ class DurableRunner:
             except Exception as error:
                 reason.add_note(f"its lease could not be given up either: {error}")
 
-    def _find(self, name: str) -> DurableFunction | None:
+    def _find(self, name: str) -> DurableFunction[Any] | None:
         return self._functions.get(name) or registered(name)
 
     def _entry(self, name: str) -> Entry:
@@ -489,7 +494,7 @@ def _shut(keeper: Keeper, journal: Journal | None) -> None:
         journal.close()
 
 
-def _as_function(handler: Any) -> DurableFunction:
+def _as_function(handler: Any) -> DurableFunction[Any]:
     if isinstance(handler, DurableFunction):
         return handler
     name = getattr(handler, "__name__", type(handler).__name__)
@@ -498,7 +503,9 @@ def _as_function(handler: Any) -> DurableFunction:
     )
 
 
-def _program(function: DurableFunction, execution: Execution) -> Callable[[Line], Any]:
+def _program(
+    function: DurableFunction[Any], execution: Execution
+) -> Callable[[Line], Any]:
     def run(line: Line) -> Any:
         context = DurableContext(line)
         event = load(execution.input, None, lambda: SerDesContext("input", "", "input"))

@@ -19,9 +19,9 @@ from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskError
 from fastflow.executor import default_executor
-from fastflow.flows.handles import HANDLES, Handle
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, task_error
+from fastflow.handles import HANDLES, Handle
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.nested import Template, template_of
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
