@@ -28,7 +28,8 @@ def columns_of(iterables: tuple[Iterable[Any], ...]) -> tuple[Column, ...]:
     flat = list(chain.from_iterable(zip(*iterables, strict=False)))
     width = len(iterables)
     return tuple(
-        it if _is_frozen(it) else flat[i::width] for i, it in enumerate(iterables)
+        it if _is_frozen(it) else flat[i::width]  # type: ignore[misc]
+        for i, it in enumerate(iterables)
     )
 
 

@@ -126,7 +126,9 @@ def _check_unpatched() -> None:
     start = start or getattr(threading, "_start_new_thread", None)
     if isinstance(start, types.BuiltinFunctionType):
         return
-    by = next((x for x in ("gevent", "eventlet") if x in sys.modules), "another package")
+    by = next(
+        (x for x in ("gevent", "eventlet") if x in sys.modules), "another package"
+    )
     raise RuntimeError(
         f"fastflow needs threads of the system, but threading is monkey-patched by {by}; "
         "leave threads unpatched (gevent.monkey.patch_all(thread=False), "

@@ -222,7 +222,9 @@ def test_conditions_and_callbacks_are_made_while_the_task_ends():
             future = executor.submit(abs, -1)
             called = []
             in_threads(
-                lambda f=future: cf.wait([f], timeout=60).not_done and pytest.fail("lost"),
+                lambda f=future: (
+                    cf.wait([f], timeout=60).not_done and pytest.fail("lost")
+                ),
                 lambda f=future, c=called: f.add_done_callback(c.append),
                 lambda f=future: f.result(60),
             )
