@@ -40,7 +40,7 @@ PyObject* configure(PyObject*, PyObject* args) {
                         &PyDict_Type, &names)) {
     return nullptr;
   }
-  Imports fresh = imports;  // configure_graph() may have come before
+  Imports fresh = imports;  // what configure_graph has set stays
   fresh.future_type = reinterpret_cast<PyTypeObject*>(future_type);
   const std::pair<const char*, PyObject**> wanted[] = {
       {"cancelled_error", &fresh.cancelled_error},
