@@ -19,8 +19,8 @@ from typing import Any
 
 import fastflow
 from fastflow import _core as core
-from fastflow import executor, future  # noqa: F401  (they configure _core)
-from fastflow.graph import _nodes_in
+from fastflow import executor, future  # noqa: F401  (configures _core)
+from fastflow import graph as graphs
 from fastflow.nested import STATIC_CONTAINERS
 
 LIMIT = 4000  # allocations of one call; more: it never gets through
@@ -653,7 +653,7 @@ ENTRIES: dict[str, Entry] = {
         lambda: future.NAMES, lambda made: core.configure(fastflow.Future, made)
     ),
     "configure_graph": Entry(
-        value, lambda made: core.configure_graph(_nodes_in, STATIC_CONTAINERS)
+        value, lambda made: core.configure_graph(graphs._nodes_in, STATIC_CONTAINERS)
     ),
     "current_task": Entry(value, lambda made: core.current_task()),
     "kernel_loop": Entry(
