@@ -156,7 +156,9 @@ def _new_thread(
 ) -> threading.Thread:
     # A worker lives longer than what its starter has in context variables: it gets none
     # of them, also where threads inherit them (free-threaded builds).
-    context = {"context": contextvars.Context()} if sys.version_info >= (3, 14) else {}
+    context: dict[str, Any] = {}
+    if sys.version_info >= (3, 14):
+        context["context"] = contextvars.Context()
     thread = threading.Thread(
         name=name, target=target, args=args, daemon=False, **context
     )
