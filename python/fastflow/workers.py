@@ -130,8 +130,8 @@ def _check_unpatched() -> None:
         (x for x in ("gevent", "eventlet") if x in sys.modules), "another package"
     )
     raise RuntimeError(
-        f"fastflow needs threads of the system, but threading is monkey-patched by {by}; "
-        "leave threads unpatched (gevent.monkey.patch_all(thread=False), "
+        "fastflow needs threads of the system, but threading is monkey-patched by "
+        f"{by}; leave threads unpatched (gevent.monkey.patch_all(thread=False), "
         "eventlet.monkey_patch(thread=False)) or use fastflow in another process"
     )
 

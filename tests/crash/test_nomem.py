@@ -1,4 +1,4 @@
-"""Memory runs out inside native entry points: MemoryError, and all is in order after it.
+"""Memory runs out in native entry points: MemoryError, and all is in order after it.
 
 A small library is put under the process (``nomem.c``) that lets the n-th allocation
 fail, be it C++'s or Python's; ``nomem.py`` calls every entry point of the native module

@@ -639,7 +639,8 @@ def test_with_a_buffersize_the_work_begins_at_the_call():
     begun = threading.Semaphore(0)
     with Executor(2) as executor:
         results = executor.map(lambda x: begun.release() or x, numbers, buffersize=2)
-        assert begun.acquire(timeout=30) and begun.acquire(timeout=30)
+        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=30)
         assert next(numbers) == 2  # exactly two were read
         assert list(results) == [0, 1, 3, 4, 5, 6, 7, 8]
 

@@ -46,7 +46,8 @@ def test_nodes_added_by_the_iterable_of_after_are_nodes_of_their_own():
 
     outer = graph.add(value, "outer", after=before())
     assert [node.index for node in inner] == [0, 1, 2]
-    assert outer.index == 3 and len(graph) == 4
+    assert outer.index == 3
+    assert len(graph) == 4
     assert [graph.successors(i) for i in range(4)] == [(3,), (3,), (3,), ()]
     result = graph.run()
     assert [result[node] for node in [*inner, outer]] == [0, 1, 2, "outer"]
@@ -62,7 +63,8 @@ def test_an_iterable_that_fails_leaves_the_nodes_that_it_added():
     with pytest.raises(KeyError):
         graph.add(value, 2, after=before())
     last = graph.add(value, 3)
-    assert last.index == 1 and len(graph) == 2
+    assert last.index == 1
+    assert len(graph) == 2
     assert graph.run()[last] == 3
 
 
@@ -129,7 +131,8 @@ def test_an_index_that_submits_does_so_before_room_is_taken():
         outer = executor.submit(
             noop, Index(0, lambda: inner.append(executor.submit(value, 7).result()))
         )
-        assert outer.result() is None and inner == [7]
+        assert outer.result() is None
+        assert inner == [7]
 
 
 def test_an_index_that_shuts_the_executor_down_is_refused():

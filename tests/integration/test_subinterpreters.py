@@ -1,4 +1,4 @@
-"""In a sub-interpreter the import is refused, whatever kind of one; the main one goes on."""
+"""In sub-interpreters of any kind the import is refused, and the main one goes on."""
 
 from __future__ import annotations
 
