@@ -96,7 +96,7 @@ class Arrival(Pending):
         execution = self.line.execution
         self._silence = silence
         execution.callbacks[operation] = self.hear
-        execution.engine.listening += 1
+        execution.engine.count_listeners(1)
         self._listening = True
         message = execution.inbox.get(operation)
         if message is not None:
@@ -142,7 +142,7 @@ class Arrival(Pending):
         with self._lock:
             listening, self._listening = self._listening, False
         if listening:
-            self.line.execution.engine.listening -= 1
+            self.line.execution.engine.count_listeners(-1)
         for timer in (self._limit, self._quiet):
             if timer is not None:
                 timer.cancel()

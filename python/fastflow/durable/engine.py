@@ -53,14 +53,20 @@ class Engine:
         self.clock: Clock | SystemClock = clock or system_clock
         self.holds = 0
         """How many want the virtual clock to stand still while callbacks are open."""
+        self._listeners = threading.Lock()
         self.listening = 0
-        """Callbacks that are waited for, about."""
+        """Callbacks that are waited for; changed by `count_listeners`."""
         self._begun = now_us()
         self.now_us = now_us if clock is None else self._virtual_now_us
         """Returns the time in microseconds since 1970, on the engine's clock."""
         self._advancing = threading.Lock()
         self.start_function: Callable[[str, str, bytes], Any] | None = None
         """Starts a registered function as an execution of its own (for ``invoke``)."""
+
+    def count_listeners(self, more: int) -> None:
+        """So many callbacks more wait for a message; any thread."""
+        with self._listeners:
+            self.listening += more
 
     def _virtual_now_us(self) -> int:
         assert self.virtual is not None
