@@ -63,6 +63,7 @@ struct CallRun {
   PyObject* graph;     // owned
   PyObject* function;  // fn(i); or nullptr: the nodes have their own
   PyObject* context;   // the caller's, copied; or nullptr
+  RunScope scope;
   State* state;
   int most;  // participants at a time
   Keep keep;
@@ -317,7 +318,9 @@ bool should_leave(Worker* worker, Clock::time_point* last) {
 }
 
 bool stop_if_cancelled(CallRun* run) {
-  if (run->engine->cancel_all.load()) run->stopped.store(true);
+  if (run->engine->cancel_all.load() || run->scope.cancelled()) {
+    run->stopped.store(true);
+  }
   return run->stopped.load();
 }
 
@@ -472,6 +475,11 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
     Py_CLEAR(run->state->fatal);
     return nullptr;
   }
+  const State& state = *run->state;
+  if (run->scope.cancelled() && state.failures.empty() &&
+      state.done < state.plan->nodes()) {
+    return RunScope::raise_cancelled();
+  }
   Py_RETURN_NONE;
 }
 
@@ -544,6 +552,7 @@ PyObject* get_stopped(PyObject* self, void*) {
 
 void construct_atomics(CallRun* run) {
   new (&run->token) Job{nullptr, run_token};
+  new (&run->scope) RunScope;
   new (&run->inside) std::atomic<int>(0);
   for (std::atomic<bool>* flag :
        {&run->queued, &run->stopped, &run->finished, &run->wanted}) {
@@ -575,6 +584,7 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   if (!object) return nullptr;
   CallRun* run = run_of(object.get());
   construct_atomics(run);
+  run->scope.join();
   run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   run->graph = Py_NewRef(graph);
   run->function = function == Py_None ? nullptr : Py_NewRef(function);
@@ -596,6 +606,7 @@ int run_traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(run->graph);
   Py_VISIT(run->function);
   Py_VISIT(run->context);
+  Py_VISIT(run->scope.get());
   if (run->state == nullptr) return 0;
   for (std::uint32_t v = 0; v < run->state->plan->nodes(); ++v) {
     Py_VISIT(run->state->slots[v]);
@@ -616,6 +627,7 @@ int run_clear(PyObject* object) {
   }
   Py_CLEAR(run->function);
   Py_CLEAR(run->context);
+  run->scope.clear();
   return 0;
 }
 
@@ -663,8 +675,11 @@ bool add_call_run_type(PyObject* module) {
   return add_type(module, spec, &call_run_type);
 }
 
+ScopeObject* call_run_scope(PyObject* run) { return run_of(run)->scope.get(); }
+
 bool call_run_cancelled(PyObject* run) {
-  return run_of(run)->stopped.load() || run_of(run)->engine->cancel_all.load();
+  return run_of(run)->stopped.load() || run_of(run)->engine->cancel_all.load() ||
+         run_of(run)->scope.cancelled();
 }
 
 }  // namespace fastflow::py

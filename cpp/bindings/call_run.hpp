@@ -16,11 +16,13 @@
 #pragma once
 
 #include "python.hpp"
+#include "scope.hpp"
 
 namespace fastflow::py {
 
 extern PyTypeObject* call_run_type;
 bool add_call_run_type(PyObject* module);
+ScopeObject* call_run_scope(PyObject* run);
 bool call_run_cancelled(PyObject* run);
 
 }  // namespace fastflow::py

@@ -19,19 +19,12 @@ namespace {
 // another thread goes on with a fresh stack.
 constexpr int kInlineDepth = 24;
 
+}  // namespace
+
 ScopeObject* scope_in(FutureObject* f) {
   return extras_in(f) != nullptr && extras_in(f)->scope
              ? scope_of(extras_in(f)->scope.get())
              : nullptr;
-}
-
-}  // namespace
-
-ScopeObject* current_scope() {
-  if (t_current_task == nullptr || Py_TYPE(t_current_task) != imports.future_type) {
-    return nullptr;
-  }
-  return scope_in(reinterpret_cast<FutureObject*>(t_current_task));
 }
 
 namespace {

@@ -113,8 +113,8 @@ void add_note(PyObject* exception, PyObject* function, const char* kind,
 // The task that runs on this thread (a future or a map), borrowed; or nullptr.
 extern thread_local PyObject* t_current_task;
 
-// The group that the task on this thread belongs to, borrowed; or nullptr.
-ScopeObject* current_scope();
+// The group of a future's task, borrowed; or nullptr.
+ScopeObject* scope_in(FutureObject* f);
 
 class CurrentTask {
  public:

@@ -82,6 +82,7 @@ void construct_atomics(MapObject* map) {
   new (&map->cancelled) std::atomic<bool>(false);
   new (&map->cut) std::atomic<std::int64_t>(LLONG_MAX);
   new (&map->wanted) std::atomic<std::int64_t>(-1);
+  new (&map->scope) RunScope;
 }
 
 // Map(engine, fn, columns, star, keep, return_exceptions, stop_on_error, chunk, most)
@@ -115,6 +116,7 @@ PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
     // With holes in it, it is nobody's business until it is handed out.
     if (ok) PyObject_GC_UnTrack(map->results);
   }
+  if (map->stop_on_error) map->scope.join();  // Executor.map outlives its task
   if (ok && map->engine->propagate_context) ok = capture_context(&map->context);
   if (!ok) return nullptr;
   bump(map->engine->counters.submitted, static_cast<std::uint64_t>(map->n));
@@ -129,6 +131,7 @@ int map_traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(map->columns);
   Py_VISIT(map->results);
   Py_VISIT(map->context);
+  Py_VISIT(map->scope.get());
   Py_VISIT(map->error);
   return 0;
 }
@@ -139,6 +142,7 @@ int map_clear(PyObject* object) {
   Py_CLEAR(map->columns);
   drop_results(map);
   Py_CLEAR(map->context);
+  map->scope.clear();
   Py_CLEAR(map->error);
   Py_CLEAR(map->engine);
   return 0;
@@ -231,7 +235,8 @@ PyType_Spec spec = {"fastflow._core.Map", sizeof(MapObject), 0,
 bool add_map_type(PyObject* module) { return add_type(module, spec, &map_type); }
 
 bool map_cancelled(MapObject* map) {
-  return map->cancelled.load() || map->engine->cancel_all.load();
+  return map->cancelled.load() || map->engine->cancel_all.load() ||
+         map->scope.cancelled();
 }
 
 }  // namespace fastflow::py

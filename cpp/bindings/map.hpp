@@ -28,6 +28,7 @@
 #include "engine.hpp"
 #include "job.hpp"
 #include "python.hpp"
+#include "scope.hpp"
 
 namespace fastflow::py {
 
@@ -56,6 +57,7 @@ struct MapObject {
 
   PyObject* results;  // list under construction, untracked; or nullptr: for_each
   PyObject* context;  // the caller's, copied; or nullptr
+  RunScope scope;
   std::atomic<std::int64_t> next;
   std::atomic<int> inside;
   std::atomic<bool> queued;  // the token is in the pool

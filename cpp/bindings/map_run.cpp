@@ -302,9 +302,12 @@ PyObject* finished_list(MapObject* map) {
     Py_CLEAR(map->error);  // it would keep its traceback's frames alive
     return nullptr;
   }
-  if (map->engine->cancel_all.load() && map->cut.load() < map->n) {
-    PyErr_SetNone(imports.cancelled_error);
-    return nullptr;
+  if (map->cut.load() < map->n) {
+    if (map->scope.cancelled()) return RunScope::raise_cancelled();
+    if (map->engine->cancel_all.load()) {
+      PyErr_SetNone(imports.cancelled_error);
+      return nullptr;
+    }
   }
   if (map->results == nullptr) Py_RETURN_NONE;
   PyObject* list = std::exchange(map->results, nullptr);

@@ -187,6 +187,12 @@ PyType_Spec spec = {"fastflow._core.Scope", sizeof(ScopeObject), 0,
 
 bool add_scope_type(PyObject* module) { return add_type(module, spec, &scope_type); }
 
+PyObject* RunScope::raise_cancelled() {
+  PyErr_SetString(imports.cancelled_signal,
+                  "the group around this call was cancelled before its end");
+  return nullptr;
+}
+
 void scope_enter(ScopeObject* scope) {
   scope->open.fetch_add(1, std::memory_order_relaxed);  // published with the task
 }

@@ -29,12 +29,40 @@ struct ScopeObject {
   ScopeObject *child, *next, *before;  // the first child; siblings
 };
 
+// The group of the task that runs on this thread, or nullptr.
+ScopeObject* current_scope();
+
 extern PyTypeObject* scope_type;
 bool add_scope_type(PyObject* module);
 
 inline ScopeObject* scope_of(PyObject* object) {
   return reinterpret_cast<ScopeObject*>(object);
 }
+
+// The group that runs (map, imap, graphs) belong to: that of the task which began them.
+// They begin nothing more once it is cancelled, and groups that their items open are
+// its children.
+class RunScope {
+ public:
+  // Of the running task.
+  void join() { scope_ = Ref::borrow(reinterpret_cast<PyObject*>(current_scope())); }
+  [[nodiscard]] ScopeObject* get() const noexcept {
+    return reinterpret_cast<ScopeObject*>(scope_.get());
+  }
+  [[nodiscard]] bool cancelled() const noexcept {
+    return scope_ && get()->cancelled.load(std::memory_order_relaxed);  // as cancel_due
+  }
+  // Raises Cancelled.
+  static PyObject* raise_cancelled();
+  int traverse(visitproc visit, void* arg) const {
+    Py_VISIT(scope_.get());
+    return 0;
+  }
+  void clear() { Ref old = std::move(scope_); }
+
+ private:
+  Ref scope_;
+};
 
 // Cancels the group and all groups below it.
 void scope_cancel_all(ScopeObject* scope);

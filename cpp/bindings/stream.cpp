@@ -72,6 +72,7 @@ struct StreamObject {
   PyObject* iterators;  // tuple; nullptr once closed
   Py_ssize_t width;     // of it
   PyObject* context;
+  RunScope scope;
   PyObject* input_error;  // raised by an input, to be raised after the items before it
   bool ordered, return_exceptions, help, exhausted;
   int most;
@@ -340,6 +341,10 @@ PyObject* next_result(StreamObject* s) {
       }
       return nullptr;
     }
+    if (s->scope.cancelled()) {
+      s->body->closed.store(true);
+      return RunScope::raise_cancelled();
+    }
     if (s->engine->cancel_all.load()) {
       PyErr_SetNone(imports.cancelled_error);
       return nullptr;
@@ -459,6 +464,8 @@ PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
   if (!stream) return nullptr;
   StreamObject* s = stream_of(stream.get());
   new (&s->token) Job{nullptr, run_token};
+  new (&s->scope) RunScope;
+  s->scope.join();
   s->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   s->function = Py_NewRef(function);
   s->iterators = Py_NewRef(iterators);
@@ -483,6 +490,7 @@ int stream_traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(s->function);
   Py_VISIT(s->iterators);
   Py_VISIT(s->context);
+  Py_VISIT(s->scope.get());
   Py_VISIT(s->input_error);
   if (s->body != nullptr) {
     for (const Item& item : s->body->items) Py_VISIT(item.value);
@@ -495,6 +503,7 @@ int stream_clear(PyObject* object) {
   Py_CLEAR(s->function);
   Py_CLEAR(s->iterators);
   Py_CLEAR(s->context);
+  s->scope.clear();
   Py_CLEAR(s->input_error);
   if (s->body != nullptr) {
     for (Item& item : s->body->items) Py_CLEAR(item.value);
@@ -578,11 +587,13 @@ bool add_stream_type(PyObject* module) {
          add_type(module, iterator_spec, &iterator_type);
 }
 
+ScopeObject* stream_scope(PyObject* stream) { return stream_of(stream)->scope.get(); }
+
 bool is_stream(PyObject* object) { return Py_TYPE(object) == stream_type; }
 
 bool stream_cancelled(PyObject* stream) {
   StreamObject* s = stream_of(stream);
-  return s->body->closed.load() || s->engine->cancel_all.load();
+  return s->body->closed.load() || s->engine->cancel_all.load() || s->scope.cancelled();
 }
 
 }  // namespace fastflow::py

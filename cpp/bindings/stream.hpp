@@ -11,11 +11,13 @@
 #pragma once
 
 #include "python.hpp"
+#include "scope.hpp"
 
 namespace fastflow::py {
 
 bool add_stream_type(PyObject* module);
 bool is_stream(PyObject* object);
+ScopeObject* stream_scope(PyObject* stream);
 // Whether the consumer is gone.
 bool stream_cancelled(PyObject* stream);
 

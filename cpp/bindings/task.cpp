@@ -24,8 +24,8 @@ bool is_cancelled(PyObject* work) {
   auto* f = reinterpret_cast<FutureObject*>(work);
   if ((f->state.load() & TaskState::kCancelRequested) != 0) return true;
   if (f->engine != nullptr && f->engine->cancel_all.load()) return true;
-  return extras_in(f) != nullptr && extras_in(f)->scope &&
-         scope_of(extras_in(f)->scope.get())->cancelled.load();
+  ScopeObject* scope = scope_in(f);
+  return scope != nullptr && scope->cancelled.load();
 }
 
 PyObject* get_cancelled(PyObject* self, void*) {
@@ -84,6 +84,18 @@ PyObject* current_task() {
   if (object == nullptr) return nullptr;
   reinterpret_cast<TaskObject*>(object)->work = Py_NewRef(t_current_task);
   return object;
+}
+
+ScopeObject* current_scope() {
+  PyObject* task = t_current_task;
+  if (task == nullptr) return nullptr;
+  if (is_stream(task)) return stream_scope(task);
+  if (Py_TYPE(task) == map_type) return map_of(task)->scope.get();
+  if (Py_TYPE(task) == call_run_type) return call_run_scope(task);
+  if (Py_TYPE(task) == imports.future_type) {
+    return scope_in(reinterpret_cast<FutureObject*>(task));
+  }
+  return nullptr;  // of another kind of run, without groups
 }
 
 }  // namespace fastflow::py

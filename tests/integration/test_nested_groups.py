@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+import fastflow
 from fastflow import Cancelled, Executor, TaskGroup, current_task
 
 
@@ -211,3 +212,78 @@ def test_what_ends_the_program_is_in_no_group(kind, nested):
         with pytest.raises(kind, match="stop"), TaskGroup(executor) as group:
             group.create_task(work)
             group.create_task(fails_when_cancelled)
+
+
+def in_a_graph(fn, items):
+    graph = fastflow.Graph()
+    for item in items:
+        graph.add(fn, item)
+    graph.run()
+
+
+RUNS = {
+    "map": fastflow.map,
+    "map, one at a time": lambda fn, items: fastflow.map(fn, items, max_workers=1),
+    "for_each": fastflow.for_each,
+    "starmap": lambda fn, items: fastflow.starmap(fn, [(item,) for item in items]),
+    "imap": lambda fn, items: list(fastflow.imap(fn, items)),
+    "Graph": in_a_graph,
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_runs_inside_a_groups_tasks_are_cancelled_with_it(run):
+    """Items that run can see it, groups that they have opened are reached, and no item
+    begins after it."""
+    began, ran = threading.Event(), []
+
+    def item(number):
+        ran.append(number)
+        with TaskGroup() as inner:
+            inner.create_task(until_cancelled, began)
+        until_cancelled()
+
+    def task():
+        run(item, range(1000))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        with TaskGroup() as group:
+            future = group.create_task(task)
+            assert began.wait(60)
+            raise BoomError
+    assert [type(error) for error in caught.value.exceptions] == [BoomError]
+    assert future.cancelled()
+    assert len(ran) < 1000
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_a_run_whose_items_do_not_look_ends_early_all_the_same(run):
+    reached, went_on, ran = threading.Event(), threading.Event(), []
+
+    def item(number):
+        ran.append(number)
+        reached.set()
+        assert went_on.wait(60)
+
+    def task():
+        run(item, range(1000))
+        ran.append("the end")
+
+    with TaskGroup() as group:
+        future = group.create_task(task)
+        assert reached.wait(60)
+        group.cancel()
+        went_on.set()
+    assert future.cancelled()
+    assert "the end" not in ran
+    assert len(ran) < 1000
+
+
+def test_results_of_executor_map_outlive_the_group():
+    """Like futures of submit(), they belong to the executor."""
+    with Executor(2) as executor:
+        with TaskGroup() as group:
+            future = group.create_task(lambda: executor.map(abs, range(5)))
+            results = future.result()
+            group.cancel()
+        assert list(results) == list(range(5))
