@@ -9,6 +9,8 @@ import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fastflow import _core
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -107,8 +109,8 @@ _runtime = _LoopThread()
 def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     """Run a coroutine on the runtime's event loop.
 
-    It sees the context variables of the caller.  At interpreter exit, coroutines that
-    still run are cancelled.
+    It begins with the caller's context variables, and what it sets is gone after it.
+    At interpreter exit, coroutines that still run are cancelled.
 
     Parameters
     ----------
@@ -142,7 +144,10 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
             "async function: submit(fn(...))"
         )
     try:
-        return asyncio.run_coroutine_threadsafe(coroutine, _runtime.loop())
+        # asyncio copies the context itself, but not the mutable one of decimal in it.
+        return _core.task_context().run(
+            asyncio.run_coroutine_threadsafe, coroutine, _runtime.loop()
+        )
     except RuntimeError:
         coroutine.close()  # else it would warn that it was never awaited
         raise

@@ -77,6 +77,15 @@ class Handle(_Future[T]):
         """Return False: tasks of a flow function can't be cancelled one by one."""
         return False
 
+    def __copy__(self) -> Handle[T]:
+        return self  # a copy would be another handle, which no task ever ends
+
+    def __deepcopy__(self, _: object) -> Handle[T]:
+        return self  # as dataclasses.asdict() makes of it
+
+    def __reduce_ex__(self, _: object) -> Any:
+        _not_yet(self)
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"a handle has no attribute {name!r}; if the result of the task has, "

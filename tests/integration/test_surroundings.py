@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import decimal
 import threading
@@ -149,3 +150,96 @@ def test_what_an_item_has_set_is_dropped_with_it():
         return Held.alive
 
     assert max(fastflow.map(hold, range(50), max_workers=1)) <= 2
+
+
+async def change_later(item):
+    before = decimal.getcontext().prec, NAME.get()
+    await asyncio.sleep(0)
+    decimal.getcontext().prec = 3 + item
+    NAME.set(f"coroutine {item}")
+    return before
+
+
+def _one_by_one(add):
+    """A workflow whose steps `add` adds, one per item."""
+
+    def call(items):
+        seen = {}
+        workflow = fastflow.workflow("w")
+        for item in items:
+
+            async def look(*_, item=item):
+                seen[item] = await change_later(item)
+                return [item]
+
+            add(workflow, f"s{item}", look)
+        workflow.run(None)
+        workflow.close()  # actions have ended, too
+        return [seen[item] for item in items]
+
+    return call
+
+
+def _hooks(items):
+    seen = []
+
+    async def look(_):
+        seen.append(await change_later(len(seen)))
+
+    for _ in items:
+        fastflow.workflow("w", on_success=look).step("s", bool).run(None)
+    return seen
+
+
+def _flow_function(items):
+    task = fastflow.TaskRegistry().task(change_later)
+    return fastflow.flow(lambda: [task(item) for item in items])()
+
+
+def _text(executor):
+    def call(items):
+        return fastflow.run_parallel_flow_from_dsl(
+            "flow f:\n    source -> work[*]",
+            list(items),
+            registry={"source": lambda input_data: input_data, "work": change_later},
+            executor=executor,
+        )["work"]
+
+    return call
+
+
+ASYNC = {
+    "step": _one_by_one(lambda wf, name, fn: wf.step(name, fn)),
+    "function that returns a coroutine": _one_by_one(
+        lambda wf, name, fn: wf.step(name, lambda ctx: fn(ctx))
+    ),
+    "step with a limit": _one_by_one(
+        lambda wf, name, fn: wf.step(name, fn, timeout="1h")
+    ),
+    "parallel": _one_by_one(lambda wf, name, fn: wf.parallel([fn], name=name)),
+    "for_each": _one_by_one(
+        lambda wf, name, fn: wf.for_each(name, lambda ctx: [0], fn)
+    ),
+    "items": _one_by_one(
+        lambda wf, name, fn: wf.for_each(name, fn, lambda ctx, item: None)
+    ),
+    "predicate": _one_by_one(
+        lambda wf, name, fn: wf.if_(name, fn).step(f"in {name}", bool).end_if()
+    ),
+    "action": _one_by_one(lambda wf, name, fn: wf.action(name, fn)),
+    "hook": _hooks,
+    "@flow": _flow_function,
+    "text": _text(None),
+    "text, serial": _text("serial"),
+}
+
+
+@pytest.mark.parametrize("name", ASYNC)
+def test_coroutines_have_copies_of_the_callers_values_too(name):
+    def test():
+        decimal.getcontext().prec = 40
+        NAME.set("caller")
+        assert ASYNC[name](range(3)) == [(40, "caller")] * 3
+        assert (decimal.getcontext().prec, NAME.get()) == (40, "caller")
+
+    apart(test)

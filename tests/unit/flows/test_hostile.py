@@ -6,6 +6,8 @@ import asyncio
 import collections
 import concurrent.futures as cf
 import contextvars
+import copy
+import dataclasses
 import functools
 import json
 import operator
@@ -237,6 +239,7 @@ QUESTIONS = {
     "array": np.asarray,
     "item =": lambda h: operator.setitem(h, 0, 1),
     "match": matches,
+    "pickle": pickle.dumps,
 }
 
 
@@ -268,6 +271,28 @@ def test_what_a_handle_still_answers():
         return handle.result()
 
     assert body() == ["a"]
+
+
+@dataclasses.dataclass
+class Settings:
+    tags: object
+
+
+def test_copies_hold_the_same_handle():
+    """A handle of their own would never be done: who waits for it waits for ever."""
+
+    @fastflow.flow
+    def body():
+        settings = Settings([tags()])
+        return [
+            copy.copy(settings.tags[0]),
+            copy.deepcopy(settings),
+            dataclasses.asdict(settings),
+            dataclasses.replace(settings),
+        ]
+
+    settings = Settings([["a"]])
+    assert body() == [["a"], settings, {"tags": [["a"]]}, settings]
 
 
 Pair = collections.namedtuple("Pair", "left right")
