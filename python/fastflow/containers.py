@@ -74,6 +74,8 @@ def _choose(own: type) -> _Open:
         numpy = sys.modules.get("numpy")
         if opener is _open_object and hasattr(own, "__dataclass_fields__"):
             opener = _open_dataclass
+        elif opener is _open_object and issubclass(own, _WRAPPERS):
+            opener = _open_wrapper
         elif numpy is not None and issubclass(own, numpy.ndarray):
             opener = _open_array
     number = id(own)
@@ -213,6 +215,19 @@ def _open_namespace(value: types.SimpleNamespace, kind: Kind) -> Opened:
     return Opened(value, inside, _copier(value, replace, kind))
 
 
+def _open_wrapper(value: Any, kind: Kind) -> Opened | None:
+    """Open an object of ``collections`` that wraps a plain list or dict, or some."""
+    _check_attributes(value, kind)
+    name = "maps" if isinstance(value, collections.ChainMap) else "data"
+    if name not in getattr(value, "__dict__", {}):
+        return None  # a subclass that keeps what it holds elsewhere
+
+    def replace(made: Any, items: list[Any]) -> None:
+        setattr(made, name, items[0])
+
+    return Opened(value, [getattr(value, name)], _copier(value, replace, kind))
+
+
 def _open_object(value: Any, kind: Kind) -> None:
     _check_attributes(value, kind)
 
@@ -318,6 +333,8 @@ _BASES: dict[type, _Open] = {
     types.SimpleNamespace: _open_namespace,
     type: lambda *_: None,
 }
+
+_WRAPPERS = (collections.UserList, collections.UserDict, collections.ChainMap)
 
 #: What else `open_container` opens exactly: types of C, to be told at a glance.
 STATIC_CONTAINERS = tuple({*_EXACT, *_BASES} - {type})

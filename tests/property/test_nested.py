@@ -78,6 +78,11 @@ OF_ANY = {
         dict(enumerate(items))
     ),
     types.SimpleNamespace: namespace,
+    collections.UserList: collections.UserList,
+    collections.UserDict: lambda items: collections.UserDict(enumerate(items)),
+    collections.ChainMap: lambda items: collections.ChainMap(
+        *({i: item} for i, item in enumerate(items))
+    ),
     functools.partial: lambda items: functools.partial(max, *items[:1], key=items[1:]),
     np.ndarray: objects,
     Box: lambda items: Box(items, items[:1]),
@@ -121,10 +126,15 @@ def make(value, given):
     return (OF_HASHABLE if kind in (*OF_HASHABLE,) else OF_ANY)[kind](items)
 
 
+_SEQUENCES = list | tuple | collections.deque | collections.UserList | np.ndarray
+
+
 def shape(value):
     """What a value is, all the way down: equal for equal values of equal types only."""
     kind, extra = type(value), None
-    if isinstance(value, dict | types.MappingProxyType):
+    if isinstance(value, collections.ChainMap):
+        inside = [shape(part) for part in value.maps]
+    elif isinstance(value, dict | types.MappingProxyType | collections.UserDict):
         extra = getattr(value, "default_factory", None)
         inside = [(key, shape(item)) for key, item in value.items()]
     elif isinstance(value, set | frozenset):
@@ -138,7 +148,7 @@ def shape(value):
     elif dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         inside = [shape(getattr(value, name)) for name in names]
-    elif isinstance(value, list | tuple | collections.deque | np.ndarray):
+    elif isinstance(value, _SEQUENCES):
         extra = getattr(value, "maxlen", getattr(value, "title", None))
         inside = [shape(item) for item in value]
     else:
@@ -360,3 +370,14 @@ def test_edges_come_from_any_depth():
     other = fastflow.Graph()
     with pytest.raises(fastflow.GraphError, match="another graph"):
         other.add(received, {"k": [a]})
+
+
+def test_wrappers_that_hold_nothing_yet_are_left_alone():
+    class Late(collections.UserDict):
+        def __init__(self):
+            pass
+
+    late = Late()
+    graph = fastflow.Graph()
+    node = graph.add(lambda value: value, late)
+    assert graph.run()[node] is late
