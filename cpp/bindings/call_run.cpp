@@ -161,6 +161,7 @@ PyObject* function_of(const CallRun* run, std::uint32_t v) {
 }
 
 PyObject* call(CallRun* run, std::uint32_t v) {
+  if (refuse_if_broken(run->engine)) return nullptr;
   if (run->function == nullptr) return call_node(*run->state, v);
   PyObject* args[2] = {nullptr, PyLong_FromUnsignedLong(v)};
   if (args[1] == nullptr) return nullptr;

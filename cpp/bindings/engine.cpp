@@ -281,6 +281,24 @@ bool accepts_work(Engine* e) {
   return false;
 }
 
+PyObject* broken_error(Engine* e) {
+  PyErr_SetString(
+      imports.broken_executor,
+      e->forked.load()
+          ? "the process forked while this task was pending: it belongs to "
+            "the parent; submit it again in the child"
+          : "a worker's initializer failed; the pool is not usable anymore");
+  return take_exception();
+}
+
+bool refuse_if_broken(Engine* e) {
+  // relaxed: the thread whose initializer failed sees it, and others soon.
+  if (!e->broken.load(std::memory_order_relaxed)) return false;
+  Ref error = Ref::steal(broken_error(e));
+  raise_exception(error.get());
+  return true;
+}
+
 bool satisfy(Engine* e, Need need) {
   if (need != Need::kThread || e->pool->start_thread()) return true;
   if (PyErr_Occurred()) return false;

@@ -73,6 +73,13 @@ bool accepts_work(Engine* engine);
 // Starts a thread if `need` asks for one; false with an exception when that failed.
 bool satisfy(Engine* engine, Need need);
 
+// What pending tasks of an engine that is broken, or was left behind by a fork, end
+// with.
+PyObject* broken_error(Engine* engine);
+// Whether an initializer failed; then with broken_error as the exception.  Whoever is
+// about to call a task or an item asks.
+bool refuse_if_broken(Engine* engine);
+
 // Makes room for one more pending task if there is a limit, waiting for it if that is
 // what the engine does when full.  kRun: the caller shall run the task itself.
 enum class Room { kQueue, kRun, kError };

@@ -236,16 +236,6 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
   return result;
 }
 
-PyObject* broken_error(Engine* e) {
-  PyErr_SetString(
-      imports.broken_executor,
-      e->forked.load()
-          ? "the process forked while this task was pending: it belongs to "
-            "the parent; submit it again in the child"
-          : "a worker's initializer failed; the pool is not usable anymore");
-  return take_exception();
-}
-
 }  // namespace
 
 bool run_if_pending(FutureObject* f) {

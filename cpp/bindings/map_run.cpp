@@ -73,6 +73,7 @@ void fail(MapObject* map, std::int64_t i, PyObject* error) {
 }
 
 PyObject* call_item(MapObject* map, std::int64_t i) {
+  if (refuse_if_broken(map->engine)) return nullptr;
   CallArguments args;
   if (!args.open(static_cast<std::size_t>(map->width))) return nullptr;
   int got = 0;

@@ -92,6 +92,7 @@ PyObject* object_of(StreamObject* s) { return reinterpret_cast<PyObject*>(s); }
 // --- running items -------------------------------------------------------------------
 
 PyObject* call(StreamObject* s, PyObject* value) {
+  if (refuse_if_broken(s->engine)) return nullptr;
   if (s->width == 1) {
     PyObject* args[] = {nullptr, value};
     return PyObject_Vectorcall(s->function, args + 1,

@@ -168,22 +168,12 @@ class Graph(_core.Graph):
             work = _core.KernelRun(engine, self, body, most, stop, arrays)
         else:
             work = _core.CallRun(engine, self, body, most, stop, _KEEP[keep], arrays)
-        start = time.perf_counter()
-        try:
-            if progress:
-                with Monitor(progress, work, self.n_nodes, "graph"):
-                    work.run(engine.caller_may_run)
-            else:
-                work.run(engine.caller_may_run)
-            result = GraphResult(self, work, time.perf_counter() - start, recorded)
-        finally:
-            del work  # it has the nodes' exceptions, whose tracebacks have this frame
-        if result.errors:
-            try:
-                raise _error_of(self, result)
-            finally:
-                del result  # likewise
-        return result
+        # The interpreter leaves a handler beyond the 256th instruction of a function
+        # only if it can allocate a number, else it tries for ever.  Handlers that
+        # MemoryError passes, with all results still there, are in short functions.
+        works = [work]
+        del work
+        return _checked(self, _ended(self, works, engine, progress, recorded))
 
     def _check_run(self, body: object, on_error: str, keep: str) -> None:
         if on_error not in ("stop", "continue"):
@@ -204,6 +194,35 @@ class Graph(_core.Graph):
 
     def __repr__(self) -> str:
         return f"<Graph of {self.n_nodes:,} nodes and {self.n_edges:,} edges>"
+
+
+def _ended(
+    graph: Graph,
+    works: list[_core.KernelRun | _core.CallRun],
+    engine: _core.Engine,
+    progress: Progress,
+    timings: NodeTimings | None,
+) -> GraphResult:
+    work = works.pop()
+    start = time.perf_counter()
+    try:
+        if progress:
+            with Monitor(progress, work, graph.n_nodes, "graph"):
+                work.run(engine.caller_may_run)
+        else:
+            work.run(engine.caller_may_run)
+        return GraphResult(graph, work, time.perf_counter() - start, timings)
+    finally:
+        del work  # it has the nodes' exceptions, whose tracebacks have this frame
+
+
+def _checked(graph: Graph, result: GraphResult) -> GraphResult:
+    if not result.errors:
+        return result
+    try:
+        raise _error_of(graph, result)
+    finally:
+        del result  # likewise
 
 
 class GraphResult:

@@ -3,9 +3,9 @@
 Nodes of a graph and handles of a flow stand for results. A value that holds some of
 them becomes a `Template`, which makes the value anew from their results: lists, tuples,
 dicts, sets, deques, their subclasses, UserList, UserDict, ChainMap, named tuples,
-dataclasses, namespaces, slices, partial functions, arrays of objects. What can't be made anew is refused, and so is an
-object that keeps a reference in an attribute: nothing hands a reference to a function
-that waits for its result.
+dataclasses, namespaces, slices, partial functions, arrays of objects. What can't be
+made anew is refused, and so is an object that keeps a reference in an attribute:
+nothing hands a reference to a function that waits for its result.
 
 Nothing here is recursive, and a container without references stays the object it was.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from concurrent.futures import BrokenExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -417,3 +418,38 @@ def test_kernels_over_ranges():
     with Executor(1, initializer=lambda: None) as executor:
         fastflow.for_each(kernel, range(1, 3), executor=executor)
     assert list(hits[:4]) == [2, 2, 2, 2]
+
+
+def fails():
+    raise LookupError("the initializer")
+
+
+def _graph(fn, items, executor):
+    graph = fastflow.Graph()
+    for item in items:
+        graph.add(fn, item)
+    graph.run(executor)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda fn, items, executor: list(executor.map(fn, items)),
+        lambda fn, items, executor: list(executor.map(fn, items, buffersize=2)),
+        lambda fn, items, executor: fastflow.map(fn, items, executor=executor),
+        lambda fn, items, executor: fastflow.for_each(fn, items, executor=executor),
+        lambda fn, items, executor: list(fastflow.imap(fn, items, executor=executor)),
+        _graph,
+    ],
+    ids=["Executor.map", "buffersize", "map", "for_each", "imap", "Graph"],
+)
+def test_nothing_runs_on_a_worker_whose_initializer_failed(call, caplog):
+    ran = []
+    with Executor(2, initializer=fails) as executor:
+        with pytest.raises((BrokenExecutor, fastflow.TaskError)) as caught:
+            call(ran.append, range(5), executor)
+    error = caught.value
+    if isinstance(error, fastflow.TaskError):
+        error = error.__cause__
+    assert isinstance(error, BrokenExecutor)
+    assert ran == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import fastflow
 from fastflow import CycleError, Graph, GraphError
+from support import run_script
 
 
 def ints(*values, dtype=np.int64):
@@ -310,3 +312,24 @@ def test_the_traceback_of_a_failure_leads_into_the_body():
         entries.append(traceback.tb_frame.f_code.co_name)
         traceback = traceback.tb_next
     assert "broken" in entries
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_without_memory_for_the_result_a_run_ends_with_memory_error():
+    """It never came back: the interpreter looked for a number's worth of memory."""
+    script = """
+import resource, numpy, fastflow
+none = numpy.array([], int)
+graph = fastflow.Graph.from_edges(2_000_000, none, none)
+executor = fastflow.Executor(2)
+executor.submit(int).result()
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + (60 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+try:
+    graph.run(int, executor=executor)
+except MemoryError:
+    pass
+print(executor.submit(pow, 2, 3).result())
+"""
+    assert run_script(script).stdout.split() == ["8"]
