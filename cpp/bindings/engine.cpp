@@ -360,9 +360,14 @@ void task_started(Engine* e) {
   }
 }
 
-void add_unobserved(Engine* e, PyObject* exception) {
+// Futures die in any order: what other threads let go, the free-threaded interpreter
+// frees latest first.  So the first one is told by the number of its task.
+void add_unobserved(Engine* e, PyObject* exception, std::uint64_t number) {
+  Ref replaced;  // goes after the lock, as it may run code of the user
   ObjectLock lock(reinterpret_cast<PyObject*>(e));
-  if (e->unobserved++ == 0) e->first_unobserved = Py_NewRef(exception);
+  if (e->unobserved++ != 0 && number > e->first_unobserved_number) return;
+  replaced = Ref::steal(std::exchange(e->first_unobserved, Py_NewRef(exception)));
+  e->first_unobserved_number = number;
 }
 
 // --- hooks ---------------------------------------------------------------------------

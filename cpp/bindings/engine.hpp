@@ -61,7 +61,8 @@ struct Engine {
   std::atomic<bool> forked;                 // we are in a child: the threads are gone
   std::atomic<bool> active;                 // activity(True) was called last
   std::uint64_t unobserved;                 // failures that nobody looked at
-  PyObject* first_unobserved;               // the first of these exceptions
+  PyObject* first_unobserved;               // that of the earliest of these tasks
+  std::uint64_t first_unobserved_number;    // the number of that task
 };
 
 extern PyTypeObject* engine_type;
@@ -88,7 +89,7 @@ Room make_room(Engine* engine);
 void task_started(Engine* engine);
 
 // Counts a failure whose future died without anybody asking for it.
-void add_unobserved(Engine* engine, PyObject* exception);
+void add_unobserved(Engine* engine, PyObject* exception, std::uint64_t number);
 
 // Set by threading._register_atexit's callback: submissions are refused from then on.
 extern std::atomic<bool> interpreter_exiting;

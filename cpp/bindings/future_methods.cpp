@@ -97,7 +97,7 @@ void future_dealloc(PyObject* object) {
   const TaskState::Word w = f->state.load();
   if (f->holds == Holds::kOutcome && f->failed && (w & TaskState::kObserved) == 0 &&
       f->engine != nullptr && !(extras_in(f) != nullptr && extras_in(f)->scope)) {
-    add_unobserved(f->engine, f->outcome);
+    add_unobserved(f->engine, f->outcome, f->number);
   }
   future_clear(object);
   free_object(object);
