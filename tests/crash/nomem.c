@@ -9,8 +9,11 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/auxv.h>
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
@@ -53,23 +56,47 @@ long nomem_disarm(void) {
 }
 long nomem_live(void) { return __atomic_load_n(&live, __ATOMIC_SEQ_CST); }
 
+/* The loader makes a thread's variables at their first use, and ends the process when
+ * there is no memory for them: nothing that a library could do about it. */
+static uintptr_t loader_begin, loader_end;
+
+static int find_loader(struct dl_phdr_info *object, size_t size, void *data) {
+  (void)size, (void)data;
+  if (object->dlpi_addr != getauxval(AT_BASE)) return 0;
+  loader_begin = object->dlpi_addr;
+  for (int i = 0; i < object->dlpi_phnum; ++i) {
+    const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+    const uintptr_t end = loader_begin + part->p_vaddr + part->p_memsz;
+    if (part->p_type == PT_LOAD && end > loader_end) loader_end = end;
+  }
+  return 1;
+}
+__attribute__((constructor)) static void start(void) {
+  dl_iterate_phdr(find_loader, NULL);
+}
+static int fails_for(const void *caller) {
+  const uintptr_t at = (uintptr_t)caller;
+  return (at < loader_begin || at >= loader_end) && fails();
+}
+#define FAILS() fails_for(__builtin_return_address(0))
+
 static void *none(void) {
   errno = ENOMEM;
   return NULL;
 }
 
-void *malloc(size_t n) { return fails() ? none() : counted(__libc_malloc(n)); }
+void *malloc(size_t n) { return FAILS() ? none() : counted(__libc_malloc(n)); }
 void *calloc(size_t n, size_t size) {
-  return fails() ? none() : counted(__libc_calloc(n, size));
+  return FAILS() ? none() : counted(__libc_calloc(n, size));
 }
 void *realloc(void *old, size_t n) {
-  if (fails()) return none();
+  if (FAILS()) return none();
   void *memory = __libc_realloc(old, n);
   if (!old) counted(memory);
   return memory;
 }
 void *memalign(size_t alignment, size_t n) {
-  return fails() ? none() : counted(__libc_memalign(alignment, n));
+  return FAILS() ? none() : counted(__libc_memalign(alignment, n));
 }
 void *aligned_alloc(size_t alignment, size_t n) { return memalign(alignment, n); }
 int posix_memalign(void **to, size_t alignment, size_t n) {
