@@ -235,8 +235,9 @@ class _Awaiting:
 
     def start(self, coroutine: Any) -> None:
         future = self._line.run.places.run_coroutine(self._arrived, coroutine)
-        if not future.done():
-            self._future = future
+        self._future = future
+        if future.done():  # it may have arrived before that
+            self._future = None
         if self._cancelled:
             future.cancel()
 
