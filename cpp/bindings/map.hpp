@@ -21,6 +21,9 @@
 //   now and then (kLook): C functions never give the interpreter lock up by themselves;
 //   a pool that has too many workers awake, or other work queued, gets this one back.
 //
+//   Its items run in one context as long as they leave it as it was: task_context.hpp.
+//   A map that a task of a group runs begins no item once that group is cancelled.
+//
 // Threads and locks: `inside`, `next` and `wanted` are seq_cst where they decide about
 // a wake-up.  Slots are written by the one participant that claimed the index.
 #pragma once
