@@ -360,8 +360,8 @@ void task_started(Engine* e) {
   }
 }
 
-// Futures die in any order: what other threads let go, the free-threaded interpreter
-// frees latest first.  So the first one is told by the number of its task.
+// Futures die in any order, above all without an interpreter lock.  So the first one is
+// told by the number of its task.
 void add_unobserved(Engine* e, PyObject* exception, std::uint64_t number) {
   Ref replaced;  // goes after the lock, as it may run code of the user
   ObjectLock lock(reinterpret_cast<PyObject*>(e));

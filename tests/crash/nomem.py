@@ -607,7 +607,7 @@ ENTRIES: dict[str, Entry] = {
     "Scope.cancel": Entry(Scopes, lambda made: made.scope.cancel(), Scopes.check),
     "Scope.failures": Entry(Scopes, lambda made: made.scope.failures(), Scopes.check),
     "Scope.wait": Entry(Scopes, lambda made: made.scope.wait(1), Scopes.check),
-    # PyArg_ParseTuple keeps a block per failure (3.11).
+    # A block stays for each failure (seen on 3.11); whose it is, is not known.
     "Stream.__init__": streams(Streams.make, lasting=True),
     "Stream.__iter__": streams(lambda made: iter(made.stream)),
     "Stream.__next__": streams(Streams.drain),
