@@ -65,9 +65,11 @@ def library(tmp_path_factory):
 
 @needs_gcc
 @pytest.mark.skipif(
-    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-    reason="free-threaded Python ends the process itself when allocations fail, as its "
-    "collector comes upon half-made objects: also in programs without fastflow",
+    sys.version_info[:2] in ((3, 12), (3, 13))
+    or bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="this Python dies itself of allocations that fail, also in programs without "
+    "fastflow: list comprehensions and closures are enough (seen in 3.12.1, 3.13.0 and "
+    "free-threaded 3.14.7; not in 3.11.7 and 3.14.7)",
 )
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer has allocators of its own")
 @pytest.mark.parametrize("threads", ["caller", "all"])
