@@ -120,6 +120,7 @@ void engine_dealloc(PyObject* object) {
 // --- methods -------------------------------------------------------------------------
 
 PyObject* run_worker(PyObject* self, PyObject*) {
+  allocate_thread_data_of_exceptions();
   Attachment mine(PyThreadState_Get());
   self_of(self)->pool->run_worker(&mine);
   Py_RETURN_NONE;

@@ -28,6 +28,15 @@
 
 namespace fastflow::py {
 
+// libstdc++ allocates data for a thread when that thread first throws, and glibc aborts the
+// process without memory for it.  So a thread asks for it early, not with the first
+// std::bad_alloc.
+inline void allocate_thread_data_of_exceptions() noexcept {
+#if defined(__GLIBCXX__)
+  abi::__cxa_get_globals();
+#endif
+}
+
 // Raises what is being handled (REQUIRES: inside a catch) as Python's exception.
 void translate_exception() noexcept;
 

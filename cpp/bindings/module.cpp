@@ -183,6 +183,7 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
                 pybind11::multiple_interpreters::not_supported()) {
   using namespace fastflow::py;
   PyObject* module = m.ptr();
+  allocate_thread_data_of_exceptions();
   // Again: Python 3.13 and later may run the function below in the main interpreter on
   // behalf of another one.
   if (!in_main_interpreter() || !add_engine_type(module) || !add_future_type(module) ||

@@ -1,5 +1,7 @@
 #include "parking_lot.hpp"
 
+#include <time.h>
+
 #include <array>
 #include <mutex>
 #include <new>
@@ -31,7 +33,8 @@ Bucket& bucket_of(const void* key) {
 // Locks for waiting, reused and never freed.
 class LockCache {
  public:
-  PyThread_type_lock take() {
+  // Null without memory for one.
+  PyThread_type_lock take() noexcept {
     {
       std::lock_guard guard(mutex_);
       if (!free_.empty()) {
@@ -44,10 +47,14 @@ class LockCache {
     if (lock != nullptr) PyThread_acquire_lock(lock, WAIT_LOCK);
     return lock;
   }
-  void give_back(PyThread_type_lock lock) {
+  void give_back(PyThread_type_lock lock) noexcept {
     PyThread_acquire_lock(lock, NOWAIT_LOCK);  // drain a wake that came too late
     std::lock_guard guard(mutex_);
-    free_.push_back(lock);
+    try {
+      free_.push_back(lock);
+    } catch (const std::bad_alloc&) {
+      // Lost, not freed: somebody may be about to release it.
+    }
   }
 
  private:
@@ -59,6 +66,19 @@ alignas(LockCache) unsigned char cache_storage[sizeof(LockCache)];
 LockCache& lock_cache() {
   static LockCache* made = new (cache_storage) LockCache;
   return *made;
+}
+
+// Waiting without a lock, as a run has to be waited for even when memory has run out.
+WaitNode::Slept sleep_without_lock(const WaitNode& node, std::int64_t microseconds) {
+  constexpr std::int64_t kNap = 1000;  // us
+  for (std::int64_t left = microseconds; !node.called();) {
+    if (left == 0) return WaitNode::Slept::kTimeout;
+    const std::int64_t nap = left > 0 && left < kNap ? left : kNap;
+    const timespec time{0, static_cast<long>(nap * 1000)};
+    if (nanosleep(&time, nullptr) != 0) return WaitNode::Slept::kInterrupted;
+    if (left > 0) left -= nap;
+  }
+  return WaitNode::Slept::kCalled;
 }
 
 }  // namespace
@@ -82,10 +102,11 @@ WaitNode::~WaitNode() {
       }
     }
   }
-  lock_cache().give_back(lock);
+  if (lock != nullptr) lock_cache().give_back(lock);
 }
 
 WaitNode::Slept WaitNode::sleep(std::int64_t microseconds) {
+  if (lock == nullptr) return sleep_without_lock(*this, microseconds);
   std::uint32_t expected = kAwake;
   // acq_rel: on failure (kCalled) acquires what was announced.
   if (!state.compare_exchange_strong(expected, kAsleep, std::memory_order_acq_rel)) {

@@ -15,7 +15,8 @@
 // happen under the bucket's mutex, so after remove() nobody else touches the node.  The
 // lock of a node is released after the mutex was given up, possibly when its owner has
 // gone on already and the lock serves another wait: locks are never freed, and every
-// wait takes a wake without cause for what it is.
+// wait takes a wake without cause for what it is.  A node for which there was no memory
+// for a lock stays kAwake and looks at its state every millisecond.
 //
 // Threads: every function may be called by any thread, attached to the interpreter or
 // not; none of them runs Python code.
@@ -44,7 +45,7 @@ struct WaitNode {
 
   const void* const key;
   std::atomic<std::uint32_t> state{kAwake};
-  PyThread_type_lock lock;
+  PyThread_type_lock lock;  // or null, see above
   WaitNode* next = nullptr;  // in the bucket, or in the list of free locks
   bool linked = false;       // guarded by the bucket's mutex
 };

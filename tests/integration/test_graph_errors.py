@@ -325,11 +325,15 @@ executor = fastflow.Executor(2)
 executor.submit(int).result()
 pages = int(open("/proc/self/statm").read().split()[0])
 most = pages * resource.getpagesize() + (60 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
+before = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
 try:
     graph.run(int, executor=executor)
 except MemoryError:
     pass
+except fastflow.TaskError as error:  # a node had no memory for its number
+    assert isinstance(error.__cause__, MemoryError)
+resource.setrlimit(resource.RLIMIT_AS, before)
 print(executor.submit(pow, 2, 3).result())
 """
     assert run_script(script).stdout.split() == ["8"]
