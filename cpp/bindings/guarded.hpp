@@ -24,6 +24,7 @@
 #include <cxxabi.h>
 #endif
 
+#include <exception>
 #include <type_traits>
 
 namespace fastflow::py {
@@ -32,9 +33,7 @@ namespace fastflow::py {
 // process without memory for it.  So a thread asks for it early, not with the first
 // std::bad_alloc.
 inline void allocate_thread_data_of_exceptions() noexcept {
-#if defined(__GLIBCXX__)
-  abi::__cxa_get_globals();
-#endif
+  [[maybe_unused]] const volatile int asked = std::uncaught_exceptions();
 }
 
 // Raises what is being handled (REQUIRES: inside a catch) as Python's exception.
