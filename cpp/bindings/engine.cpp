@@ -292,9 +292,7 @@ PyObject* broken_error(Engine* e) {
   return take_exception();
 }
 
-bool refuse_if_broken(Engine* e) {
-  // relaxed: the thread whose initializer failed sees it, and others soon.
-  if (!e->broken.load(std::memory_order_relaxed)) return false;
+bool refuse(Engine* e) {
   Ref error = Ref::steal(broken_error(e));
   raise_exception(error.get());
   return true;

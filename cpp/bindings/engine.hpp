@@ -79,7 +79,11 @@ bool satisfy(Engine* engine, Need need);
 PyObject* broken_error(Engine* engine);
 // Whether an initializer failed; then with broken_error as the exception.  Whoever is
 // about to call a task or an item asks.
-bool refuse_if_broken(Engine* engine);
+bool refuse(Engine* engine);
+inline bool refuse_if_broken(Engine* engine) {
+  // relaxed: the thread whose initializer failed sees it, and others soon.
+  return engine->broken.load(std::memory_order_relaxed) && refuse(engine);
+}
 
 // Makes room for one more pending task if there is a limit, waiting for it if that is
 // what the engine does when full.  kRun: the caller shall run the task itself.

@@ -29,8 +29,8 @@
 
 namespace fastflow::py {
 
-// libstdc++ allocates data for a thread when that thread first throws, and glibc aborts the
-// process without memory for it.  So a thread asks for it early, not with the first
+// libstdc++ allocates data for a thread when that thread first throws, and glibc aborts
+// the process without memory for it.  So a thread asks for it early, not with the first
 // std::bad_alloc.
 inline void allocate_thread_data_of_exceptions() noexcept {
   [[maybe_unused]] const volatile int asked = std::uncaught_exceptions();

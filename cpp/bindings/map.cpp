@@ -234,9 +234,4 @@ PyType_Spec spec = {"fastflow._core.Map", sizeof(MapObject), 0,
 
 bool add_map_type(PyObject* module) { return add_type(module, spec, &map_type); }
 
-bool map_cancelled(MapObject* map) {
-  return map->cancelled.load() || map->engine->cancel_all.load() ||
-         map->scope.cancelled();
-}
-
 }  // namespace fastflow::py

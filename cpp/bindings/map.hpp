@@ -77,6 +77,9 @@ bool add_map_type(PyObject* module);
 inline MapObject* map_of(PyObject* object) {
   return reinterpret_cast<MapObject*>(object);
 }
-bool map_cancelled(MapObject* map);
+inline bool map_cancelled(MapObject* map) {
+  return map->cancelled.load() || map->engine->cancel_all.load() ||
+         map->scope.cancelled();
+}
 
 }  // namespace fastflow::py

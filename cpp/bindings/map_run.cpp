@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "call.hpp"
+#include "compiler.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
 #include "task_context.hpp"
@@ -97,29 +98,36 @@ PyObject* call_item(MapObject* map, std::int64_t i) {
   return result;
 }
 
+// After an item that raised: gives what its result slot gets, if anything.  False as
+// run_item.
+FASTFLOW_COLD bool item_failed(MapObject* map, std::int64_t i, bool is_caller,
+                               PyObject** result) {
+  Ref error = Ref::steal(take_exception());
+  const bool ordinary = PyObject_IsInstance(error.get(), PyExc_Exception) > 0;
+  add_note(error.get(), map->function, "item", static_cast<std::uint64_t>(i));
+  if (is_caller && PyErr_GivenExceptionMatches(error.get(), PyExc_KeyboardInterrupt)) {
+    raise_exception(error.get());
+    return false;
+  }
+  if (map->return_exceptions && ordinary) {
+    *result = error.release();
+    return true;
+  }
+  fail(map, i, error.get());
+  if (map->stop_on_error) {
+    cancel_map(map);
+  } else {
+    *result = mark(error.release());
+  }
+  return true;
+}
+
 // False: stop, an exception that is not an item's business is set (Ctrl-C).
 bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* failures) {
   PyObject* result = call_item(map, i);
   if (result == nullptr) {
-    Ref error = Ref::steal(take_exception());
-    const bool ordinary = PyObject_IsInstance(error.get(), PyExc_Exception) > 0;
-    add_note(error.get(), map->function, "item", static_cast<std::uint64_t>(i));
     ++*failures;
-    if (is_caller &&
-        PyErr_GivenExceptionMatches(error.get(), PyExc_KeyboardInterrupt)) {
-      raise_exception(error.get());
-      return false;
-    }
-    if (map->return_exceptions && ordinary) {
-      result = error.release();
-    } else {
-      fail(map, i, error.get());
-      if (map->stop_on_error) {
-        cancel_map(map);
-      } else {
-        result = mark(error.release());
-      }
-    }
+    if (!item_failed(map, i, is_caller, &result)) return false;
   }
   if (map->results == nullptr) {
     if (!is_marked(result)) Py_XDECREF(result);

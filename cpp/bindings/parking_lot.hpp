@@ -45,7 +45,7 @@ struct WaitNode {
 
   const void* const key;
   std::atomic<std::uint32_t> state{kAwake};
-  PyThread_type_lock lock;  // or null, see above
+  PyThread_type_lock lock;   // or null, see above
   WaitNode* next = nullptr;  // in the bucket, or in the list of free locks
   bool linked = false;       // guarded by the bucket's mutex
 };

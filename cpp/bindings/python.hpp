@@ -52,6 +52,17 @@ constexpr std::memory_order kAttachedOrder = std::memory_order_seq_cst;
 constexpr std::memory_order kAttachedOrder = std::memory_order_relaxed;
 #endif
 
+// Sets a flag by which attached threads keep each other out; false if it was set.
+inline bool set_flag(std::atomic<bool>& flag) noexcept {
+  if (flag.load(kAttachedOrder)) return false;
+#ifdef Py_GIL_DISABLED
+  return !flag.exchange(true);
+#else
+  flag.store(true, kAttachedOrder);
+  return true;
+#endif
+}
+
 // Mutual exclusion over one object's fields: the interpreter lock where there is one,
 // the object's own lock on a free-threaded build.
 class ObjectLock {

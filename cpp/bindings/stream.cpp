@@ -3,6 +3,7 @@
 #include <new>
 #include <vector>
 
+#include "compiler.hpp"
 #include "engine.hpp"
 #include "future.hpp"
 #include "guarded.hpp"
@@ -101,6 +102,15 @@ PyObject* call(StreamObject* s, PyObject* value) {
   return PyObject_CallObject(s->function, value);
 }
 
+// After an item that raised: takes the exception; gives the item's state.
+FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result) {
+  *result = take_exception();
+  const bool ordinary = PyObject_IsInstance(*result, PyExc_Exception) > 0;
+  add_note(*result, s->function, "item of", s->body->ended.load());
+  bump(s->engine->counters.failed);
+  return s->return_exceptions && ordinary ? Item::kDone : Item::kFailed;
+}
+
 // Runs a claimed item.  False: Ctrl-C in the consumer's thread, set as an exception.
 bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   Item& item = s->body->items[index];
@@ -109,13 +119,9 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   auto state = Item::kDone;
   bool interrupted = false;
   if (result == nullptr) {
-    result = take_exception();
+    state = item_failed(s, &result);
     interrupted =
         is_consumer && PyErr_GivenExceptionMatches(result, PyExc_KeyboardInterrupt);
-    const bool ordinary = PyObject_IsInstance(result, PyExc_Exception) > 0;
-    state = s->return_exceptions && ordinary ? Item::kDone : Item::kFailed;
-    add_note(result, s->function, "item of", s->body->ended.load());
-    bump(s->engine->counters.failed);
     if (interrupted) raise_exception(result);
   } else {
     bump(s->engine->counters.completed);
@@ -383,14 +389,14 @@ bool take_back(StreamObject* s, Ref* value) {
 void close_stream(StreamObject* s) {
   Body& body = *s->body;
   body.closed.store(true);
-  if (body.consuming.exchange(true)) {
+  if (!set_flag(body.consuming)) {
     parking_lot::announce(s);
     return;
   }
   Ref inputs = Ref::steal(std::exchange(s->iterators, nullptr));
   s->exhausted = true;
   for (Ref value; take_back(s, &value);) value = Ref();
-  body.consuming.store(false);
+  body.consuming.store(false, kAttachedOrder);
 }
 
 // --- types ---------------------------------------------------------------------------
@@ -400,24 +406,27 @@ class Consuming {
  public:
   explicit Consuming(StreamObject* stream) : stream_(stream) {
     Body& body = *stream->body;
-    if (!body.consuming.load(kAttachedOrder) && !body.consuming.exchange(true)) return;
+    if (set_flag(body.consuming)) return;
     stream_ = nullptr;
     PyErr_SetString(PyExc_ValueError,
                     "the iterator is in use by another thread, or by its own input");
   }
   ~Consuming() {
     if (stream_ == nullptr) return;
-    stream_->body->consuming.store(false);
-    if (!stream_->body->closed.load()) return;
-    Ref error = Ref::steal(PyErr_Occurred() != nullptr ? take_exception() : nullptr);
-    close_stream(stream_);
-    if (error) raise_exception(error.get());
+    stream_->body->consuming.store(false, kAttachedOrder);
+    if (stream_->body->closed.load()) closed_meanwhile();
   }
   Consuming(const Consuming&) = delete;
   Consuming& operator=(const Consuming&) = delete;
   explicit operator bool() const noexcept { return stream_ != nullptr; }
 
  private:
+  FASTFLOW_COLD void closed_meanwhile() {
+    Ref error = Ref::steal(PyErr_Occurred() != nullptr ? take_exception() : nullptr);
+    close_stream(stream_);
+    if (error) raise_exception(error.get());
+  }
+
   StreamObject* stream_;
 };
 

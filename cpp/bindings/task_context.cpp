@@ -1,5 +1,7 @@
 #include "task_context.hpp"
 
+#include "compiler.hpp"
+
 namespace fastflow::py {
 
 namespace {
@@ -61,10 +63,7 @@ class Entered {
   explicit Entered(PyObject* context)
       : context_(PyContext_Enter(context) < 0 ? nullptr : context) {}
   ~Entered() {
-    if (context_ == nullptr) return;
-    Ref error = Ref::steal(PyErr_Occurred() ? take_exception() : nullptr);
-    if (PyContext_Exit(context_) < 0) PyErr_Clear();
-    if (error) raise_exception(error.get());
+    if (context_ != nullptr) exit_context(context_);
   }
   Entered(const Entered&) = delete;
   Entered& operator=(const Entered&) = delete;
@@ -106,6 +105,12 @@ PyObject* task_context(PyObject* context) {
       .release();
 }
 
+FASTFLOW_COLD void exit_context_raising(PyObject* context) {
+  Ref error = Ref::steal(take_exception());
+  if (PyContext_Exit(context) < 0) PyErr_Clear();
+  raise_exception(error.get());
+}
+
 // --- ItemContext ---------------------------------------------------------------------
 
 bool ItemContext::open(PyObject* base) {
@@ -130,14 +135,7 @@ bool ItemContext::watch() {
 
 bool ItemContext::enter() { return PyContext_Enter(current_.get()) == 0; }
 
-void ItemContext::exit() {
-  Ref error = Ref::steal(PyErr_Occurred() ? take_exception() : nullptr);
-  if (PyContext_Exit(current_.get()) < 0) PyErr_Clear();
-  if (error) raise_exception(error.get());
-}
-
-bool ItemContext::touched() const {
-  if (always_ || PyObject_Size(current_.get()) != size_) return true;
+bool ItemContext::value_changed() const {
   for (Py_ssize_t i = 0; i < size_; ++i) {
     const Watched& watched = watched_[i];
     PyObject* value = nullptr;

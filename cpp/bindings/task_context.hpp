@@ -33,6 +33,16 @@ bool capture_context(PyObject** context);
 // nullptr but with an exception.
 PyObject* task_context(PyObject* context);
 
+// Leaves a context that was entered; keeps an exception that is set.
+void exit_context_raising(PyObject* context);
+inline void exit_context(PyObject* context) {
+  if (PyErr_Occurred() != nullptr) {
+    exit_context_raising(context);
+  } else if (PyContext_Exit(context) < 0) {
+    PyErr_Clear();
+  }
+}
+
 // Where one participant calls its items.  open, then enter, items with renew after
 // each, exit; all on one thread, but later rounds may be on another.
 class ItemContext {
@@ -47,7 +57,7 @@ class ItemContext {
 
   [[nodiscard]] bool enter();
   // Keeps an exception that is set.
-  void exit();
+  void exit() { exit_context(current_.get()); }
 
   // After an item, while entered.  False with an exception: the context is still
   // entered, and no further item may be called.
@@ -61,7 +71,14 @@ class ItemContext {
   };
 
   bool watch();
-  [[nodiscard]] bool touched() const;
+  [[nodiscard]] bool touched() const {
+    if (always_ || n_variables() != size_) return true;
+    return size_ != 0 && value_changed();
+  }
+  [[nodiscard]] Py_ssize_t n_variables() const {
+    return PyContext_Type.tp_as_mapping->mp_length(current_.get());
+  }
+  [[nodiscard]] bool value_changed() const;
   bool replace();
 
   PyObject* base_ = nullptr;
