@@ -347,8 +347,11 @@ class InTask:
 class Submitting:
     def __init__(self, **options):
         self.pool = pool(**options)
-        self.scope = core.Scope()
         self.kernel = kernel()
+        self.fresh()
+
+    def fresh(self):
+        self.scope = core.Scope()  # the failure of a task cancels it
 
     def check(self):
         self.pool.works()
@@ -670,6 +673,7 @@ ENTRIES: dict[str, Entry] = {
             )
         ),
         Submitting.check,
+        Submitting.fresh,
     ),
     "reset_after_fork": Entry(value, lambda made: core.reset_after_fork()),
     "set_interpreter_exiting": Entry(
