@@ -48,8 +48,10 @@ inline void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexc
 // or, where there is none, by the accesses.
 #ifdef Py_GIL_DISABLED
 constexpr std::memory_order kAttachedOrder = std::memory_order_seq_cst;
+constexpr bool kAttachedExclude = false;  // whether attached threads exclude each other
 #else
 constexpr std::memory_order kAttachedOrder = std::memory_order_relaxed;
+constexpr bool kAttachedExclude = true;
 #endif
 
 // Sets a flag by which attached threads keep each other out; false if it was set.

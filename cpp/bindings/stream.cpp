@@ -3,6 +3,7 @@
 #include <new>
 #include <vector>
 
+#include "claim_queue.hpp"
 #include "compiler.hpp"
 #include "engine.hpp"
 #include "future.hpp"
@@ -46,6 +47,11 @@ class Ring {
 };
 
 // The parts with constructors, so that the Python object can hold one pointer.
+//
+// Who may use what: `free`, and `order` if results come in the order of the items, are
+// the consumer's; else `order` is used under the stream's ObjectLock.  An item is the
+// consumer's until it is queued, then of whoever claims it, and from kDone or kFailed
+// on the consumer's again, who reads the state without the lock.
 struct Body {
   explicit Body(std::size_t capacity)
       : items(capacity), queue(capacity), order(capacity) {
@@ -54,7 +60,7 @@ struct Body {
   }
   std::vector<Item> items;
   std::vector<std::size_t> free;
-  Ring queue;  // not started, oldest first
+  ClaimQueue<kAttachedExclude> queue;  // not started
   Ring order;  // to hand out: as pulled, or as finished (unordered)
   std::atomic<int> inside{0};
   std::atomic<bool> queued{false};       // the token is in the pool
@@ -126,11 +132,14 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   } else {
     bump(s->engine->counters.completed);
   }
-  {
-    ObjectLock lock(object_of(s));
-    item.value = result;
+  item.value = result;
+  if (s->ordered) {
     item.state.store(state, kAttachedOrder);  // against ItemEnd::enlist
-    if (!s->ordered) s->body->order.push_back(index);
+    bump(s->body->ended);
+  } else {
+    ObjectLock lock(object_of(s));
+    item.state.store(state, kAttachedOrder);
+    s->body->order.push_back(index);
     bump(s->body->ended);
   }
   const std::int64_t wanted = s->body->wanted.load();
@@ -152,26 +161,18 @@ bool run_item_here(StreamObject* s, std::size_t index) {
 
 // The oldest queued item, now running; -1 if there is none (or it isn't `only`).
 std::int64_t claim(StreamObject* s, std::int64_t only = -1) {
-  ObjectLock lock(object_of(s));
-  auto& queue = s->body->queue;
-  if (queue.empty() || (only >= 0 && queue.front() != static_cast<std::size_t>(only))) {
-    return -1;
-  }
-  const std::size_t index = queue.front();
-  queue.pop_front();
-  s->body->items[index].state.store(Item::kRunning, kAttachedOrder);
+  using Queue = decltype(s->body->queue);
+  const std::size_t index =
+      s->body->queue.take(only < 0 ? Queue::kNone : static_cast<std::size_t>(only));
+  if (index == Queue::kNone) return -1;
+  s->body->items[index].state.store(Item::kRunning, std::memory_order_relaxed);
   return static_cast<std::int64_t>(index);
-}
-
-bool anything_queued(StreamObject* s) {
-  ObjectLock lock(object_of(s));
-  return !s->body->queue.empty();
 }
 
 bool invite(StreamObject* s) {
   Body& body = *s->body;
-  if (body.closed.load() || body.inside.load() >= s->most || !anything_queued(s) ||
-      body.queued.load() || body.queued.exchange(true)) {
+  if (body.closed.load() || body.inside.load() >= s->most || body.queued.load() ||
+      body.queue.empty() || body.queued.exchange(true)) {
     return true;
   }
   Py_INCREF(object_of(s));
@@ -242,25 +243,44 @@ void fill(StreamObject* s) {
       if (PyErr_Occurred()) s->input_error = take_exception();
       return;
     }
-    ObjectLock lock(object_of(s));
     const std::size_t index = body.free.back();
     body.free.pop_back();
     body.items[index].value = value;
-    body.items[index].state.store(Item::kQueued, kAttachedOrder);
-    body.queue.push_back(index);
+    body.items[index].state.store(Item::kQueued, std::memory_order_relaxed);
     if (s->ordered) body.order.push_back(index);
     bump(s->engine->counters.submitted);
+    body.queue.put(index);
   }
+}
+
+// The first in `order`, -1 if it is empty.
+std::int64_t first_in_order(StreamObject* s) {
+  const Ring& order = s->body->order;
+  auto first = [&order] {
+    return order.empty() ? -1 : static_cast<std::int64_t>(order.front());
+  };
+  if (s->ordered) return first();
+  ObjectLock lock(object_of(s));
+  return first();
 }
 
 // The item to hand out next if it has ended; -1 if it has not.
 std::int64_t ready_item(StreamObject* s) {
-  ObjectLock lock(object_of(s));
-  if (s->body->order.empty()) return -1;
-  const std::size_t index = s->body->order.front();
-  return s->body->items[index].state.load() >= Item::kDone
-             ? static_cast<std::int64_t>(index)
+  const std::int64_t first = first_in_order(s);
+  if (first < 0 || !s->ordered) return first;
+  return s->body->items[static_cast<std::size_t>(first)].state.load() >= Item::kDone
+             ? first
              : -1;
+}
+
+// Takes the first out of `order`.
+void pop_first(StreamObject* s) {
+  if (s->ordered) {
+    s->body->order.pop_front();
+    return;
+  }
+  ObjectLock lock(object_of(s));
+  s->body->order.pop_front();
 }
 
 // Raises an item's exception from the iterator: StopIteration would end it, so that
@@ -279,18 +299,13 @@ void raise_from_next(PyObject* error) {
 }
 
 PyObject* hand_out(StreamObject* s, std::size_t index) {
-  Ref value;
-  bool failed;
-  {
-    ObjectLock lock(object_of(s));
-    Body& body = *s->body;
-    body.order.pop_front();
-    Item& item = body.items[index];
-    value = Ref::steal(std::exchange(item.value, nullptr));
-    failed = item.state.load() == Item::kFailed;
-    item.state.store(Item::kFree, kAttachedOrder);
-    body.free.push_back(index);
-  }
+  pop_first(s);
+  Body& body = *s->body;
+  Item& item = body.items[index];
+  Ref value = Ref::steal(std::exchange(item.value, nullptr));
+  const bool failed = item.state.load() == Item::kFailed;
+  item.state.store(Item::kFree, std::memory_order_relaxed);
+  body.free.push_back(index);
   if (!failed) return value.release();
   raise_from_next(value.get());
   return nullptr;
@@ -330,7 +345,6 @@ bool wait_for_item(StreamObject* s) {
 }
 
 bool nothing_under_way(StreamObject* s) {
-  ObjectLock lock(object_of(s));
   return s->body->free.size() == s->body->items.size();
 }
 
@@ -373,11 +387,9 @@ PyObject* next_result(StreamObject* s) {
 
 // The oldest item that nobody has begun, taken away; false if there is none.
 bool take_back(StreamObject* s, Ref* value) {
-  ObjectLock lock(object_of(s));
-  auto& queue = s->body->queue;
-  if (queue.empty()) return false;
-  Item& item = s->body->items[queue.front()];
-  queue.pop_front();
+  const std::int64_t index = claim(s);
+  if (index < 0) return false;
+  Item& item = s->body->items[static_cast<std::size_t>(index)];
   *value = Ref::steal(std::exchange(item.value, nullptr));
   return true;
 }

@@ -502,3 +502,28 @@ ff_add_mutant(attendance_token_without_reference GROUP attendance HEADER attenda
 ff_add_mutant(attendance_drop_relaxed GROUP attendance HEADER attendance.hpp
   FROM [[references_.fetch_sub(1, std::memory_order_acq_rel)]]
   TO [[references_.fetch_sub(1, std::memory_order_relaxed)]])
+
+# --- claim queue ----------------------------------------------------------------------
+
+ff_add_mutant(claim_queue_put_relaxed GROUP claim_queue HEADER claim_queue.hpp
+  FROM [[tail_.store(tail + 1, kOrder);]]
+  TO [[tail_.store(tail + 1, std::memory_order_relaxed);]])
+
+# The wake protocol breaks.
+ff_add_mutant(claim_queue_put_release GROUP claim_queue HEADER claim_queue.hpp
+  FROM [[tail_.store(tail + 1, kOrder);]]
+  TO [[tail_.store(tail + 1, std::memory_order_release);]])
+
+ff_add_mutant(claim_queue_two_claim_one GROUP claim_queue HEADER claim_queue.hpp
+  FROM [[return head_.compare_exchange_strong(head, head + 1);]]
+  TO [[head_.store(head + 1); return true;]])
+
+ff_add_mutant(claim_queue_slot_after_tail GROUP claim_queue HEADER claim_queue.hpp
+  FROM [[slots_[tail & mask_].store(number, std::memory_order_relaxed);
+    tail_.store(tail + 1, kOrder);]]
+  TO [[tail_.store(tail + 1, kOrder);
+    slots_[tail & mask_].store(number, std::memory_order_relaxed);]])
+
+ff_add_mutant(claim_queue_slot_read_late GROUP claim_queue HEADER claim_queue.hpp
+  FROM [[if (move_on(head)) return number;]]
+  TO [[if (move_on(head)) return slots_[head & mask_].load(std::memory_order_relaxed);]])
