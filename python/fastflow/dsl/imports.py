@@ -4,13 +4,14 @@ Allowed modules are looked into, never through: ``json:codecs.builtins.exec`` na
 something that `json` can reach, but not what somebody who allows `json` has in mind. So
 each part of the path but the last must be a class or an object of an allowed module,
 never a module or a function, and a function or class at its end must have been defined
-in one; only objects may be of any type, as they are there for the module's own use.
+in one, or be in its ``__all__``, as much of `os` is from `posix`.  Only objects may be of
+any type, as they are there for the module's own use.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -83,18 +84,26 @@ def _check(
             f"{shown}: {part[:40]!r} is another module; write "
             f"'{found.__name__}:...' and allow that one"
         )
+    if found is getattr(module, part, None) and part in _offers(module):
+        return
     defined = hasattr(found, "__qualname__")  # a function or a class
     if last and not defined:
         return
     if not last and defined and not isinstance(found, type):
         raise NotAllowed(f"{shown}: {part[:40]!r} is a function")
     home = getattr(found if defined else type(found), "__module__", None)
-    if home is None:  # a method of a built-in object
-        home = getattr(type(getattr(found, "__self__", None)), "__module__", "")
+    if home is None:  # a method of a built-in object or class
+        owner = getattr(found, "__self__", None)
+        home = getattr(owner if isinstance(owner, type) else type(owner), "__module__")
     if not _belongs(str(home), module, allowed):
         raise NotAllowed(
             f"{shown}: {part[:40]!r} is of {home!r}, which allow_import does not allow"
         )
+
+
+def _offers(module: ModuleType) -> Collection[str]:
+    names = getattr(module, "__all__", ())
+    return names if isinstance(names, list | tuple) else ()
 
 
 def _belongs(home: str, module: ModuleType, allowed: Allowed) -> bool:

@@ -111,6 +111,8 @@ def test_the_standard_library_is_no_way_through():
         ("operator", "operator:neg"),
         ("math", "math:sqrt"),
         ("os", "os.path:basename"),
+        ("os", "os:getcwd"),
+        ("datetime", "datetime:date.today"),
         ("random", "random:random"),
         ("numpy", "numpy:add"),
         ("numpy", "numpy:linalg.norm"),
