@@ -4,7 +4,7 @@ Allowed modules are looked into, never through: ``json:codecs.builtins.exec`` na
 something that `json` can reach, but not what somebody who allows `json` has in mind. So
 each part of the path but the last must be a class or an object of an allowed module,
 never a module or a function, and a function or class at its end must have been defined
-in one, or be in its ``__all__``, as much of `os` is from `posix`.  Only objects may be of
+in one, or be in its ``__all__`` (much of `os` is from `posix`).  Only objects may be of
 any type, as they are there for the module's own use.
 """
 
@@ -94,7 +94,7 @@ def _check(
     home = getattr(found if defined else type(found), "__module__", None)
     if home is None:  # a method of a built-in object or class
         owner = getattr(found, "__self__", None)
-        home = getattr(owner if isinstance(owner, type) else type(owner), "__module__")
+        home = (owner if isinstance(owner, type) else type(owner)).__module__
     if not _belongs(str(home), module, allowed):
         raise NotAllowed(
             f"{shown}: {part[:40]!r} is of {home!r}, which allow_import does not allow"
