@@ -448,6 +448,7 @@ WaitEnd wait_until_done(FutureObject* f, double timeout) {
 void add_note(PyObject* exception, PyObject* function, const char* kind,
               std::uint64_t number) {
   if (!PyObject_IsInstance(exception, PyExc_Exception)) return;
+  ObjectLock lock(exception);  // many tasks may raise the same one
   Ref notes = Ref::steal(PyObject_GetAttrString(exception, "__notes__"));
   if (!notes) PyErr_Clear();
   if (notes) return;  // raised by another task before, or annotated by its author

@@ -288,11 +288,11 @@ def test_the_time_of_a_run(executor):
         registry={"a": lambda: 1, "b": lambda x: release.wait(), "c": lambda x: x},
     )
     with pytest.raises(fastflow.TaskTimeout, match="did not finish") as caught:
-        flow.run(executor=executor, timeout=0.05)
+        flow.run(executor=executor, timeout=0.5)
     result = caught.value.result
     assert statuses(result) == {"a": "COMPLETED", "b": "FAILED", "c": "SKIPPED"}
     assert isinstance(caught.value, TimeoutError)
-    result = flow.run(executor=executor, timeout="50ms", on_error="return")
+    result = flow.run(executor=executor, timeout="500ms", on_error="return")
     assert result.status == "FAILED"
     release.set()
     assert flow.run(executor=executor, timeout="1h")["c"] is True
