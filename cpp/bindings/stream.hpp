@@ -6,8 +6,8 @@
 // the consumer, rather than wait for an item that nobody has started, runs it itself if
 // it may.  So a stream of no-ops costs no thread crossing, and slow items overlap.
 //
-// Threads and locks: everything but the atomics is guarded by ObjectLock; no Python
-// code runs while it is held on a free-threaded build.
+// Threads and locks: see StreamBody.  No Python code runs while an ObjectLock is held
+// on a free-threaded build.
 #pragma once
 
 #include "python.hpp"
