@@ -180,12 +180,63 @@ PyType_Slot slots[] = {{Py_tp_new, slot<scope_new>()},
                        {Py_tp_getset, getset},
                        {0, nullptr}};
 
+// --- the end of a group's block ------------------------------------------------------
+
+// Cancels the group and waits for what runs, until a signal's handler raises again.
+// Keeps the exception that is set.
+void give_up_block(PyObject* block) {
+  Ref error = Ref::steal(take_exception());
+  Ref scope = Ref::steal(PyObject_GetAttrString(block, "_scope"));
+  if (scope && Py_TYPE(scope.get()) == scope_type) {
+    scope_cancel_all(scope_of(scope.get()));
+    ScopeEnd end(scope_of(scope.get()));
+    static_cast<void>(wait_for(end, -1));
+    leave_family(scope_of(scope.get()));
+  }
+  PyErr_Clear();
+  if (PyObject_SetAttrString(block, "_left", Py_True) < 0) PyErr_Clear();
+  raise_exception(error.get());
+}
+
+// __exit__(kind, error, traceback): _finish(error), a method in Python.  A
+// signal's handler may raise at that method's first instruction, before it can catch
+// anything; so here, where no handler runs, we see to it that the group is left.
+PyObject* block_exit(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 3) {
+    PyErr_SetString(PyExc_TypeError, "__exit__(kind, error, traceback)");
+    return nullptr;
+  }
+  Ref finish = Ref::steal(PyObject_GetAttrString(self, "_finish"));
+  PyObject* result = finish ? PyObject_CallOneArg(finish.get(), args[1]) : nullptr;
+  if (result != nullptr) return result;
+  Ref error = Ref::steal(take_exception());
+  Ref left = Ref::steal(PyObject_GetAttrString(self, "_left"));
+  const bool done = left.get() == Py_True;
+  raise_exception(error.get());
+  if (!done) give_up_block(self);
+  return nullptr;
+}
+
+PyMethodDef block_methods[] = {
+    {"__exit__", method<block_exit>(), METH_FASTCALL, "Waits for the group's tasks."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyType_Slot block_slots[] = {{Py_tp_methods, block_methods}, {0, nullptr}};
+
+PyType_Spec block_spec = {"fastflow._core.GroupBlock", sizeof(PyObject), 0,
+                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, block_slots};
+
+PyTypeObject* block_type = nullptr;
+
 PyType_Spec spec = {"fastflow._core.Scope", sizeof(ScopeObject), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
 
 }  // namespace
 
-bool add_scope_type(PyObject* module) { return add_type(module, spec, &scope_type); }
+bool add_scope_type(PyObject* module) {
+  return add_type(module, spec, &scope_type) &&
+         add_type(module, block_spec, &block_type);
+}
 
 PyObject* RunScope::raise_cancelled() {
   PyErr_SetString(imports.cancelled_signal,

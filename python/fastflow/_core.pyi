@@ -193,6 +193,15 @@ class Map:
     def start(self) -> None: ...
     def take(self, index: int, timeout: float | None, /) -> Any: ...
 
+class GroupBlock:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
 @final
 class Scope:
     def enter(self) -> None: ...

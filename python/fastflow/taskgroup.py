@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from fastflow import _core
@@ -32,7 +31,7 @@ def _raise(errors: list[BaseException], reached: bool) -> None:
         raise Cancelled(_REACHED)
 
 
-class TaskGroup:
+class TaskGroup(_core.GroupBlock):
     """A block of structured concurrency on an executor.
 
     When the block ends, all its tasks have ended.  The first task that fails cancels
@@ -110,12 +109,8 @@ class TaskGroup:
         """Whether the group was cancelled, by ``cancel()`` or by a failure."""
         return self._scope.cancelled
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _finish(self, error: BaseException | None) -> None:
+        """Do what ``__exit__()`` does, which is native: Ctrl-C can't skip it."""
         if error is not None:
             self._scope.cancel()
         try:
@@ -131,9 +126,10 @@ class TaskGroup:
         if error is not None and not isinstance(error, Exception | Cancelled):
             return
         errors: list[BaseException] = [error] if isinstance(error, Exception) else []
-        errors += [
-            failure for failure in self._scope.failures() if failure is not error
-        ]
+        # No comprehension: without memory for it, Python 3.11 leaks the group.
+        for failure in self._scope.failures():
+            if failure is not error:
+                errors.append(failure)
         if isinstance(error, Cancelled) and not errors:
             return
         try:

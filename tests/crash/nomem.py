@@ -333,6 +333,22 @@ class Scopes:
         assert len(self.scope.failures()) == 1
 
 
+class Blocks:
+    """The end of a group's block, whose task has ended."""
+
+    def ready(self):
+        self.group = fastflow.TaskGroup(pool().executor)
+        self.group.__enter__()
+        self.group.create_task(value, 1).result(30)
+
+    def leave(self):
+        self.group.__exit__(None, None, None)
+
+    def check(self):
+        assert self.group._scope.open == 0
+        pool().works()
+
+
 class InTask:
     """What a task sees."""
 
@@ -601,6 +617,7 @@ ENTRIES: dict[str, Entry] = {
     "Map.run without results": maps(Maps.run, keep=False),
     "Map.start": maps(lambda made: made.map.start()),
     "Map.take": maps(Maps.take),
+    "GroupBlock.__exit__": Entry(Blocks, Blocks.leave, Blocks.check, Blocks.ready),
     "Scope.__init__": Entry(value, lambda made: core.Scope()),
     "Scope.cancelled": Entry(Scopes, lambda made: made.scope.cancelled, Scopes.check),
     "Scope.open": Entry(Scopes, lambda made: made.scope.open, Scopes.check),

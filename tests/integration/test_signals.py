@@ -11,6 +11,7 @@ import pytest
 
 import fastflow
 from fastflow import Executor
+from support import run_script
 
 
 def ctrl_c(*_):
@@ -68,6 +69,34 @@ def shutdown(callback):
     finally:
         go.set()
         executor.shutdown()
+
+
+def test_ctrl_c_at_the_very_end_of_a_group_is_no_way_around_it():
+    """A signal's handler may run at the first instruction of ``__exit__``."""
+    ended = run_script("""
+        import ctypes, threading, weakref, fastflow
+        interrupt = ctypes.pythonapi.PyErr_SetInterrupt
+        interrupt.argtypes, interrupt.restype = [ctypes.py_object], None
+        class Ghost:
+            pass
+        ghost = Ghost()
+        callback = weakref.ref(ghost, interrupt)
+        running = threading.Event()
+        def task():
+            running.set()
+            while not fastflow.current_task().cancelled:
+                pass
+        executor = fastflow.Executor(2)
+        try:
+            with fastflow.TaskGroup(executor) as group:
+                futures = [group.create_task(task) for _ in range(10)]
+                running.wait()
+                del ghost  # no instruction that looks for signals follows
+        except KeyboardInterrupt:
+            print(all(f.done() for f in futures), any(f.cancelled() for f in futures))
+        executor.shutdown()
+    """)
+    assert ended.stdout.split() == ["True", "True"], ended.stderr
 
 
 @pytest.mark.parametrize("way", [late_callback, set_result, set_exception, cancel,
