@@ -522,9 +522,9 @@ def test_a_finished_run_is_freed_without_the_garbage_collector(wf):
         ghost = weakref.ref(payload)
         wf.run(payload)
         del payload
-        # The event loop's thread may be on its way out of the call that ended the run; on
-        # free-threaded builds, it and the workers count what others drop of their own when
-        # they next run.
+        # The event loop's thread may be on its way out of the call that ended the run.
+        # On free-threaded builds, it and the workers count what others drop of their
+        # own when they next run.
         end = time.monotonic() + 60
         while ghost() is not None and time.monotonic() < end:
             aio.submit(asyncio.sleep(0)).result(60)
