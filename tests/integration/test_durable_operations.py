@@ -266,11 +266,10 @@ class TestSteps:
 
     def test_a_result_that_can_not_be_stored_names_the_step(self, run):
         def body(event, context):
-            with pytest.raises(SerDesError, match=r"Step 'odd'.*result\['a'\]\[1\]"):
-                context.step(lambda _: {"a": [1, object()]}, name="odd")
-            return "caught"
+            context.step(lambda _: {"a": [1, object()]}, name="odd")
 
-        assert good(run(body)) == "caught"
+        with pytest.raises(SerDesError, match=r"Step 'odd'.*result\['a'\]\[1\]"):
+            run(body)
 
     def test_a_serdes_of_ones_own(self, run):
         class Reversed(SerDes):
@@ -286,14 +285,17 @@ class TestSteps:
                 raise RuntimeError("broken")
 
         def body(event, context):
-            value = context.step(lambda _: "abc", "r", StepConfig(serdes=Reversed()))
-            with pytest.raises(SerDesError, match=r"'bad'.*broken"):
-                context.step(lambda _: 1, "bad", StepConfig(serdes=Broken()))
-            return value
+            return context.step(lambda _: "abc", "r", StepConfig(serdes=Reversed()))
 
         result = run(body)
         assert good(result) == "abc"
         assert result.get_step("r").raw_result == b"\x01cba"
+
+        def bad(event, context):
+            context.step(lambda _: 1, "bad", StepConfig(serdes=Broken()))
+
+        with pytest.raises(SerDesError, match=r"'bad'.*broken"):
+            run(bad)
 
     def test_run_equals_replay(self, run):
         """What a step returns is what comes back from the journal, not the object."""
@@ -786,8 +788,6 @@ class TestInvoke:
         def body(event, context):
             with pytest.raises(InvokeError, match="negative"):
                 context.invoke(square, -1)
-            with pytest.raises(ValidationError, match="no durable function"):
-                context.invoke("nowhere", 1)
             with pytest.raises(ValidationError):
                 context.invoke(5, 1)
             batch = context.map([2, 3], lambda c, n, *_: c.invoke("square", n))

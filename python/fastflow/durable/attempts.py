@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow import _core, aio
 from fastflow.dispatch import Dispatch, expire, given_up
+from fastflow.durable.exceptions import InvocationError
 from fastflow.durable.line import Line, Pending, current_operation
-from fastflow.errors import Cancelled, TaskTimeout
+from fastflow.errors import TaskTimeout, shown
 from fastflow.tasks import is_async
 from fastflow.timers import Timer, system_clock
 
@@ -70,23 +71,33 @@ class Attempt(Pending):
             value = dispatch.result()
             if type(value) is CoroutineType:
                 context.run(self.run, value)
-            elif dispatch.cancelled():
-                self._end(None, Cancelled(str(given_up())))
+            elif not dispatch.made:
+                why = dispatch.exception() or given_up()
+                self._end(None, _not_made(self._what, why))
             else:
                 self._end(value, dispatch.exception())
 
         dispatch = self._under_way = Dispatch(body, left)
         try:
             self.line.execution.engine.calls.send(dispatch)
-        except BaseException:
+        except BaseException as error:
             self.line.pending.pop(key, None)
             self.cancel()
+            if isinstance(error, Exception):
+                raise _not_made(self._what, error) from error
             raise
 
     def run(self, coroutine: Any) -> None:
         """Run a coroutine on the event loop."""
-        self._begin()
-        future = aio.submit(coroutine)
+        try:
+            self._begin()
+            future = aio.submit(coroutine)
+        except Exception as error:
+            coroutine.close()
+            refused = _not_made(self._what, error)
+            refused.__cause__ = error
+            self._end(None, refused)
+            return
         with self._lock:
             self._under_way = future
             unwanted = self._over
@@ -160,6 +171,10 @@ class Attempt(Pending):
         if self._take():
             self._stop()
             self.line.execution.engine.scheduler.leave()
+
+
+def _not_made(what: str, error: BaseException) -> InvocationError:
+    return InvocationError(f"{what} could not be called: {shown(error)}")
 
 
 def call(

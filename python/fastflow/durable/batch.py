@@ -30,13 +30,11 @@ from fastflow.durable.config import (
 )
 from fastflow.durable.exceptions import (
     ChildContextError,
-    SerDesError,
     SuspendExecution,
 )
 from fastflow.durable.failures import (
     as_error_object,
-    is_fatal,
-    operation_error,
+    leaves_unfinished,
     to_failure,
 )
 from fastflow.durable.identity import branch_id
@@ -111,7 +109,6 @@ class Batch(Pending):
         "_timer",
         "_values",
         "config",
-        "failure",
         "queued",
         "result",
         "ticket",
@@ -145,8 +142,6 @@ class Batch(Pending):
         self._since = 0  # frame from which on there is nothing but what is below
         self.queued = False
         self.result: BatchResult[Any] | None = None
-        self.failure: Failure | None = None
-        """Why there is no result: its serdes failed."""
         self.ticket = 0
 
     # Events, one at a time
@@ -164,8 +159,8 @@ class Batch(Pending):
             event[0](*event[1:])
         except BaseException as error:
             # A predicate or a name function that raises, a journal that can't be
-            # written: nothing of this execution can go on.  Unless what the batch
-            # belongs to has ended meanwhile.
+            # written, a result that can't: nothing of this execution can go on.
+            # Unless what the batch belongs to has ended meanwhile.
             if not (isinstance(error, Cancelled) and self._scope.over):
                 self.line.execution.abort(error)
             self._close()
@@ -248,9 +243,10 @@ class Batch(Pending):
                 )
             except BaseException as raised:
                 error = raised
-        if error is not None and is_fatal(error):
+        if error is not None and leaves_unfinished(error):
             if not isinstance(error, Cancelled):
-                self.line.execution.abort(error)
+                # No outcome of the branch: the whole execution has to be resumed.
+                self.line.execution.interrupt(error)
                 return
             if self._scope.over:
                 return
@@ -381,14 +377,8 @@ class Batch(Pending):
             return operation.add(
                 SUCCEEDED, _pack(decision), since=self._since, closing=self._scope
             )
-        try:
-            data = dump(self.result, serdes, operation.serdes_context)
-            self.result = load(data, serdes, operation.serdes_context)
-        except SerDesError as error:
-            self.failure = to_failure(error)
-            return operation.add(
-                FAILED, error=self.failure, since=self._since, closing=self._scope
-            )
+        data = dump(self.result, serdes, operation.serdes_context)
+        self.result = load(data, serdes, operation.serdes_context)
         return operation.add(SUCCEEDED, data, since=self._since, closing=self._scope)
 
     def _close(self) -> None:
@@ -513,8 +503,6 @@ class BatchOperation(Operation):
             raise
         line.pending.pop(self.id, None)
         self.commit(batch.ticket)
-        if batch.failure is not None:
-            raise operation_error(self.error_kind, batch.failure)
         assert batch.result is not None
         return batch.result
 

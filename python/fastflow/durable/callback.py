@@ -24,7 +24,7 @@ from fastflow.durable.identity import ID_BYTES
 from fastflow.durable.journal import Message
 from fastflow.durable.line import Line, Pending
 from fastflow.durable.operation import Operation
-from fastflow.durable.payloads import load
+from fastflow.durable.payloads import reread
 from fastflow.durable.records import (
     BEGUN,
     FAILED,
@@ -221,6 +221,13 @@ class CreateCallback(Operation):
 
     def result(self) -> Any:
         """Wait for the end, record it, and return or raise it."""
+        try:
+            return self._result()
+        except BaseException as error:
+            self.leave(error)
+            raise
+
+    def _result(self) -> Any:
         if self._record is not None:
             return self._outcome(self._record)
         line = self.context._line
@@ -267,10 +274,9 @@ class CreateCallback(Operation):
     def _outcome(self, record: Record) -> Any:
         if record.action == SUCCEEDED:
             data = self.context._line.execution.payload(record)
-            value = None if data is None else load(data, None, self.serdes_context)
-            if self.serdes is not None and value is not None:
-                return self.serdes.deserialize(value, self.serdes_context())
-            return value
+            if data is None:
+                return None
+            return reread(data, self.serdes, self.serdes_context)
         kind = CallbackTimeoutError if record.action == TIMED_OUT else (
             CallbackExternalError
         )  # fmt: skip
@@ -300,13 +306,13 @@ def wait_for_callback(
         return Child(context, body, name, None, "WaitForCallback").perform()
     except ChildContextError as error:
         inner = error.__cause__
-        if isinstance(inner, CallbackError):
-            raise inner from None
-        if isinstance(inner, StepError):
-            raise CallbackSubmitterError(
-                inner.message, inner.error_type, inner.data, inner.stack_trace
-            ) from inner
-        raise
+        if not isinstance(inner, CallbackError | StepError):
+            raise
+    if isinstance(inner, CallbackError):
+        raise inner
+    raise CallbackSubmitterError(
+        inner.message, inner.error_type, inner.data, inner.stack_trace
+    ) from inner
 
 
 def _retrying(strategy: Any) -> Any:

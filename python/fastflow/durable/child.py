@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.config import ChildConfig
-from fastflow.durable.exceptions import ChildContextError, SerDesError
-from fastflow.durable.failures import is_fatal, operation_error, to_failure
+from fastflow.durable.exceptions import ChildContextError
+from fastflow.durable.failures import leaves_unfinished, operation_error, to_failure
 from fastflow.durable.line import finish_call
 from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import through
-from fastflow.durable.records import BEGUN, FAILED, SUCCEEDED, Record
+from fastflow.durable.records import BEGUN, FAILED, SUCCEEDED, Failure, Record
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
@@ -48,20 +48,30 @@ class Child(Operation):
             self.started = self.context._line.execution.engine.now_us()
             self.add(BEGUN)
         child = self.context._child(self.id, self.id)
-        try:
-            value = finish_call(self._fn(child))
-            child._check_leftover()
-            data, value = through(value, self.serdes, self.serdes_context)
-        except BaseException as error:
-            if is_fatal(error):
-                raise
-            failure = to_failure(error)
+        value, failure = _outcome(self._fn, child)
+        if failure is not None:
             self.commit(self.add(FAILED, error=failure))
-            if isinstance(error, SerDesError):
-                raise
-            raise operation_error(ChildContextError, failure) from error
+            raise operation_error(ChildContextError, failure)
+        data, value = through(value, self.serdes, self.serdes_context)
         self.commit(self.add(SUCCEEDED, data))
         return value
+
+
+def _outcome(
+    fn: Callable[[DurableContext], Any], child: DurableContext
+) -> tuple[Any, Failure | None]:
+    """Call a child context's function; return its value, or what is kept of its error.
+
+    The error itself is not passed on: a replay has only what is kept.
+    """
+    try:
+        value = finish_call(fn(child))
+        child._check_leftover()
+    except BaseException as error:
+        if leaves_unfinished(error):
+            raise
+        return None, to_failure(error)
+    return value, None
 
 
 class VirtualChild(Operation):
@@ -83,11 +93,7 @@ class VirtualChild(Operation):
     def advance(self, _: Record | None) -> Any:
         """Call the function with a context of its own."""
         child = self.context._child(self.id, self.context._reported_parent)
-        try:
-            value = finish_call(self._fn(child))
-            child._check_leftover()
-        except Exception as error:
-            if is_fatal(error):
-                raise
-            raise operation_error(ChildContextError, to_failure(error)) from error
+        value, failure = _outcome(self._fn, child)
+        if failure is not None:
+            raise operation_error(ChildContextError, failure)
         return value

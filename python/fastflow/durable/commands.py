@@ -141,7 +141,8 @@ def show(store: Path, name: str, as_json: bool, with_events: bool) -> int:
     _say(f"  result  {_text(entry.result)}")
     if entry.error is not None:
         message = _text((entry.error.message or "").encode())
-        _say(f"  error   {entry.error.type}: {message}")
+        label = "stopped" if entry.status == RUNNING else "error  "
+        _say(f"  {label} {entry.error.type}: {message}")
     depths: dict[str | None, int] = {None: 0}
     for op in made:
         depth = depths.get(op.parent_id, 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastflow.durable.attempts import call
 from fastflow.durable.config import to_seconds
 from fastflow.durable.exceptions import WaitForConditionError
-from fastflow.durable.failures import is_fatal, operation_error, to_failure
+from fastflow.durable.failures import leaves_unfinished, operation_error, to_failure
 from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import load, through
 from fastflow.durable.records import FAILED, RETRYING, SUCCEEDED, Record
@@ -68,13 +68,13 @@ class Condition(Operation):
         given = WaitForConditionCheckContext(self.context, self, attempt)
         value, error = call(self, None, self._check, state, given)
         if error is None:
+            data, value = through(value, self.serdes, self.serdes_context)
             try:
-                data, value = through(value, self.serdes, self.serdes_context)
                 decision = self._config.wait_strategy(value, attempt)
             except Exception as raised:
                 error = raised
         if error is not None:
-            if is_fatal(error):
+            if leaves_unfinished(error):
                 raise error
             failure = to_failure(error)
             self.commit(self.add(FAILED, error=failure, attempt=attempt))

@@ -144,7 +144,7 @@ class DurableContext:
         StepError
             If the last attempt failed.
         SerDesError
-            If the result can't be stored.
+            If the result can't be stored; the execution remains unfinished.
         """
         return Step(self, func, _name_of(name, func), config).perform()
 
@@ -382,8 +382,9 @@ class DurableContext:
         ------
         InvokeError
             If it failed.
-        ValidationError
-            If no function of that name is registered.
+        FunctionNotFoundError
+            If no function of that name is registered here; the execution remains
+            unfinished, for a process that has it.
         """
         function: Any = getattr(function_name, "function_name", function_name)
         if not isinstance(function, str):

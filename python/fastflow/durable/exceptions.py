@@ -22,6 +22,7 @@ __all__ = [
     "ExecutionConflictError",
     "ExecutionError",
     "ExecutionInProgress",
+    "FunctionNotFoundError",
     "InvalidStateError",
     "InvocationError",
     "InvokeError",
@@ -67,7 +68,7 @@ class InvalidStateError(DurableExecutionsError):
 
 
 class UnrecoverableError(DurableExecutionsError):
-    """Ends the execution, whatever the program says; not recorded as a failure."""
+    """Ends the run, whatever the program says; the execution remains unfinished."""
 
 
 class ExecutionError(DurableExecutionsError):
@@ -76,6 +77,10 @@ class ExecutionError(DurableExecutionsError):
 
 class InvocationError(UnrecoverableError):
     """An attempt to run the execution has failed; it remains unfinished."""
+
+
+class FunctionNotFoundError(InvocationError, ValidationError):
+    """No durable function of that name is known here; its module isn't imported."""
 
 
 class NonDeterministicExecutionError(ExecutionError, UnrecoverableError):
@@ -130,7 +135,10 @@ class _DescribedError(DurableExecutionsError):
 
 
 class SerDesError(_DescribedError):
-    """A result can't be stored, or what was stored can't be read back."""
+    """A value can't be stored, or what was stored can't be read back.
+
+    The execution remains unfinished, and goes on once that is mended.
+    """
 
 
 class RetryableSerDesError(SerDesError):

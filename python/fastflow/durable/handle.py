@@ -6,6 +6,7 @@ import concurrent.futures as cf
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from fastflow.durable.journal import End
 from fastflow.durable.running import Execution
 
 __all__ = ["Handle"]
@@ -26,7 +27,8 @@ class Handle(Generic[T]):
         self.name = name
         self._execution = execution
         self._future: cf.Future[T] = cf.Future()
-        self._payload: bytes | None = None
+        self.end: End | None = None
+        """How it ended, as the journal has it; None while it is unfinished."""
 
     def result(self, timeout: float | None = None) -> T:
         """Return what the function returned; wait for it up to `timeout` seconds.
@@ -38,7 +40,7 @@ class Handle(Generic[T]):
         concurrent.futures.CancelledError
             If it was cancelled.
         Exception
-            What the function raised.
+            What the function raised, or what interrupted it; see `status`.
         """
         return self._future.result(timeout)
 
@@ -58,16 +60,17 @@ class Handle(Generic[T]):
 
     @property
     def status(self) -> str:
-        """``"RUNNING"``, ``"SUCCEEDED"``, ``"FAILED"`` or ``"CANCELLED"``."""
+        """``"RUNNING"``, ``"SUCCEEDED"``, ``"FAILED"`` or ``"CANCELLED"``.
+
+        Or ``"INTERRUPTED"``: unfinished, for a reason that is no outcome of the
+        function; `exception` tells it, and the execution can be resumed.
+        """
         if not self._future.done():
             return "RUNNING"
-        error = self.exception()
-        if error is None:
-            return "SUCCEEDED"
-        return "CANCELLED" if isinstance(error, cf.CancelledError) else "FAILED"
+        return "INTERRUPTED" if self.end is None else self.end.status
 
     def done(self) -> bool:
-        """Whether it has ended, at least in this process."""
+        """Whether it has ended, or was interrupted, in this process."""
         return self._future.done()
 
     def add_done_callback(self, fn: Callable[[Handle[T]], object]) -> None:
@@ -76,12 +79,10 @@ class Handle(Generic[T]):
 
     def payload(self) -> bytes | None:
         """Return the result as it is stored."""
-        return self._payload
+        return None if self.end is None else self.end.result
 
-    def _settle(
-        self, value: Any, error: BaseException | None, payload: bytes | None = None
-    ) -> None:
-        self._payload = payload
+    def _settle(self, value: Any, error: BaseException | None, end: End | None) -> None:
+        self.end = end
         if error is not None:
             self._future.set_exception(error)
         else:

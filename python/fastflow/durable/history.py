@@ -44,6 +44,7 @@ _KIND = {
     "CALLBACK": "Callback",
     "CHAINED_INVOKE": "ChainedInvoke",
 }
+_INTERRUPTED = "InvocationCompleted"  # the service's name; with the reason
 _ENDING = {
     SUCCEEDED: "Succeeded",
     FAILED: "Failed",
@@ -177,6 +178,8 @@ def events(journal: Journal, entry: Entry) -> list[Event]:
     found.insert(0, (entry.created / 1e6, 0, "ExecutionStarted", None))
     if entry.status != RUNNING:
         add(entry.updated, f"Execution{entry.status.title()}", None)
+    elif entry.error is not None:
+        add(entry.updated, _INTERRUPTED, None)  # the last time that it was given up
     return [
         _event(number, at, what, record, entry)
         for number, (at, _, what, record) in enumerate(found, 1)
@@ -187,7 +190,8 @@ def _event(
     number: int, at: float, what: str, record: Record | None, entry: Entry
 ) -> Event:
     if record is None:
-        error = as_error_object(entry.error) if what == "ExecutionFailed" else None
+        told = what in ("ExecutionFailed", _INTERRUPTED)
+        error = as_error_object(entry.error) if told else None
         return Event(number, at, what, None, None, None, entry.name, 0, error)
     return Event(
         number,

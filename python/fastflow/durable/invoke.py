@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import concurrent.futures as cf
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from fastflow.dispatch import expire
+from fastflow.dispatch import Dispatch, expire, given_up
 from fastflow.durable.config import InvokeConfig, to_seconds
-from fastflow.durable.exceptions import InvokeError
-from fastflow.durable.failures import operation_error, to_failure
+from fastflow.durable.exceptions import (
+    ExecutionConflictError,
+    ExecutionInProgress,
+    InvocationError,
+    InvokeError,
+    LeaseLostError,
+)
+from fastflow.durable.failures import leaves_unfinished, operation_error, to_failure
 from fastflow.durable.line import Line, Pending
 from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import dump, load
@@ -19,35 +28,99 @@ from fastflow.durable.records import (
     Failure,
     Record,
 )
-from fastflow.timers import Timer
+from fastflow.errors import shown
+from fastflow.timers import Timer, system_clock
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
+    from fastflow.durable.handle import Handle
 
 __all__ = ["Invoke"]
 
+_FIRST_LOOK, _LAST_LOOK = 0.01, 0.25  # seconds between looks at what runs elsewhere
+
 
 class Invoked(Pending):
-    """Waits for another execution."""
+    """Waits for another execution, wherever it runs.
 
-    __slots__ = ("_timer", "handle", "timed_out")
+    Parameters
+    ----------
+    begin : callable
+        Starts it, or joins it if it runs in this runner already, and returns a handle.
+        Raises `ExecutionInProgress` if it runs elsewhere, as in another process or
+        while it is just being recovered: then it is asked again from time to time.
+    """
 
-    def __init__(self, line: Line) -> None:
+    __slots__ = ("_begin", "_delay", "_look", "_rejoined", "_timer", "handle",
+                 "timed_out", "trouble")  # fmt: skip
+
+    def __init__(self, line: Line, begin: Callable[[], Handle[Any]]) -> None:
         super().__init__(line)
-        self.handle: Any = None
+        self._begin = begin
+        self.handle: Handle[Any] | None = None
         self.timed_out = False
+        self.trouble: BaseException | None = None
+        """Why nobody will know how it ends, for now."""
         self._timer: Timer | None = None
+        self._look: Timer | None = None
+        self._delay = _FIRST_LOOK
+        self._rejoined = False
 
-    def start(self, handle: Any, due: int, most: float) -> None:
+    def start(self, due: int, most: float) -> None:
         """Settle when the execution has ended, or at `due`."""
-        self.handle = handle
         if due:
             self._timer = self.line.execution.engine.call_at(
                 due, most, expire, self._expire
             )
-        handle.add_done_callback(self._ended)
+        try:
+            self._join()
+        except BaseException:
+            self.cancel()
+            raise
 
-    def _ended(self, _: object) -> None:
+    def _join(self) -> None:
+        try:
+            self.handle = self._begin()
+        except ExecutionInProgress:
+            self._look_later()
+        else:
+            self.handle.add_done_callback(self._ended)
+
+    def _look_later(self) -> None:
+        # Not on the engine's clock: what runs elsewhere doesn't know that one.
+        self._look = system_clock.call_later(self._delay, expire, self._look_again)
+        self._delay = min(2 * self._delay, _LAST_LOOK)
+        if self.done:
+            self._look.cancel()
+
+    def _look_again(self) -> None:
+        # The journal may keep one waiting, and the timers' thread mustn't.
+        try:
+            self.line.execution.engine.calls.submit(self._try, self._tried, quiet=True)
+        except RuntimeError as error:
+            self._fail(error)
+
+    def _try(self) -> None:
+        if not self.done:
+            self._join()
+
+    def _tried(self, dispatch: Dispatch) -> None:
+        self._fail(dispatch.exception() or given_up())
+
+    def _fail(self, trouble: BaseException) -> None:
+        self.trouble = trouble
+        self._settle_once()
+
+    def _ended(self, handle: Handle[Any]) -> None:
+        if handle.end is None:
+            self.trouble = handle.exception()
+            if isinstance(self.trouble, LeaseLostError) and not self._rejoined:
+                self._rejoined, self.trouble = True, None
+                self._look_later()  # another process goes on with it
+                return
+        self._settle_once()
+
+    def _settle_once(self) -> None:
         self.cancel()
         if not self.done:
             self.settle()
@@ -58,9 +131,10 @@ class Invoked(Pending):
             self.settle()
 
     def cancel(self) -> None:
-        """Drop the timer; the other execution goes on."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Drop the timers; the other execution goes on."""
+        for timer in (self._timer, self._look):
+            if timer is not None:
+                timer.cancel()
 
 
 class Invoke(Operation):
@@ -99,14 +173,15 @@ class Invoke(Operation):
             self.commit(self.add(BEGUN, due=due))
         invoked = line.pending.get(self.id)
         if invoked is None:
-            invoked = Invoked(line)
             assert engine.start_function is not None
             data = dump(self._payload, None, self.serdes_context)
-            handle = engine.start_function(
-                self._function, f"{line.execution.name}/{self.id.hex()}", data
-            )
+            begin = partial(engine.start_function, self._function, self._child, data)
+            invoked = Invoked(line, begin)
             line.begin(self.id, invoked)
-            invoked.start(handle, due, limit or 0.0)
+            try:
+                invoked.start(due, limit or 0.0)
+            except ExecutionConflictError as conflict:  # the program has changed
+                self._interrupted(conflict)
         assert isinstance(invoked, Invoked)
         line.wait_for(invoked)
         line.pending.pop(self.id, None)
@@ -117,11 +192,33 @@ class Invoke(Operation):
             failure = Failure(f"{self.describe_now()} took too long", "TimeoutError")
             self.commit(self.add(TIMED_OUT, error=failure))
             raise operation_error(InvokeError, failure)
-        error = invoked.handle.exception()
-        if error is not None:
-            failure = to_failure(error)
+        handle = invoked.handle
+        end = None if handle is None else handle.end
+        if end is None:
+            # It has no outcome, so neither has this: both go on when they are resumed.
+            self._interrupted(invoked.trouble or given_up())
+        if end.status != "SUCCEEDED":
+            failure = end.error or to_failure(_cancelled(self._child))
             self.commit(self.add(FAILED, error=failure))
             raise operation_error(InvokeError, failure)
-        data = invoked.handle.payload()
-        self.commit(self.add(SUCCEEDED, data))
-        return None if data is None else load(data, self.serdes, self.serdes_context)
+        self.commit(self.add(SUCCEEDED, end.result))
+        if end.result is None:
+            return None
+        return load(end.result, self.serdes, self.serdes_context)
+
+    def _interrupted(self, reason: BaseException) -> NoReturn:
+        if leaves_unfinished(reason):
+            reason.add_note(f"in the invoked execution {self._child!r}")
+            raise reason
+        raise InvocationError(
+            f"the invoked execution {self._child!r} was interrupted: {shown(reason)}"
+        ) from reason
+
+    @property
+    def _child(self) -> str:
+        """The name of the invoked execution."""
+        return f"{self.context._line.execution.name}/{self.id.hex()}"
+
+
+def _cancelled(name: str) -> cf.CancelledError:
+    return cf.CancelledError(f"execution {name!r} was cancelled")

@@ -14,13 +14,19 @@ was thought dead and comes back can't write any more (a fencing token).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fastflow.durable.exceptions import ExecutionConflictError
+from fastflow.durable.exceptions import (
+    DurableExecutionsError,
+    ExecutionConflictError,
+    JournalError,
+)
 from fastflow.durable.records import BlobRef, Failure, Record
+from fastflow.errors import shown
 
 __all__ = [
     "ABANDONED",
@@ -31,6 +37,7 @@ __all__ = [
     "Journal",
     "Message",
     "check_same",
+    "journal_errors",
     "may_claim",
 ]
 
@@ -50,6 +57,7 @@ class Entry(NamedTuple):
     input: bytes
     result: bytes | None
     error: Failure | None
+    """Why it failed; of an unfinished one, why it was given up last, if known."""
     created: int
     updated: int
     owner: int
@@ -123,8 +131,11 @@ class Journal(Protocol):
     def claim(self, number: int, owner: int) -> Entry | None:
         """Take over an unfinished execution; None if it has ended or another has it."""
 
-    def release(self, number: int, fence: int) -> None:
-        """Own an execution no longer; it can be claimed at once."""
+    def release(self, number: int, fence: int, reason: Failure | None = None) -> None:
+        """Own an unfinished execution no longer; it can be claimed at once.
+
+        A reason is kept as its `Entry.error`, until another one or the end.
+        """
 
     def write(self, changes: Sequence[Change]) -> list[int]:
         """Write changes; when this returns, they are there to stay, all of them.
@@ -167,6 +178,17 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Close the store."""
+
+
+@contextmanager
+def journal_errors() -> Iterator[None]:
+    """Let what a journal raises of its own be a JournalError: it is no program's."""
+    try:
+        yield
+    except (DurableExecutionsError, MemoryError):
+        raise
+    except Exception as error:
+        raise JournalError(f"the journal can't be used: {shown(error)}") from error
 
 
 def may_claim(entry: Entry, owner: int) -> bool:

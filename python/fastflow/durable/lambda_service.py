@@ -26,6 +26,7 @@ __all__ = [
     "OperationType",
 ]
 
+_CAUSES = 10  # of an error, one behind the other
 _FRAMES = 40  # of a traceback, at the end where it happened
 
 
@@ -99,25 +100,48 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
         `type` is its name: ``ValueError``, or module and name of other classes.
     stack_trace : tuple of str or None
         The end of its traceback, a frame each.
+    notes : tuple of str or None
+    cause : ErrorObject or None
+        Of its ``__cause__``.
+    error_type : str or None
+        That of an error that has one of its own, as of a step that failed.
     """
 
     message: str | None = None
     type: str | None = None
     data: str | None = None
     stack_trace: tuple[str, ...] | None = None
+    notes: tuple[str, ...] | None = None
+    cause: ErrorObject | None = None
+    error_type: str | None = None
 
     @classmethod
-    def from_exception(cls, exception: BaseException) -> ErrorObject:
-        """Return what is kept of an exception."""
+    def from_exception(
+        cls, exception: BaseException, causes: int = _CAUSES
+    ) -> ErrorObject:
+        """Return what is kept of an exception, and of so many causes behind it."""
+        own = None
         if isinstance(exception, DurableOperationError):
             data = exception.data
             trace = exception.stack_trace
+            own = exception.error_type
         else:
             data = None
             trace = traceback.format_tb(exception.__traceback__)[-_FRAMES:]
         message = text_of(exception)
         name = qualified_name(type(exception))
-        return cls(message, name, data, tuple(trace) if trace else None)
+        cause = exception.__cause__
+        return cls(
+            message,
+            name,
+            data,
+            tuple(trace) if trace else None,
+            _notes(exception),
+            None
+            if cause is None or causes == 0
+            else cls.from_exception(cause, causes - 1),
+            own,
+        )
 
     @classmethod
     def from_message(cls, message: str) -> ErrorObject:
@@ -147,20 +171,46 @@ class ErrorObject(msgspec.Struct, frozen=True, gc=False):
 
     def to_durable_operation_error(self) -> DurableOperationError:
         """Return an exception for it: one of this package's, if it was one."""
-        kind = operation_error_class(self.type or "") or DurableOperationError
-        return self._as(kind)
+        kind = operation_error_class(self.type or "")
+        if kind is None:
+            error = self._as(DurableOperationError, self.type)
+        else:
+            error = self._as(kind, self.error_type or self.type)
+        for note in self.notes or ():
+            error.add_note(note)
+        if self.cause is not None:
+            error.__cause__ = self.cause.to_durable_operation_error()
+        return error
 
     def raise_as_operation_error(
         self, kind: builtins.type[DurableOperationError]
     ) -> NoReturn:
         """Raise it as an error of some kind of operation."""
-        raise self._as(kind) from self.to_durable_operation_error()
+        error = self._as(kind, self.type)
+        raise error from self.to_durable_operation_error()
 
-    def _as(self, kind: builtins.type[DurableOperationError]) -> DurableOperationError:
+    def _as(
+        self, kind: builtins.type[DurableOperationError], error_type: str | None
+    ) -> DurableOperationError:
         trace = None if self.stack_trace is None else list(self.stack_trace)
         return kind(
             message=self.message,
-            error_type=self.type,
+            error_type=error_type,
             data=self.data,
             stack_trace=trace,
         )
+
+
+def _notes(error: BaseException) -> tuple[str, ...] | None:
+    try:
+        notes: Any = error.__notes__
+    except Exception:  # there are none, or it doesn't tell
+        return None
+    if not isinstance(notes, list | tuple):
+        return None
+    found = [
+        str.encode(note, "utf-8", "backslashreplace").decode("utf-8")
+        for note in notes
+        if isinstance(note, str)
+    ]
+    return tuple(found) or None

@@ -19,7 +19,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
-from fastflow.durable.exceptions import SuspendExecution
+from fastflow.durable.exceptions import InvocationError, SuspendExecution
 from fastflow.durable.records import Record
 from fastflow.durable.writer import Scope
 from fastflow.errors import Cancelled
@@ -255,11 +255,28 @@ class BlockingLine(Line):
 
 def finish_call(value: Any) -> Any:
     """Return what a function returned; if that is a coroutine, run it here."""
-    if type(value) is CoroutineType:
-        import asyncio
+    return _run_coroutine(value) if type(value) is CoroutineType else value
 
-        return asyncio.run(value)
-    return value
+
+def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    import asyncio
+
+    if asyncio._get_running_loop() is not None:
+        name = coroutine.__qualname__
+        coroutine.close()
+        raise InvocationError(
+            f"the async function {name} can't be run here: an event loop is running in "
+            "this thread; call run() in another one, as by asyncio.to_thread(), or use "
+            "start(); a function that is called by an async one must be a plain one"
+        )
+    runner = asyncio.Runner()
+    try:
+        runner.get_loop()
+    except Exception as error:  # out of file descriptors, for example
+        coroutine.close()
+        raise InvocationError(f"there can't be an event loop: {error}") from error
+    with runner:
+        return runner.run(coroutine)
 
 
 def _nobody(_line: Line, _value: Any, _error: BaseException | None) -> None:

@@ -97,12 +97,16 @@ class MemoryJournal:
                 return None
             return self._take(entry, owner)
 
-    def release(self, number: int, fence: int) -> None:
+    def release(self, number: int, fence: int, reason: Failure | None = None) -> None:
         """Own an execution no longer; it can be claimed at once."""
         with self._lock:
             found = self._executions.get(number)
-            if found is not None and found.entry.fence == fence:
-                found.entry = found.entry._replace(owner=ABANDONED, fence=fence + 1)
+            if found is None or found.entry.fence != fence:
+                return
+            entry = found.entry._replace(owner=ABANDONED, fence=fence + 1)
+            if reason is not None and entry.status == RUNNING:
+                entry = entry._replace(error=reason, updated=now_us())
+            found.entry = entry
 
     def write(self, changes: Sequence[Change]) -> list[int]:
         """Keep changes; return the numbers of executions that are another owner's."""

@@ -16,7 +16,7 @@ from fastflow.durable.exceptions import (
     NonDeterministicExecutionError,
     SuspendExecution,
 )
-from fastflow.durable.failures import operation_error
+from fastflow.durable.failures import leaves_unfinished, operation_error
 from fastflow.durable.identity import child_id
 from fastflow.durable.payloads import load
 from fastflow.durable.records import BEGUN, RETRYING, SUCCEEDED, Failure, Record
@@ -61,28 +61,45 @@ class Operation:
     def perform(self) -> Any:
         """Return what the operation returned before, or run it, commit, and return."""
         context = self.context
-        line = context._line
-        if line.thread != get_ident():
-            self._refuse_thread()
-        if line.busy is not None:
-            raise InvalidStateError(
-                f"{self.describe_now()} begins inside of the function of "
-                f"{line.busy.describe_now()}: operations can't be nested in a step; "
-                "use run_in_child_context() in place of step()"
-            )
-        if line.leaving:
-            raise SuspendExecution("waiting")
-        context._count = self.number = context._count + 1
-        self.id = child_id(context._id, self.number)
-        record = line.find(self.id)
-        if record is not None:
-            self._verify(record)
-            if record.action != BEGUN and record.action != RETRYING:
-                return self.replayed(record)
-            self.started = record.started or record.at
-        if context._scope.over:
-            self._stop()
-        return self.advance(record)
+        try:
+            line = context._line
+            if line.thread != get_ident():
+                self._refuse_thread()
+            if line.busy is not None:
+                self._refuse_nesting(line.busy)
+            if line.leaving:
+                raise SuspendExecution("waiting")
+            context._count = self.number = context._count + 1
+            self.id = child_id(context._id, self.number)
+            record = line.find(self.id)
+            if record is not None:
+                self._verify(record)
+                if record.action != BEGUN and record.action != RETRYING:
+                    return self.replayed(record)
+                self.started = record.started or record.at
+            if context._scope.over:
+                self._stop()
+            return self.advance(record)
+        except BaseException as error:
+            self.leave(error)
+            raise
+
+    def leave(self, error: BaseException) -> None:
+        """Be left by an error: nothing goes on after one of the surroundings.
+
+        Were it caught, the program would go on as it never does in a replay.
+        """
+        if isinstance(error, SuspendExecution | Cancelled):
+            return
+        if leaves_unfinished(error):
+            self.context._line.execution.interrupt(error)
+
+    def _refuse_nesting(self, busy: Operation) -> None:
+        raise InvalidStateError(
+            f"{self.describe_now()} begins inside of the function of "
+            f"{busy.describe_now()}: operations can't be nested in a step; "
+            "use run_in_child_context() in place of step()"
+        )
 
     def _refuse_thread(self) -> None:
         raise InvalidStateError(

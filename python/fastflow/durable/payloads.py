@@ -13,7 +13,7 @@ from fastflow.durable.exceptions import SerDesError
 from fastflow.durable.serdes import SerDes, SerDesContext, decode, encode, roundtrip
 from fastflow.errors import text_of
 
-__all__ = ["Describe", "dump", "load", "through"]
+__all__ = ["Describe", "dump", "load", "reread", "through"]
 
 Describe = Callable[[], SerDesContext]
 """Tells, when asked, whose result it is."""
@@ -63,6 +63,23 @@ def load(data: bytes, serdes: SerDes[Any] | None, describe: Describe) -> Any:
                 data[1:].decode("utf-8", "surrogatepass"), describe()
             )
         return serdes.deserialize(data[1:], describe())
+    except Exception as error:
+        raise _named(error, "can't be read back", describe) from error
+
+
+def reread(data: bytes, serdes: SerDes[Any] | None, describe: Describe) -> Any:
+    """Return what a stranger has sent: by the default serdes, then by one's own.
+
+    Raises
+    ------
+    SerDesError
+        Naming the operation.
+    """
+    value = load(data, None, describe)
+    if serdes is None or value is None:
+        return value
+    try:
+        return serdes.deserialize(value, describe())
     except Exception as error:
         raise _named(error, "can't be read back", describe) from error
 

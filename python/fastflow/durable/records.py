@@ -53,12 +53,17 @@ class BlobRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The error that ended an operation or an attempt."""
+    """The error that ended an operation or an attempt: all that is seen of it again."""
 
     message: str | None = None
     type: str | None = None
     data: str | None = None
     stack_trace: tuple[str, ...] | None = None
+    notes: tuple[str, ...] | None = None
+    cause: Failure | None = None
+    """Of its ``__cause__``."""
+    error_type: str | None = None
+    """Of an operation's error: its own `error_type`; None in older records."""
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):

@@ -19,14 +19,14 @@ from fastflow.durable.context import DurableContext
 from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import (
     ExecutionInProgress,
+    FunctionNotFoundError,
     JournalError,
-    LeaseLostError,
     ValidationError,
 )
-from fastflow.durable.failures import rebuild, to_failure
+from fastflow.durable.failures import leaves_unfinished, rebuild, to_failure
 from fastflow.durable.functions import DurableFunction, registered
 from fastflow.durable.handle import Handle
-from fastflow.durable.journal import RUNNING, Entry, Journal
+from fastflow.durable.journal import RUNNING, End, Entry, Journal, journal_errors
 from fastflow.durable.keeper import Keeper
 from fastflow.durable.line import BlockingLine, Line, finish_call
 from fastflow.durable.memory import MemoryJournal
@@ -151,7 +151,12 @@ class DurableRunner:
         JournalError
             If the store can't be written; the execution remains unfinished.
         Exception
-            What the function raised, or had raised.
+            What the function raised, or had raised, as the journal keeps it: an
+            exception of Python or of this package as what it was, any other as a
+            `DurableOperationError` with its `error_type`, each with message, notes and
+            causes.  Whatever is not the function's own outcome (a value that can't be
+            stored, no memory, a store that can't be written, Ctrl-C, ...) comes out as
+            itself, and the execution remains unfinished: run it again to go on.
         """
         entry, function = self._begin(handler, input, execution_name)
         if entry.status != RUNNING:
@@ -159,15 +164,15 @@ class DurableRunner:
         execution = self._execution(entry)
         line = BlockingLine(execution, _program(function, execution))
         execution.on_stop = line.wake
-        self._keeper.add(execution)
         value: Any = None
         error: BaseException | None = None
         try:
             try:
+                self._keeper.add(execution)
                 value = line.call()
             except BaseException as raised:
                 error = raised
-            return self._conclude(execution, value, error)[0]  # type: ignore[no-any-return]
+            return self._conclude(execution, value, error)  # type: ignore[no-any-return]
         finally:
             self._release(execution)
 
@@ -188,24 +193,36 @@ class DurableRunner:
         """Go on with all unfinished executions of functions that are known here.
 
         Known are those whose modules have been imported, and registered ones.  What
-        other processes are running is left alone.
+        other processes are running is left alone.  One that can't be read is among the
+        handles with the reason, and keeps no other from going on.
         """
         handles = []
         for entry in self.journal.entries(RUNNING):
             function = self._find(entry.function)
             if function is None:
                 continue
-            claimed = self._claim(entry)
-            if claimed is not None:
-                handles.append(self._go(claimed, function))
+            handle = self._recover(entry, function)
+            if handle is not None:
+                handles.append(handle)
         return handles
+
+    def _recover(
+        self, entry: Entry, function: DurableFunction[Any]
+    ) -> Handle[Any] | None:
+        try:
+            claimed = self._claim(entry)
+            return None if claimed is None else self._go(claimed, function)
+        except Exception as error:
+            handle: Handle[Any] = Handle(entry.name)
+            handle._settle(None, error, None)
+            return handle
 
     def resume(self, execution_name: str) -> Handle[Any]:
         """Go on with one unfinished execution, in the background."""
         entry = self._entry(execution_name)
         function = self._find(entry.function)
         if function is None:
-            raise ValidationError(
+            raise FunctionNotFoundError(
                 f"the function {entry.function!r} of execution {execution_name!r} is "
                 "not known; import its module, or register() it"
             )
@@ -244,7 +261,8 @@ class DurableRunner:
         owner = self._keeper.ready()
         try:
             with self._reserved(entry.name) as keep:
-                claimed = self.journal.claim(entry.number, owner)
+                with journal_errors():
+                    claimed = self.journal.claim(entry.number, owner)
                 if claimed is not None:
                     keep()
                 return claimed
@@ -277,8 +295,9 @@ class DurableRunner:
         error: Failure | None = None,
     ) -> None:
         number, operation = parse_callback_id(callback_id)
-        self.journal.post(number, kind, operation, payload, error)
-        self._keeper.bring()
+        with journal_errors():
+            self.journal.post(number, kind, operation, payload, error)
+            self._keeper.bring()
 
     # Beginning and ending
 
@@ -296,7 +315,8 @@ class DurableRunner:
         """Have an execution for this runner; or its end, if it has ended."""
         owner = self._keeper.ready()
         with self._reserved(name) as keep:
-            entry = self.journal.begin(name, function, data, owner)
+            with journal_errors():
+                entry = self.journal.begin(name, function, data, owner)
             if entry.status == RUNNING:
                 keep()
         return entry
@@ -321,9 +341,17 @@ class DurableRunner:
     def _execution(self, entry: Entry) -> Execution:
         try:
             return Execution(self._engine, entry)
-        except BaseException:
+        except BaseException as error:
             self._active.discard(entry.name)
+            self._let_go(entry.number, entry.fence, error)
             raise
+
+    def _let_go(self, number: int, fence: int, reason: BaseException) -> None:
+        """Own an unfinished execution no longer, and say why in the journal."""
+        try:
+            self.journal.release(number, fence, to_failure(reason))
+        except Exception as error:
+            reason.add_note(f"its lease could not be given up either: {error}")
 
     def _release(self, execution: Execution) -> None:
         self._keeper.remove(execution)
@@ -332,24 +360,24 @@ class DurableRunner:
     def _go(self, entry: Entry, function: DurableFunction[Any]) -> Handle[Any]:
         if entry.status != RUNNING:
             handle: Handle[Any] = Handle(entry.name)
+            end = End(entry.status, entry.result, entry.error, entry.updated)
             try:
-                handle._settle(_stored(entry), None, entry.result)
+                handle._settle(_stored(entry), None, end)
             except BaseException as error:
-                handle._settle(None, error)
+                handle._settle(None, error, end)
             return handle
         execution = self._execution(entry)
         handle = Handle(entry.name, execution)
 
         def done(_: Line, value: Any, error: BaseException | None) -> None:
-            payload: bytes | None = None
             try:
-                value, payload = self._conclude(execution, value, error)
+                value = self._conclude(execution, value, error)
                 error = None
             except BaseException as raised:
                 error = raised
             self._handles.pop(entry.name, None)
             self._release(execution)
-            handle._settle(value, error, payload)
+            handle._settle(value, error, execution.end)
 
         line = Line(execution, execution.scope, _program(function, execution), done)
         line.root = True
@@ -360,7 +388,13 @@ class DurableRunner:
 
         execution.on_stop = stop
         self._handles[entry.name] = handle
-        self._keeper.add(execution)
+        try:
+            self._keeper.add(execution)
+        except BaseException as error:
+            self._handles.pop(entry.name, None)
+            self._give_up(execution, error)
+            self._release(execution)
+            raise
         self._engine.scheduler.push(line)
         return handle
 
@@ -373,7 +407,7 @@ class DurableRunner:
             return running
         function = self._find(function_name)
         if function is None:
-            raise ValidationError(
+            raise FunctionNotFoundError(
                 f"no durable function is called {function_name!r}; import its module, "
                 "or register() it with the runner"
             )
@@ -382,8 +416,8 @@ class DurableRunner:
 
     def _conclude(
         self, execution: Execution, value: Any, error: BaseException | None
-    ) -> tuple[Any, bytes | None]:
-        """Record how an execution ended; return or raise that."""
+    ) -> Any:
+        """Record how an execution ended; return or raise that, as it is recorded."""
         try:
             broken = execution.stream.broken
             if broken is not None:
@@ -392,15 +426,18 @@ class DurableRunner:
                 context = SerDesContext("result", execution.name, "result")
                 payload, value = through(value, None, lambda: context)
                 execution.finish("SUCCEEDED", payload)
-                return value, payload
+                return value
             if isinstance(error, Cancelled) and execution.cancelled:
                 execution.finish("CANCELLED")
                 raise cf.CancelledError(
                     f"execution {execution.name!r} was cancelled"
                 ) from None
-            if isinstance(error, Exception):
-                execution.finish("FAILED", None, to_failure(error))
-            raise error
+            if leaves_unfinished(error):
+                raise error
+            failure = to_failure(error)
+            execution.finish("FAILED", None, failure)
+            # With the traceback, which only those who look for the mistake will see.
+            raise rebuild(failure).with_traceback(error.__traceback__)
         except BaseException as raised:
             self._give_up(execution, raised)
             raise
@@ -411,12 +448,9 @@ class DurableRunner:
         """See to it that an execution without an end can be resumed at once."""
         if execution.stream.end is not None and execution.stream.broken is None:
             return
-        execution.abort(reason)
-        if not isinstance(execution.stream.broken, LeaseLostError):
-            try:
-                self.journal.release(execution.number, execution.stream.fence)
-            except Exception as error:
-                reason.add_note(f"its lease could not be given up either: {error}")
+        execution.interrupt(reason)
+        # Nothing happens to one that another process has taken over: the fence tells.
+        self._let_go(execution.number, execution.stream.fence, reason)
 
     def _find(self, name: str) -> DurableFunction[Any] | None:
         return self._functions.get(name) or registered(name)

@@ -9,7 +9,8 @@ from typing import Any
 
 from fastflow import _core
 from fastflow.durable.engine import Engine
-from fastflow.durable.journal import RUNNING, End, Entry, Message
+from fastflow.durable.exceptions import JournalError
+from fastflow.durable.journal import RUNNING, End, Entry, Message, journal_errors
 from fastflow.durable.records import Failure, Record
 from fastflow.durable.writer import Scope, Stream
 
@@ -82,9 +83,10 @@ class Execution:
 
     def payload(self, record: Record) -> bytes | None:
         """Return the payload of a record, wherever it is stored."""
-        if record.blob is not None:
+        if record.blob is None:
+            return record.payload
+        with journal_errors():
             return self.engine.journal.blob(record.blob)
-        return record.payload
 
     def deliver(self, message: Message) -> None:
         """Take a message that has come for this execution."""
@@ -102,9 +104,24 @@ class Execution:
         self.cancelled = True
         self._stop()
 
+    def interrupt(self, reason: BaseException) -> None:
+        """Give up for a reason of the surroundings; keep what has been done."""
+        try:
+            if self.stream.broken is None and not isinstance(reason, JournalError):
+                self.engine.flush()
+        except Exception as error:
+            reason.add_note(f"what had been done could not be kept either: {error}")
+        finally:
+            self.abort(reason)
+
     def abort(self, reason: BaseException) -> None:
         """Give up: record nothing more, and leave the execution unfinished."""
         self.engine.writer.abandon(self.stream, reason)
+
+    @property
+    def end(self) -> End | None:
+        """How it ended, if that is in the journal."""
+        return self.stream.end if self.stream.broken is None else None
 
     def _broke(self) -> None:
         self._stop()

@@ -284,14 +284,34 @@ class SqliteJournal:
         )
         return entry._replace(owner=owner, fence=entry.fence + 1, owned=True)
 
-    def release(self, number: int, fence: int) -> None:
+    def release(self, number: int, fence: int, reason: Failure | None = None) -> None:
         """Own an execution no longer; it can be claimed at once."""
-        with self._use() as db:
+        with self._transaction() as db:
+            if reason is not None:
+                self._note(db, number, fence, reason)
             db.execute(
                 "UPDATE executions SET owner = ?, fence = fence + 1 "
                 "WHERE number = ? AND fence = ? AND status = ?",
                 (ABANDONED, number, fence, RUNNING),
             )
+
+    @staticmethod
+    def _note(db: sqlite3.Connection, number: int, fence: int, reason: Failure) -> None:
+        """Keep why an unfinished execution is given up.  REQUIRES: a transaction."""
+        row = db.execute(
+            "SELECT name, function, input FROM executions "
+            "WHERE number = ? AND fence = ? AND status = ?",
+            (number, fence, RUNNING),
+        ).fetchone()
+        if row is None:
+            return
+        name, function, data = row
+        error = _pack(reason)
+        crc = _entry_crc(name, function, RUNNING, values.fetch(db, data), None, error)
+        db.execute(
+            "UPDATE executions SET error = ?, updated = ?, crc = ? WHERE number = ?",
+            (error, now_us(), crc, number),
+        )
 
     def find(self, name: str) -> Entry | None:
         """Return the execution of that name."""

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.attempts import call
 from fastflow.durable.config import StepConfig, StepSemantics, to_seconds
-from fastflow.durable.exceptions import SerDesError, StepError, StepInterruptedError
-from fastflow.durable.failures import is_fatal, operation_error, to_failure
+from fastflow.durable.exceptions import StepError, StepInterruptedError
+from fastflow.durable.failures import (
+    is_fatal,
+    leaves_unfinished,
+    operation_error,
+    to_failure,
+)
 from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import through
 from fastflow.durable.records import BEGUN, FAILED, RETRYING, SUCCEEDED, Record
@@ -87,11 +92,7 @@ class Step(Operation):
         return call(self, self._timeout, self._fn, given)
 
     def _succeed(self, value: Any, attempt: int) -> Any:
-        try:
-            data, value = through(value, self.serdes, self.serdes_context)
-        except SerDesError as error:
-            self.commit(self.add(FAILED, error=to_failure(error), attempt=attempt))
-            raise
+        data, value = through(value, self.serdes, self.serdes_context)
         self.commit(self.add(SUCCEEDED, data, attempt=attempt))
         return value
 
@@ -103,6 +104,8 @@ class Step(Operation):
         strategy = self._strategy or self.context._line.execution.engine.default_retry
         decision = None if strategy is None else strategy(error, attempt)
         if decision is None or not decision.should_retry:
+            if leaves_unfinished(error):
+                raise error
             self.commit(self.add(FAILED, error=failure, attempt=attempt))
             raise operation_error(StepError, failure)
         engine = self.context._line.execution.engine
