@@ -28,6 +28,8 @@ from fastflow.durable import (
     StepConfig,
     WaitForConditionConfig,
     WaitForConditionDecision,
+    complete_batch,
+    continue_batch,
     durable_execution,
     exceptions,
 )
@@ -115,6 +117,30 @@ def child(event, context):
     return FAULT()
 
 
+def once(error, attempt):
+    FAULT()
+    return RetryDecision.retry(0) if attempt == 1 else RetryDecision.no_retry()
+
+
+def flaky(step):
+    if step.attempt == 1:
+        raise ValueError("the first attempt")
+    return 1
+
+
+def stop_polling(*_):
+    FAULT()
+    return WaitForConditionDecision.stop_polling()
+
+
+def predicate(status):
+    FAULT()
+    return complete_batch() if status.success_count == 2 else continue_batch()
+
+
+ASKED = ParallelConfig(completion_config=CompletionConfig(should_complete=predicate))
+
+
 # In each, the one call of FAULT() is in the place that the name says.
 PLACES = {
     "handler": lambda ctx: FAULT(),
@@ -149,6 +175,14 @@ PLACES = {
             wait_strategy=lambda *_: WaitForConditionDecision.stop_polling(),
             initial_state=0,
         ),
+    ),
+    "retry strategy": lambda ctx: ctx.step(flaky, config=StepConfig(once)),
+    "wait strategy": lambda ctx: ctx.wait_for_condition(
+        lambda *_: 1,
+        WaitForConditionConfig(wait_strategy=stop_polling, initial_state=0),
+    ),
+    "should_complete": lambda ctx: results(
+        ctx.parallel([lambda c: 1, lambda c: 2], config=ASKED)
     ),
     "invoke": lambda ctx: ctx.invoke("outcomes.child", None),
     "invoke in a branch": lambda ctx: results(
@@ -275,8 +309,11 @@ def test_recovered(what, where, journal):
     assert len(DONE) == len(set(DONE))
 
 
+# A predicate decides on what others have done; the program is not where it raises.
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize(
+    "where", [name for name in PLACES if name != "should_complete"]
+)
 @pytest.mark.parametrize("what", OWN)
 def test_its_own_exceptions_end_it(what, where, way, journal, runner):
     FAULT.error = OWN[what]

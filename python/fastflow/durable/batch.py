@@ -158,11 +158,11 @@ class Batch(Pending):
         try:
             event[0](*event[1:])
         except BaseException as error:
-            # A predicate or a name function that raises, a journal that can't be
-            # written, a result that can't: nothing of this execution can go on.
-            # Unless what the batch belongs to has ended meanwhile.
+            # A predicate that raises, a journal that can't be written, a result that
+            # can't: nothing of this execution can go on.  Unless what the batch
+            # belongs to has ended meanwhile.
             if not (isinstance(error, Cancelled) and self._scope.over):
-                self.line.execution.abort(error)
+                self.line.execution.interrupt(error)
             self._close()
 
     def start(self, due: int) -> None:

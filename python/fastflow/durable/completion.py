@@ -11,8 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.exceptions import ValidationError
+from fastflow.durable.failures import leaves_unfinished
 from fastflow.errors import shown
-from fastflow.interrupts import ENDS_PROGRAM
 
 if TYPE_CHECKING:
     from fastflow.durable.config import CompletionConfig
@@ -210,9 +210,9 @@ class CompletionPolicy:
         status = CompletionStatus(succeeded, failed, self.total, items)
         try:
             decision = self.should_complete(status)
-        except ENDS_PROGRAM:
-            raise
         except BaseException as error:
+            if leaves_unfinished(error):
+                raise
             raise ValidationError(
                 f"should_complete raised {shown(error)}, asked about {status!r}"
             ) from error

@@ -71,6 +71,8 @@ class Condition(Operation):
             data, value = through(value, self.serdes, self.serdes_context)
             try:
                 decision = self._config.wait_strategy(value, attempt)
+                goes_on = decision.should_continue
+                delay = to_seconds(decision.delay) if goes_on else 0.0
             except Exception as raised:
                 error = raised
         if error is not None:
@@ -79,10 +81,10 @@ class Condition(Operation):
             failure = to_failure(error)
             self.commit(self.add(FAILED, error=failure, attempt=attempt))
             raise operation_error(WaitForConditionError, failure)
-        if not decision.should_continue:
+        if not goes_on:
             self.commit(self.add(SUCCEEDED, data, attempt=attempt))
             return value, None
-        due = line.execution.engine.now_us() + round(to_seconds(decision.delay) * 1e6)
+        due = line.execution.engine.now_us() + round(delay * 1e6)
         self.add(RETRYING, data, attempt=attempt, due=due)
         # As a replay will see it: a function may change what it was given.
         return load(data, self.serdes, self.serdes_context), due

@@ -51,8 +51,8 @@ class Invoked(Pending):
         while it is just being recovered: then it is asked again from time to time.
     """
 
-    __slots__ = ("_begin", "_delay", "_look", "_rejoined", "_timer", "handle",
-                 "timed_out", "trouble")  # fmt: skip
+    __slots__ = ("_begin", "_delay", "_look", "_over", "_rejoined", "_timer",
+                 "handle", "timed_out", "trouble")  # fmt: skip
 
     def __init__(self, line: Line, begin: Callable[[], Handle[Any]]) -> None:
         super().__init__(line)
@@ -65,6 +65,7 @@ class Invoked(Pending):
         self._look: Timer | None = None
         self._delay = _FIRST_LOOK
         self._rejoined = False
+        self._over = False  # nobody waits any more
 
     def start(self, due: int, most: float) -> None:
         """Settle when the execution has ended, or at `due`."""
@@ -88,9 +89,13 @@ class Invoked(Pending):
 
     def _look_later(self) -> None:
         # Not on the engine's clock: what runs elsewhere doesn't know that one.
-        self._look = system_clock.call_later(self._delay, expire, self._look_again)
+        try:
+            self._look = system_clock.call_later(self._delay, expire, self._look_again)
+        except Exception as error:  # no thread for the timers
+            self._fail(error)
+            return
         self._delay = min(2 * self._delay, _LAST_LOOK)
-        if self.done:
+        if self._over:
             self._look.cancel()
 
     def _look_again(self) -> None:
@@ -101,7 +106,7 @@ class Invoked(Pending):
             self._fail(error)
 
     def _try(self) -> None:
-        if not self.done:
+        if not self._over:
             self._join()
 
     def _tried(self, dispatch: Dispatch) -> None:
@@ -121,20 +126,24 @@ class Invoked(Pending):
         self._settle_once()
 
     def _settle_once(self) -> None:
-        self.cancel()
+        self._drop_timers()
         if not self.done:
             self.settle()
 
     def _expire(self) -> None:
         if not self.done:
             self.timed_out = True
-            self.settle()
+            self._settle_once()
 
-    def cancel(self) -> None:
-        """Drop the timers; the other execution goes on."""
+    def _drop_timers(self) -> None:
+        self._over = True
         for timer in (self._timer, self._look):
             if timer is not None:
                 timer.cancel()
+
+    def cancel(self) -> None:
+        """Drop the timers; the other execution goes on."""
+        self._drop_timers()
 
 
 class Invoke(Operation):

@@ -146,7 +146,10 @@ class Line:
         done, self.done = self.done, _nobody
         if self.pending:
             self.drop()
-        done(self, value, error)
+        try:
+            done(self, value, error)
+        except BaseException as broken:  # out of memory
+            self.execution.abort(broken)
 
     def wake(self) -> None:
         """Let the line go on, if it rests."""

@@ -100,15 +100,28 @@ class Step(Operation):
         if is_fatal(error):
             raise error
         assert isinstance(error, Exception)
+        delay, error = self._decide(error, attempt)
         failure = to_failure(error)
-        strategy = self._strategy or self.context._line.execution.engine.default_retry
-        decision = None if strategy is None else strategy(error, attempt)
-        if decision is None or not decision.should_retry:
+        if delay is None:
             if leaves_unfinished(error):
                 raise error
             self.commit(self.add(FAILED, error=failure, attempt=attempt))
             raise operation_error(StepError, failure)
-        engine = self.context._line.execution.engine
-        due = engine.now_us() + round(to_seconds(decision.delay) * 1e6)
+        due = self.context._line.execution.engine.now_us() + round(delay * 1e6)
         self.add(RETRYING, error=failure, attempt=attempt, due=due)
         rest_until(self, due=due)
+
+    def _decide(self, error: Exception, attempt: int) -> tuple[float | None, Exception]:
+        """Return in how many seconds to try again, or None; and what has failed.
+
+        That is the strategy, if it raises: what it did must be the same in a replay.
+        """
+        strategy = self._strategy or self.context._line.execution.engine.default_retry
+        if strategy is None:
+            return None, error
+        try:
+            decision = strategy(error, attempt)
+            again = decision is not None and decision.should_retry
+            return (to_seconds(decision.delay) if again else None), error
+        except Exception as raised:
+            return None, raised
