@@ -447,3 +447,31 @@ def test_the_executor_is_shut_down(in_branch, journal):
         assert entries(journal)["it"].status == "RUNNING"
     with DurableRunner(journal) as runner:
         assert runner.run(limited, in_branch, "it") == 1
+
+
+def test_the_executor_is_shut_down_while_a_call_waits_for_it(journal):
+    begun, leave = threading.Event(), threading.Event()
+
+    @durable_execution(name="faults.dropped")
+    def limited(event, context):
+        return context.step(FAULT, config=StepConfig(timeout=60))
+
+    executor = fastflow.Executor(1)
+    with DurableRunner(journal, executor=executor) as runner:
+        executor.submit(lambda: (begun.set(), leave.wait(SECONDS)))
+        assert begun.wait(SECONDS)
+        found = []
+        thread = threading.Thread(
+            target=lambda: found.append(outcome(runner.run, limited, None, "it"))
+        )
+        thread.start()
+        while executor.stats().pending < 2 and thread.is_alive():
+            thread.join(0.001)
+        executor.shutdown(wait=False, cancel_futures=True)
+        leave.set()
+        thread.join(SECONDS)
+        assert isinstance(found[0], exceptions.InvocationError)
+        assert "was it shut down?" in str(found[0])
+        assert entries(journal)["it"].status == "RUNNING"
+    with DurableRunner(journal) as runner:
+        assert runner.run(limited, None, "it") == 1

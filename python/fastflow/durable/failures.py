@@ -178,16 +178,18 @@ def _bare(failure: Failure) -> Exception:
     kind = getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         try:
-            return kind(_key(message) if issubclass(kind, KeyError) else message)
+            return kind(*(_keys(message) if issubclass(kind, KeyError) else [message]))
         except TypeError:  # UnicodeDecodeError and the like want more
             pass
     return _made(DurableOperationError, failure, failure.type)
 
 
-def _key(message: str) -> object:
-    """Return what a KeyError was made of: its text is how that is written."""
+def _keys(message: str) -> list[object]:
+    """Return what a KeyError was made of: its text is how its key is written."""
+    if not message:
+        return []
     try:
         key: object = ast.literal_eval(message)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return message
-    return key if repr(key) == message else message
+        return [message]
+    return [key if repr(key) == message else message]

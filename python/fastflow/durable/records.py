@@ -107,6 +107,8 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+# The last one: causes that are nested too deeply.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Record])
 _many = msgspec.msgpack.Decoder(list[list[Record]])
@@ -137,7 +139,7 @@ def decode_frame(key: int, data: bytes, crc: int) -> list[Record]:
         )
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise JournalDamagedError(
             f"frame {key >> 32}:{key & 0xFFFFFFFF} can't be read: {error}"
         ) from error
@@ -158,5 +160,5 @@ def decode_frames(rows: Sequence[tuple[int, int, bytes]]) -> list[list[Record]]:
     head = b"\xdd" + len(rows).to_bytes(4, "big")
     try:
         return _many.decode(head + b"".join([data for _, _, data in rows]))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return [decode_frame(key, data, crc) for key, crc, data in rows]

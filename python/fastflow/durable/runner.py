@@ -8,7 +8,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -297,6 +297,9 @@ class DurableRunner:
         number, operation = parse_callback_id(callback_id)
         with journal_errors():
             self.journal.post(number, kind, operation, payload, error)
+        # It is in the journal: that it can't be brought at once is no error of the
+        # sender's, who would send it again.
+        with suppress(JournalError):
             self._keeper.bring()
 
     # Beginning and ending

@@ -334,7 +334,7 @@ class SqliteJournal:
         ).fetchall()
         try:
             return [self._entry(db, row) for row in rows]
-        except (TypeError, ValueError, msgspec.DecodeError) as error:
+        except (TypeError, ValueError, RecursionError, msgspec.DecodeError) as error:
             raise JournalDamagedError(
                 f"the executions in {self.path} can't be read ({error}); restore the "
                 "file from a copy"

@@ -219,3 +219,20 @@ def test_many_items_are_not_printed():
     assert len(repr(batch)) < 200
     assert "100000 succeeded, 0 failed" in repr(batch)
     assert batch.success_count == 100_000
+
+
+def test_causes_and_notes_of_branches_are_stored():
+    inner = KeyError("k")
+    inner.add_note("a note")
+    outer = StepError("no", "ShopError", "data", ["frame"])
+    outer.__cause__ = inner
+    item = BatchItem(0, FAILED, None, ErrorObject.from_exception(outer))
+    batch = BatchResult([item], CompletionReason.ALL_COMPLETED)
+    again = decode(encode(batch))
+    assert again == batch
+    with pytest.raises(ChildContextError) as caught:
+        again.throw_if_error()
+    step = caught.value.__cause__
+    assert (type(step), step.error_type, step.data) == (StepError, "ShopError", "data")
+    assert (step.__cause__.error_type, str(step.__cause__)) == ("KeyError", "'k'")
+    assert step.__cause__.__notes__ == ["a note"]
