@@ -4,6 +4,9 @@ thread, or while it is just being recovered."""
 from __future__ import annotations
 
 import concurrent.futures as cf
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -297,3 +300,34 @@ def test_a_child_whose_lease_is_lost_is_joined(work):
         end = End("SUCCEEDED", result, None, 1)
         assert journal.write([Change(entry.number, entry.fence, 0, [], end)]) == []
         assert mine.result(SECONDS) == 8
+
+
+def test_one_of_another_process_that_is_killed(tmp_path):
+    """It is joined as long as its process lives, and taken over then."""
+    store = tmp_path / "runs.db"
+    child, parent = functions(lambda _: 7)
+    script = textwrap.dedent(f"""
+        import threading
+        from fastflow.durable import DurableRunner, durable_execution
+
+        @durable_execution(name="joins.child")
+        def child(event, context):
+            print("begun", flush=True)
+            return context.step(lambda _: threading.Event().wait())
+
+        DurableRunner({str(store)!r}).run(child, 1, {CHILD!r})
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as other:
+        try:
+            assert other.stdout.readline() == "begun\n"
+            with DurableRunner(store) as runner:
+                runner.register(child)
+                mine = runner.start(parent, 1, "it")
+                with pytest.raises(TimeoutError):
+                    mine.result(0.5)
+                other.kill()
+                assert mine.result(SECONDS) == 7
+        finally:
+            other.kill()

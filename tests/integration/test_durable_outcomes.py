@@ -29,6 +29,7 @@ from fastflow.durable import (
     exceptions,
 )
 from fastflow.durable.config import ChildConfig
+from fastflow.timers import VirtualClock
 
 SECONDS = 30  # a watchdog
 
@@ -301,6 +302,26 @@ def test_recovered(what, where, journal):
         assert by_run(runner, where) == [where, 1]
     assert {entry.status for entry in journal.entries()} == {"SUCCEEDED"}
     assert len(DONE) == len(set(DONE))
+
+
+@durable_execution(name="outcomes.patient")
+def patient(where, context):
+    context.wait("1h")
+    value = PLACES[where](context)
+    context.wait("1h")
+    return [where, value]
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("what", ["can't be stored or read", "no memory", "Ctrl-C"])
+def test_a_virtual_clock_goes_on_afterwards(what, where, journal):
+    """Nothing that was left under way counts as going on."""
+    FAULT.error = SURROUNDINGS[what]
+    with DurableRunner(journal, _clock=VirtualClock()) as runner:
+        RUNNER[:] = [runner]
+        outcome(by_start, runner, where, patient)
+        FAULT.error = None
+        assert by_start(runner, where, patient) == [where, 1]
 
 
 # A predicate decides on what others have done; the program is not where it raises.
