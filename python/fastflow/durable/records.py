@@ -50,6 +50,8 @@ class BlobRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
     parts: int
     size: int
     """In bytes."""
+    crc: int | None = None
+    """Of the whole, begun with its size; None in what version 1 has written."""
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -26,7 +26,7 @@ from fastflow.durable.exceptions import (
 from fastflow.durable.failures import rebuild, to_failure
 from fastflow.durable.functions import DurableFunction, registered
 from fastflow.durable.handle import Handle
-from fastflow.durable.journal import RUNNING, Entry, Journal
+from fastflow.durable.journal import RUNNING, Entry, Journal, Summary
 from fastflow.durable.keeper import Keeper
 from fastflow.durable.line import BlockingLine, Line, finish_call
 from fastflow.durable.memory import MemoryJournal
@@ -191,7 +191,7 @@ class DurableRunner:
         other processes are running is left alone.
         """
         handles = []
-        for entry in self.journal.entries(RUNNING):
+        for entry in self.journal.summaries(RUNNING):
             function = self._find(entry.function)
             if function is None:
                 continue
@@ -239,7 +239,7 @@ class DurableRunner:
             self._release(execution)
         return True
 
-    def _claim(self, entry: Entry) -> Entry | None:
+    def _claim(self, entry: Entry | Summary) -> Entry | None:
         """Take over an execution that nobody runs."""
         owner = self._keeper.ready()
         try:
