@@ -52,6 +52,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_LONGEST = 10_000 * 366 * 86_400.0  # seconds
+
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -111,9 +113,13 @@ def _seconds_of(what: str, value: Any) -> float:
     if isinstance(value, Duration):
         return value.seconds
     try:
-        return parse_duration(value)
+        seconds = parse_duration(value)
     except (TypeError, ValueError) as error:
         raise ValidationError(f"{what}: {error}") from None
+    if seconds > _LONGEST:
+        # A journal's times are microseconds in 64 bits.
+        raise ValidationError(f"{what}: {seconds:g} s is more than 10,000 years")
+    return seconds
 
 
 def to_seconds(value: Duration | float | str | timedelta | None) -> float:
@@ -122,7 +128,7 @@ def to_seconds(value: Duration | float | str | timedelta | None) -> float:
     Raises
     ------
     ValidationError
-        If it is none of these, negative, or not finite.
+        If it is none of these, negative, not finite, or more than 10,000 years.
     """
     return _seconds_of("duration", value)
 
@@ -165,7 +171,8 @@ class StepSemantics(Enum):
 _LETTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 
-def _check_subtype(value: Any) -> None:
+def _check_subtype(config: Any) -> None:
+    value = config.sub_type
     if value is None or value == "":
         return
     if (
@@ -177,6 +184,7 @@ def _check_subtype(value: Any) -> None:
             "sub_type must be 1 to 32 letters, digits, hyphens and underscores, not "
             f"{value!r}"
         )
+    object.__setattr__(config, "sub_type", str.__str__(value))  # no subclass
 
 
 def _check_serdes(config: object, *names: str) -> None:
@@ -298,7 +306,7 @@ class StepConfig:
         _check_type(self, "step_semantics", StepSemantics)
         _check_serdes(self, "serdes")
         _check_time(self, "timeout")
-        _check_subtype(self.sub_type)
+        _check_subtype(self)
 
 
 @dataclass(frozen=True)
@@ -499,7 +507,7 @@ class ChildConfig(Generic[T]):
 
     def __post_init__(self) -> None:
         _check_serdes(self, "serdes")
-        _check_subtype(self.sub_type)
+        _check_subtype(self)
         _check_callable(self, "summary_generator")
         _check_type(self, "is_virtual", bool)
 
@@ -528,7 +536,7 @@ class CallbackConfig:
     def __post_init__(self) -> None:
         _check_time(self, "timeout", "heartbeat_timeout")
         _check_serdes(self, "serdes")
-        _check_subtype(self.sub_type)
+        _check_subtype(self)
 
     @property
     def timeout_seconds(self) -> float:

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -50,7 +50,7 @@ from fastflow.durable.records import (
     encode_frame,
     now_us,
 )
-from fastflow.durable.sqlite_file import connect, log_of, translate
+from fastflow.durable.sqlite_file import WHOLE, connect, log_of, translate
 from fastflow.durable.sqlite_messages import Messages
 from fastflow.durable.sqlite_owners import Owners
 from fastflow.durable.sqlite_rows import (
@@ -147,6 +147,9 @@ class SqliteJournal:
         self._since = 0  # frames since the last checkpoint, about
         self._every = _EVERY
         self._closed = False
+        if status.st_size <= WHOLE:
+            with self._use() as db:
+                self._messages.check(db)
         _open_here.add(self)
 
     # Every access is within one of these two.
@@ -326,7 +329,7 @@ class SqliteJournal:
                 except JournalDamagedError as error:
                     self._owners.report(row[0], error)
                     continue
-                owned = head.status == RUNNING and head.owner in living
+                owned = head.status == RUNNING and living(head.owner)
                 yield Summary(
                     head.number, head.name, head.function, head.status, head.created,
                     head.updated, owned,
@@ -339,7 +342,10 @@ class SqliteJournal:
         return [self._entry(db, row, living) for row in rows]
 
     def _entry(
-        self, db: sqlite3.Connection, row: tuple[Any, ...], living: set[int] | None
+        self,
+        db: sqlite3.Connection,
+        row: tuple[Any, ...],
+        living: Callable[[int], bool] | None,
     ) -> Entry:
         head = read_head(row)
         data, result, error, last = row[-4:]
@@ -357,7 +363,7 @@ class SqliteJournal:
                 "the file from a copy"
             ) from problem
         owned = head.status == RUNNING and (
-            self._owners.hold(db, owner) if living is None else owner in living
+            self._owners.hold(db, owner) if living is None else living(owner)
         )
         return Entry(
             number, head.name, head.function, head.status, data, result, failure,

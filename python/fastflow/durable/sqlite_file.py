@@ -37,13 +37,20 @@ from fastflow.durable.sqlite_schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Connection", "connect", "log_of", "translate"]
+__all__ = ["WHOLE", "Connection", "connect", "log_of", "translate"]
 
+WHOLE = 32 * 1024 * 1024
+"""Bytes of a file that is checked as a whole when it is opened."""
+
+_STRAY = (
+    "SELECT id >> 32 AS number FROM frames GROUP BY number HAVING "
+    "min(id) != number << 32 OR max(id) - min(id) + 1 != count(*) OR "
+    "NOT EXISTS (SELECT 1 FROM executions WHERE executions.number = frames.id >> 32)"
+)
 _LOGGER = logging.getLogger("fastflow.durable")
 _BUSY = 10.0  # seconds to wait for another process's transaction
 _PAGE = 2048  # bytes: a commit writes whole pages, and most frames are small
 _SETTINGS = {"normal": "NORMAL", "full": "FULL"}
-_WHOLE = 32 * 1024 * 1024  # bytes of a file that is checked whole when it is opened
 _LOOK = 100_000  # instructions of SQLite's between looks for signals
 
 
@@ -93,7 +100,7 @@ def connect(
         with translated(path, db):
             db.look_for_signals()
             _protect(db)
-            _prepare(db, path, read_only, whole=size <= _WHOLE)
+            _prepare(db, path, read_only, whole=size <= WHOLE)
             if size and not had_log:
                 _miss_log(db, path, log)
             db.execute(f"PRAGMA synchronous = {_SETTINGS[durability]}")
@@ -195,7 +202,7 @@ def _prepare(
     version = _version(db, path)
     check_tables(db, version, path)
     if whole:
-        _check_pages(db, path)
+        _check_whole(db, path, version)
     if version == VERSION:
         if not read_only:
             _set_wal(db)
@@ -219,13 +226,22 @@ def _prepare(
         raise
 
 
-def _check_pages(db: sqlite3.Connection, path: Path) -> None:
-    """Raise if rows could be missed because SQLite's own structure is damaged."""
+def _check_whole(db: sqlite3.Connection, path: Path, version: int) -> None:
+    """Raise if rows could be missed, as no checksum tells of a row that isn't met."""
     found = db.execute("PRAGMA integrity_check(1)").fetchall()
     if found != [("ok",)]:
         raise JournalDamagedError(
             f"the journal {path} is damaged ({found[0][0] if found else '?'}); restore "
             "it from a copy"
+        )
+    if version == 0:
+        return
+    # A frame whose number has changed is another execution's, or nobody's.
+    stray = db.execute(_STRAY).fetchone()
+    if stray is not None:
+        raise JournalDamagedError(
+            f"the journal {path} is damaged: frames of execution {stray[0]} are "
+            "missing, or there is no such execution; restore it from a copy"
         )
 
 
@@ -243,7 +259,7 @@ def _miss_log(db: sqlite3.Connection, path: Path, log: Path) -> None:
         "journal that is in use is copied with both files, or by VACUUM INTO"
     )
     status = path.stat()
-    if Owners(path, status.st_dev, status.st_ino).living(db):
+    if Owners(path, status.st_dev, status.st_ino).any(db):
         raise JournalDamagedError(
             f"a process has the journal {path} open, or had when it was copied a "
             f"moment ago, but {advice}"
@@ -274,6 +290,11 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
                 "another path"
             )
         return 0
+    if version < 0 or (tables and not version):
+        raise JournalDamagedError(
+            f"the journal {path} is damaged: it says that it is of version {version}; "
+            "restore it from a copy"
+        )
     if version > VERSION:
         raise JournalVersionError(
             f"{path} was written by a newer fastflow (journal version {version}, this "
@@ -353,6 +374,10 @@ def translated(path: Path, db: Connection | None = None) -> Iterator[None]:
         if stopped is not None:
             raise stopped from None
         raise translate(error, path) from error
+    except UnicodeDecodeError as error:  # of SQLite's message: it has what it found
+        raise JournalDamagedError(
+            f"the journal {path} is damaged; restore it from a copy"
+        ) from error
 
 
 def translate(error: sqlite3.Error, path: Path) -> JournalError:

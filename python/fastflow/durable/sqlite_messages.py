@@ -58,6 +58,14 @@ class Messages:
             (message_crc((number, *row)), number),
         )
 
+    def check(self, db: sqlite3.Connection) -> None:
+        """Set aside what is damaged, for whomever it was."""
+        for row in db.execute("SELECT * FROM messages"):
+            try:
+                _check(row)
+            except DAMAGE as error:
+                self._set_aside(row[0], row[1], error)
+
     def read(
         self, db: sqlite3.Connection, execution: int | None, after: int
     ) -> list[Message]:
@@ -85,9 +93,13 @@ class Messages:
             )  # fmt: skip
 
 
-def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> Message:
+def _check(row: tuple[Any, ...]) -> None:
     if message_crc(row) != row[7]:
         raise JournalDamagedError("its checksum does not match")
+
+
+def _message(db: sqlite3.Connection, row: tuple[Any, ...]) -> Message:
+    _check(row)
     number, execution, kind, operation, stored, packed, at = row[:7]
     payload = None if stored is None else values.fetch(db, stored)
     error = None if packed is None else _failure.decode(packed)

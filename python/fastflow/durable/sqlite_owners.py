@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from fastflow.durable.exceptions import JournalDamagedError
 from fastflow.durable.journal import ABANDONED, RUNNING
 from fastflow.durable.leases import Process, lease_end, lives, this_process
-from fastflow.durable.sqlite_rows import HEAD, owner_crc, read_head, set_head
+from fastflow.durable.sqlite_rows import DAMAGE, HEAD, owner_crc, read_head, set_head
 
 __all__ = ["Owners"]
 
@@ -109,19 +108,32 @@ class Owners:
         if owner == ABANDONED:
             return False
         row = db.execute("SELECT * FROM owners WHERE id = ?", (owner,)).fetchone()
-        return row is not None and self._row_lives(row)
+        if row is None:
+            return self.living(db)(owner)
+        return self._row_lives(row)
 
-    def living(self, db: sqlite3.Connection) -> set[int]:
-        """Return all owners that still own what they owned."""
+    def any(self, db: sqlite3.Connection) -> bool:
+        """Whether any owner lives."""
         rows = db.execute("SELECT * FROM owners").fetchall()
-        return {row[0] for row in rows if self._row_lives(row)}
+        return any(self._row_lives(row) for row in rows)
+
+    def living(self, db: sqlite3.Connection) -> Callable[[int], bool]:
+        """Return a function that tells whether an owner lives, as of now."""
+        rows = db.execute("SELECT * FROM owners").fetchall()
+        living = {row[0] for row in rows if self._row_lives(row)}
+        # Whose row is damaged may have another number there.
+        unknown = not all(_is_good(row) for row in rows)
+        known = {row[0] for row in rows}
+
+        def lives(owner: int) -> bool:
+            if owner == ABANDONED:
+                return False
+            return owner in living or (unknown and owner not in known)
+
+        return lives
 
     def _row_lives(self, row: tuple[Any, ...]) -> bool:
-        try:
-            good = owner_crc(row) == row[7]
-        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
-            good = False
-        if not good:
+        if not _is_good(row):
             self.report(
                 -row[0],
                 JournalDamagedError(
@@ -135,3 +147,10 @@ class Owners:
             # Closed, perhaps without having been able to say so in the file.
             return (*self._place, row[0]) in _here and lives(process, row[6])
         return lives(process, row[6])
+
+
+def _is_good(row: tuple[Any, ...]) -> bool:
+    try:
+        return bool(owner_crc(row) == row[7])
+    except DAMAGE:
+        return False

@@ -78,7 +78,7 @@ def read_head(row: Sequence[Any]) -> Head:
         head = msgspec.convert(row[: len(Head._fields)], Head)
         if head_crc(head) == row[len(Head._fields)]:
             return head
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError):
+    except (msgspec.MsgspecError, TypeError, ValueError):
         pass
     raise JournalDamagedError(
         f"execution {row[0]} of the journal is damaged: its checksum does not match; "
