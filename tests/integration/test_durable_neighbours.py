@@ -10,8 +10,8 @@ import pytest
 from fastflow.durable import (
     CallbackConfig,
     ChildConfig,
-    Duration,
     DurableRunner,
+    Duration,
     JournalError,
     StepConfig,
     ValidationError,

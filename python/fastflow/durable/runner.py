@@ -100,6 +100,8 @@ class DurableRunner:
         self._active: set[str] = set()
         self._lock = threading.Lock()
         try:
+            self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
+            # Last, as it is known to other processes.
             self._keeper = Keeper(
                 self.journal,
                 lease,
@@ -109,7 +111,6 @@ class DurableRunner:
             if self._owns_journal:
                 self.journal.close()
             raise
-        self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
         self._engine.start_function = self._start_function
         self._finalizer = weakref.finalize(
             self, _shut, self._keeper, self.journal if self._owns_journal else None
@@ -159,9 +160,13 @@ class DurableRunner:
         execution = self._execution(entry)
         line = BlockingLine(execution, _program(function, execution))
         execution.on_stop = line.wake
-        self._keeper.add(execution)
         value: Any = None
         error: BaseException | None = None
+        try:
+            self._keeper.add(execution)
+        except BaseException as raised:
+            self._not_begun(execution, raised)
+            raise
         try:
             try:
                 value = line.call()
@@ -321,9 +326,15 @@ class DurableRunner:
     def _execution(self, entry: Entry) -> Execution:
         try:
             return Execution(self._engine, entry)
-        except BaseException:
+        except BaseException as error:
             self._active.discard(entry.name)
+            self._let_go(entry.number, entry.fence, error)
             raise
+
+    def _not_begun(self, execution: Execution, reason: BaseException) -> None:
+        """Leave an execution to whoever can go on with it."""
+        self._give_up(execution, reason)
+        self._release(execution)
 
     def _release(self, execution: Execution) -> None:
         self._keeper.remove(execution)
@@ -360,8 +371,13 @@ class DurableRunner:
 
         execution.on_stop = stop
         self._handles[entry.name] = handle
-        self._keeper.add(execution)
-        self._engine.scheduler.push(line)
+        try:
+            self._keeper.add(execution)
+            self._engine.scheduler.push(line)
+        except BaseException as raised:
+            self._handles.pop(entry.name, None)
+            self._not_begun(execution, raised)
+            raise
         return handle
 
     def _start_function(
@@ -413,10 +429,14 @@ class DurableRunner:
             return
         execution.abort(reason)
         if not isinstance(execution.stream.broken, LeaseLostError):
-            try:
-                self.journal.release(execution.number, execution.stream.fence)
-            except Exception as error:
-                reason.add_note(f"its lease could not be given up either: {error}")
+            self._let_go(execution.number, execution.stream.fence, reason)
+
+    def _let_go(self, number: int, fence: int, reason: BaseException) -> None:
+        """Own an execution no longer; `reason` gets a note if that can't be said."""
+        try:
+            self.journal.release(number, fence)
+        except Exception as error:
+            reason.add_note(f"its lease could not be given up either: {error}")
 
     def _find(self, name: str) -> DurableFunction[Any] | None:
         return self._functions.get(name) or registered(name)

@@ -136,20 +136,28 @@ class SqliteJournal:
         self._db = connect(self.path, durability, read_only=read_only)
         self._lock = threading.RLock()
         self._pid = os.getpid()
-        status = self.path.stat()
-        self._inode = status.st_ino
-        self._log = log_of(self.path)
-        self._log_inode = _inode_of(self._log)
-        self._owners = Owners(self.path, status.st_dev, status.st_ino)
-        self._messages = Messages(self.path)
         self._looked = 0.0
         self._broken: JournalError | None = None
         self._since = 0  # frames since the last checkpoint, about
         self._every = _EVERY
         self._closed = False
-        if status.st_size <= WHOLE:
-            with self._use() as db:
-                self._messages.check(db)
+        self._messages = Messages(self.path)
+        self._log = log_of(self.path)
+        try:
+            status = self.path.stat()
+            self._inode = status.st_ino
+            self._log_inode = _inode_of(self._log)
+            self._owners = Owners(self.path, status.st_dev, status.st_ino)
+            if status.st_size <= WHOLE:
+                with self._use() as db:
+                    self._messages.check(db)
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, OSError):
+                raise JournalIOError(
+                    f"the journal {self.path} was removed while it was opened"
+                ) from error
+            raise
         _open_here.add(self)
 
     # Every access is within one of these two.
