@@ -61,14 +61,14 @@ class Crew:
         if self._initializer is not None:
             begin = functools.partial(self._initialize, engine)
         end = functools.partial(self._forget, thread)
-        # No function of Python's is between the thread's start and its work: a trace
-        # function that raises would end it, and the engine count on it.
-        thread.run = functools.partial(  # type: ignore[method-assign]
-            engine.run_worker, ticket, begin, end
-        )
-        self.threads.add(thread)
-        _working[thread] = engine
         try:
+            # No function of Python's is between the thread's start and its work: a
+            # trace function that raises would end it, and the engine count on it.
+            thread.run = functools.partial(  # type: ignore[method-assign]
+                engine.run_worker, ticket, begin, end
+            )
+            self.threads.add(thread)
+            _working[thread] = engine
             thread.start()
         except BaseException:
             if _taken(ticket):
