@@ -1,6 +1,7 @@
 """A live owner, for the tests of damage: makes a small journal, and holds it.
 
-Its argument is the journal's path; it ends when its standard input does.
+Its arguments are the journal's path and how much of it is in the write-ahead log only:
+"none" or "last".  It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ def main() -> None:
     journal.post(live.number, "callback", b"\1" * 16, b"y" * 700)
     journal.post(live.number, "cancel", b"", None, Failure("why"))
     journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if sys.argv[2] == "last":
+        for number in (3, 4):
+            one = [record(number + 1, b"%d" % number)]
+            journal.write([Change(live.number, live.fence, number, one)])
+        journal.post(live.number, "heartbeat", bytes(16))
     print("ready", flush=True)
     sys.stdin.read()
 

@@ -16,9 +16,11 @@ import pytest
 
 from fastflow.durable import ExecutionInProgress, JournalError, SqliteJournal
 from fastflow.durable.sqlite_file import log_of
+from support import figure
 
 HERE = Path(__file__).resolve().parent
-PARTS = 8
+PARTS = 4
+EVERY = figure(4, 1)  # byte
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes"),
     pytest.mark.slow,
@@ -37,16 +39,22 @@ class Reports(logging.Handler):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A journal whose owner lives, elsewhere."""
-    path = tmp_path_factory.mktemp("damage") / "runs.db"
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "holder.py"), str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "ready\n"
-    yield path
-    process.communicate()
+def stores(tmp_path_factory):
+    """Journals whose owners live, elsewhere: bytes of file and log."""
+    folder = tmp_path_factory.mktemp("damage")
+    found, processes = {}, []
+    for logged in ("none", "last"):
+        path = folder / f"{logged}.db"
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "holder.py"), str(path), logged],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        processes.append(process)
+        assert process.stdout.readline() == "ready\n"
+        found[logged] = path.read_bytes(), log_of(path).read_bytes()
+    yield found
+    for process in processes:
+        process.communicate()
 
 
 @pytest.fixture
@@ -131,31 +139,53 @@ def try_damage(path, reports, good, data, log=b""):
         journal.close()
 
 
-@pytest.fixture
-def good(store, tmp_path, reports):
-    """What is read of the undamaged journal."""
-    data = store.read_bytes()
-    path = tmp_path / "copies" / "runs.db"
+def undamaged(stores, logged, path, reports):
+    """Return the bytes of file and log, and what is read of them."""
+    data, log = stores[logged]
     path.parent.mkdir()
-    journal = open_copy(path, data)
+    journal = open_copy(path, data, log)
     seen = look(journal)
     journal.close()
     assert None not in seen.values()
-    assert [len(seen[k]) for k in ("list", "frames of live", "messages")] == [3, 3, 3]
-    assert try_damage(path, reports, seen, data) == "harmless"
-    return path, data, seen
+    more = 0 if logged == "none" else 2
+    assert len(seen["list"]) == 3
+    assert len(seen["frames of live"]) == 3 + more
+    assert len(seen["messages"]) == 3 + more // 2
+    assert try_damage(path, reports, seen, data, log) == "harmless"
+    return data, log, seen
+
+
+def flip(data, at, bit):
+    flipped = bytearray(data)
+    flipped[at] ^= 1 << bit
+    return flipped
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_byte_of_the_file(good, reports, part):
-    path, data, seen = good
+def test_every_byte_of_the_file(stores, tmp_path, reports, part):
+    path = tmp_path / "copies" / "runs.db"
+    data, _, seen = undamaged(stores, "none", path, reports)
     assert len(data) < 64 * 1024
     found = {"opening refused": 0, "noticed": 0, "harmless": 0}
-    for at in range(part, len(data), PARTS):
-        flipped = bytearray(data)
-        flipped[at] ^= 1 << at // PARTS % 8
+    for number, at in enumerate(range(part, len(data), PARTS * EVERY)):
         try:
+            flipped = flip(data, at, number % 8)
             found[try_damage(path, reports, seen, flipped)] += 1
         except AssertionError as error:
             raise AssertionError(f"byte {at}: {error}") from error
     assert min(found.values()) > 0, found
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_byte_of_the_write_ahead_log(stores, tmp_path, reports, part):
+    path = tmp_path / "copies" / "runs.db"
+    data, log, seen = undamaged(stores, "last", path, reports)
+    assert 4_000 < len(log) < 64 * 1024
+    found = {"opening refused": 0, "noticed": 0, "harmless": 0}
+    for number, at in enumerate(range(part, len(log), PARTS * EVERY)):
+        try:
+            flipped = flip(log, at, number % 8)
+            found[try_damage(path, reports, seen, data, flipped)] += 1
+        except AssertionError as error:
+            raise AssertionError(f"byte {at} of the log: {error}") from error
+    assert found["noticed"] > 0, found
