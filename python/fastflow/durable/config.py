@@ -22,6 +22,7 @@ from fastflow.durable.completion import (
 )
 from fastflow.durable.exceptions import ValidationError
 from fastflow.durations import parse_duration
+from fastflow.errors import described
 
 if TYPE_CHECKING:
     from fastflow.durable.serdes import SerDes
@@ -102,7 +103,7 @@ def _amount(value: Any) -> float:
     """Return a number of some unit, if it is one."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise ValidationError(
-            f"a Duration is made of a number, not of {value!r}; texts such as "
+            f"a Duration is made of a number, not of {described(value)}; texts such as "
             "'30s' can be given instead of a Duration"
         )
     seconds = _seconds_of("Duration", value)
@@ -182,7 +183,7 @@ def _check_subtype(config: Any) -> None:
     ):
         raise ValidationError(
             "sub_type must be 1 to 32 letters, digits, hyphens and underscores, not "
-            f"{value!r}"
+            f"{described(value)}"
         )
     object.__setattr__(config, "sub_type", str.__str__(value))  # no subclass
 
@@ -227,7 +228,8 @@ def _check_count(config: object, name: str, least: int) -> None:
         )
     if value < least:
         raise ValidationError(
-            f"{type(config).__name__}.{name} must be at least {least}, not {value}"
+            f"{type(config).__name__}.{name} must be at least {least}, not "
+            f"{described(value)}"
         )
 
 
@@ -255,7 +257,7 @@ def check_growth(config: Any, *times: str) -> None:
     ):
         raise ValidationError(
             f"{type(config).__name__}.backoff_rate must be a number of at least 1, not "
-            f"{rate!r}"
+            f"{described(rate)}"
         )
 
 
@@ -272,7 +274,8 @@ def _check_type(config: object, name: str, kind: type) -> None:
     value = getattr(config, name)
     if not isinstance(value, kind):
         raise ValidationError(
-            f"{type(config).__name__}.{name} must be a {kind.__name__}, not {value!r}"
+            f"{type(config).__name__}.{name} must be a {kind.__name__}, not "
+            f"{described(value)}"
         )
 
 
@@ -347,7 +350,7 @@ class CompletionConfig:
         ):
             raise ValidationError(
                 "CompletionConfig.tolerated_failure_percentage must be a number from 0 "
-                f"to 100, not {share!r}"
+                f"to 100, not {described(share)}"
             )
         _check_callable(self, "should_complete")
         others = (
@@ -364,8 +367,8 @@ class CompletionConfig:
         """Raise ValidationError if `total` branches can't meet it."""
         if self.min_successful is not None and self.min_successful > total:
             raise ValidationError(
-                f"min_successful is {self.min_successful}, but there are only {total} "
-                "branches"
+                f"min_successful is {described(self.min_successful)}, but there are "
+                f"only {total} branches"
             )
 
     @staticmethod

@@ -44,6 +44,7 @@ __all__ = ["DurableRunner"]
 
 
 T = TypeVar("T")
+_LONGEST_LEASE = 1e9  # seconds
 
 
 class DurableRunner:
@@ -292,7 +293,7 @@ class DurableRunner:
     ) -> tuple[Entry, DurableFunction[Any]]:
         function = _as_function(handler)
         self._functions[function.function_name] = function
-        name = uuid.uuid4().hex if name is None else check_name(name)
+        name = uuid.uuid4().hex if name is None else _checked(name)
         context = SerDesContext("input", name, "input")
         payload = dump(data, None, lambda: context)
         return self._own(name, function.function_name, payload), function
@@ -479,6 +480,14 @@ class DurableRunner:
         return f"<DurableRunner {where}>"
 
 
+def _checked(name: Any) -> str:
+    """Return the name of an execution, if it can be one."""
+    try:
+        return check_name(name)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"execution_name: {error}") from None
+
+
 def _check(executor: Any, default_retry: Any, lease: float) -> None:
     if executor is not None and not isinstance(executor, cf.ThreadPoolExecutor):
         raise TypeError(
@@ -489,8 +498,15 @@ def _check(executor: Any, default_retry: Any, lease: float) -> None:
         raise TypeError(
             "default_retry must be a retry strategy: (error, attempt) -> ..."
         )
-    if not lease > 0:
-        raise ValueError(f"lease must be a positive number of seconds, not {lease}")
+    if isinstance(lease, bool) or not isinstance(lease, int | float):
+        raise TypeError(
+            f"lease must be a number of seconds, not {type(lease).__name__}"
+        )
+    if not 0 < lease <= _LONGEST_LEASE:
+        raise ValueError(
+            "lease must be a positive number of seconds, and at most "
+            f"{_LONGEST_LEASE:,.0f}; not {float(min(lease, 1e300)):g}"
+        )
 
 
 def _open(store: str | os.PathLike[str] | Journal, durability: str) -> Journal:

@@ -63,6 +63,7 @@ from fastflow.durable.sqlite_rows import (
     set_end,
     set_head,
 )
+from fastflow.errors import described
 from fastflow.names import plain_text
 
 __all__ = ["SqliteJournal"]
@@ -136,6 +137,7 @@ class SqliteJournal:
         self._db = connect(self.path, durability, read_only=read_only)
         self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._read_only = read_only
         self._looked = 0.0
         self._broken: JournalError | None = None
         self._since = 0  # frames since the last checkpoint, about
@@ -282,6 +284,8 @@ class SqliteJournal:
 
     def claim(self, number: int, owner: int) -> Entry | None:
         """Take over an unfinished execution; None if it is owned or has ended."""
+        if not 0 < number < 1 << 31:
+            return None
         with self._transaction() as db:
             found = self._select(db, "number = ?", number)
             if not found or not may_claim(found[0], owner):
@@ -314,7 +318,7 @@ class SqliteJournal:
         with self._use() as db:
             if status is None:
                 return self._select(db, "1")
-            return self._select(db, _where(status), status)
+            return self._select(db, _where(status), _plain(status))
 
     def summaries(self, status: str | None = None) -> Iterator[Summary]:
         """Return all executions, oldest first, without reading their values.
@@ -325,7 +329,7 @@ class SqliteJournal:
         rows: list[tuple[Any, ...]] = [()]
         condition = "1" if status is None else _where(status)
         query = _SUMMARIES.format(condition=condition)
-        arguments = () if status is None else (status,)
+        arguments = () if status is None else (_plain(status),)
         while rows:
             with self._use() as db:
                 living = self._owners.living(db)
@@ -527,7 +531,9 @@ class SqliteJournal:
     ) -> None:
         """Leave a message for whoever runs an execution, now or later."""
         if not 0 < execution < 1 << 31:
-            raise ValidationError(f"there is no execution {execution} in {self.path}")
+            raise ValidationError(
+                f"there is no execution {described(execution)} in {self.path}"
+            )
         with self._transaction() as db:
             self._messages.post(db, execution, kind, operation, payload, error)
 
@@ -541,13 +547,25 @@ class SqliteJournal:
         with self._lock:
             if self._closed or os.getpid() != self._pid:
                 return
-            for owner in self._owners.mine:
-                try:
+            try:
+                for owner in self._owners.mine:
                     self.leave(owner)
-                except JournalError:
-                    _LOGGER.debug("owner %d could not leave", owner, exc_info=True)
+                self._forget_dead()
+            except JournalError:
+                _LOGGER.debug("the owners could not leave", exc_info=True)
             self._closed = True
             self._db.close()
+
+    def _forget_dead(self) -> None:
+        # Without owners in the file, nobody misses the log that goes with the last
+        # connection.
+        if self._read_only:
+            return
+        with self._use() as db:
+            dead = self._owners.any_dead(db)
+        if dead:
+            with self._transaction() as db:
+                self._owners.forget_dead(db)
 
 
 def _is_small(change: Change) -> bool:
@@ -641,7 +659,7 @@ def _where(status: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name that can be looked up.
+    """Return a text that can be looked up.
 
     Raises
     ------
@@ -651,7 +669,7 @@ def _plain(name: str) -> str:
     try:
         return plain_text(name)
     except (TypeError, ValueError) as error:
-        raise ValidationError(f"not a name of an execution: {error}") from None
+        raise ValidationError(f"nothing in a journal is called so: {error}") from None
 
 
 def _inode_of(path: Path) -> int:

@@ -71,7 +71,7 @@ def connect(
         Of a kind that says what is wrong: no such directory, no regular file, damaged,
         newer, in use by something else, read-only, no space.
     """
-    if durability not in _SETTINGS:
+    if not isinstance(durability, str) or durability not in _SETTINGS:
         raise ValueError(
             f"durability must be one of {', '.join(_SETTINGS)}; not {durability!r}"
         )

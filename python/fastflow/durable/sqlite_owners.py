@@ -42,9 +42,7 @@ class Owners:
 
     def enter(self, db: sqlite3.Connection, lease: float) -> int:
         """Add this process.  REQUIRES: a transaction."""
-        for row in db.execute("SELECT * FROM owners").fetchall():
-            if not self._row_lives(row):
-                self.forget(db, row[0])
+        self.forget_dead(db)
         cursor = db.execute(
             "INSERT INTO owners (boot, space, pid, start, lease, until, crc) "
             "VALUES ('', '', 0, 0, 0, 0, 0)"
@@ -86,6 +84,17 @@ class Owners:
                 continue
             set_head(db, head._replace(owner=ABANDONED, fence=head.fence + 1))
         db.execute("DELETE FROM owners WHERE id = ?", (owner,))
+
+    def forget_dead(self, db: sqlite3.Connection) -> None:
+        """Abandon what those have who don't live.  REQUIRES: a transaction."""
+        for row in db.execute("SELECT * FROM owners").fetchall():
+            if not self._row_lives(row):
+                self.forget(db, row[0])
+
+    def any_dead(self, db: sqlite3.Connection) -> bool:
+        """Whether there is an owner that doesn't live."""
+        rows = db.execute("SELECT * FROM owners").fetchall()
+        return not all(self._row_lives(row) for row in rows)
 
     def report(self, number: int, error: Exception) -> None:
         """Say once that an execution is damaged, and that others go on."""
