@@ -119,10 +119,49 @@ void engine_dealloc(PyObject* object) {
 
 // --- methods -------------------------------------------------------------------------
 
-PyObject* run_worker(PyObject* self, PyObject*) {
-  allocate_thread_data_of_exceptions();
-  Attachment mine(PyThreadState_Get());
-  self_of(self)->pool->run_worker(&mine);
+// REQUIRES: shut_down is set.
+void finish_and_leave(Engine* e) {
+  parking_lot::announce(&e->room_wanted);
+  if (!e->forked.load()) e->pool->stop();
+}
+
+// Whether the calling thread gets the one thing that is in the list (pop is atomic).
+bool take(PyObject* ticket) {
+  if (Ref::steal(PyObject_CallMethod(ticket, "pop", nullptr))) return true;
+  PyErr_Clear();
+  return false;
+}
+
+// A thread's last step must be made.  What hinders it may be a trace or a profile
+// function that raises, which Python calls no more then.
+void call_surely(PyObject* function) {
+  for (int hindered = 0; hindered < 3; ++hindered) {
+    if (Ref::steal(PyObject_CallNoArgs(function))) return;
+    PyErr_WriteUnraisable(function);
+  }
+}
+
+// run_worker(ticket, begin, end): the body of a worker thread.  Nothing here is
+// Python's but `begin` and `end`, so no trace function can end a thread that somebody
+// counts on.
+PyObject* run_worker(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  if (nargs != 3 || !PyList_Check(args[0])) {
+    PyErr_SetString(PyExc_TypeError, "run_worker(ticket, begin, end)");
+    return nullptr;
+  }
+  if (take(args[0])) {
+    if (args[1] != Py_None && !Ref::steal(PyObject_CallNoArgs(args[1]))) {
+      // As if the initializer had failed: this thread fails what is queued, and leaves.
+      PyErr_WriteUnraisable(args[1]);
+      self_of(self)->broken.store(true);
+      self_of(self)->shut_down.store(true);
+      finish_and_leave(self_of(self));
+    }
+    allocate_thread_data_of_exceptions();
+    Attachment mine(PyThreadState_Get());
+    self_of(self)->pool->run_worker(&mine);
+  }
+  call_surely(args[2]);
   Py_RETURN_NONE;
 }
 
@@ -154,8 +193,7 @@ PyObject* stop(PyObject* self, PyObject* cancel) {
     if (!e->forked.load()) let_workers_start(e);
     e->cancel_all.store(true);
   }
-  parking_lot::announce(&e->room_wanted);
-  if (!e->forked.load()) e->pool->stop();
+  finish_and_leave(e);
   Py_RETURN_NONE;
 }
 
@@ -222,7 +260,10 @@ PyObject* get_caller_may_run(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"run_worker", method<run_worker>(), METH_NOARGS, "The body of a worker thread."},
+    {"run_worker", method<run_worker>(), METH_FASTCALL,
+     "run_worker(ticket, begin, end): the body of a worker thread.  It works if it "
+     "gets "
+     "what is in the list."},
     {"keep_reservation", method<keep_reservation>(), METH_NOARGS,
      "For a spawner that raises although its thread has started."},
     {"stop", method<stop>(), METH_O,

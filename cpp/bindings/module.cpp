@@ -89,6 +89,8 @@ PyObject* lend(PyObject*, PyObject* place) {
   Worker* worker = worker_at(place);
   if (worker == nullptr) return nullptr;
   worker->pool().blocked(*worker);
+  // There may be no thread for its place; who submits next asks for one again.
+  PyErr_Clear();
   Py_RETURN_NONE;
 }
 PyObject* take_back(PyObject*, PyObject* place) {

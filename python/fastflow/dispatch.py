@@ -312,9 +312,14 @@ class _Shared:
                 if not self._waiting or self._spare >= min(self._hanging, _MOST):
                     return
                 self._spare += 1
-            if not _start(self._serve):
-                with self._lock:
-                    self._spare -= 1
+            started = False
+            try:
+                started = _start(self._serve)
+            finally:
+                if not started:
+                    with self._lock:
+                        self._spare -= 1
+            if not started:
                 return
 
     def _serve(self) -> None:
@@ -356,10 +361,13 @@ def _start_apart(dispatch: Dispatch) -> bool:
 
     if not _count_apart(1):
         return False
-    if _start(body):
-        return True
-    _count_apart(-1)
-    return False
+    started = False
+    try:
+        started = _start(body)
+    finally:
+        if not started:
+            _count_apart(-1)
+    return started
 
 
 def _count_apart(more: int) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "TaskErrorGroup",
     "TaskTimeout",
     "ValidationError",
+    "described",
     "portable",
     "shown",
     "text_of",
@@ -55,6 +56,18 @@ def shown(error: BaseException) -> str:
     if text is not None:
         return f"{kind}: {text}"
     return f"{kind} (its message can't be shown: {reason})"
+
+
+def described(value: object) -> str:
+    """Return what a value is, for a message about it: short, whatever it is and does.
+
+    A ``repr`` may raise, as that of an int of more than 4,300 digits does.
+    """
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a {type(value).__name__} that can't be shown"
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _message_of(error: BaseException) -> tuple[str | None, str]:

@@ -128,7 +128,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
 
     def _renew(self) -> None:
         """Make the engine: at first, and in a forked child at first use."""
-        self._crew = Crew(self._prefix, *self._start)
+        crew = Crew(self._prefix, *self._start)
         cap = (
             None
             if self._blas_threads is None
@@ -136,7 +136,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         )
         engine = _core.Engine(
             self._max_workers,
-            self._crew,
+            crew,
             cap,
             self._start[0] is None,
             *self._options,
@@ -144,6 +144,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         track(engine)
         if self._closed:
             engine.stop(False)
+        self._crew = crew
         self._open(engine)
 
     def map(
@@ -219,7 +220,8 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             Cancel the tasks that have not started.
         """
         self._closed = True
-        crew, engine = self._crew, self._engine
+        engine = self._engine  # first: after a fork it gets a new crew
+        crew = self._crew
         engine.stop(cancel_futures)
         if wait:
             crew.join(engine)

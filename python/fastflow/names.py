@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["HALF", "check_name", "refuse_surrogates"]
+__all__ = ["HALF", "check_name", "plain_text", "refuse_surrogates"]
 
 _LONGEST = 1_024  # characters
 HALF = "half of a surrogate pair is not a character"
 
 
 def check_name(name: str) -> str:
-    """Return a name in composed form (NFC).
+    """Return a name as a plain str in composed form (NFC).
 
     Raises
     ------
+    TypeError
+        If it is no str.
     ValueError
         If nothing can be called so: it is empty, too long, or has control characters or
         halves of surrogate pairs.
     """
+    name = plain_text(name)
     if not name.isascii():
-        refuse_surrogates(name)
         name = unicodedata.normalize("NFC", name)
     if not name.strip():
         raise ValueError("a name can't be empty")
@@ -31,6 +33,27 @@ def check_name(name: str) -> str:
     if not name.isprintable() and any(unicodedata.category(c) == "Cc" for c in name):
         raise ValueError("a name can't contain control characters")
     return name
+
+
+def plain_text(text: str) -> str:
+    """Return a text that can be encoded, as a `str` and no subclass.
+
+    A subclass may do anything when it is asked, and encoders refuse it.
+
+    Raises
+    ------
+    TypeError
+        If it is no str.
+    ValueError
+        If it has halves of surrogate pairs.
+    """
+    if type(text) is not str:
+        if not isinstance(text, str):
+            raise TypeError(f"a name must be a str, not {type(text).__name__}")
+        text = str.__str__(text)
+    if not text.isascii():
+        refuse_surrogates(text)
+    return text
 
 
 def refuse_surrogates(text: str) -> None:

@@ -77,10 +77,15 @@ class Monitor:
 
     def __enter__(self) -> Monitor:
         if self._show is not None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._run, name="fastflow-progress", daemon=True
             )
-            self._thread.start()
+            try:
+                thread.start()
+            except BaseException:
+                self._stop_bar()
+                raise
+            self._thread = thread
         return self
 
     def _run(self) -> None:
@@ -101,6 +106,10 @@ class Monitor:
             self._show = None
             _LOGGER.exception("progress is not shown any more, as this failed:")
 
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -112,7 +121,6 @@ class Monitor:
         self._end.set()
         self._thread.join()
         self._tell()
-        if self._bar is not None:
-            self._bar.stop()
+        self._stop_bar()
         if self._ends is not None and error is None:
             raise self._ends

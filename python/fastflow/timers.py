@@ -151,10 +151,9 @@ class SystemClock:
         """
         timer = Timer(self._queue, time.monotonic() + seconds, fn, args)
         with self._changed:
-            is_next = self._queue.push(timer)
             if self._thread is None:
-                self._start()
-            elif is_next:
+                self._start()  # first: without a thread there is no timer
+            if self._queue.push(timer):
                 self._changed.notify()
         return timer
 

@@ -8,6 +8,7 @@ The threads are ``threading.Thread`` objects, so they appear in
 from __future__ import annotations
 
 import contextvars
+import functools
 import itertools
 import logging
 import os
@@ -55,12 +56,19 @@ class Crew:
         """
         _check_unpatched()
         ticket = [None]
-        thread = _new_thread(
-            f"{self._prefix}_{next(self._numbers)}", self._run, (engine, ticket)
-        )
-        self.threads.add(thread)
-        _working[thread] = engine
+        thread = _new_thread(f"{self._prefix}_{next(self._numbers)}")
+        begin = None
+        if self._initializer is not None:
+            begin = functools.partial(self._initialize, engine)
+        end = functools.partial(self._forget, thread)
         try:
+            # No function of Python's is between the thread's start and its work: a
+            # trace function that raises would end it, and the engine count on it.
+            thread.run = functools.partial(  # type: ignore[method-assign]
+                engine.run_worker, ticket, begin, end
+            )
+            self.threads.add(thread)
+            _working[thread] = engine
             thread.start()
         except BaseException:
             if _taken(ticket):
@@ -68,16 +76,6 @@ class Crew:
             else:
                 engine.keep_reservation()  # the thread works: nothing has failed
             raise
-
-    def _run(self, engine: _core.Engine, ticket: list[None]) -> None:
-        try:
-            if not _taken(ticket):
-                return
-            if self._initializer is not None:
-                self._initialize(engine)
-            engine.run_worker()
-        finally:
-            self._forget(threading.current_thread())
 
     def _initialize(self, engine: _core.Engine) -> None:
         try:
@@ -92,6 +90,7 @@ class Crew:
     def _forget(self, thread: threading.Thread) -> None:
         self.threads.discard(thread)
         _working.pop(thread, None)
+        thread.__dict__.pop("run", None)  # which refers to the thread
 
     def join(self, engine: _core.Engine) -> None:
         """Wait until the engine, which was stopped, has run all and its threads ended.
@@ -151,17 +150,13 @@ class _Started(threading.Event):
         )
 
 
-def _new_thread(
-    name: str, target: Callable[..., None], args: tuple[Any, ...]
-) -> threading.Thread:
+def _new_thread(name: str) -> threading.Thread:
     # A worker lives longer than what its starter has in context variables: it gets none
     # of them, also where threads inherit them (free-threaded builds).
     context: dict[str, Any] = {}
     if sys.version_info >= (3, 14):
         context["context"] = contextvars.Context()
-    thread = threading.Thread(
-        name=name, target=target, args=args, daemon=False, **context
-    )
+    thread = threading.Thread(name=name, daemon=False, **context)
     thread._started = _Started()  # type: ignore[attr-defined]
     return thread
 

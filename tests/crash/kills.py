@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from program import EXPECTED, Auditor, Log, Violation, make
 
 import fastflow
-from fastflow.durable import DurableRunner, sqlite_file
+from fastflow.durable import DurableRunner, sqlite_schema
 
 POINTS = ("before_commit", "after_commit", "effect", "migration", "random")
 MOST_KILLS = 12  # of one execution
@@ -48,13 +48,14 @@ def run_child(folder: Path, point: str, number: int) -> None:
                 die()
 
     if point == "migration":
-        make_tables = sqlite_file.MIGRATIONS[1]
+        last = max(sqlite_schema.MIGRATIONS)
+        make_tables = sqlite_schema.MIGRATIONS[last]
 
         def migrate(db):
             make_tables(db)
             reach("migration")
 
-        sqlite_file.MIGRATIONS[1] = migrate
+        sqlite_schema.MIGRATIONS[last] = migrate
     log = Log(folder / "log")
     program = make(log, lambda: reach("effect"))
     with (

@@ -115,7 +115,7 @@ class Line(Bare):
 
     def check(self):
         if not self.future.done():  # it did not come to the call
-            self.engine.run_worker()
+            self.engine.run_worker([None], None, int)
         assert self.future.done()
 
 
@@ -491,7 +491,10 @@ ENTRIES: dict[str, Entry] = {
         pool, lambda made: made.engine.report_unobserved(), Pool.works, unobserved
     ),
     "Engine.run_worker": Entry(
-        Line, lambda made: made.engine.run_worker(), Line.check, Line.ready
+        Line,
+        lambda made: made.engine.run_worker([None], None, int),
+        Line.check,
+        Line.ready,
     ),
     "Engine.set_broken": Entry(engine, lambda e: e.set_broken()),
     "Engine.stats": Entry(pool, lambda made: made.engine.stats(), Pool.works),

@@ -22,6 +22,7 @@ from fastflow.durable.completion import (
 )
 from fastflow.durable.exceptions import ValidationError
 from fastflow.durations import parse_duration
+from fastflow.errors import described
 
 if TYPE_CHECKING:
     from fastflow.durable.serdes import SerDes
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_LONGEST = 10_000 * 366 * 86_400.0  # seconds
+
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -100,7 +103,7 @@ def _amount(value: Any) -> float:
     """Return a number of some unit, if it is one."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise ValidationError(
-            f"a Duration is made of a number, not of {value!r}; texts such as "
+            f"a Duration is made of a number, not of {described(value)}; texts such as "
             "'30s' can be given instead of a Duration"
         )
     seconds = _seconds_of("Duration", value)
@@ -111,9 +114,13 @@ def _seconds_of(what: str, value: Any) -> float:
     if isinstance(value, Duration):
         return value.seconds
     try:
-        return parse_duration(value)
+        seconds = parse_duration(value)
     except (TypeError, ValueError) as error:
         raise ValidationError(f"{what}: {error}") from None
+    if seconds > _LONGEST:
+        # A journal's times are microseconds in 64 bits.
+        raise ValidationError(f"{what}: {seconds:g} s is more than 10,000 years")
+    return seconds
 
 
 def to_seconds(value: Duration | float | str | timedelta | None) -> float:
@@ -122,7 +129,7 @@ def to_seconds(value: Duration | float | str | timedelta | None) -> float:
     Raises
     ------
     ValidationError
-        If it is none of these, negative, or not finite.
+        If it is none of these, negative, not finite, or more than 10,000 years.
     """
     return _seconds_of("duration", value)
 
@@ -165,7 +172,8 @@ class StepSemantics(Enum):
 _LETTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 
-def _check_subtype(value: Any) -> None:
+def _check_subtype(config: Any) -> None:
+    value = config.sub_type
     if value is None or value == "":
         return
     if (
@@ -175,8 +183,9 @@ def _check_subtype(value: Any) -> None:
     ):
         raise ValidationError(
             "sub_type must be 1 to 32 letters, digits, hyphens and underscores, not "
-            f"{value!r}"
+            f"{described(value)}"
         )
+    object.__setattr__(config, "sub_type", str.__str__(value))  # no subclass
 
 
 def _check_serdes(config: object, *names: str) -> None:
@@ -219,7 +228,8 @@ def _check_count(config: object, name: str, least: int) -> None:
         )
     if value < least:
         raise ValidationError(
-            f"{type(config).__name__}.{name} must be at least {least}, not {value}"
+            f"{type(config).__name__}.{name} must be at least {least}, not "
+            f"{described(value)}"
         )
 
 
@@ -247,7 +257,7 @@ def check_growth(config: Any, *times: str) -> None:
     ):
         raise ValidationError(
             f"{type(config).__name__}.backoff_rate must be a number of at least 1, not "
-            f"{rate!r}"
+            f"{described(rate)}"
         )
 
 
@@ -264,7 +274,8 @@ def _check_type(config: object, name: str, kind: type) -> None:
     value = getattr(config, name)
     if not isinstance(value, kind):
         raise ValidationError(
-            f"{type(config).__name__}.{name} must be a {kind.__name__}, not {value!r}"
+            f"{type(config).__name__}.{name} must be a {kind.__name__}, not "
+            f"{described(value)}"
         )
 
 
@@ -298,7 +309,7 @@ class StepConfig:
         _check_type(self, "step_semantics", StepSemantics)
         _check_serdes(self, "serdes")
         _check_time(self, "timeout")
-        _check_subtype(self.sub_type)
+        _check_subtype(self)
 
 
 @dataclass(frozen=True)
@@ -339,7 +350,7 @@ class CompletionConfig:
         ):
             raise ValidationError(
                 "CompletionConfig.tolerated_failure_percentage must be a number from 0 "
-                f"to 100, not {share!r}"
+                f"to 100, not {described(share)}"
             )
         _check_callable(self, "should_complete")
         others = (
@@ -356,8 +367,8 @@ class CompletionConfig:
         """Raise ValidationError if `total` branches can't meet it."""
         if self.min_successful is not None and self.min_successful > total:
             raise ValidationError(
-                f"min_successful is {self.min_successful}, but there are only {total} "
-                "branches"
+                f"min_successful is {described(self.min_successful)}, but there are "
+                f"only {total} branches"
             )
 
     @staticmethod
@@ -499,7 +510,7 @@ class ChildConfig(Generic[T]):
 
     def __post_init__(self) -> None:
         _check_serdes(self, "serdes")
-        _check_subtype(self.sub_type)
+        _check_subtype(self)
         _check_callable(self, "summary_generator")
         _check_type(self, "is_virtual", bool)
 
@@ -528,7 +539,7 @@ class CallbackConfig:
     def __post_init__(self) -> None:
         _check_time(self, "timeout", "heartbeat_timeout")
         _check_serdes(self, "serdes")
-        _check_subtype(self.sub_type)
+        _check_subtype(self)
 
     @property
     def timeout_seconds(self) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fastflow.durable.exceptions import SerDesError
+from fastflow.durable.exceptions import JournalDamagedError, SerDesError
 from fastflow.durable.failures import as_error_object
 from fastflow.durable.identity import ROOT
 from fastflow.durable.journal import RUNNING, Entry, Journal
@@ -115,7 +115,14 @@ class Event:
 
 def _records(journal: Journal, entry: Entry) -> Iterable[Record]:
     for frame in journal.frames(entry.number):
-        yield from frame
+        for record in frame:
+            if record.kind not in _KIND or record.action not in _STATUS:
+                raise JournalDamagedError(
+                    f"execution {entry.name!r} has an operation of a kind "
+                    f"{record.kind!r} and state {record.action} that this program "
+                    "does not know; upgrade fastflow, or restore the file from a copy"
+                )
+            yield record
 
 
 def _parent(record: Record) -> str | None:

@@ -36,6 +36,7 @@ __all__ = [
     "Entry",
     "Journal",
     "Message",
+    "Summary",
     "check_same",
     "journal_errors",
     "may_claim",
@@ -68,6 +69,19 @@ class Entry(NamedTuple):
     """Whether the owner's lease holds."""
 
 
+class Summary(NamedTuple):
+    """An execution without its values, for lists.  Times: microseconds since 1970."""
+
+    number: int
+    name: str
+    function: str
+    status: str
+    created: int
+    updated: int
+    owned: bool
+    """Whether the owner's lease holds."""
+
+
 class End(NamedTuple):
     """How an execution ended."""
 
@@ -77,7 +91,7 @@ class End(NamedTuple):
     at: int
 
 
-class Change(msgspec.Struct, gc=False):
+class Change(msgspec.Struct):
     """What is to be written for one execution, in one transaction with all others."""
 
     number: int
@@ -86,6 +100,8 @@ class Change(msgspec.Struct, gc=False):
     """Number of the first frame, from 0: the owner counts."""
     records: list[Record] = msgspec.field(default_factory=list)
     end: End | None = None
+    error: Exception | None = None
+    """Why nothing of it could be written, if the fault is its own; set by `write`."""
 
 
 class Message(NamedTuple):
@@ -142,7 +158,8 @@ class Journal(Protocol):
 
         Returns the numbers of the executions whose fence did not match; nothing was
         written for them.  `Change.records` may be changed: large payloads become
-        `BlobRef`.
+        `BlobRef`.  What can't be written, as it can't be encoded, harms no other
+        execution: `Change.error` says so.
         """
 
     def frames(self, number: int) -> Iterable[list[Record]]:
@@ -158,7 +175,10 @@ class Journal(Protocol):
         """Return the execution of that name."""
 
     def entries(self, status: str | None = None) -> list[Entry]:
-        """Return all executions, oldest first."""
+        """Return all executions with their values, oldest first."""
+
+    def summaries(self, status: str | None = None) -> Iterable[Summary]:
+        """Return all executions, oldest first, without reading their values."""
 
     def post(
         self,
@@ -171,7 +191,10 @@ class Journal(Protocol):
         """Leave a message for whoever runs an execution, now or later."""
 
     def messages(self, execution: int | None, after: int) -> list[Message]:
-        """Return messages of one or of all executions with higher numbers."""
+        """Return messages of one or of all executions with higher numbers.
+
+        One that is not as it was written is left out and reported.
+        """
 
     def delete(self, numbers: Iterable[int]) -> int:
         """Remove finished executions; return how many there were."""

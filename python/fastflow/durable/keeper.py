@@ -7,7 +7,7 @@ import threading
 import time
 
 from fastflow.durable.exceptions import JournalError
-from fastflow.durable.journal import Journal
+from fastflow.durable.journal import Journal, Message
 from fastflow.durable.running import Execution
 
 __all__ = ["Keeper"]
@@ -53,17 +53,30 @@ class Keeper:
         self._renewed = now
 
     def add(self, execution: Execution) -> None:
-        """Bring messages to an execution from now on, and those that have come."""
+        """Bring messages to an execution from now on, and those that have come.
+
+        Raises
+        ------
+        RuntimeError
+            If there can't be a thread that renews the lease; the execution isn't
+            known here then.
+        """
         with self._lock:
-            self._executions[execution.number] = execution
             if self._poll and self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._serve, name="fastflow-lease", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
+            self._executions[execution.number] = execution
         if execution.replaying:
-            for message in self._journal.messages(execution.number, 0):
-                execution.deliver(message)
+            try:
+                messages = self._journal.messages(execution.number, 0)
+            except BaseException:
+                self.remove(execution)
+                raise
+            for message in messages:
+                self._deliver(execution, message)
 
     def remove(self, execution: Execution) -> None:
         """Forget an execution."""
@@ -81,7 +94,18 @@ class Keeper:
                 self._last = messages[-1].number
         for execution, message in targets:
             if execution is not None:
-                execution.deliver(message)
+                self._deliver(execution, message)
+
+    @staticmethod
+    def _deliver(execution: Execution, message: Message) -> None:
+        try:
+            execution.deliver(message)
+        except Exception:
+            # Of one message, which concerns one execution.
+            _LOGGER.warning(
+                "message %d for execution %r could not be delivered",
+                message.number, execution.name, exc_info=True,
+            )  # fmt: skip
 
     def executions(self) -> list[Execution]:
         """Return the executions of this process."""
@@ -97,6 +121,9 @@ class Keeper:
             except JournalError as error:
                 # Writers meet it, too, and tell whom it concerns.
                 _LOGGER.warning("can't renew the lease: %s", error)
+            except Exception:
+                # Without this thread, others would take what runs here.
+                _LOGGER.exception("can't look after the lease")
 
     def stop(self) -> None:
         """End the thread, and give up what this process owns."""

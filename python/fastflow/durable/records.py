@@ -31,6 +31,7 @@ __all__ = [
     "encode_frame",
     "finished",
     "now_us",
+    "storable",
 ]
 
 # What happened to an operation.
@@ -43,6 +44,18 @@ CANCELLED = 4
 TIMED_OUT = 5
 
 
+_set = msgspec.structs.force_setattr
+
+
+def storable(text: str) -> str:
+    """Return a text that can be encoded: no subclass, halves of surrogates escaped."""
+    if type(text) is not str:
+        text = str.__str__(text)
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class BlobRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Where the payload is that was too large for its frame."""
 
@@ -50,6 +63,8 @@ class BlobRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
     parts: int
     size: int
     """In bytes."""
+    crc: int | None = None
+    """Of the whole, begun with its size; None in what version 1 has written."""
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -64,6 +79,15 @@ class Failure(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Of its ``__cause__``."""
     error_type: str | None = None
     """Of an operation's error: its own `error_type`; None in older records."""
+
+    def __post_init__(self) -> None:
+        # Whatever an error says of itself, it can be written down.
+        for name in ("message", "type", "data"):
+            text = getattr(self, name)
+            if text is not None:
+                _set(self, name, storable(text))
+        if self.stack_trace is not None:
+            _set(self, "stack_trace", tuple(storable(x) for x in self.stack_trace))
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
@@ -132,7 +156,7 @@ def decode_frame(key: int, data: bytes, crc: int) -> list[Record]:
     JournalDamagedError
         If the bytes are not those that were written.
     """
-    if checksum(key, data) != crc:
+    if type(data) is not bytes or checksum(key, data) != crc:
         raise JournalDamagedError(
             f"frame {key >> 32}:{key & 0xFFFFFFFF} of the journal is damaged: its "
             "checksum does not match; restore the file from a copy"
@@ -154,7 +178,7 @@ def decode_frames(rows: Sequence[tuple[int, int, bytes]]) -> list[list[Record]]:
         If the bytes are not those that were written.
     """
     for key, crc, data in rows:
-        if checksum(key, data) != crc:
+        if type(data) is not bytes or checksum(key, data) != crc:
             decode_frame(key, data, crc)  # says what is wrong
     # As one array of arrays: a call for each would take longer than the decoding.
     head = b"\xdd" + len(rows).to_bytes(4, "big")

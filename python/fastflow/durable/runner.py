@@ -26,7 +26,14 @@ from fastflow.durable.exceptions import (
 from fastflow.durable.failures import leaves_unfinished, rebuild, to_failure
 from fastflow.durable.functions import DurableFunction, registered
 from fastflow.durable.handle import Handle
-from fastflow.durable.journal import RUNNING, End, Entry, Journal, journal_errors
+from fastflow.durable.journal import (
+    RUNNING,
+    End,
+    Entry,
+    Journal,
+    Summary,
+    journal_errors,
+)
 from fastflow.durable.keeper import Keeper
 from fastflow.durable.line import BlockingLine, Line, finish_call
 from fastflow.durable.memory import MemoryJournal
@@ -44,6 +51,7 @@ __all__ = ["DurableRunner"]
 
 
 T = TypeVar("T")
+_LONGEST_LEASE = 1e9  # seconds
 
 
 class DurableRunner:
@@ -100,6 +108,8 @@ class DurableRunner:
         self._active: set[str] = set()
         self._lock = threading.Lock()
         try:
+            self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
+            # Last, as it is known to other processes.
             self._keeper = Keeper(
                 self.journal,
                 lease,
@@ -109,7 +119,6 @@ class DurableRunner:
             if self._owns_journal:
                 self.journal.close()
             raise
-        self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
         self._engine.start_function = self._start_function
         self._finalizer = weakref.finalize(
             self, _shut, self._keeper, self.journal if self._owns_journal else None
@@ -167,8 +176,12 @@ class DurableRunner:
         value: Any = None
         error: BaseException | None = None
         try:
+            self._keeper.add(execution)
+        except BaseException as raised:
+            self._not_begun(execution, raised)
+            raise
+        try:
             try:
-                self._keeper.add(execution)
                 value = line.call()
             except BaseException as raised:
                 error = raised
@@ -197,7 +210,7 @@ class DurableRunner:
         handles with the reason, and keeps no other from going on.
         """
         handles = []
-        for entry in self.journal.entries(RUNNING):
+        for entry in self.journal.summaries(RUNNING):
             function = self._find(entry.function)
             if function is None:
                 continue
@@ -207,7 +220,7 @@ class DurableRunner:
         return handles
 
     def _recover(
-        self, entry: Entry, function: DurableFunction[Any]
+        self, entry: Summary, function: DurableFunction[Any]
     ) -> Handle[Any] | None:
         try:
             claimed = self._claim(entry)
@@ -256,7 +269,7 @@ class DurableRunner:
             self._release(execution)
         return True
 
-    def _claim(self, entry: Entry) -> Entry | None:
+    def _claim(self, entry: Entry | Summary) -> Entry | None:
         """Take over an execution that nobody runs."""
         owner = self._keeper.ready()
         try:
@@ -309,7 +322,7 @@ class DurableRunner:
     ) -> tuple[Entry, DurableFunction[Any]]:
         function = _as_function(handler)
         self._functions[function.function_name] = function
-        name = uuid.uuid4().hex if name is None else check_name(name)
+        name = uuid.uuid4().hex if name is None else _checked(name)
         context = SerDesContext("input", name, "input")
         payload = dump(data, None, lambda: context)
         return self._own(name, function.function_name, payload), function
@@ -356,6 +369,11 @@ class DurableRunner:
         except Exception as error:
             reason.add_note(f"its lease could not be given up either: {error}")
 
+    def _not_begun(self, execution: Execution, reason: BaseException) -> None:
+        """Leave an execution to whoever can go on with it."""
+        self._give_up(execution, reason)
+        self._release(execution)
+
     def _release(self, execution: Execution) -> None:
         self._keeper.remove(execution)
         self._active.discard(execution.name)
@@ -393,12 +411,11 @@ class DurableRunner:
         self._handles[entry.name] = handle
         try:
             self._keeper.add(execution)
-        except BaseException as error:
+            self._engine.scheduler.push(line)
+        except BaseException as raised:
             self._handles.pop(entry.name, None)
-            self._give_up(execution, error)
-            self._release(execution)
+            self._not_begun(execution, raised)
             raise
-        self._engine.scheduler.push(line)
         return handle
 
     def _start_function(
@@ -496,6 +513,14 @@ class DurableRunner:
         return f"<DurableRunner {where}>"
 
 
+def _checked(name: Any) -> str:
+    """Return the name of an execution, if it can be one."""
+    try:
+        return check_name(name)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"execution_name: {error}") from None
+
+
 def _check(executor: Any, default_retry: Any, lease: float) -> None:
     if executor is not None and not isinstance(executor, cf.ThreadPoolExecutor):
         raise TypeError(
@@ -506,8 +531,15 @@ def _check(executor: Any, default_retry: Any, lease: float) -> None:
         raise TypeError(
             "default_retry must be a retry strategy: (error, attempt) -> ..."
         )
-    if not lease > 0:
-        raise ValueError(f"lease must be a positive number of seconds, not {lease}")
+    if isinstance(lease, bool) or not isinstance(lease, int | float):
+        raise TypeError(
+            f"lease must be a number of seconds, not {type(lease).__name__}"
+        )
+    if not 0 < lease <= _LONGEST_LEASE:
+        raise ValueError(
+            "lease must be a positive number of seconds, and at most "
+            f"{_LONGEST_LEASE:,.0f}; not {float(min(lease, 1e300)):g}"
+        )
 
 
 def _open(store: str | os.PathLike[str] | Journal, durability: str) -> Journal:

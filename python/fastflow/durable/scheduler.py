@@ -218,6 +218,11 @@ class Scheduler:
             self._calls.send(dispatch)
         except RuntimeError:
             self._refused(member)
+        except BaseException:
+            with self._lock:  # nobody comes
+                self._crew -= 1
+                self._active -= 1
+            raise
 
     def _left(self, member: _Member, dispatch: Dispatch) -> None:
         """Be told that a member has left, or that the executor has dropped him."""
@@ -293,9 +298,13 @@ class Scheduler:
                 self._flush()
 
     def _keep_looking(self) -> None:
-        if not self._looking:
-            self._looking = True
+        if self._looking:
+            return
+        try:
             system_clock.call_later(self._look, self._look_at_crew)
+        except RuntimeError:  # no thread for timers: the crew stays as it is
+            return
+        self._looking = True  # under the lock, which the look needs, too
 
     def _look_at_crew(self) -> None:
         now = time.monotonic()

@@ -9,12 +9,13 @@ transaction.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -28,6 +29,7 @@ from fastflow.durable.exceptions import (
     JournalDamagedError,
     JournalError,
     JournalIOError,
+    ValidationError,
 )
 from fastflow.durable.journal import (
     ABANDONED,
@@ -35,10 +37,10 @@ from fastflow.durable.journal import (
     Change,
     Entry,
     Message,
+    Summary,
     check_same,
     may_claim,
 )
-from fastflow.durable.leases import Process, lease_end, lives, this_process
 from fastflow.durable.records import (
     BlobRef,
     Failure,
@@ -48,10 +50,25 @@ from fastflow.durable.records import (
     encode_frame,
     now_us,
 )
-from fastflow.durable.sqlite_file import connect, translate
+from fastflow.durable.sqlite_file import WHOLE, connect, log_of, translate
+from fastflow.durable.sqlite_messages import Messages
+from fastflow.durable.sqlite_owners import Owners
+from fastflow.durable.sqlite_rows import (
+    DAMAGE,
+    HEAD,
+    Head,
+    cells_crc,
+    head_crc,
+    read_head,
+    set_end,
+    set_head,
+)
+from fastflow.errors import described
+from fastflow.names import plain_text
 
 __all__ = ["SqliteJournal"]
 
+_LOGGER = logging.getLogger("fastflow.durable")
 _FEW = 4096  # records that are one frame, unless their payloads are large
 _LOOK = 0.02  # seconds between looks whether the file still has its name
 _EVERY = 500  # frames between checkpoints
@@ -68,12 +85,21 @@ _NEWEST = (
 _APPEND = (
     "INSERT INTO frames SELECT ?, ?, ? FROM executions WHERE number = ? AND fence = ?"
 )
-_COLUMNS = (
-    "number, name, function, status, input, result, error, created, updated, owner, "
-    "fence, crc"
+_HEAD = f"SELECT {HEAD} FROM executions WHERE number = ?"
+_OWNED = "SELECT 1 FROM executions WHERE number = ? AND fence = ?"
+_INSERT = (
+    f"INSERT INTO executions ({HEAD}, input) "
+    f"VALUES ({', '.join('?' * (len(Head._fields) + 2))})"
 )
-#: (device, inode, owner) of those in this process that have not been closed.
-_here: set[tuple[int, int, int]] = set()
+_SUMMARIES = (
+    f"SELECT {HEAD} FROM executions WHERE {{condition}} AND number > ? "
+    "ORDER BY number LIMIT ?"
+)
+_ENTRIES = (
+    f"SELECT {HEAD}, input, result, error, (SELECT max(id) FROM frames WHERE id "
+    "BETWEEN number << 32 AND number << 32 | 4294967295) "
+    "FROM executions WHERE {condition} ORDER BY number"
+)
 
 _open_here: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 
@@ -111,15 +137,29 @@ class SqliteJournal:
         self._db = connect(self.path, durability, read_only=read_only)
         self._lock = threading.RLock()
         self._pid = os.getpid()
-        status = self.path.stat()
-        self._inode = status.st_ino
-        self._device = status.st_dev
-        self._entered: set[tuple[int, int, int]] = set()
+        self._read_only = read_only
         self._looked = 0.0
         self._broken: JournalError | None = None
         self._since = 0  # frames since the last checkpoint, about
         self._every = _EVERY
         self._closed = False
+        self._messages = Messages(self.path)
+        self._log = log_of(self.path)
+        try:
+            status = self.path.stat()
+            self._inode = status.st_ino
+            self._log_inode = _inode_of(self._log)
+            self._owners = Owners(self.path, status.st_dev, status.st_ino)
+            if status.st_size <= WHOLE:
+                with self._use() as db:
+                    self._messages.check(db)
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, OSError):
+                raise JournalIOError(
+                    f"the journal {self.path} was removed while it was opened"
+                ) from error
+            raise
         _open_here.add(self)
 
     # Every access is within one of these two.
@@ -155,18 +195,26 @@ class SqliteJournal:
         if now < self._looked + _LOOK:
             return
         self._looked = now
-        # SQLite would go on with a file that has no name any more.
-        try:
-            inode = self.path.stat().st_ino
-        except FileNotFoundError:
-            inode = 0
-        if inode != self._inode:
+        # SQLite would go on with files that have no name any more.
+        if _inode_of(self.path) != self._inode:
             self._broken = JournalIOError(
                 f"the journal {self.path} was removed or replaced while it was in use"
             )
             raise self._broken
+        log = _inode_of(self._log)
+        if self._log_inode == 0:
+            self._log_inode = log  # made meanwhile
+        elif log != self._log_inode:
+            self._broken = JournalIOError(
+                f"the write-ahead log {self._log} was removed or replaced while the "
+                "journal was in use: what was committed last is lost"
+            )
+            raise self._broken
 
-    def _failed(self, error: sqlite3.Error) -> JournalError:
+    def _failed(self, error: sqlite3.Error) -> BaseException:
+        stopped = self._db.interruption(error)
+        if stopped is not None:
+            return stopped
         found = translate(error, self.path)
         # After a failed sync nobody knows what is on the disk.
         if isinstance(found, JournalIOError | JournalDamagedError):
@@ -177,86 +225,35 @@ class SqliteJournal:
 
     def enter(self, lease: float) -> int:
         """Register this process as an owner; leases last `lease` seconds."""
-        process = this_process()
-        with self._transaction() as db:
-            for row in db.execute("SELECT * FROM owners").fetchall():
-                if not self._lives(row):
-                    self._forget(db, row[0])
-            cursor = db.execute(
-                "INSERT INTO owners (boot, space, pid, start, lease, until) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (*process, round(lease * 1e6), lease_end(lease)),
-            )
-            owner = cursor.lastrowid
-            assert owner is not None
-        key = (self._device, self._inode, owner)
-        self._entered.add(key)
-        _here.add(key)
+        with self._lock:
+            with self._transaction() as db:
+                owner = self._owners.enter(db, lease)
+            self._owners.entered(owner)
+            # The file itself says now that it is in use: if its log is missing one
+            # day, that is seen.
+            self._checkpoint(self._every)
         return owner
-
-    def _lives(self, row: tuple[Any, ...]) -> bool:
-        """Whether an owner, given its row, still owns what it owned."""
-        process = Process(*row[1:5])
-        if process == this_process():
-            # Closed, perhaps without having been able to say so in the file.
-            key = (self._device, self._inode, row[0])
-            return key in _here and lives(process, row[6])
-        return lives(process, row[6])
-
-    @staticmethod
-    def _forget(db: sqlite3.Connection, owner: int) -> None:
-        db.execute(
-            "UPDATE executions SET owner = ?, fence = fence + 1 "
-            "WHERE owner = ? AND status = ?",
-            (ABANDONED, owner, RUNNING),
-        )
-        db.execute("DELETE FROM owners WHERE id = ?", (owner,))
 
     def renew(self, owner: int) -> bool:
         """Let the owner's lease last from now on; False if it was taken away."""
         with self._use() as db:
-            cursor = db.execute(
-                "UPDATE owners SET until = lease + ? WHERE id = ?",
-                (lease_end(0), owner),
-            )
-            return cursor.rowcount == 1
+            return self._owners.renew(db, owner)
 
     def leave(self, owner: int) -> None:
         """Give up all that this owner has."""
-        _here.discard((self._device, self._inode, owner))
+        self._owners.left(owner)
         with self._transaction() as db:
-            self._forget(db, owner)
-
-    def _holds(self, db: sqlite3.Connection, owner: int) -> bool:
-        if owner == ABANDONED:
-            return False
-        row = db.execute("SELECT * FROM owners WHERE id = ?", (owner,)).fetchone()
-        return row is not None and self._lives(row)
+            self._owners.forget(db, owner)
 
     # Executions
 
     def begin(self, name: str, function: str, data: bytes, owner: int) -> Entry:
         """Make an execution, or take over the one of that name."""
+        name, function = _plain(name), _plain(function)
         with self._transaction() as db:
             found = self._select(db, "name = ?", name)
             if not found:
-                now = now_us()
-                crc = _entry_crc(name, function, RUNNING, data, None, None)
-                cursor = db.execute(
-                    "INSERT INTO executions (name, function, status, input, created, "
-                    "updated, owner, fence, crc) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
-                    (name, function, RUNNING, b"", now, now, owner, crc),
-                )
-                number = cursor.lastrowid
-                assert number is not None
-                db.execute(
-                    "UPDATE executions SET input = ? WHERE number = ?",
-                    (values.store(db, number, data), number),
-                )
-                return Entry(
-                    number, name, function, RUNNING, data, None, None, now, now,
-                    owner, 1, 0, True,
-                )  # fmt: skip
+                return self._insert(db, name, function, data, owner)
             entry = found[0]
             check_same(entry, function, data)
             if entry.status != RUNNING:
@@ -268,8 +265,27 @@ class SqliteJournal:
                 )
             return self._take(db, entry, owner)
 
+    @staticmethod
+    def _insert(
+        db: sqlite3.Connection, name: str, function: str, data: bytes, owner: int
+    ) -> Entry:
+        last = db.execute("SELECT max(number) FROM executions").fetchone()[0]
+        number, now = (last or 0) + 1, now_us()
+        stored = values.store(db, number, data)
+        head = Head(
+            number, name, function, RUNNING, now, now, owner, 1,
+            cells_crc(number, stored), cells_crc(number, None, None),
+        )  # fmt: skip
+        db.execute(_INSERT, (*head, head_crc(head), stored))
+        return Entry(
+            number, name, function, RUNNING, data, None, None, now, now, owner, 1, 0,
+            True,
+        )  # fmt: skip
+
     def claim(self, number: int, owner: int) -> Entry | None:
         """Take over an unfinished execution; None if it is owned or has ended."""
+        if not 0 < number < 1 << 31:
+            return None
         with self._transaction() as db:
             found = self._select(db, "number = ?", number)
             if not found or not may_claim(found[0], owner):
@@ -278,89 +294,98 @@ class SqliteJournal:
 
     @staticmethod
     def _take(db: sqlite3.Connection, entry: Entry, owner: int) -> Entry:
-        db.execute(
-            "UPDATE executions SET owner = ?, fence = ? WHERE number = ?",
-            (owner, entry.fence + 1, entry.number),
-        )
-        return entry._replace(owner=owner, fence=entry.fence + 1, owned=True)
+        head = _head_of(db, entry.number)
+        assert head is not None
+        set_head(db, head._replace(owner=owner, fence=head.fence + 1))
+        return entry._replace(owner=owner, fence=head.fence + 1, owned=True)
 
     def release(self, number: int, fence: int, reason: Failure | None = None) -> None:
         """Own an execution no longer; it can be claimed at once."""
         with self._transaction() as db:
-            if reason is not None:
-                self._note(db, number, fence, reason)
-            db.execute(
-                "UPDATE executions SET owner = ?, fence = fence + 1 "
-                "WHERE number = ? AND fence = ? AND status = ?",
-                (ABANDONED, number, fence, RUNNING),
-            )
-
-    @staticmethod
-    def _note(db: sqlite3.Connection, number: int, fence: int, reason: Failure) -> None:
-        """Keep why an unfinished execution is given up.  REQUIRES: a transaction."""
-        row = db.execute(
-            "SELECT name, function, input FROM executions "
-            "WHERE number = ? AND fence = ? AND status = ?",
-            (number, fence, RUNNING),
-        ).fetchone()
-        if row is None:
-            return
-        name, function, data = row
-        error = _pack(reason)
-        crc = _entry_crc(name, function, RUNNING, values.fetch(db, data), None, error)
-        db.execute(
-            "UPDATE executions SET error = ?, updated = ?, crc = ? WHERE number = ?",
-            (error, now_us(), crc, number),
-        )
+            head = _head_of(db, number)
+            if head is None or (head.fence, head.status) != (fence, RUNNING):
+                return
+            head = head._replace(owner=ABANDONED, fence=fence + 1)
+            if reason is None:
+                set_head(db, head)
+            else:  # which tells why it is unfinished
+                set_end(db, head._replace(updated=now_us()), None, _pack(reason))
 
     def find(self, name: str) -> Entry | None:
         """Return the execution of that name."""
+        name = _plain(name)
         with self._use() as db:
             found = self._select(db, "name = ?", name)
             return found[0] if found else None
 
     def entries(self, status: str | None = None) -> list[Entry]:
-        """Return all executions, oldest first."""
+        """Return all executions with their values, oldest first."""
         with self._use() as db:
             if status is None:
                 return self._select(db, "1")
-            if status == RUNNING:  # spelled out: only so its index is used
-                return self._select(db, "status = 'RUNNING'")
-            return self._select(db, "status = ?", status)
+            return self._select(db, _where(status), _plain(status))
+
+    def summaries(self, status: str | None = None) -> Iterator[Summary]:
+        """Return all executions, oldest first, without reading their values.
+
+        One that is damaged is left out and reported.
+        """
+        last = 0
+        rows: list[tuple[Any, ...]] = [()]
+        condition = "1" if status is None else _where(status)
+        query = _SUMMARIES.format(condition=condition)
+        arguments = () if status is None else (_plain(status),)
+        while rows:
+            with self._use() as db:
+                living = self._owners.living(db)
+                rows = db.execute(query, (*arguments, last, _AT_A_TIME)).fetchall()
+            for row in rows:
+                last = row[0]
+                try:
+                    head = read_head(row)
+                except JournalDamagedError as error:
+                    self._owners.report(row[0], error)
+                    continue
+                owned = head.status == RUNNING and living(head.owner)
+                yield Summary(
+                    head.number, head.name, head.function, head.status, head.created,
+                    head.updated, owned,
+                )  # fmt: skip
 
     def _select(self, db: sqlite3.Connection, where: str, *args: Any) -> list[Entry]:
-        rows = db.execute(
-            f"SELECT {_COLUMNS} FROM executions WHERE {where} ORDER BY number", args
-        ).fetchall()
-        try:
-            return [self._entry(db, row) for row in rows]
-        except (TypeError, ValueError, RecursionError, msgspec.DecodeError) as error:
-            raise JournalDamagedError(
-                f"the executions in {self.path} can't be read ({error}); restore the "
-                "file from a copy"
-            ) from error
+        rows = db.execute(_ENTRIES.format(condition=where), args).fetchall()
+        # Of many, the owners are read once.
+        living = self._owners.living(db) if len(rows) > 1 else None
+        return [self._entry(db, row, living) for row in rows]
 
-    def _entry(self, db: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
-        number, name, function, status, data, result, error = row[:7]
-        created, updated, owner, fence, crc = row[7:]
-        data = values.fetch(db, data)
-        result = None if result is None else values.fetch(db, result)
-        if _entry_crc(name, function, status, data, result, error) != crc:
+    def _entry(
+        self,
+        db: sqlite3.Connection,
+        row: tuple[Any, ...],
+        living: Callable[[int], bool] | None,
+    ) -> Entry:
+        head = read_head(row)
+        data, result, error, last = row[-4:]
+        number, owner = head.number, head.owner
+        try:
+            good = head.input_crc == cells_crc(number, data)
+            if not good or head.end_crc != cells_crc(number, result, error):
+                raise JournalDamagedError("its checksum does not match")
+            data = values.fetch(db, data)
+            result = None if result is None else values.fetch(db, result)
+            failure = None if error is None else _failure.decode(error)
+        except DAMAGE as problem:
             raise JournalDamagedError(
-                f"execution {number} in {self.path} is damaged: its checksum does not "
-                "match; restore the file from a copy"
-            )
-        first = number << 32
-        last = db.execute(
-            "SELECT max(id) FROM frames WHERE id BETWEEN ? AND ?",
-            (first, first | 0xFFFFFFFF),
-        ).fetchone()[0]
+                f"execution {number} in {self.path} is damaged ({problem}); restore "
+                "the file from a copy"
+            ) from problem
+        owned = head.status == RUNNING and (
+            self._owners.hold(db, owner) if living is None else living(owner)
+        )
         return Entry(
-            number, name, function, status, data, result,
-            None if error is None else _failure.decode(error),
-            created, updated, owner, fence,
-            0 if last is None else last - first + 1,
-            status == RUNNING and self._holds(db, owner),
+            number, head.name, head.function, head.status, data, result, failure,
+            head.created, head.updated, owner, head.fence,
+            0 if last is None else last - (number << 32) + 1, owned,
         )  # fmt: skip
 
     def delete(self, numbers: Iterable[int]) -> int:
@@ -399,15 +424,53 @@ class SqliteJournal:
             with self._lock:  # as in _use(), which would take as long as the rest
                 self._check()
                 try:
-                    written = self._append(self._db, change, change.records)
+                    written = _append(self._db, change, change.frame, change.records)
                 except sqlite3.Error as error:
                     raise self._failed(error) from error
+                change.frame += 1
                 self._checkpoint(1)
             return [] if written else [change.number]
         with self._lock:
-            with self._transaction() as db:
-                lost = [c.number for c in changes if not self._write_one(db, c)]
+            lost = self._write_group(changes)
             self._checkpoint(sum(len(change.records) for change in changes) // 8 + 1)
+        return lost
+
+    def _write_group(self, changes: Sequence[Change]) -> list[int]:
+        """Write changes in one transaction, or else each in one of its own."""
+        try:
+            return self._write_together(changes)
+        except Exception as error:
+            if len(changes) == 1 or not _is_of_one(error):
+                raise
+        # What is wrong with one of them is no matter of the others.
+        lost: list[int] = []
+        failed: Exception | None = None
+        for change in changes:
+            try:
+                if failed is not None:
+                    raise failed
+                lost += self._write_together([change])
+            except Exception as error:
+                change.error = error
+                if not _is_of_one(error):
+                    failed = error  # of the disk, and so of all that are left
+        return lost
+
+    def _write_together(self, changes: Sequence[Change]) -> list[int]:
+        """Write changes in one transaction; change them only once that is over."""
+        done = []
+        with self._transaction() as db:
+            for change in changes:
+                done.append(_write_one(db, change))
+        lost = []
+        for change, written in zip(changes, done, strict=True):
+            if written is None:
+                lost.append(change.number)
+                continue
+            change.frame, records = written
+            for before, after in zip(change.records, records, strict=True):
+                if after is not before:  # whoever has it need not keep the payload
+                    before.blob, before.payload = after.blob, None
         return lost
 
     def _checkpoint(self, written: int) -> None:
@@ -424,49 +487,6 @@ class SqliteJournal:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
             self._failed(error)
-
-    @staticmethod
-    def _append(
-        db: sqlite3.Connection, change: Change, records: Sequence[Record]
-    ) -> bool:
-        """Write one frame; False if the execution is another owner's."""
-        key = change.number << 32 | change.frame
-        data = encode_frame(records)
-        row = (key, checksum(key, data), data, change.number, change.fence)
-        change.frame += 1
-        return db.execute(_APPEND, row).rowcount == 1
-
-    def _write_one(self, db: sqlite3.Connection, change: Change) -> bool:
-        owned = db.execute(
-            "SELECT name, function, input FROM executions "
-            "WHERE number = ? AND fence = ?",
-            (change.number, change.fence),
-        ).fetchone()
-        if owned is None:
-            return False
-        for record in change.records:
-            if record.payload is not None and len(record.payload) >= values.LARGE:
-                record.blob = values.store_blob(db, change.number, record.payload)
-                record.payload = None
-        for records in _portions(change.records):
-            self._append(db, change, records)
-        end = change.end
-        if end is not None:
-            name, function, data = owned
-            error = None if end.error is None else _pack(end.error)
-            data = values.fetch(db, data)
-            crc = _entry_crc(name, function, end.status, data, end.result, error)
-            stored = (
-                None
-                if end.result is None
-                else values.store(db, change.number, end.result)
-            )
-            db.execute(
-                "UPDATE executions SET status = ?, result = ?, error = ?, updated = ?, "
-                "owner = ?, crc = ? WHERE number = ?",
-                (end.status, stored, error, end.at, ABANDONED, crc, change.number),
-            )
-        return True
 
     def frames(self, number: int) -> Iterator[list[Record]]:
         """Return the frames of an execution in the order of their writing."""
@@ -515,43 +535,42 @@ class SqliteJournal:
         error: Failure | None = None,
     ) -> None:
         """Leave a message for whoever runs an execution, now or later."""
-        with self._transaction() as db:
-            packed = None if error is None else _pack(error)
-            stored = None if payload is None else values.store(db, execution, payload)
-            db.execute(
-                "INSERT INTO messages (execution, kind, operation, payload, error, at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (execution, kind, operation, stored, packed, now_us()),
+        if not 0 < execution < 1 << 31:
+            raise ValidationError(
+                f"there is no execution {described(execution)} in {self.path}"
             )
+        with self._transaction() as db:
+            self._messages.post(db, execution, kind, operation, payload, error)
 
     def messages(self, execution: int | None, after: int) -> list[Message]:
         """Return messages of one or of all executions with higher numbers."""
         with self._use() as db:
-            rows = db.execute(
-                "SELECT * FROM messages WHERE number > ? AND (? IS NULL OR "
-                "execution = ?) ORDER BY number",
-                (after, execution, execution),
-            ).fetchall()
-            return [
-                Message(
-                    row[0],
-                    row[1],
-                    row[2],
-                    row[3],
-                    None if row[4] is None else values.fetch(db, row[4]),
-                    None if row[5] is None else _failure.decode(row[5]),
-                    row[6],
-                )
-                for row in rows
-            ]
+            return self._messages.read(db, execution, after)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; give up what was not given up before."""
         with self._lock:
-            if not self._closed and os.getpid() == self._pid:
-                self._closed = True
-                _here.difference_update(self._entered)
-                self._db.close()
+            if self._closed or os.getpid() != self._pid:
+                return
+            try:
+                for owner in self._owners.mine:
+                    self.leave(owner)
+                self._forget_dead()
+            except JournalError:
+                _LOGGER.debug("the owners could not leave", exc_info=True)
+            self._closed = True
+            self._db.close()
+
+    def _forget_dead(self) -> None:
+        # Without owners in the file, nobody misses the log that goes with the last
+        # connection.
+        if self._read_only:
+            return
+        with self._use() as db:
+            dead = self._owners.any_dead(db)
+        if dead:
+            with self._transaction() as db:
+                self._owners.forget_dead(db)
 
 
 def _is_small(change: Change) -> bool:
@@ -578,15 +597,91 @@ def _portions(records: list[Record]) -> Iterator[list[Record]]:
         yield portion
 
 
-def _entry_crc(
-    name: str,
-    function: str,
-    status: str,
-    data: bytes,
-    result: bytes | None,
-    error: bytes | None,
-) -> int:
-    return checksum(0, _pack((name, function, status, data, result, error)))
+def _append(
+    db: sqlite3.Connection, change: Change, frame: int, records: Sequence[Record]
+) -> bool:
+    """Write one frame; False if the execution is another owner's."""
+    key = change.number << 32 | frame
+    data = encode_frame(records)
+    row = (key, checksum(key, data), data, change.number, change.fence)
+    return db.execute(_APPEND, row).rowcount == 1
+
+
+def _write_one(
+    db: sqlite3.Connection, change: Change
+) -> tuple[int, list[Record]] | None:
+    """Write a change; return its next frame and records, None if another has it.
+
+    REQUIRES: a transaction.
+    """
+    end = change.end
+    number, frame = change.number, change.frame
+    head: Head | None = None
+    if end is None:
+        row = (number, change.fence)
+        if db.execute(_OWNED, row).fetchone() is None:
+            return None
+    else:
+        head = _head_of(db, number)
+        if head is None or head.fence != change.fence:
+            return None
+    records = [_without_large(db, number, record) for record in change.records]
+    for portion in _portions(records):
+        _append(db, change, frame, portion)
+        frame += 1
+    if end is not None and head is not None:
+        error = None if end.error is None else _pack(end.error)
+        result = None if end.result is None else values.store(db, number, end.result)
+        ended = head._replace(status=end.status, updated=end.at, owner=ABANDONED)
+        set_end(db, ended, result, error)
+    return frame, records
+
+
+def _without_large(db: sqlite3.Connection, execution: int, record: Record) -> Record:
+    """Return a record whose payload, if that is large, is stored apart."""
+    if record.payload is None or len(record.payload) < values.LARGE:
+        return record
+    blob = values.store_blob(db, execution, record.payload)
+    return msgspec.structs.replace(record, payload=None, blob=blob)
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Whether an error is of what was to be written, and not of the store."""
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return isinstance(cause, sqlite3.IntegrityError | sqlite3.DataError)
+    return True
+
+
+def _head_of(db: sqlite3.Connection, number: int) -> Head | None:
+    row = db.execute(_HEAD, (number,)).fetchone()
+    return None if row is None else read_head(row)
+
+
+def _where(status: str) -> str:
+    # Spelled out, so that its index is used.
+    return "status = 'RUNNING' AND status = ?" if status == RUNNING else "status = ?"
+
+
+def _plain(name: str) -> str:
+    """Return a text that can be looked up.
+
+    Raises
+    ------
+    ValidationError
+        If there can't be one.
+    """
+    try:
+        return plain_text(name)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"nothing in a journal is called so: {error}") from None
+
+
+def _inode_of(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _after_fork_in_child() -> None:

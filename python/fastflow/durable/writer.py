@@ -14,7 +14,8 @@ queued after the record that closed it.
 Failure: the execution whose records were not written is *broken*: its queue is dropped,
 `add` and `commit` raise the reason from then on, and it stays unfinished in the
 journal. Nothing that was acknowledged is lost, and nothing is acknowledged that is not
-there.
+there.  What can't be written for a reason of its own, as it can't be encoded, breaks
+its execution and no other of the group.
 """
 
 from __future__ import annotations
@@ -196,10 +197,15 @@ class Writer:
             lost = self._journal.write(changes)
         except BaseException as error:
             self._failed(dirty.values(), error)
-            if isinstance(error, JournalError):
+            if isinstance(error, Exception):
                 return  # whoever waits finds it in the stream
             raise
         for stream, number, change in taken:
+            if change.error is not None:
+                # Its own fault: the others of the group have been written.
+                self._failed([stream], change.error)
+                change.error = None
+                continue
             if lost and change.number in lost:
                 self.abandon(stream, _lost(change.number))
                 continue

@@ -304,12 +304,11 @@ class _ParallelRun(_Run):
 
     def start(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
         if self.thread is None:
-            self.thread = threading.Thread(
-                target=self.watch,
-                name=f"fastflow-{self.name}",
-                daemon=True,
+            thread = threading.Thread(
+                target=self.watch, name=f"fastflow-{self.name}", daemon=True
             )
-            self.thread.start()
+            thread.start()
+            self.thread = thread
         check_loop(self.name, [job.task])
         job.done = self.ended
         self.driver.post(self.add, handle, job, needs)

@@ -72,7 +72,7 @@ class TestDuration:
         assert type(Duration.from_minutes(value).seconds) is float
 
     def test_too_long_for_a_float(self):
-        with pytest.raises(ValidationError, match="finite"):
+        with pytest.raises(ValidationError, match="10,000 years"):
             Duration.from_days(1e305)
 
 
