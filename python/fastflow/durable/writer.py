@@ -196,7 +196,7 @@ class Writer:
             lost = self._journal.write(changes)
         except BaseException as error:
             self._failed(dirty.values(), error)
-            if isinstance(error, JournalError):
+            if isinstance(error, Exception):
                 return  # whoever waits finds it in the stream
             raise
         for stream, number, change in taken:
