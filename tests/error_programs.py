@@ -20,6 +20,7 @@ from fastflow.durable import (
     ChildContextError,
     CompletionConfig,
     DurableRunner,
+    InvokeConfig,
     InvokeError,
     MapConfig,
     NestingType,
@@ -138,7 +139,17 @@ class Node:
     body: list = field(default_factory=list)
 
 
-LEAVES = ["step", "async", "retried", "condition", "submitter", "answer", "invoke"]
+LEAVES = [
+    "step",
+    "async",
+    "retried",
+    "condition",
+    "submitter",
+    "answer",
+    "expired",
+    "invoke",
+    "late",
+]
 INNER = ["child", "virtual", "parallel", "flat", "map", "race"]
 ENDINGS = ["go on", "raise", "from", "context", "none", "note", "cause"]
 
@@ -271,6 +282,20 @@ def invoked(event, context):
 
 def do_invoke(context, node):
     return context.invoke(invoked, node.error)
+
+
+def do_expired(context, node):
+    config = WaitForCallbackConfig(timeout=0.01)
+    return context.wait_for_callback(lambda *_: fail(node), config=config)
+
+
+@durable_execution(name="errors.never")
+def never(event, context):
+    context.create_callback().result()
+
+
+def do_late(context, node):
+    return context.invoke(never, node.error, config=InvokeConfig(timeout=0.01))
 
 
 def _inside(node):

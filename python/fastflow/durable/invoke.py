@@ -76,7 +76,7 @@ class Invoked(Pending):
         try:
             self._join()
         except BaseException:
-            self.cancel()
+            self._drop_timers()
             raise
 
     def _join(self) -> None:
