@@ -47,7 +47,7 @@ def main() -> None:
         for number in (3, 4):
             one = [record(number + 1, b"%d" % number)]
             journal.write([Change(live.number, live.fence, number, one)])
-        journal.post(live.number, "heartbeat", bytes(16))
+        journal.post(live.number, "cancel")
     print("ready", flush=True)
     sys.stdin.read()
 

@@ -19,7 +19,7 @@ from fastflow.durable.sqlite_file import log_of
 from support import figure
 
 HERE = Path(__file__).resolve().parent
-PARTS = 4
+PARTS = figure(4, 96)
 EVERY = figure(4, 1)  # byte
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes"),

@@ -180,6 +180,9 @@ class Journal(Protocol):
     def summaries(self, status: str | None = None) -> Iterable[Summary]:
         """Return all executions, oldest first, without reading their values."""
 
+    def below(self, name: str) -> list[str]:
+        """Return the names of unfinished executions that begin with `name` and a /."""
+
     def post(
         self,
         execution: int,

@@ -82,12 +82,12 @@ class Failure(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         # Whatever an error says of itself, it can be written down.
-        for name in ("message", "type", "data"):
-            text = getattr(self, name)
-            if text is not None:
-                _set(self, name, storable(text))
-        if self.stack_trace is not None:
-            _set(self, "stack_trace", tuple(storable(x) for x in self.stack_trace))
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                _set(self, name, storable(value))
+            elif isinstance(value, tuple):
+                _set(self, name, tuple(storable(text) for text in value))
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):

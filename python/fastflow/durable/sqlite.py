@@ -300,7 +300,7 @@ class SqliteJournal:
         return entry._replace(owner=owner, fence=head.fence + 1, owned=True)
 
     def release(self, number: int, fence: int, reason: Failure | None = None) -> None:
-        """Own an execution no longer; it can be claimed at once."""
+        """Own an unfinished execution no longer; it can be claimed at once."""
         with self._transaction() as db:
             head = _head_of(db, number)
             if head is None or (head.fence, head.status) != (fence, RUNNING):
@@ -308,7 +308,7 @@ class SqliteJournal:
             head = head._replace(owner=ABANDONED, fence=fence + 1)
             if reason is None:
                 set_head(db, head)
-            else:  # which tells why it is unfinished
+            else:
                 set_end(db, head._replace(updated=now_us()), None, _pack(reason))
 
     def find(self, name: str) -> Entry | None:
@@ -340,6 +340,11 @@ class SqliteJournal:
                 living = self._owners.living(db)
                 rows = db.execute(query, (*arguments, last, _AT_A_TIME)).fetchall()
             for row in rows:
+                if row[0] <= last:  # or it would never end
+                    raise JournalDamagedError(
+                        f"the executions in {self.path} are not in order; restore the "
+                        "file from a copy"
+                    )
                 last = row[0]
                 try:
                     head = read_head(row)
@@ -351,6 +356,17 @@ class SqliteJournal:
                     head.number, head.name, head.function, head.status, head.created,
                     head.updated, owned,
                 )  # fmt: skip
+
+    def below(self, name: str) -> list[str]:
+        """Return the names of unfinished executions that begin with `name` and a /."""
+        with self._use() as db:
+            # "0" follows "/"; with +status, the index of the names is used.
+            rows = db.execute(
+                "SELECT name FROM executions WHERE name > ? AND name < ? "
+                "AND +status = ? ORDER BY number",
+                (f"{name}/", f"{name}0", RUNNING),
+            )
+            return [row[0] for row in rows.fetchall()]
 
     def _select(self, db: sqlite3.Connection, where: str, *args: Any) -> list[Entry]:
         rows = db.execute(_ENTRIES.format(condition=where), args).fetchall()

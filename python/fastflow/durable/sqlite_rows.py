@@ -33,8 +33,12 @@ _Number = Annotated[int, msgspec.Meta(gt=0, lt=1 << 31)]
 _pack = msgspec.msgpack.Encoder().encode
 
 DAMAGE = (
-    JournalDamagedError, msgspec.MsgspecError, TypeError, ValueError, RecursionError
-)  # fmt: skip
+    JournalDamagedError,
+    msgspec.MsgspecError,
+    RecursionError,  # of what is nested too deeply
+    TypeError,
+    ValueError,
+)
 """What reading a row raises that is not as it was written."""
 
 

@@ -45,6 +45,7 @@ _BLOBS = """CREATE TABLE blobs (
         crc INTEGER NOT NULL,
         data BLOB NOT NULL)"""
 _UNFINISHED = "CREATE INDEX unfinished ON executions (number) WHERE status = 'RUNNING'"
+_MESSAGES_OF = "CREATE INDEX messages_of ON messages (execution, operation)"
 _BLOBS_OF = "CREATE INDEX blobs_of ON blobs (execution)"
 
 _SCHEMA_1 = {
@@ -120,6 +121,7 @@ _SCHEMA_2 = {
         crc INTEGER NOT NULL)""",
     "unfinished": _UNFINISHED,
     "blobs_of": _BLOBS_OF,
+    "messages_of": _MESSAGES_OF,
 }
 _SCHEMAS = {1: _SCHEMA_1, 2: _SCHEMA_2}
 
@@ -183,6 +185,7 @@ def _to_version_2(db: sqlite3.Connection) -> None:
     for table in ("executions", "owners", "messages"):
         db.execute(f"DROP TABLE {table}_1")
     db.execute(_UNFINISHED)
+    db.execute(_MESSAGES_OF)
 
 
 def _refuse_owners(db: sqlite3.Connection) -> None:

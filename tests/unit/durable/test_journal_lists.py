@@ -10,6 +10,7 @@ import pytest
 
 from fastflow.durable.journal import RUNNING, Change, End, Summary
 from fastflow.durable.memory import MemoryJournal
+from fastflow.durable.records import Failure
 from fastflow.durable.sqlite import SqliteJournal
 
 
@@ -97,3 +98,28 @@ def test_a_damaged_execution_is_reported_and_hides_no_other(tmp_path, caplog):
         "its checksum does not match; restore the file from a copy"
     ]
     journal.close()
+
+
+def test_names_below_another(journal):
+    owner = journal.enter(10)
+    names = ["a", "a/1", "a/1/2", "a0", "a.", "ab/1", "a/2"]
+    made = {name: journal.begin(name, "f", b"0", owner) for name in names}
+    end = End("SUCCEEDED", None, None, 5)
+    journal.write([Change(made["a/2"].number, made["a/2"].fence, 0, [], end)])
+    assert journal.below("a") == ["a/1", "a/1/2"]
+
+
+def test_why_an_execution_was_given_up_is_kept(journal):
+    owner = journal.enter(10)
+    entry = journal.begin("a", "f", b"0", owner)
+    journal.release(entry.number, entry.fence, Failure("no space", "JournalFullError"))
+    found = journal.find("a")
+    assert (found.status, found.owned, found.error.message) == (
+        RUNNING, False, "no space",
+    )  # fmt: skip
+    again = journal.claim(entry.number, owner)
+    journal.release(entry.number, entry.fence, Failure("late"))  # not its owner's
+    end = End("SUCCEEDED", b"1", None, 5)
+    journal.write([Change(again.number, again.fence, 0, [], end)])
+    found = journal.find("a")
+    assert (found.status, found.result, found.error) == ("SUCCEEDED", b"1", None)
