@@ -48,14 +48,13 @@ def run_child(folder: Path, point: str, number: int) -> None:
                 die()
 
     if point == "migration":
-        last = max(sqlite_schema.MIGRATIONS)
-        make_tables = sqlite_schema.MIGRATIONS[last]
+        make_tables = sqlite_schema.MIGRATIONS[0]
 
         def migrate(db):
             make_tables(db)
             reach("migration")
 
-        sqlite_schema.MIGRATIONS[last] = migrate
+        sqlite_schema.MIGRATIONS[0] = migrate
     log = Log(folder / "log")
     program = make(log, lambda: reach("effect"))
     with (

@@ -152,8 +152,8 @@ def check_tables(db: sqlite3.Connection, version: int, path: Path) -> None:
             )
 
 
-def _to_version_1(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA_1.values():
+def _make(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA_2.values():
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION}")
 
@@ -244,12 +244,14 @@ def _was_good(
 
 Migration = Callable[[sqlite3.Connection], Any]
 
-#: Version -> how to get there from the one before, within a transaction.
-MIGRATIONS: dict[int, Migration] = {1: _to_version_1, 2: _to_version_2}
+#: Version -> how to get from there, within a transaction: from an empty file (0) to the
+#: newest one, else to the next.
+MIGRATIONS: dict[int, Migration] = {0: _make, 1: _to_version_2}
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
     """Bring a journal up to date.  REQUIRES: a transaction."""
-    for step in range(version + 1, VERSION + 1):
-        MIGRATIONS[step](db)
-        db.execute(f"PRAGMA user_version = {step}")
+    while version < VERSION:
+        MIGRATIONS[version](db)
+        version = VERSION if version == 0 else version + 1
+        db.execute(f"PRAGMA user_version = {version}")

@@ -184,7 +184,7 @@ def test_a_process_that_is_killed_while_it_migrates_leaves_one_or_the_other(tmp_
 
 def kill_at_statement(count, path):
     """Migrate; die when SQLite begins statement `count` of it.  Ends the process."""
-    migrate = sqlite_schema.MIGRATIONS[2]
+    migrate = sqlite_schema.MIGRATIONS[1]
 
     def watched(db):
         left = [count]
@@ -198,7 +198,7 @@ def kill_at_statement(count, path):
         migrate(db)
 
     try:
-        sqlite_schema.MIGRATIONS[2] = watched
+        sqlite_schema.MIGRATIONS[1] = watched
         SqliteJournal(path)
         os._exit(0)
     except BaseException:
