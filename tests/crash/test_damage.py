@@ -8,13 +8,23 @@ whose owner lives.
 from __future__ import annotations
 
 import logging
+import os
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from fastflow.durable import ExecutionInProgress, JournalError, SqliteJournal
+from fastflow.durable import (
+    DurableRunner,
+    ExecutionInProgress,
+    JournalError,
+    SqliteJournal,
+    durable_execution,
+)
+from fastflow.durable.history import operations
 from fastflow.durable.sqlite_file import log_of
 from support import figure
 
@@ -189,3 +199,56 @@ def test_every_byte_of_the_write_ahead_log(stores, tmp_path, reports, part):
         except AssertionError as error:
             raise AssertionError(f"byte {at} of the log: {error}") from error
     assert found["noticed"] > 0, found
+
+
+@durable_execution(name="tests.damage-waits")
+def waits(event, context):
+    return context.wait_for_callback(lambda key, _: event.append(key), "cb")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        (1, "callback", b"k" * 16, b"\0v", None, 7, 7),
+        (1, b"\xff", 5, "text", "text", "text", 7),
+        ("x", "cancel", b"", b"\1not a reference", b"\xc1", -1, None),
+        (1, "cancel", b"", None, b"\x91" * 5_000, 7, 7),
+    ],
+    ids=["checksum", "types", "values", "depth"],
+)
+def test_bad_messages_cost_no_execution_its_owner(tmp_path, reports, columns):
+    path, lease = tmp_path / "runs.db", 0.4
+    with DurableRunner(path, lease=lease) as runner:
+        handle = runner.start(waits, [], "it")
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        query = "INSERT INTO messages VALUES (NULL, ?, ?, ?, ?, ?, ?, coalesce(?, 0))"
+        db.execute(query, columns)
+        db.commit()
+        # Until the lease has been renewed more than once after that.
+        [before] = db.execute("SELECT until FROM owners").fetchone()
+        until = before
+        while until < before + 3 * lease * 1e6:
+            time.sleep(0.01)
+            [until] = db.execute("SELECT until FROM owners").fetchone()
+        db.close()
+        assert reports.count > 0
+        assert runner._keeper._thread.is_alive()
+        pid = os.fork()
+        if pid == 0:  # another process
+            try:
+                other = SqliteJournal(path)
+                other.begin("it", waits.function_name, b"[]", other.enter(10))
+            except ExecutionInProgress:
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        [operation] = [
+            o.operation_id
+            for o in operations(runner.journal, runner.journal.find("it"))
+            if o.operation_type.value == "CALLBACK"
+        ]
+        runner.send_callback_success(f"cb-1-{operation}", "yes")
+        assert handle.result(60) == "yes"
