@@ -152,14 +152,18 @@ class Attempt(Pending):
             under_way.cancel()
 
     def _leave(self) -> None:
-        self.settle()
-        self.line.execution.engine.scheduler.leave()
+        try:
+            self.settle()
+        finally:
+            self.line.execution.engine.scheduler.leave()
 
     def cancel(self) -> None:
         """Want the outcome no longer."""
         if self._take():
-            self._stop()
-            self.line.execution.engine.scheduler.leave()
+            try:
+                self._stop()
+            finally:
+                self.line.execution.engine.scheduler.leave()
 
 
 def call(
