@@ -25,6 +25,7 @@ LAYERS = {
     "errors": 0,
     "names": 0,
     "containers": 0,
+    "modules": 0,
     "params": 1,
     "progress": 0,
     "signatures": 0,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import sys
 import time
@@ -16,6 +14,7 @@ from fastflow.durable.journal import RUNNING, Entry
 from fastflow.durable.runner import DurableRunner
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.errors import shown
+from fastflow.modules import import_target, standing_in
 
 __all__ = ["cancel", "collect", "ls", "resume", "show"]
 
@@ -159,31 +158,26 @@ def show(store: Path, name: str, as_json: bool, with_events: bool) -> int:
 
 def _import(module: str) -> None:
     """Import the module, or .py file, that has the durable functions."""
-    path = Path(module)
-    if path.suffix == ".py":
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None or not path.exists():
-            raise ValidationError(f"there is no file {module}")
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = loaded
-        spec.loader.exec_module(loaded)
-        return
-    sys.path.insert(0, "")
     try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise ValidationError(f"{module!r} can't be imported: {error}") from error
+        import_target(module)
+    except (Exception, SystemExit) as error:
+        raise ValidationError(
+            f"{module!r} can't be imported: {shown(error)}; what a script does when it "
+            "is run belongs below: if __name__ == '__main__'"
+        ) from error
 
 
 def resume(store: Path, name: str, module: str) -> int:
     """Go on with an unfinished execution and print its result."""
     try:
         _check_there(store)
-        _import(module)
-        with DurableRunner(store) as runner:
-            handle = runner.resume(name)
-            error = handle.exception()
-            payload = handle.payload()
+        # What `python orders.py` has begun is recorded as of ``__main__``.
+        with standing_in(module):
+            _import(module)
+            with DurableRunner(store) as runner:
+                handle = runner.resume(name)
+                error = handle.exception()
+                payload = handle.payload()
     except DurableExecutionsError as problem:
         return _complain(problem)
     if error is not None:

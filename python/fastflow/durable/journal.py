@@ -20,7 +20,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from fastflow.durable.exceptions import ExecutionConflictError
+from fastflow.durable.inputs import same_input
 from fastflow.durable.records import BlobRef, Failure, Record
+from fastflow.modules import other_name
 
 __all__ = [
     "ABANDONED",
@@ -176,11 +178,12 @@ def may_claim(entry: Entry, owner: int) -> bool:
 
 def check_same(entry: Entry, function: str, data: bytes) -> None:
     """Raise ExecutionConflictError if an execution is of something else."""
-    for what, there, here in (
-        ("function", entry.function, function),
-        ("input", entry.input, data),
+    same_function = entry.function == function or function == other_name(entry.function)
+    for what, same, there, here in (
+        ("function", same_function, entry.function, function),
+        ("input", same_input(entry.input, data), entry.input, data),
     ):
-        if there != here:
+        if not same:
             raise ExecutionConflictError(
                 f"execution {entry.name!r} exists with another {what}: "
                 f"{_short(there)}, not {_short(here)}; give this one another name",

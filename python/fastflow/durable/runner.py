@@ -24,7 +24,11 @@ from fastflow.durable.exceptions import (
     ValidationError,
 )
 from fastflow.durable.failures import rebuild, to_failure
-from fastflow.durable.functions import DurableFunction, registered
+from fastflow.durable.functions import (
+    DurableFunction,
+    function_called,
+    registered,
+)
 from fastflow.durable.handle import Handle
 from fastflow.durable.journal import RUNNING, Entry, Journal
 from fastflow.durable.keeper import Keeper
@@ -419,7 +423,7 @@ class DurableRunner:
                 reason.add_note(f"its lease could not be given up either: {error}")
 
     def _find(self, name: str) -> DurableFunction[Any] | None:
-        return self._functions.get(name) or registered(name)
+        return function_called(name, self._functions) or registered(name)
 
     def _entry(self, name: str) -> Entry:
         entry = self.journal.find(name)
