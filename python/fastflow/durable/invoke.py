@@ -8,6 +8,7 @@ from fastflow.dispatch import expire
 from fastflow.durable.config import InvokeConfig, to_seconds
 from fastflow.durable.exceptions import InvokeError
 from fastflow.durable.failures import operation_error, to_failure
+from fastflow.durable.identity import invoked_name
 from fastflow.durable.line import Line, Pending
 from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import dump, load
@@ -30,10 +31,12 @@ __all__ = ["Invoke"]
 class Invoked(Pending):
     """Waits for another execution."""
 
-    __slots__ = ("_timer", "handle", "timed_out")
+    __slots__ = ("_timer", "child", "handle", "timed_out")
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, child: str) -> None:
         super().__init__(line)
+        self.child = child
+        """The name of the execution."""
         self.handle: Any = None
         self.timed_out = False
         self._timer: Timer | None = None
@@ -58,9 +61,11 @@ class Invoked(Pending):
             self.settle()
 
     def cancel(self) -> None:
-        """Drop the timer; the other execution goes on."""
+        """Drop the timer; the other execution ends if nobody wants it any more."""
         if self._timer is not None:
             self._timer.cancel()
+        if not self.done and self.line.scope.over:
+            self.line.execution.disown(self.child)
 
 
 class Invoke(Operation):
@@ -99,12 +104,11 @@ class Invoke(Operation):
             self.commit(self.add(BEGUN, due=due))
         invoked = line.pending.get(self.id)
         if invoked is None:
-            invoked = Invoked(line)
+            invoked = Invoked(line, invoked_name(line.execution.name, self.id))
             assert engine.start_function is not None
             data = dump(self._payload, None, self.serdes_context)
-            handle = engine.start_function(
-                self._function, f"{line.execution.name}/{self.id.hex()}", data
-            )
+            line.execution.may_have_invoked = True
+            handle = engine.start_function(self._function, invoked.child, data)
             line.begin(self.id, invoked)
             invoked.start(handle, due, limit or 0.0)
         assert isinstance(invoked, Invoked)
@@ -116,6 +120,7 @@ class Invoke(Operation):
         if invoked.timed_out:
             failure = Failure(f"{self.describe_now()} took too long", "TimeoutError")
             self.commit(self.add(TIMED_OUT, error=failure))
+            self.context._line.execution.disown(invoked.child)
             raise operation_error(InvokeError, failure)
         error = invoked.handle.exception()
         if error is not None:

@@ -151,6 +151,9 @@ class Journal(Protocol):
     def entries(self, status: str | None = None) -> list[Entry]:
         """Return all executions, oldest first."""
 
+    def below(self, name: str) -> list[str]:
+        """Return the names of unfinished executions that begin with `name` and a /."""
+
     def post(
         self,
         execution: int,

@@ -61,7 +61,7 @@ class Keeper:
                     target=self._serve, name="fastflow-lease", daemon=True
                 )
                 self._thread.start()
-        if execution.replaying:
+        if execution.stream.fence > 1:  # else nobody can have known of it
             for message in self._journal.messages(execution.number, 0):
                 execution.deliver(message)
 

@@ -153,6 +153,16 @@ class MemoryJournal:
             found = [self._look(number) for number in self._executions]
         return [e for e in found if status is None or e.status == status]
 
+    def below(self, name: str) -> list[str]:
+        """Return the names of unfinished executions that begin with `name` and a /."""
+        with self._lock:
+            return [
+                known
+                for known, number in self._names.items()
+                if known.startswith(f"{name}/")
+                and self._executions[number].entry.status == RUNNING
+            ]
+
     def post(
         self,
         execution: int,

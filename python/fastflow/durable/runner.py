@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import logging
 import os
 import threading
 import uuid
@@ -30,6 +31,7 @@ from fastflow.durable.functions import (
     registered,
 )
 from fastflow.durable.handle import Handle
+from fastflow.durable.identity import invoked_by
 from fastflow.durable.journal import RUNNING, Entry, Journal
 from fastflow.durable.keeper import Keeper
 from fastflow.durable.line import BlockingLine, Line, finish_call
@@ -45,6 +47,8 @@ from fastflow.names import check_name
 from fastflow.timers import VirtualClock
 
 __all__ = ["DurableRunner"]
+
+_LOGGER = logging.getLogger("fastflow.durable")
 
 
 T = TypeVar("T")
@@ -115,6 +119,8 @@ class DurableRunner:
             raise
         self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
         self._engine.start_function = self._start_function
+        self._engine.cancel_execution = self._cancel_if_there
+        self._engine.cancel_below = self._cancel_below
         self._finalizer = weakref.finalize(
             self, _shut, self._keeper, self.journal if self._owns_journal else None
         )
@@ -192,12 +198,13 @@ class DurableRunner:
         """Go on with all unfinished executions of functions that are known here.
 
         Known are those whose modules have been imported, and registered ones.  What
-        other processes are running is left alone.
+        other processes are running is left alone.  An invoked execution goes on with
+        the one that waits for it; if that has ended, it is cancelled.
         """
         handles = []
         for entry in self.journal.entries(RUNNING):
             function = self._find(entry.function)
-            if function is None:
+            if function is None or self._is_left_to_parent(entry):
                 continue
             claimed = self._claim(entry)
             if claimed is not None:
@@ -242,6 +249,35 @@ class DurableRunner:
             execution.finish("CANCELLED")
             self._release(execution)
         return True
+
+    def _is_left_to_parent(self, entry: Entry) -> bool:
+        """Whether an execution was invoked by one that sees to it; or has ended."""
+        name = invoked_by(entry.name)
+        parent = None if name is None else self.journal.find(name)
+        if parent is None:
+            return False
+        if parent.status != RUNNING:
+            self.cancel(entry.name)
+            return True
+        return parent.owned or self._find(parent.function) is not None
+
+    def _cancel_if_there(self, execution_name: str) -> None:
+        if self.journal.find(execution_name) is not None:
+            self.cancel(execution_name)
+
+    def _cancel_below(self, execution_name: str) -> None:
+        """Cancel what an execution that has ended had invoked, directly or not."""
+        try:
+            for name in self.journal.below(execution_name):
+                if invoked_by(name) is not None:
+                    self._cancel_if_there(name)
+        except JournalError as error:
+            # It has its end.  Who recovers the others will find it.
+            _LOGGER.warning(
+                "what execution %r had invoked could not be cancelled: %s",
+                execution_name,
+                error,
+            )
 
     def _claim(self, entry: Entry) -> Entry | None:
         """Take over an execution that nobody runs."""

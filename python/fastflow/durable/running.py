@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from fastflow import _core
+from fastflow.dispatch import Dispatch, after_limit
 from fastflow.durable.engine import Engine
 from fastflow.durable.journal import RUNNING, End, Entry, Message
 from fastflow.durable.records import Failure, Record
 from fastflow.durable.writer import Scope, Stream
 
 __all__ = ["Execution"]
+
+_LOGGER = logging.getLogger("fastflow.durable")
 
 
 class Execution:
@@ -48,6 +52,8 @@ class Execution:
         """Callback -> who is to be told of messages for it."""
         self.on_stop: Callable[[], object] | None = None
         self.cancelled = False
+        self.may_have_invoked = entry.fence > 1
+        """Whether there may be executions that this one, or this one before, began."""
         if entry.frames:
             self._load(entry.frames)
 
@@ -117,11 +123,45 @@ class Execution:
     def finish(
         self, status: str, result: bytes | None = None, error: Failure | None = None
     ) -> None:
-        """Record the end."""
+        """Record the end, and end what was invoked and isn't waited for any more."""
         assert status != RUNNING
         self.scope.closed = True
         end = End(status, result, error, self.engine.now_us())
         self.engine.writer.finish(self.stream, end)
+        if self.may_have_invoked and self.engine.cancel_below is not None:
+            self.engine.cancel_below(self.name)
+
+    def disown(self, name: str) -> None:
+        """Cancel an invoked execution, as soon as the journal has why.
+
+        For one that nobody waits for, as what has invoked it was decided meanwhile.  In
+        this order, as otherwise a crash could make its cancellation the result.  If
+        this execution itself is cancelled, its end sees to it; and if it is broken,
+        there is no decision: resumed, it waits again.
+        """
+        if self.scope.closed or self.stream.broken is not None:
+            return
+        engine, decided = self.engine, self.stream.queued
+
+        def cancel() -> None:
+            self.commit(decided)
+            assert engine.cancel_execution is not None
+            engine.cancel_execution(name)
+
+        def done(dispatch: Dispatch) -> None:
+            engine.scheduler.leave()
+            if dispatch.exception() is not None:
+                _LOGGER.warning(
+                    "execution %r could not be cancelled", name,
+                    exc_info=dispatch.exception(),
+                )  # fmt: skip
+
+        engine.scheduler.enter()
+        try:
+            with after_limit():  # all threads may be busy for as long as they like
+                engine.calls.submit(cancel, done)
+        except RuntimeError:  # at exit; whoever recovers sees to it
+            engine.scheduler.leave()
 
 
 BRANCHES: frozenset[Any] = frozenset(("ParallelBranch", "MapIteration", "RaceBranch"))

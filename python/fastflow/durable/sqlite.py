@@ -308,6 +308,17 @@ class SqliteJournal:
                 return self._select(db, "status = 'RUNNING'")
             return self._select(db, "status = ?", status)
 
+    def below(self, name: str) -> list[str]:
+        """Return the names of unfinished executions that begin with `name` and a /."""
+        with self._use() as db:
+            # "0" follows "/"; with +status, the index of the names is used.
+            rows = db.execute(
+                "SELECT name FROM executions WHERE name > ? AND name < ? "
+                "AND +status = ? ORDER BY number",
+                (f"{name}/", f"{name}0", RUNNING),
+            )
+            return [row[0] for row in rows.fetchall()]
+
     def _select(self, db: sqlite3.Connection, where: str, *args: Any) -> list[Entry]:
         rows = db.execute(
             f"SELECT {_COLUMNS} FROM executions WHERE {where} ORDER BY number", args
