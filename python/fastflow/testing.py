@@ -222,7 +222,6 @@ class DurableFunctionTestRunner:
         """Name, moment, and how many records of that name until then."""
         self._runs = 0
         self._name = ""
-        self._completed: set[str] = set()  # callbacks
         self._handles: dict[str, Handle[Any]] = {}
         self._executor = executor
         self._default_retry = default_retry
@@ -379,21 +378,19 @@ class DurableFunctionTestRunner:
                 and (name is None or operation.name == name)
             ):
                 key = bytes.fromhex(operation.operation_id)
-                callback_id = make_callback_id(entry.number, key)
-                if callback_id not in self._completed:
-                    return callback_id
+                return make_callback_id(entry.number, key)
         return None
 
     def send_callback_success(self, callback_id: str, result: Any = None) -> None:
         """Complete a callback with a result."""
-        self._completed.add(callback_id)
         self._runner.send_callback_success(callback_id, result)
 
     def send_callback_failure(
-        self, callback_id: str, error: BaseException | str = "failed"
+        self,
+        callback_id: str,
+        error: BaseException | ErrorObject | str | None = "failed",
     ) -> None:
         """Complete a callback with an error."""
-        self._completed.add(callback_id)
         self._runner.send_callback_failure(callback_id, error)
 
     def send_callback_heartbeat(self, callback_id: str) -> None:

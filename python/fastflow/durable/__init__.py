@@ -32,6 +32,7 @@ from fastflow.durable.config import (
 from fastflow.durable.context import DurableContext
 from fastflow.durable.exceptions import (
     BatchCompletionError,
+    CallbackAlreadyCompletedError,
     CallbackError,
     CallbackExternalError,
     CallbackSubmitterError,
@@ -110,6 +111,7 @@ __all__ = [
     "BatchItemStatus",
     "BatchResult",
     "Callback",
+    "CallbackAlreadyCompletedError",
     "CallbackConfig",
     "CallbackError",
     "CallbackExternalError",

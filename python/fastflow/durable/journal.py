@@ -26,6 +26,10 @@ from fastflow.modules import other_name
 
 __all__ = [
     "ABANDONED",
+    "ANSWER",
+    "EXPIRED",
+    "HEARTBEAT",
+    "OUTCOMES",
     "RUNNING",
     "Change",
     "End",
@@ -38,6 +42,12 @@ __all__ = [
 
 RUNNING = "RUNNING"
 """Status of an execution without an end; others: SUCCEEDED, FAILED, CANCELLED."""
+ANSWER = "callback"
+"""Kind of a message that completes a callback."""
+EXPIRED = "expired"
+"""Kind of a message that says that a callback's limit has passed."""
+HEARTBEAT = "heartbeat"
+OUTCOMES = frozenset((ANSWER, EXPIRED))
 ABANDONED = -1
 """Owner of an execution that nobody runs."""
 
@@ -89,7 +99,7 @@ class Message(NamedTuple):
     """Of the message, growing."""
     execution: int
     kind: str
-    """``"cancel"``, ``"callback"`` or ``"heartbeat"``."""
+    """``"cancel"``, `ANSWER`, `EXPIRED` or `HEARTBEAT`."""
     operation: bytes
     payload: bytes | None
     error: Failure | None
@@ -161,8 +171,12 @@ class Journal(Protocol):
         operation: bytes = b"",
         payload: bytes | None = None,
         error: Failure | None = None,
-    ) -> None:
-        """Leave a message for whoever runs an execution, now or later."""
+    ) -> bool:
+        """Leave a message for whoever runs an execution, now or later.
+
+        Returns False, and leaves none, if it is about an operation (a callback) that
+        has one of the `OUTCOMES` already, or whose execution has ended.
+        """
 
     def messages(self, execution: int | None, after: int) -> list[Message]:
         """Return messages of one or of all executions with higher numbers."""

@@ -79,9 +79,18 @@ class Keeper:
             targets = [(self._executions.get(m.execution), m) for m in messages]
             if messages:
                 self._last = messages[-1].number
+        told = None
         for execution, message in targets:
             if execution is not None:
                 execution.deliver(message)
+                told = execution
+        if told is not None:
+            told.engine.flush()  # what has come of a callback, though nobody reads it
+
+    def find(self, number: int) -> Execution | None:
+        """Return the execution of that number, if it is one of this process."""
+        with self._lock:
+            return self._executions.get(number)
 
     def executions(self) -> list[Execution]:
         """Return the executions of this process."""
@@ -97,6 +106,9 @@ class Keeper:
             except JournalError as error:
                 # Writers meet it, too, and tell whom it concerns.
                 _LOGGER.warning("can't renew the lease: %s", error)
+            except BaseException:
+                # Out of a write for others, who find it in their streams.
+                _LOGGER.debug("a write has failed", exc_info=True)
 
     def stop(self) -> None:
         """End the thread, and give up what this process owns."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from fastflow.dispatch import expire
-from fastflow.durable.callback import parse_callback_id
+from fastflow.durable.answers import Answers
 from fastflow.durable.context import DurableContext
 from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import (
@@ -34,6 +34,7 @@ from fastflow.durable.handle import Handle
 from fastflow.durable.identity import invoked_by
 from fastflow.durable.journal import RUNNING, Entry, Journal
 from fastflow.durable.keeper import Keeper
+from fastflow.durable.lambda_service import ErrorObject
 from fastflow.durable.line import BlockingLine, Line, finish_call
 from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.payloads import dump, load, through
@@ -119,6 +120,8 @@ class DurableRunner:
             raise
         self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
         self._engine.start_function = self._start_function
+        self._engine.bring = self._keeper.bring
+        self._answers = Answers(self._engine, self._keeper)
         self._engine.cancel_execution = self._cancel_if_there
         self._engine.cancel_below = self._cancel_below
         self._finalizer = weakref.finalize(
@@ -294,31 +297,31 @@ class DurableRunner:
     # Callbacks
 
     def send_callback_success(self, callback_id: str, result: Any = None) -> None:
-        """Complete a callback with a result, from anywhere that has the store open."""
-        payload = dump(result, None, lambda: SerDesContext(callback_id, ""))
-        self._post("callback", callback_id, payload)
+        """Complete a callback with a result, from anywhere that has the store open.
+
+        Raises
+        ------
+        CallbackAlreadyCompletedError
+            If it has been answered, its limit has passed, or its execution has ended.
+        ValidationError
+            If there is no such callback.
+        """
+        self._answers.success(callback_id, result)
 
     def send_callback_failure(
-        self, callback_id: str, error: BaseException | str = "failed"
+        self,
+        callback_id: str,
+        error: BaseException | ErrorObject | str | None = "failed",
     ) -> None:
-        """Complete a callback with an error."""
-        failure = Failure(error) if isinstance(error, str) else to_failure(error)
-        self._post("callback", callback_id, None, failure)
+        """Complete a callback with an error; raises as `send_callback_success`."""
+        self._answers.failure(callback_id, error)
 
     def send_callback_heartbeat(self, callback_id: str) -> None:
-        """Say that a callback's result is still being worked on."""
-        self._post("heartbeat", callback_id)
+        """Say that a callback's result is still being worked on.
 
-    def _post(
-        self,
-        kind: str,
-        callback_id: str,
-        payload: bytes | None = None,
-        error: Failure | None = None,
-    ) -> None:
-        number, operation = parse_callback_id(callback_id)
-        self.journal.post(number, kind, operation, payload, error)
-        self._keeper.bring()
+        Raises as `send_callback_success`.
+        """
+        self._answers.heartbeat(callback_id)
 
     # Beginning and ending
 

@@ -6,18 +6,32 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from fastflow import _core
 from fastflow.dispatch import Dispatch, after_limit
 from fastflow.durable.engine import Engine
-from fastflow.durable.journal import RUNNING, End, Entry, Message
+from fastflow.durable.journal import (
+    HEARTBEAT,
+    OUTCOMES,
+    RUNNING,
+    End,
+    Entry,
+    Message,
+)
 from fastflow.durable.records import Failure, Record
 from fastflow.durable.writer import Scope, Stream
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "Listener"]
 
 _LOGGER = logging.getLogger("fastflow.durable")
+
+
+class Listener(Protocol):
+    """Who is told of messages for a callback."""
+
+    def hear(self, message: Message) -> None:
+        """Take a message."""
 
 
 class Execution:
@@ -48,7 +62,9 @@ class Execution:
         self._branches: dict[bytes, list[Record]] | None = None
         self.inbox: dict[bytes, Message] = {}
         """Callback -> the message that completes it."""
-        self.callbacks: dict[bytes, Callable[[Message], object]] = {}
+        self.heard: dict[bytes, int] = {}
+        """Callback -> when the last heartbeat for it was posted, in microseconds."""
+        self.callbacks: dict[bytes, Listener] = {}
         """Callback -> who is to be told of messages for it."""
         self.on_stop: Callable[[], object] | None = None
         self.cancelled = False
@@ -97,11 +113,13 @@ class Execution:
         if message.kind == "cancel":
             self.cancel()
             return
-        if message.kind == "callback":
+        if message.kind in OUTCOMES:
             self.inbox.setdefault(message.operation, message)
-        told = self.callbacks.get(message.operation)
-        if told is not None:
-            told(message)
+        elif message.kind == HEARTBEAT:
+            self.heard[message.operation] = message.at
+        listener = self.callbacks.get(message.operation)
+        if listener is not None:
+            listener.hear(message)
 
     def cancel(self) -> None:
         """Let every line end at its next operation."""
@@ -148,20 +166,29 @@ class Execution:
             assert engine.cancel_execution is not None
             engine.cancel_execution(name)
 
-        def done(dispatch: Dispatch) -> None:
-            engine.scheduler.leave()
-            if dispatch.exception() is not None:
-                _LOGGER.warning(
-                    "execution %r could not be cancelled", name,
-                    exc_info=dispatch.exception(),
-                )  # fmt: skip
+        self.aside(cancel, f"execution {name!r} could not be cancelled")
 
-        engine.scheduler.enter()
+    def aside(self, call: Callable[[], object], failed: str) -> None:
+        """Make a call that may have to wait for the journal, on some other thread.
+
+        It is not made if there are no threads any more, at exit: then it must be one
+        that whoever goes on with the execution makes up for.
+        """
+        scheduler = self.engine.scheduler
+
+        def done(dispatch: Dispatch) -> None:
+            try:
+                if dispatch.exception() is not None:
+                    _LOGGER.warning("%s", failed, exc_info=dispatch.exception())
+            finally:
+                scheduler.leave()
+
+        scheduler.enter()
         try:
             with after_limit():  # all threads may be busy for as long as they like
-                engine.calls.submit(cancel, done)
-        except RuntimeError:  # at exit; whoever recovers sees to it
-            engine.scheduler.leave()
+                self.engine.calls.submit(call, done)
+        except Exception:
+            scheduler.leave()
 
 
 BRANCHES: frozenset[Any] = frozenset(("ParallelBranch", "MapIteration", "RaceBranch"))

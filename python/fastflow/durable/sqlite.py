@@ -68,6 +68,11 @@ _NEWEST = (
 _APPEND = (
     "INSERT INTO frames SELECT ?, ?, ? FROM executions WHERE number = ? AND fence = ?"
 )
+_OPEN = (
+    "SELECT 1 FROM executions WHERE number = ?1 AND status = 'RUNNING' AND NOT EXISTS ("
+    "SELECT 1 FROM messages WHERE execution = ?1 AND operation = ?2 "
+    "AND kind IN ('callback', 'expired'))"
+)
 _COLUMNS = (
     "number, name, function, status, input, result, error, created, updated, owner, "
     "fence, crc"
@@ -504,9 +509,14 @@ class SqliteJournal:
         operation: bytes = b"",
         payload: bytes | None = None,
         error: Failure | None = None,
-    ) -> None:
-        """Leave a message for whoever runs an execution, now or later."""
+    ) -> bool:
+        """Leave a message; False if its operation has an outcome, or nobody runs it."""
         with self._transaction() as db:
+            if (
+                operation
+                and db.execute(_OPEN, (execution, operation)).fetchone() is None
+            ):
+                return False
             packed = None if error is None else _pack(error)
             stored = None if payload is None else values.store(db, execution, payload)
             db.execute(
@@ -514,6 +524,7 @@ class SqliteJournal:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (execution, kind, operation, stored, packed, now_us()),
             )
+        return True
 
     def messages(self, execution: int | None, after: int) -> list[Message]:
         """Return messages of one or of all executions with higher numbers."""

@@ -74,6 +74,7 @@ _SCHEMA = (
         at INTEGER NOT NULL)""",
     "CREATE INDEX unfinished ON executions (number) WHERE status = 'RUNNING'",
     "CREATE INDEX blobs_of ON blobs (execution)",
+    "CREATE INDEX messages_of ON messages (execution, operation)",
 )
 
 
