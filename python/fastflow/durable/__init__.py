@@ -93,6 +93,7 @@ from fastflow.durable.runner import DurableRunner
 from fastflow.durable.serdes import SerDes, SerDesContext
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.types import (
+    DurableLogFilter,
     StepContext,
     WaitForCallbackContext,
     WaitForConditionCheckContext,
@@ -129,6 +130,7 @@ __all__ = [
     "DurableContext",
     "DurableExecutionsError",
     "DurableFunction",
+    "DurableLogFilter",
     "DurableOperationError",
     "DurableRunner",
     "Duration",

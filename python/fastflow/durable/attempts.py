@@ -178,6 +178,7 @@ def call(
     """
     line = operation.context._line
     attempt = line.pending.get(operation.id)
+    operation.attempt = args[-1].attempt  # of its StepContext
     if attempt is None:
         value: Any = None
         elsewhere = timeout is not None and not is_async(fn)

@@ -271,8 +271,12 @@ class DurableRunner:
     def _cancel_below(self, execution_name: str) -> None:
         """Cancel what an execution that has ended had invoked, directly or not."""
         try:
-            for name in self.journal.below(execution_name):
-                if invoked_by(name) is not None:
+            names = dict.fromkeys(self.journal.below(execution_name))
+            for name in names:
+                caller = invoked_by(name)
+                # One that has not ended sees to those below it when it does; until
+                # then it may be just beginning them.
+                if caller is not None and caller not in names:
                     self._cancel_if_there(name)
         except JournalError as error:
             # It has its end.  Who recovers the others will find it.
