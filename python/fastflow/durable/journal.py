@@ -36,6 +36,7 @@ __all__ = [
     "Entry",
     "Journal",
     "Message",
+    "Summary",
     "check_same",
     "may_claim",
 ]
@@ -68,6 +69,19 @@ class Entry(NamedTuple):
     fence: int
     frames: int
     """How many frames it has."""
+    owned: bool
+    """Whether the owner's lease holds."""
+
+
+class Summary(NamedTuple):
+    """An execution without its values, for lists.  Times: microseconds since 1970."""
+
+    number: int
+    name: str
+    function: str
+    status: str
+    created: int
+    updated: int
     owned: bool
     """Whether the owner's lease holds."""
 
@@ -159,7 +173,10 @@ class Journal(Protocol):
         """Return the execution of that name."""
 
     def entries(self, status: str | None = None) -> list[Entry]:
-        """Return all executions, oldest first."""
+        """Return all executions with their values, oldest first."""
+
+    def summaries(self, status: str | None = None) -> Iterable[Summary]:
+        """Return all executions, oldest first, without reading their values."""
 
     def below(self, name: str) -> list[str]:
         """Return the names of unfinished executions that begin with `name` and a /."""

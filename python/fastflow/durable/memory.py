@@ -15,6 +15,7 @@ from fastflow.durable.journal import (
     Change,
     Entry,
     Message,
+    Summary,
     check_same,
     may_claim,
 )
@@ -150,10 +151,17 @@ class MemoryJournal:
             return None if number is None else self._look(number)
 
     def entries(self, status: str | None = None) -> list[Entry]:
-        """Return all executions, oldest first."""
+        """Return all executions with their values, oldest first."""
         with self._lock:
             found = [self._look(number) for number in self._executions]
         return [e for e in found if status is None or e.status == status]
+
+    def summaries(self, status: str | None = None) -> Iterable[Summary]:
+        """Return all executions, oldest first, without reading their values."""
+        return [
+            Summary(*entry[:4], entry.created, entry.updated, entry.owned)
+            for entry in self.entries(status)
+        ]
 
     def below(self, name: str) -> list[str]:
         """Return the names of unfinished executions that begin with `name` and a /."""

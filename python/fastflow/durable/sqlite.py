@@ -35,6 +35,7 @@ from fastflow.durable.journal import (
     Change,
     Entry,
     Message,
+    Summary,
     check_same,
     may_claim,
 )
@@ -72,6 +73,10 @@ _OPEN = (
     "SELECT 1 FROM executions WHERE number = ?1 AND status = 'RUNNING' AND NOT EXISTS ("
     "SELECT 1 FROM messages WHERE execution = ?1 AND operation = ?2 "
     "AND kind IN ('callback', 'expired'))"
+)
+_SUMMARIES = (
+    "SELECT number, name, function, status, created, updated, owner FROM executions "
+    "WHERE number > ?1 AND (?2 IS NULL OR status = ?2) ORDER BY number LIMIT ?3"
 )
 _COLUMNS = (
     "number, name, function, status, input, result, error, created, updated, owner, "
@@ -312,6 +317,19 @@ class SqliteJournal:
             if status == RUNNING:  # spelled out: only so its index is used
                 return self._select(db, "status = 'RUNNING'")
             return self._select(db, "status = ?", status)
+
+    def summaries(self, status: str | None = None) -> Iterator[Summary]:
+        """Return all executions, oldest first, without reading their values."""
+        last = 0
+        rows: list[tuple[Any, ...]] = [()]
+        while rows:
+            with self._use() as db:
+                owners = db.execute("SELECT * FROM owners").fetchall()
+                living = {row[0] for row in owners if self._lives(row)}
+                rows = db.execute(_SUMMARIES, (last, status, _AT_A_TIME)).fetchall()
+            for last, name, function, status_now, created, updated, owner in rows:
+                owned = status_now == RUNNING and owner in living
+                yield Summary(last, name, function, status_now, created, updated, owned)
 
     def below(self, name: str) -> list[str]:
         """Return the names of unfinished executions that begin with `name` and a /."""

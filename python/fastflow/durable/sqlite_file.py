@@ -133,6 +133,10 @@ def connect(
 def _check_path(path: Path, read_only: bool) -> None:
     if path.is_dir():
         raise JournalError(f"{path} is a directory; a journal is a file")
+    if path.exists() and not path.is_file():
+        raise JournalError(
+            f"{path} is a pipe, a socket or a device; a journal is a regular file"
+        )
     if not path.parent.is_dir():
         raise JournalError(
             f"the directory {path.parent} does not exist; make it first, or give "
