@@ -266,6 +266,7 @@ class TestInterrupting:
 
 
 class TestPrintable:
+    @settings(deadline=None)
     @given(st.text())
     def test_it_is(self, text):
         found = printable(text)
@@ -274,6 +275,7 @@ class TestPrintable:
         assert printable(found) == found
         assert not text.isprintable() or found == text
 
+    @settings(deadline=None)
     @given(st.text(), st.integers(3, 9))
     def test_the_longest(self, text, longest):
         assert len(printable(text, longest)) <= longest
@@ -285,6 +287,7 @@ class TestPrintable:
     def test_of_anything(self, given, expected):
         assert printable(given) == expected
 
+    @settings(deadline=None)
     @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(
         st.text(), inner)))  # fmt: skip
     def test_json_means_the_same(self, value):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastflow import modules
@@ -97,6 +97,7 @@ def turned(value):
     return Box(turned(value.content)) if isinstance(value, Box) else value
 
 
+@settings(deadline=None)
 @given(values)
 def test_order_of_keys_never_matters(value):
     assert same_input(encode(value), encode(turned(value)))
@@ -113,6 +114,7 @@ def typed(value):
     return type(value), value
 
 
+@settings(deadline=None)
 @given(values, values)
 def test_nothing_else_is_taken_for_the_same(one, other):
     assert same_input(encode(one), encode(other)) == (typed(one) == typed(other))
