@@ -18,7 +18,8 @@ from fastflow.durable import (
     ParallelConfig,
     durable_execution,
 )
-from fastflow.durable.journal import Change
+from fastflow.durable.callback import make_callback_id
+from fastflow.durable.journal import Change, End
 from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.sqlite import SqliteJournal
 from support import LIMIT
@@ -262,10 +263,25 @@ class TestRecovery:
             assert handle.result(LIMIT) == 5
 
 
+def test_from_above_one_after_the_other(journal, monkeypatch):
+    # A caller that has not ended may be just beginning what is below it: its own end
+    # sees to that. Else both would want the same name at the same moment.
+    die(journal, waiting)
+    cancelled = []
+    with DurableRunner(journal) as runner:
+        cancel = runner.cancel
+        monkeypatch.setattr(
+            runner, "cancel", lambda name: cancelled.append(name) or cancel(name)
+        )
+        names = [entry.name for entry in journal.entries()]
+        end_alone(journal, "order", "SUCCEEDED")
+        runner._cancel_below("order")
+    assert cancelled == names[1:]
+    assert statuses(journal) == ["SUCCEEDED", "CANCELLED", "CANCELLED"]
+
+
 def end_alone(journal, name, status):
     """Let an execution have ended just before its process died."""
-    from fastflow.durable.journal import End
-
     owner = journal.enter(60)
     entry = journal.claim(journal.find(name).number, owner)
     end = End(status, b"null", None, entry.created)
@@ -275,8 +291,6 @@ def end_alone(journal, name, status):
 
 def the_callback(journal):
     """Wait until there is a callback; its id."""
-    from fastflow.durable.callback import make_callback_id
-
     tick, end = threading.Event(), threading.Event()
     timer = threading.Timer(LIMIT, end.set)
     timer.start()
