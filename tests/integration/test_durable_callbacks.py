@@ -64,7 +64,7 @@ class TestWhenItIsRecorded:
     def test_an_answer_when_it_arrives(self, journal):
         seen = []
 
-        @durable_execution(name="tests.arrives")
+        @durable_execution(name="callbacks.arrives")
         def handler(event, context):
             callback = context.create_callback()
 
@@ -82,7 +82,7 @@ class TestWhenItIsRecorded:
         assert outcomes(journal) == seen  # and reading records nothing
 
     def test_one_that_nobody_reads(self, journal):
-        @durable_execution(name="tests.unread")
+        @durable_execution(name="callbacks.unread")
         def handler(event, context):
             callback = context.create_callback()
             context.step(lambda _: runner.send_callback_success(callback.callback_id))
@@ -98,7 +98,7 @@ class TestWhenItIsRecorded:
         ids=["timeout", "heartbeat"],
     )
     def test_a_limit_when_it_passes(self, journal, config):
-        @durable_execution(name="tests.limit")
+        @durable_execution(name="callbacks.limit")
         def handler(event, context):
             callback = context.create_callback(config=config)
             context.wait(2 * HOUR)
@@ -117,7 +117,7 @@ class TestWhenItIsRecorded:
         runner.close()
 
     def test_heartbeats_hold_off_the_silence_though_nobody_reads(self):
-        @durable_execution(name="tests.heartbeats")
+        @durable_execution(name="callbacks.heartbeats")
         def handler(event, context):
             config = CallbackConfig(heartbeat_timeout=HOUR)
             callback = context.create_callback(config=config)
@@ -133,7 +133,7 @@ class TestWhenItIsRecorded:
         runner.close()
 
     def test_in_a_branch_and_in_the_middle_of_a_batch(self, journal):
-        @durable_execution(name="tests.batch")
+        @durable_execution(name="callbacks.batch")
         def handler(event, context):
             outer = context.create_callback(config=CallbackConfig(timeout=HOUR))
 
@@ -159,7 +159,7 @@ class TestWhenItIsRecorded:
     @pytest.mark.parametrize("record", [1, 2])
     @pytest.mark.parametrize("answered", [True, False])
     def test_the_same_after_a_crash(self, journal, when, record, answered):
-        @durable_execution(name="tests.crash")
+        @durable_execution(name="callbacks.crash")
         def handler(event, context):
             config = CallbackConfig(timeout=HOUR)
             callback = context.create_callback("callback", config)
@@ -196,7 +196,7 @@ class TestTwice:
         """A runner of an execution that waits, and its callback's id."""
         ids = []
 
-        @durable_execution(name="tests.waiting")
+        @durable_execution(name="callbacks.waiting")
         def handler(event, context):
             callback = context.create_callback()
             context.step(lambda _: ids.append(callback.callback_id))
@@ -273,7 +273,7 @@ class TestTwice:
     def test_too_late_while_nobody_runs_it(self, journal):
         ids = []
 
-        @durable_execution(name="tests.dead")
+        @durable_execution(name="callbacks.dead")
         def handler(event, context):
             config = CallbackConfig(timeout=0.001)
             callback = context.create_callback(config=config)
@@ -290,7 +290,7 @@ class TestTwice:
     def test_what_lost_takes_no_answer(self, journal):
         ids, answered = [], []
 
-        @durable_execution(name="tests.lost")
+        @durable_execution(name="callbacks.lost")
         def handler(event, context):
             def loser(c):
                 callback = c.create_callback()
@@ -341,7 +341,7 @@ class TestFailures:
 
     @pytest.mark.parametrize(("error", "expected"), GIVEN)
     def test_an_error_of_any_form(self, journal, error, expected):
-        @durable_execution(name="tests.failure")
+        @durable_execution(name="callbacks.failure")
         def handler(event, context):
             callback = context.create_callback()
             context.step(
@@ -358,7 +358,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("error", [5, {"message": "no"}, ValueError])
     def test_what_is_no_error(self, error):
-        @durable_execution(name="tests.no_error")
+        @durable_execution(name="callbacks.no_error")
         def handler(event, context):
             key = context.create_callback().callback_id
             with pytest.raises(ValidationError, match="ErrorObject"):

@@ -28,13 +28,13 @@ DAYS = 30 * 24 * 3600
 deepest_begun = threading.Event()
 
 
-@durable_execution(name="tests.deepest")
+@durable_execution(name="cancelling.deepest")
 def deepest(event, context):
     context.step(lambda _: deepest_begun.set())
     context.wait(DAYS)
 
 
-@durable_execution(name="tests.middle")
+@durable_execution(name="cancelling.middle")
 def middle(event, context):
     return context.invoke(deepest, event, name="deepest")
 
@@ -48,19 +48,19 @@ def invoking(context):
     return context.invoke(middle, 1, name="middle")
 
 
-@durable_execution(name="tests.waiting")
+@durable_execution(name="cancelling.waiting")
 def waiting(event, context):
     return invoking(context)
 
 
-@durable_execution(name="tests.racing")
+@durable_execution(name="cancelling.racing")
 def racing(event, context):
     won = context.race([invoking, lambda c: wait_for_deepest(c) or "won"])
     context.create_callback().result()
     return won
 
 
-@durable_execution(name="tests.deciding")
+@durable_execution(name="cancelling.deciding")
 def deciding(event, context):
     first = ParallelConfig(completion_config=CompletionConfig.first_successful())
     nested = [lambda c: c.parallel([invoking]), lambda c: wait_for_deepest(c)]
@@ -68,14 +68,14 @@ def deciding(event, context):
     context.create_callback().result()
 
 
-@durable_execution(name="tests.limited")
+@durable_execution(name="cancelling.limited")
 def limited(event, context):
     with pytest.raises(InvokeError):
         context.invoke(middle, 1, config=InvokeConfig(timeout=0.5))
     context.create_callback().result()
 
 
-@durable_execution(name="tests.limited_batch")
+@durable_execution(name="cancelling.limited_batch")
 def limited_batch(event, context):
     context.parallel([invoking], config=ParallelConfig(timeout=0.5))
     context.create_callback().result()
@@ -146,7 +146,7 @@ class TestReaches:
     def test_when_all_threads_are_busy(self, journal):
         release = threading.Event()
 
-        @durable_execution(name="tests.busy")
+        @durable_execution(name="cancelling.busy")
         def busy(event, context):
             def block(c):
                 c.step(lambda _: release.wait(LIMIT))
@@ -219,7 +219,7 @@ class TestRecovery:
 
     def test_the_end_of_the_caller_ends_what_a_crash_has_left(self, journal):
         # Decided, and dead before what had lost could be cancelled.
-        @durable_execution(name="tests.left")
+        @durable_execution(name="cancelling.left")
         def left(event, context):
             context.race([invoking, lambda c: wait_for_deepest(c) or "won"])
             return context.create_callback(name="go on").result()
@@ -251,10 +251,10 @@ class TestRecovery:
     def test_a_name_that_only_looks_like_an_invoked_one(self, journal):
         name = f"folder/{'0' * 32}"
         owner = journal.enter(60)
-        journal.begin(name, "tests.quick", b"null", owner)
+        journal.begin(name, "cancelling.quick", b"null", owner)
         journal.leave(owner)
 
-        @durable_execution(name="tests.quick")
+        @durable_execution(name="cancelling.quick")
         def quick(event, context):
             return 5
 

@@ -95,7 +95,7 @@ LINES = 12
 
 class TestOnce:
     def test_in_branches_that_run_again_and_again(self, lines):
-        @durable_execution(name="tests.logs")
+        @durable_execution(name="logs.logs")
         def handler(event, context):
             def branch(number):
                 return lambda c: everything(c, number)
@@ -110,7 +110,7 @@ class TestOnce:
         assert sorted(lines()) == sorted(wanted)
 
     def test_in_a_handler_in_the_background(self, lines):
-        @durable_execution(name="tests.logs_behind")
+        @durable_execution(name="logs.logs_behind")
         def handler(event, context):
             return everything(context, 0)
 
@@ -121,7 +121,7 @@ class TestOnce:
     @pytest.mark.parametrize("number", range(1, 9))
     def test_after_a_crash(self, lines, number):
         # What is logged just before a record that is not written is logged again.
-        @durable_execution(name="tests.logs_crash")
+        @durable_execution(name="logs.logs_crash")
         def handler(event, context):
             for n in range(1, 9):
                 context.logger.info("line %d", n)
@@ -137,7 +137,7 @@ class TestOnce:
         assert lines() == [f"line {n}" for n in range(1, 10)]
 
     def test_finally_is_for_the_real_end(self, lines):
-        @durable_execution(name="tests.logs_finally")
+        @durable_execution(name="logs.logs_finally")
         def handler(event, context):
             def branch(c):
                 try:
@@ -159,7 +159,7 @@ class TestIds:
         caplog.set_level(logging.INFO)
         found = {}
 
-        @durable_execution(name="tests.logs_ids")
+        @durable_execution(name="logs.logs_ids")
         def handler(event, context):
             context.logger.info("root", extra={"mine": 1})
 
@@ -212,7 +212,7 @@ class TestIds:
             await asyncio.sleep(0)
             other.info("working")
 
-        @durable_execution(name="tests.logs_filter")
+        @durable_execution(name="logs.logs_filter")
         def handler(event, context):
             other.info("outside")
             if kind == "condition":
