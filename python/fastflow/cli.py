@@ -220,6 +220,9 @@ def run(file: str, timeout: str | None, **options: Any) -> None:
 @main.group()
 def runs() -> None:
     """Durable executions: list, show, resume, cancel, remove."""
+    from fastflow.durable.commands import clean_log
+
+    clean_log()
 
 
 _STORE = click.option(

@@ -42,6 +42,7 @@ from fastflow.durable.records import Record, checksum, decode_frame, encode_fram
 from fastflow.durable.runner import DurableRunner
 from fastflow.durable.serdes import decode
 from fastflow.durable.sqlite import SqliteJournal
+from fastflow.durable.writer import Probe
 from fastflow.timers import VirtualClock
 
 __all__ = [
@@ -61,6 +62,49 @@ class SimulatedCrash(BaseException):
 
     Derives from BaseException: a program can't catch its own death.
     """
+
+
+class _Life:
+    """From one simulated crash to the next: what a process has in memory.
+
+    A crash ends all executions of its life, and nothing of it is written afterwards,
+    whatever threads are left of it go on to do; the next life has only the journal.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[VirtualClock | None, Probe], DurableRunner],
+        clock: VirtualClock | None,
+        probe: Probe,
+    ) -> None:
+        self._probe = probe
+        self.clock = clock
+        self.crash: SimulatedCrash | None = None
+        self.runner = make(clock, self._tell)
+
+    def _tell(self, moment: str, records: list[Record]) -> None:
+        if self.crash is None:
+            try:
+                self._probe(moment, records)
+                return
+            except SimulatedCrash as crash:
+                self.crash = crash
+            # All of a process dies, not only the execution that came to the place.
+            for execution in self.runner._keeper.executions():
+                execution.abort(self.crash)
+        raise self.crash
+
+    def next(
+        self, make: Callable[[VirtualClock | None, Probe], DurableRunner]
+    ) -> _Life:
+        """Return the life after this one; its time goes on where this one's was."""
+        clock = None if self.clock is None else VirtualClock(self.clock.now())
+        following = _Life(make, clock, self._probe)
+        before, after = self.runner, following.runner
+        after.register(*before._functions.values())
+        after._engine.holds = before._engine.holds
+        before.close()
+        return following
 
 
 @dataclass(frozen=True)
@@ -173,20 +217,32 @@ class DurableFunctionTestRunner:
             if isinstance(store, str | os.PathLike)
             else store
         )
-        self._clock = VirtualClock() if skip_time else None
         self._changed = threading.Condition()
-        self._crash: tuple[str, str] | None = None
+        self._crash: tuple[str, str, int] | None = None
+        """Name, moment, and how many records of that name until then."""
         self._runs = 0
         self._name = ""
-        self._completed: set[str] = set()  # callbacks
         self._handles: dict[str, Handle[Any]] = {}
-        self._runner = DurableRunner(
+        self._executor = executor
+        self._default_retry = default_retry
+        clock = VirtualClock() if skip_time else None
+        self._life = _Life(self._make, clock, self._probe)
+
+    def _make(self, clock: VirtualClock | None, probe: Probe) -> DurableRunner:
+        return DurableRunner(
             self._journal,
-            executor=executor,
-            default_retry=default_retry,
-            _clock=self._clock,
-            _probe=self._probe,
+            executor=self._executor,
+            default_retry=self._default_retry,
+            _clock=clock,
+            _probe=probe,
         )
+
+    @property
+    def _runner(self) -> DurableRunner:
+        """The one that lives: after a crash, another one."""
+        if self._life.crash is not None:
+            self._life = self._life.next(self._make)
+        return self._life.runner
 
     # Running
 
@@ -217,11 +273,12 @@ class DurableFunctionTestRunner:
             If the execution could neither succeed nor fail.
         """
         name = self._next_name(execution_name)
+        runner = self._runner
         outcome: list[BaseException | None] = []
 
         def target() -> None:
             try:
-                self._runner.run(self.handler, input, name)
+                runner.run(self.handler, input, name)
                 outcome.append(None)
             except BaseException as error:
                 outcome.append(error)
@@ -230,7 +287,7 @@ class DurableFunctionTestRunner:
         thread.start()
         thread.join(timeout)
         if thread.is_alive():
-            self._runner.cancel(name)
+            runner.cancel(name)
             raise TimeoutError(f"the run did not end within {timeout:g} s")
         return self._finish(name, outcome[0])
 
@@ -269,8 +326,9 @@ class DurableFunctionTestRunner:
         Until `wait_for_result`, a virtual clock stands still while callbacks are open.
         """
         name = self._next_name(execution_name)
-        self._runner._engine.holds += 1
-        self._handles[name] = self._runner.start(self.handler, input, name)
+        runner = self._runner
+        runner._engine.holds += 1
+        self._handles[name] = runner.start(self.handler, input, name)
         return name
 
     def wait_for_result(
@@ -278,8 +336,9 @@ class DurableFunctionTestRunner:
     ) -> DurableFunctionTestResult:
         """Wait for a function that `run_async` started; see `run`."""
         handle = self._handles.pop(execution_name)
-        self._runner._engine.holds -= 1
-        self._runner._engine.nudge()
+        engine = self._runner._engine
+        engine.holds -= 1
+        engine.nudge()
         try:
             error = handle.exception(timeout)
         except TimeoutError:
@@ -319,21 +378,19 @@ class DurableFunctionTestRunner:
                 and (name is None or operation.name == name)
             ):
                 key = bytes.fromhex(operation.operation_id)
-                callback_id = make_callback_id(entry.number, key)
-                if callback_id not in self._completed:
-                    return callback_id
+                return make_callback_id(entry.number, key)
         return None
 
     def send_callback_success(self, callback_id: str, result: Any = None) -> None:
         """Complete a callback with a result."""
-        self._completed.add(callback_id)
         self._runner.send_callback_success(callback_id, result)
 
     def send_callback_failure(
-        self, callback_id: str, error: BaseException | str = "failed"
+        self,
+        callback_id: str,
+        error: BaseException | ErrorObject | str | None = "failed",
     ) -> None:
         """Complete a callback with an error."""
-        self._completed.add(callback_id)
         self._runner.send_callback_failure(callback_id, error)
 
     def send_callback_heartbeat(self, callback_id: str) -> None:
@@ -346,28 +403,39 @@ class DurableFunctionTestRunner:
         self,
         operation_name: str,
         when: Literal["before_commit", "after_commit"] = "before_commit",
+        record: int = 1,
     ) -> None:
         """Let the next run die when an operation's record is written.
+
+        All that runs here dies with it, as with a process: invoked executions and what
+        `run_async` has started, too.
 
         Parameters
         ----------
         operation_name : str
-            The first record of an operation of that name.
+            The operation's, or that of several, as in the branches of a batch.
         when : {"before_commit", "after_commit"}
             Before: its function has run, but nobody will know.  After: its result is in
             the journal, but the program has not seen it.
+        record : int
+            Which record of that name, from 1.  A wait, a batch, a callback and a step
+            with retries have more than one: how they begin, go on, and end.
         """
         if when not in ("before_commit", "after_commit"):
             raise ValueError(
                 f"when must be 'before_commit' or 'after_commit', not {when!r}"
             )
-        self._crash = (operation_name, when)
+        if record < 1:
+            raise ValueError(f"record counts from 1, not {record}")
+        self._crash = (operation_name, when, record)
 
     def _probe(self, moment: str, records: list[Record]) -> None:
-        crash = self._crash
-        if crash is not None and crash[1] == moment and _names(crash[0], records):
-            self._crash = None
-            raise SimulatedCrash(f"{moment} of {crash[0]!r}")
+        if self._crash is not None and self._crash[1] == moment:
+            name, when, left = self._crash
+            left -= sum(record.name == name for record in records)
+            self._crash = None if left <= 0 else (name, when, left)
+            if left <= 0:
+                raise SimulatedCrash(f"{moment} of {name!r}")
         if moment == "after_commit":
             with self._changed:
                 self._changed.notify_all()
@@ -473,7 +541,3 @@ class DurableFunctionTestRunner:
         # The journal of a run stays readable for the rest of the test.
         for handle in self._handles.values():
             handle.cancel()
-
-
-def _names(name: str, records: list[Record]) -> bool:
-    return any(record.name == name for record in records)

@@ -160,7 +160,9 @@ def test_what_was_begun_before_a_batch_and_ends_after_it_is_kept(journal):
     def body(context, step):
         callback = context.create_callback("answer")
         found = fan(context, step)
-        runners[-1].send_callback_success(callback.callback_id, 42)
+        context.step(
+            lambda _: runners[-1].send_callback_success(callback.callback_id, 42)
+        )
         return [callback.result(), found]
 
     runners = []

@@ -32,6 +32,7 @@ from fastflow.durable.config import (
 from fastflow.durable.context import DurableContext
 from fastflow.durable.exceptions import (
     BatchCompletionError,
+    CallbackAlreadyCompletedError,
     CallbackError,
     CallbackExternalError,
     CallbackSubmitterError,
@@ -93,6 +94,7 @@ from fastflow.durable.runner import DurableRunner
 from fastflow.durable.serdes import SerDes, SerDesContext
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.types import (
+    DurableLogFilter,
     StepContext,
     WaitForCallbackContext,
     WaitForConditionCheckContext,
@@ -111,6 +113,7 @@ __all__ = [
     "BatchItemStatus",
     "BatchResult",
     "Callback",
+    "CallbackAlreadyCompletedError",
     "CallbackConfig",
     "CallbackError",
     "CallbackExternalError",
@@ -128,6 +131,7 @@ __all__ = [
     "DurableContext",
     "DurableExecutionsError",
     "DurableFunction",
+    "DurableLogFilter",
     "DurableOperationError",
     "DurableRunner",
     "Duration",

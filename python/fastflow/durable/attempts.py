@@ -163,14 +163,18 @@ class Attempt(Pending):
             under_way.cancel()
 
     def _leave(self) -> None:
-        self.settle()
-        self.line.execution.engine.scheduler.leave()
+        try:
+            self.settle()
+        finally:
+            self.line.execution.engine.scheduler.leave()
 
     def cancel(self) -> None:
         """Want the outcome no longer."""
         if self._take():
-            self._stop()
-            self.line.execution.engine.scheduler.leave()
+            try:
+                self._stop()
+            finally:
+                self.line.execution.engine.scheduler.leave()
 
 
 def _not_made(what: str, error: BaseException) -> InvocationError:
@@ -189,6 +193,7 @@ def call(
     """
     line = operation.context._line
     attempt = line.pending.get(operation.id)
+    operation.attempt = args[-1].attempt  # of its StepContext
     if attempt is None:
         value: Any = None
         elsewhere = timeout is not None and not is_async(fn)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from fastflow.dispatch import expire
+from fastflow.dispatch import after_limit, expire
 from fastflow.durable.child import Child
 from fastflow.durable.config import CallbackConfig, to_seconds
 from fastflow.durable.exceptions import (
@@ -16,13 +17,14 @@ from fastflow.durable.exceptions import (
     CallbackSubmitterError,
     CallbackTimeoutError,
     ChildContextError,
+    JournalError,
     StepError,
     ValidationError,
 )
 from fastflow.durable.failures import operation_error
 from fastflow.durable.identity import ID_BYTES
-from fastflow.durable.journal import Message
-from fastflow.durable.line import Line, Pending
+from fastflow.durable.journal import EXPIRED, HEARTBEAT, Message, journal_errors
+from fastflow.durable.line import Pending
 from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import reread
 from fastflow.durable.records import (
@@ -33,12 +35,19 @@ from fastflow.durable.records import (
     Failure,
     Record,
 )
+from fastflow.errors import Cancelled
 from fastflow.timers import Timer
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
 
-__all__ = ["Callback", "CreateCallback", "parse_callback_id", "wait_for_callback"]
+__all__ = [
+    "Arrival",
+    "Callback",
+    "CreateCallback",
+    "parse_callback_id",
+    "wait_for_callback",
+]
 
 
 def make_callback_id(execution: int, operation: bytes) -> str:
@@ -67,38 +76,46 @@ def parse_callback_id(callback_id: str) -> tuple[int, bytes]:
 
 
 class Arrival(Pending):
-    """Waits for the message, the time limit, or silence for too long."""
+    """Waits for what comes of a callback, from its creation on, and records that.
+
+    That is the first message which the journal has taken: an answer, or that a limit
+    has passed, which is posted here as by anybody else.  So it is the same for all who
+    send at the same moment, and after a crash.
+    """
 
     __slots__ = (
+        "_counted",
         "_limit",
-        "_listening",
         "_lock",
+        "_operation",
         "_quiet",
         "_silence",
-        "message",
-        "timed_out",
+        "problem",
+        "record",
+        "ticket",
     )
 
-    def __init__(self, line: Line) -> None:
-        super().__init__(line)
-        self.message: Message | None = None
-        self.timed_out: str | None = None
+    def __init__(self, operation: CreateCallback) -> None:
+        super().__init__(operation.context._line)
+        self._operation = operation
+        self.record: Record | None = None
+        """How it ended; None while it hasn't, or if nobody waits for that any more."""
+        self.ticket = 0
+        """Number of that record."""
+        self.problem: str | None = None
+        """Why it takes no answer any more."""
         self._limit: Timer | None = None
         self._quiet: Timer | None = None
         self._silence: float | None = None
-        self._listening = False
+        self._counted = False
         self._lock = threading.Lock()
 
-    def start(
-        self, operation: bytes, due: int, most: float, silence: float | None
-    ) -> None:
+    def start(self, due: int, most: float, silence: float | None) -> None:
         """Listen for messages, and begin the limits."""
-        execution = self.line.execution
+        execution, key = self.line.execution, self._operation.id
         self._silence = silence
-        execution.callbacks[operation] = self.hear
-        execution.engine.count_listeners(1)
-        self._listening = True
-        message = execution.inbox.get(operation)
+        execution.callbacks[key] = self
+        message = execution.inbox.get(key)
         if message is not None:
             self.hear(message)
             return
@@ -106,42 +123,96 @@ class Arrival(Pending):
             self._limit = execution.engine.call_at(
                 due, most, expire, self._expire, "timeout"
             )
-        self._listen()
+        if silence is not None:
+            engine = execution.engine
+            since = max(self._operation.started, execution.heard.get(key, 0))
+            due = since + round(silence * 1e6)
+            self._quiet = engine.call_at(
+                due, silence, expire, self._expire, "heartbeat"
+            )
 
-    def _listen(self) -> None:
-        if self._silence is not None:
+    def count(self) -> None:
+        """Say that a line waits for it, so that a virtual clock may have to."""
+        with self._lock:
+            if self._counted or self.problem is not None:
+                return
+            self._counted = True
+        self.line.execution.engine.count_listeners(1)
+
+    def hear(self, message: Message) -> None:
+        """Take a message for this callback."""
+        with self._lock:
+            if self.problem is not None:
+                return
+            if message.kind == HEARTBEAT:
+                self._be_patient()
+                return
+            self.problem = (
+                "its time limit has passed"
+                if message.kind == EXPIRED
+                else "it has been answered"
+            )
+        action = SUCCEEDED if message.error is None else FAILED
+        if message.kind == EXPIRED:
+            action = TIMED_OUT
+        operation = self._operation
+        try:
+            self.ticket = operation.add(action, message.payload, message.error)
+        except BaseException as error:
+            # Decided without it, or broken: the line finds that out.
+            broken = self.line.execution.stream.broken
+            if error is not broken and not isinstance(error, Cancelled):
+                raise
+        else:
+            self.record = Record(
+                operation.id, b"", operation.kind, operation.subtype, operation.name,
+                action, 0, payload=message.payload, error=message.error,
+            )  # fmt: skip
+        self.cancel()
+        self.settle()
+
+    def _be_patient(self) -> None:
+        """Let the silence begin anew.  REQUIRES: the lock."""
+        if self._silence is not None and self._quiet is not None:
+            self._quiet.cancel()
             clock = self.line.execution.engine.clock
             self._quiet = clock.call_later(
                 self._silence, expire, self._expire, "heartbeat"
             )
 
-    def hear(self, message: Message) -> None:
-        """Take a message for this callback."""
-        with self._lock:
-            if self.message is not None or self.timed_out is not None:
-                return
-            if message.kind == "heartbeat":
-                if self._quiet is not None:
-                    self._quiet.cancel()
-                self._listen()
-                return
-            self.message = message
-        self.cancel()
-        self.settle()
-
     def _expire(self, what: str) -> None:
-        with self._lock:
-            if self.message is not None or self.timed_out is not None:
-                return
-            self.timed_out = what
-        self.cancel()
-        self.settle()
+        """Have the journal told that a limit has passed; on the timers' thread."""
+        if self.problem is None:
+            self.line.execution.aside(
+                partial(self._post_end, what), "a callback's limit could not be kept"
+            )
+
+    def _post_end(self, what: str) -> None:
+        operation, execution = self._operation, self.line.execution
+        failure = Failure(
+            f"{operation.describe_now()} got no answer in time ({what})",
+            f"Callback.{what.title()}",
+        )
+        engine = execution.engine
+        try:
+            # If an answer was first, that is what comes now.
+            with journal_errors():
+                engine.journal.post(
+                    execution.number, EXPIRED, operation.id, None, failure
+                )
+            assert engine.bring is not None
+            with after_limit():
+                engine.bring()
+        except JournalError as error:
+            execution.abort(error)
 
     def cancel(self) -> None:
-        """Drop the timers."""
+        """Drop the timers; what comes from now on is for nobody."""
         with self._lock:
-            listening, self._listening = self._listening, False
-        if listening:
+            if self.problem is None:
+                self.problem = "what waited for it has ended"
+            counted, self._counted = self._counted, False
+        if counted:
             self.line.execution.engine.count_listeners(-1)
         for timer in (self._limit, self._quiet):
             if timer is not None:
@@ -183,7 +254,7 @@ class Callback:
 class CreateCallback(Operation):
     """``context.create_callback()``: done when the id is known; ended by the result."""
 
-    __slots__ = ("_config", "_due", "_record")
+    __slots__ = ("_config", "_record")
 
     kind = "CALLBACK"
     error_kind = CallbackError
@@ -194,7 +265,6 @@ class CreateCallback(Operation):
         config = config or CallbackConfig()
         super().__init__(context, config.sub_type or "Callback", name, config.serdes)
         self._config = config
-        self._due = 0
         self._record: Record | None = None
 
     def replayed(self, record: Record) -> Callback:
@@ -203,15 +273,20 @@ class CreateCallback(Operation):
         return Callback(self)
 
     def advance(self, record: Record | None) -> Callback:
-        """Make the callback known."""
-        if record is not None:
-            self._due = record.due
-            return Callback(self)
+        """Make the callback known, and listen for its answer from now on."""
         limit = self._limit(self._config.timeout)
-        if limit is not None:
-            now = self.context._line.execution.engine.now_us()
-            self._due = now + round(limit * 1e6)
-        self.commit(self.add(BEGUN, due=self._due))
+        due = 0 if record is None else record.due
+        if record is None:
+            self.started = self.context._line.execution.engine.now_us()
+            if limit is not None:
+                due = self.started + round(limit * 1e6)
+            self.commit(self.add(BEGUN, due=due))
+        line = self.context._line
+        if self.id not in line.pending:
+            arrival = Arrival(self)
+            line.begin(self.id, arrival)
+            silence = self._limit(self._config.heartbeat_timeout)
+            arrival.start(due, limit or 0.0, silence)
         return Callback(self)
 
     @staticmethod
@@ -220,7 +295,7 @@ class CreateCallback(Operation):
         return seconds or None  # as in the SDK, zero means: no limit
 
     def result(self) -> Any:
-        """Wait for the end, record it, and return or raise it."""
+        """Wait for the end, and return or raise it once it is in the journal."""
         try:
             return self._result()
         except BaseException as error:
@@ -228,48 +303,23 @@ class CreateCallback(Operation):
             raise
 
     def _result(self) -> Any:
-        if self._record is not None:
-            return self._outcome(self._record)
         line = self.context._line
-        if line.thread != get_ident():
-            self._refuse_thread()
-        if self.context._scope.over:
-            self._stop()
         arrival = line.pending.get(self.id)
-        if arrival is None:
-            arrival = Arrival(line)
-            line.begin(self.id, arrival)
-            arrival.start(
-                self.id,
-                self._due,
-                self._limit(self._config.timeout) or 0.0,
-                self._limit(self._config.heartbeat_timeout),
-            )
-        assert isinstance(arrival, Arrival)
-        line.wait_for(arrival)
-        line.pending.pop(self.id, None)
-        self._record = self._end(arrival)
+        if arrival is not None:
+            assert isinstance(arrival, Arrival)
+            if line.thread != get_ident():
+                self._refuse_thread()
+            if self.context._scope.over:
+                self._stop()
+            arrival.count()
+            line.wait_for(arrival)
+            line.pending.pop(self.id, None)
+            if arrival.record is None:
+                self._stop()
+            self.commit(arrival.ticket)
+            self._record = arrival.record
+        assert self._record is not None
         return self._outcome(self._record)
-
-    def _end(self, arrival: Arrival) -> Record:
-        payload: bytes | None = None
-        error: Failure | None = None
-        message = arrival.message
-        if message is None:
-            action = TIMED_OUT
-            error = Failure(
-                f"{self.describe_now()} got no answer in time ({arrival.timed_out})",
-                f"Callback.{arrival.timed_out.title()}" if arrival.timed_out else None,
-            )
-        elif message.error is not None:
-            action, error = FAILED, message.error
-        else:
-            action, payload = SUCCEEDED, message.payload
-        self.commit(self.add(action, payload, error))
-        return Record(
-            self.id, b"", self.kind, self.subtype, self.name, action, 0,
-            payload=payload, error=error,
-        )  # fmt: skip
 
     def _outcome(self, record: Record) -> Any:
         if record.action == SUCCEEDED:

@@ -1,63 +1,90 @@
-"""``fastflow runs``: durable executions from the shell."""
+"""``fastflow runs``: durable executions from the shell.
+
+Whatever a store holds may be a stranger's: it is read by `fastflow.terminal` on its way
+to the terminal.
+"""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import functools
 import json
+import logging
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fastflow.durable.exceptions import DurableExecutionsError, ValidationError
-from fastflow.durable.history import events, operations
-from fastflow.durable.journal import RUNNING, Entry
+from fastflow.durable.history import Operation, events, operations
+from fastflow.durable.journal import RUNNING, Entry, Summary
 from fastflow.durable.runner import DurableRunner
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.errors import shown
+from fastflow.modules import import_target, standing_in
+from fastflow.terminal import CleanHandler, printable, printable_json, write_lines
 
-__all__ = ["cancel", "collect", "ls", "resume", "show"]
+__all__ = ["cancel", "clean_log", "collect", "ls", "resume", "show"]
 
 _GOOD, _FAILED, _BAD = 0, 1, 2
+_SHORT = 200  # characters of a value that are shown
+_TOGETHER = 500  # lines that are written together
 
 
-def _say(*parts: object) -> None:
-    print(*parts)  # noqa: T201  (the command's output)
+def _say(*lines: str) -> None:
+    write_lines(*[printable(line) for line in lines])
+
+
+def _say_json(found: Any) -> None:
+    write_lines(printable_json(json.dumps(found, indent=1)))
 
 
 def _complain(error: object) -> int:
-    print(f"fastflow runs: {error}", file=sys.stderr)  # noqa: T201
+    lines = f"fastflow runs: {error}".split("\n")
+    write_lines(*[printable(line) for line in lines], to=sys.stderr)
     return _BAD
 
 
+def clean_log() -> None:
+    """Let what is logged of a store reach the terminal like all else, cleaned."""
+    logger = logging.getLogger("fastflow.durable")
+    if not logger.hasHandlers():  # else somebody has seen to it
+        logger.addHandler(CleanHandler(logging.WARNING))
+
+
+@functools.lru_cache(1024)  # what follows each other has often the same second
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
 def _time(us: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(us / 1e6))
+    try:
+        return _second(us // 1_000_000)
+    except (OverflowError, ValueError, OSError):
+        return "?"  # no time that there can be
 
 
-def _status(entry: Entry) -> str:
+def _status(entry: Entry | Summary) -> str:
     if entry.status != RUNNING:
         return entry.status
     return RUNNING if entry.owned else "INTERRUPTED"
 
 
-def _text(data: bytes | None, longest: int = 200) -> str:
-    text = "-" if data is None else data.decode("utf-8", "replace")
-    # What a stranger has stored must not move the cursor.
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+def _text(data: bytes | str | None, longest: int | None = _SHORT) -> str:
+    return "-" if data is None else printable(data, longest)
 
 
-def _as_dict(entry: Entry) -> dict[str, Any]:
+def _whole(data: bytes | None) -> str | None:
+    return None if data is None else printable(data, 100_000)
+
+
+def _head_as_dict(entry: Entry | Summary) -> dict[str, Any]:
     return {
         "name": entry.name,
         "function": entry.function,
         "status": _status(entry),
         "created": entry.created / 1e6,
         "updated": entry.updated / 1e6,
-        "input": _text(entry.input, 100_000),
-        "result": None if entry.result is None else _text(entry.result, 100_000),
-        "error": None if entry.error is None else entry.error.message,
     }
 
 
@@ -69,36 +96,50 @@ def _find(journal: SqliteJournal, name: str) -> Entry:
 
 
 def ls(store: Path, status: str | None, as_json: bool) -> int:
-    """List executions."""
+    """List executions, one line each, as they are read."""
     try:
         journal = SqliteJournal(store, read_only=True)
         try:
-            found = journal.entries()
+            if as_json:
+                _list_json(_of_status(journal, status))
+            else:
+                _list_lines(_of_status(journal, status))
         finally:
             journal.close()
     except DurableExecutionsError as error:
         return _complain(error)
-    found = [e for e in found if status is None or _status(e) == status]
-    if as_json:
-        _say(json.dumps([_as_dict(entry) for entry in found], indent=1))
-        return _GOOD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for title in ("name", "function", "status", "begun", "changed"):
-        table.add_column(title, overflow="fold")
-    for entry in found:
-        table.add_row(
-            Text(_text(entry.name.encode())),
-            Text(_text(entry.function.encode())),
-            _status(entry),
-            _time(entry.created),
-            _time(entry.updated),
-        )
-    Console(soft_wrap=True).print(table)
     return _GOOD
+
+
+def _of_status(journal: SqliteJournal, status: str | None) -> Iterator[Summary]:
+    recorded = RUNNING if status == "INTERRUPTED" else status
+    for entry in journal.summaries(recorded):
+        if status is None or _status(entry) == status:
+            yield entry
+
+
+def _list_lines(found: Iterator[Summary]) -> None:
+    lines = []
+    if sys.stdout.isatty():
+        lines.append(f"{'status':<11}  {'begun':<19}  {'changed':<19}  name  function")
+    for entry in found:
+        lines.append(
+            f"{_status(entry):<11}  {_time(entry.created):<19}  "
+            f"{_time(entry.updated):<19}  {entry.name}  {entry.function}"
+        )
+        if len(lines) >= _TOGETHER:
+            _say(*lines)
+            lines = []
+    _say(*lines)
+
+
+def _list_json(found: Iterator[Summary]) -> None:
+    before = "["
+    for entry in found:
+        text = printable_json(json.dumps(_head_as_dict(entry)))
+        write_lines(f"{before}{text}")
+        before = ","
+    write_lines("[]" if before == "[" else "]")
 
 
 def show(store: Path, name: str, as_json: bool, with_events: bool) -> int:
@@ -118,79 +159,88 @@ def show(store: Path, name: str, as_json: bool, with_events: bool) -> int:
         if with_events:
             found["events"] = [event.to_dict() for event in happened]
         else:
-            found["operations"] = [
-                {
-                    "id": op.operation_id,
-                    "parent": op.parent_id,
-                    "type": op.operation_type.value,
-                    "sub_type": op.sub_type,
-                    "name": op.name,
-                    "status": op.status.value,
-                    "attempt": op.attempt,
-                    "started": op.started,
-                    "ended": op.ended,
-                    "error": None if op.error is None else op.error.to_dict(),
-                }
-                for op in made
-            ]
-        _say(json.dumps(found, indent=1))
+            found["operations"] = [_operation_as_dict(op) for op in made]
+        _say_json(found)
         return _GOOD
-    head = f"{_text(entry.name.encode())}: {_status(entry)}"
-    _say(f"{head}, {_text(entry.function.encode())}")
+    _say(f"{_text(entry.name, None)}: {_status(entry)}, {_text(entry.function, None)}")
     _say(f"  input   {_text(entry.input)}")
     _say(f"  result  {_text(entry.result)}")
     if entry.error is not None:
-        message = _text((entry.error.message or "").encode())
         label = "stopped" if entry.status == RUNNING else "error  "
-        _say(f"  {label} {entry.error.type}: {message}")
+        kind, message = _text(entry.error.type), _text(entry.error.message or "")
+        _say(f"  {label} {kind}: {message}")
+    _show_operations(made)
+    for event in happened:
+        at = _time(round(event.time * 1e6))
+        _say(f"  {event.number:>5} {at} {event.event_type} {_text(event.name)}")
+    return _GOOD
+
+
+def _show_operations(made: list[Operation]) -> None:
     depths: dict[str | None, int] = {None: 0}
     for op in made:
         depth = depths.get(op.parent_id, 0)
         depths[op.operation_id] = depth + 1
-        label = _text((op.name or "-").encode())
+        kind, label = _text(op.sub_type), _text(op.name)
         attempt = f" (attempt {op.attempt})" if op.attempt > 1 else ""
-        why = f"  {_text((op.error.message or '').encode(), 80)}" if op.error else ""
-        _say(f"  {'  ' * depth}{op.sub_type} {label}: {op.status.value}{attempt}{why}")
-    for event in happened:
-        label = _text((event.name or "-").encode())
-        _say(f"  {event.number:>5} {_time(round(event.time * 1e6))} "
-             f"{event.event_type} {label}")  # fmt: skip
-    return _GOOD
+        why = f"  {_text(op.error.message or '', 80)}" if op.error else ""
+        _say(f"  {'  ' * depth}{kind} {label}: {op.status.value}{attempt}{why}")
+
+
+def _as_dict(entry: Entry) -> dict[str, Any]:
+    return {
+        **_head_as_dict(entry),
+        "input": _whole(entry.input),
+        "result": _whole(entry.result),
+        "error": None if entry.error is None else entry.error.message,
+    }
+
+
+def _operation_as_dict(op: Operation) -> dict[str, Any]:
+    return {
+        "id": op.operation_id,
+        "parent": op.parent_id,
+        "type": op.operation_type.value,
+        "sub_type": op.sub_type,
+        "name": op.name,
+        "status": op.status.value,
+        "attempt": op.attempt,
+        "started": op.started,
+        "ended": op.ended,
+        "error": None if op.error is None else op.error.to_dict(),
+    }
 
 
 def _import(module: str) -> None:
     """Import the module, or .py file, that has the durable functions."""
-    path = Path(module)
-    if path.suffix == ".py":
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None or not path.exists():
-            raise ValidationError(f"there is no file {module}")
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = loaded
-        spec.loader.exec_module(loaded)
-        return
-    sys.path.insert(0, "")
     try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise ValidationError(f"{module!r} can't be imported: {error}") from error
+        import_target(module)
+    except (Exception, SystemExit) as error:
+        raise ValidationError(
+            f"{module!r} can't be imported: {shown(error)}; what a script does when it "
+            "is run belongs below: if __name__ == '__main__'"
+        ) from error
 
 
 def resume(store: Path, name: str, module: str) -> int:
     """Go on with an unfinished execution and print its result."""
     try:
         _check_there(store)
-        _import(module)
-        with DurableRunner(store) as runner:
-            handle = runner.resume(name)
-            error = handle.exception()
-            payload = handle.payload()
+        # What `python orders.py` has begun is recorded as of ``__main__``.
+        with standing_in(module):
+            _import(module)
+            with DurableRunner(store) as runner:
+                handle = runner.resume(name)
+                error = handle.exception()
+                payload = handle.payload()
     except DurableExecutionsError as problem:
         return _complain(problem)
     if error is not None:
-        print(shown(error), file=sys.stderr)  # noqa: T201
+        lines = shown(error).split("\n")
+        write_lines(*[printable(line) for line in lines], to=sys.stderr)
         return _FAILED
-    _say(_text(payload, 10_000_000))
+    result = "-" if payload is None else payload.decode("utf-8", "replace")
+    write_lines(printable_json(result))
     return _GOOD
 
 
@@ -221,7 +271,7 @@ def collect(store: Path, seconds: float, dry_run: bool) -> int:
             limit = (time.time() - seconds) * 1e6
             old = [
                 entry
-                for entry in journal.entries()
+                for entry in journal.summaries()
                 if entry.status != RUNNING and entry.updated <= limit
             ]
             if not dry_run:

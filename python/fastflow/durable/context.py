@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fastflow.durable.batch import BatchOperation, Branches
@@ -51,6 +51,7 @@ __all__ = ["DurableContext"]
 T = TypeVar("T")
 U = TypeVar("U")
 
+_DEEPEST = 5  # virtual child contexts within each other that are looked into
 _FIRST = CompletionConfig.first_successful()
 _PARALLEL = ParallelConfig()
 _MAP: MapConfig[Any] = MapConfig()
@@ -205,6 +206,7 @@ class DurableContext:
         ValidationError
             If there are no functions.
         """
+        _check_order(functions, "race()")
         if not functions:
             raise ValidationError("race() needs at least one function")
         config = config or ParallelConfig(completion_config=_FIRST)
@@ -227,6 +229,7 @@ class DurableContext:
         subtype: str,
         branch_subtype: str,
     ) -> BatchResult[Any]:
+        _check_order(functions, "parallel()")
         functions = list(functions)
         for index, function in enumerate(functions):
             if not callable(function):
@@ -396,7 +399,7 @@ class DurableContext:
 
     @property
     def logger(self) -> ReplayLogger:
-        """A logging adapter whose records carry ids; silent during a replay."""
+        """A logging adapter whose records carry ids; writes each line once."""
         return ReplayLogger(self, self.plain_logger)
 
     @property
@@ -417,6 +420,18 @@ class DurableContext:
         """Whether the next operation has ended before."""
         record = self._line.find(child_id(self._id, self._count + 1))
         return record is not None and finished(record)
+
+    def _was_here(self) -> bool:
+        """Whether the next operation had begun before this pass did; or it is over."""
+        line = self._line
+        if line.leaving:  # `finally` blocks of a function that will run again
+            return True
+        key = child_id(self._id, self._count + 1)
+        for _ in range(_DEEPEST):
+            if key in line.pending or line.find(key) is not None:
+                return True
+            key = child_id(key, 1)  # a virtual child context has no record itself
+        return False
 
     @property
     def execution_context(self) -> ExecutionContext:
@@ -491,12 +506,33 @@ def _checked(name: str | None) -> str | None:
         raise ValidationError(f"not a name for an operation: {error}") from None
 
 
-def _items(inputs: Sequence[Any], config: MapConfig[Any]) -> Sequence[Any]:
-    if not hasattr(inputs, "__len__") or not hasattr(inputs, "__getitem__"):
+def _check_order(values: Any, what: str) -> None:
+    """Raise unless these are the same values in the same order each time.
+
+    Branches are known by their index; an execution that goes on in another process must
+    meet the same ones again.
+    """
+    kind = type(values).__name__
+    if isinstance(values, Mapping):
         raise ValidationError(
-            f"map() needs a sequence, not {type(inputs).__name__}: what is drawn from "
-            "an iterator can't be drawn again; write list(...)"
+            f"{what} needs a sequence, not a {kind}: branches are known by their "
+            "place, and a dict's items have none; write list(....items()), or a list "
+            "of the keys"
         )
+    if isinstance(values, Set):
+        raise ValidationError(
+            f"{what} needs a sequence, not a {kind}: in another process the items of "
+            "a set may have another order; write sorted(...)"
+        )
+    if not hasattr(values, "__len__") or not hasattr(values, "__getitem__"):
+        raise ValidationError(
+            f"{what} needs a sequence, not {kind}: what is drawn from an iterator "
+            "can't be drawn again; write list(...)"
+        )
+
+
+def _items(inputs: Sequence[Any], config: MapConfig[Any]) -> Sequence[Any]:
+    _check_order(inputs, "map()")
     batcher = config.item_batcher
     if batcher is None:
         return inputs

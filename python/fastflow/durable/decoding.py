@@ -17,7 +17,6 @@ import enum
 import math
 import pathlib
 import re
-import sys
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -26,6 +25,7 @@ from typing import Any
 import msgspec
 
 from fastflow.durable.exceptions import SerDesError
+from fastflow.modules import module_called
 
 __all__ = ["BATCH_STATES", "LONGEST_INT", "MARK", "dtype_of", "find_class", "untagged"]
 
@@ -82,7 +82,7 @@ def find_class(name: str) -> type:
         If it isn't, or there is no such class.
     """
     module, _, path = name.partition(":")
-    found: Any = sys.modules.get(module)
+    found: Any = module_called(module)
     if found is None:
         raise SerDesError(
             f"the class {_short(name)} can't be found: import its module "

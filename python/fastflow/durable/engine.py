@@ -62,6 +62,12 @@ class Engine:
         self._advancing = threading.Lock()
         self.start_function: Callable[[str, str, bytes], Any] | None = None
         """Starts a registered function as an execution of its own (for ``invoke``)."""
+        self.bring: Callable[[], object] | None = None
+        """Has messages delivered at once."""
+        self.cancel_execution: Callable[[str], object] | None = None
+        """Cancels the execution of a name, wherever it runs."""
+        self.cancel_below: Callable[[str], object] | None = None
+        """Cancels what an execution that has ended had invoked."""
 
     def count_listeners(self, more: int) -> None:
         """So many callbacks more wait for a message; any thread."""

@@ -12,6 +12,7 @@ from fastflow.errors import FastflowError
 
 __all__ = [
     "BatchCompletionError",
+    "CallbackAlreadyCompletedError",
     "CallbackError",
     "CallbackExternalError",
     "CallbackSubmitterError",
@@ -65,6 +66,10 @@ class ValidationError(DurableExecutionsError, ValueError):
 
 class InvalidStateError(DurableExecutionsError):
     """Something is used at a time when it can't be, as a context inside of a step."""
+
+
+class CallbackAlreadyCompletedError(InvalidStateError):
+    """An answer comes for a callback that has its outcome; nothing has been changed."""
 
 
 class UnrecoverableError(DurableExecutionsError):

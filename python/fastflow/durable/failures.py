@@ -38,6 +38,7 @@ from fastflow.errors import TaskTimeout, text_of
 
 __all__ = [
     "as_error_object",
+    "from_error_object",
     "is_fatal",
     "leaves_unfinished",
     "operation_error",
@@ -78,11 +79,12 @@ def leaves_unfinished(error: BaseException) -> bool:
 
 def to_failure(error: BaseException) -> Failure:
     """Return what is kept of an exception."""
-    return _kept(ErrorObject.from_exception(error))
+    return from_error_object(ErrorObject.from_exception(error))
 
 
-def _kept(found: ErrorObject) -> Failure:
-    cause = None if found.cause is None else _kept(found.cause)
+def from_error_object(found: ErrorObject) -> Failure:
+    """Return what is kept of an error that is told as the SDK does."""
+    cause = None if found.cause is None else from_error_object(found.cause)
     return Failure(
         found.message,
         found.type,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from fastflow.durable.config import ParallelBranch
 from fastflow.durable.context import DurableContext
 from fastflow.durable.types import StepContext, WaitForCallbackContext
+from fastflow.modules import other_name
 from fastflow.names import check_name
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "durable_step",
     "durable_wait_for_callback",
     "durable_with_child_context",
+    "function_called",
     "registered",
 ]
 
@@ -77,7 +79,18 @@ class FunctionMaker(Protocol):
 
 def registered(name: str) -> DurableFunction[Any] | None:
     """Return the durable function of that name, if its module has been imported."""
-    return _functions.get(name)
+    return function_called(name, _functions)
+
+
+def function_called(
+    name: str, functions: Mapping[str, DurableFunction[Any]]
+) -> DurableFunction[Any] | None:
+    """Return the one of that name; those of a script go by two names."""
+    found = functions.get(name)
+    if found is None:
+        other = other_name(name)
+        found = None if other is None else functions.get(other)
+    return found
 
 
 @overload

@@ -6,9 +6,9 @@ says; its beginning is put where it belongs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastflow.durable.exceptions import JournalDamagedError, SerDesError
 from fastflow.durable.failures import as_error_object
@@ -27,6 +27,8 @@ from fastflow.durable.records import (
 from fastflow.durable.serdes import decode
 
 __all__ = ["Event", "Operation", "events", "operations"]
+
+T = TypeVar("T")
 
 _STATUS = {
     BEGUN: OperationStatus.STARTED,
@@ -125,6 +127,21 @@ def _records(journal: Journal, entry: Entry) -> Iterable[Record]:
             yield record
 
 
+def _known(names: Mapping[Any, T], record: Record, value: Any) -> T:
+    """Return the name of something in a record, which may be a stranger's."""
+    found = names.get(value)
+    if found is None:
+        raise JournalDamagedError(
+            f"a record of operation {record.id.hex()} has {value!r}, which means "
+            "nothing; restore the file from a copy"
+        )
+    return found
+
+
+def _type(record: Record) -> OperationType:
+    return _known(OperationType.__members__, record, record.kind)
+
+
 def _parent(record: Record) -> str | None:
     return None if record.parent == ROOT else record.parent.hex()
 
@@ -150,10 +167,10 @@ def operations(journal: Journal, entry: Entry) -> list[Operation]:
             Operation(
                 operation_id=key.hex(),
                 parent_id=_parent(record),
-                operation_type=OperationType(record.kind),
+                operation_type=_type(record),
                 sub_type=record.subtype,
                 name=record.name,
-                status=_STATUS[record.action],
+                status=_known(_STATUS, record, record.action),
                 attempt=_attempt(record),
                 started=first[key] / 1e6,
                 ended=None if under_way else record.at / 1e6,
@@ -173,13 +190,13 @@ def events(journal: Journal, entry: Entry) -> list[Event]:
 
     begun: set[tuple[bytes, int]] = set()
     for record in _records(journal, entry):
-        kind = _KIND[record.kind]
+        kind = _known(_KIND, record, record.kind)
         attempt = (record.id, _attempt(record))
         if attempt not in begun:
             begun.add(attempt)
             add(record.started or record.at, f"{kind}Started", record)
         if record.action != BEGUN:
-            add(record.at, kind + _ENDING[record.action], record)
+            add(record.at, kind + _known(_ENDING, record, record.action), record)
     found.sort(key=lambda event: event[:2])
     # On a virtual clock, its times need not fit between these.
     found.insert(0, (entry.created / 1e6, 0, "ExecutionStarted", None))

@@ -17,6 +17,7 @@ from fastflow.durable.exceptions import (
     LeaseLostError,
 )
 from fastflow.durable.failures import leaves_unfinished, operation_error, to_failure
+from fastflow.durable.identity import invoked_name
 from fastflow.durable.line import Line, Pending
 from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import dump, load
@@ -45,6 +46,8 @@ class Invoked(Pending):
 
     Parameters
     ----------
+    child : str
+        The name of the execution.
     begin : callable
         Starts it, or joins it if it runs in this runner already, and returns a handle.
         Raises `ExecutionInProgress` if it runs elsewhere, as in another process or
@@ -52,10 +55,13 @@ class Invoked(Pending):
     """
 
     __slots__ = ("_begin", "_delay", "_look", "_over", "_rejoined", "_timer",
-                 "handle", "timed_out", "trouble")  # fmt: skip
+                 "child", "handle", "timed_out", "trouble")  # fmt: skip
 
-    def __init__(self, line: Line, begin: Callable[[], Handle[Any]]) -> None:
+    def __init__(
+        self, line: Line, child: str, begin: Callable[[], Handle[Any]]
+    ) -> None:
         super().__init__(line)
+        self.child = child
         self._begin = begin
         self.handle: Handle[Any] | None = None
         self.timed_out = False
@@ -142,8 +148,10 @@ class Invoked(Pending):
                 timer.cancel()
 
     def cancel(self) -> None:
-        """Drop the timers; the other execution goes on."""
+        """Drop the timers; the other execution ends if nobody wants it any more."""
         self._drop_timers()
+        if not self.done and self.line.scope.over:
+            self.line.execution.disown(self.child)
 
 
 class Invoke(Operation):
@@ -185,7 +193,8 @@ class Invoke(Operation):
             assert engine.start_function is not None
             data = dump(self._payload, None, self.serdes_context)
             begin = partial(engine.start_function, self._function, self._child, data)
-            invoked = Invoked(line, begin)
+            line.execution.may_have_invoked = True
+            invoked = Invoked(line, self._child, begin)
             line.begin(self.id, invoked)
             try:
                 invoked.start(due, limit or 0.0)
@@ -200,6 +209,7 @@ class Invoke(Operation):
         if invoked.timed_out:
             failure = Failure(f"{self.describe_now()} took too long", "TimeoutError")
             self.commit(self.add(TIMED_OUT, error=failure))
+            self.context._line.execution.disown(invoked.child)
             raise operation_error(InvokeError, failure)
         handle = invoked.handle
         end = None if handle is None else handle.end
@@ -226,7 +236,7 @@ class Invoke(Operation):
     @property
     def _child(self) -> str:
         """The name of the invoked execution."""
-        return f"{self.context._line.execution.name}/{self.id.hex()}"
+        return invoked_name(self.context._line.execution.name, self.id)
 
 
 def _cancelled(name: str) -> cf.CancelledError:

@@ -25,11 +25,17 @@ from fastflow.durable.exceptions import (
     ExecutionConflictError,
     JournalError,
 )
+from fastflow.durable.inputs import same_input
 from fastflow.durable.records import BlobRef, Failure, Record
 from fastflow.errors import shown
+from fastflow.modules import other_name
 
 __all__ = [
     "ABANDONED",
+    "ANSWER",
+    "EXPIRED",
+    "HEARTBEAT",
+    "OUTCOMES",
     "RUNNING",
     "Change",
     "End",
@@ -44,6 +50,12 @@ __all__ = [
 
 RUNNING = "RUNNING"
 """Status of an execution without an end; others: SUCCEEDED, FAILED, CANCELLED."""
+ANSWER = "callback"
+"""Kind of a message that completes a callback."""
+EXPIRED = "expired"
+"""Kind of a message that says that a callback's limit has passed."""
+HEARTBEAT = "heartbeat"
+OUTCOMES = frozenset((ANSWER, EXPIRED))
 ABANDONED = -1
 """Owner of an execution that nobody runs."""
 
@@ -111,7 +123,7 @@ class Message(NamedTuple):
     """Of the message, growing."""
     execution: int
     kind: str
-    """``"cancel"``, ``"callback"`` or ``"heartbeat"``."""
+    """``"cancel"``, `ANSWER`, `EXPIRED` or `HEARTBEAT`."""
     operation: bytes
     payload: bytes | None
     error: Failure | None
@@ -190,8 +202,12 @@ class Journal(Protocol):
         operation: bytes = b"",
         payload: bytes | None = None,
         error: Failure | None = None,
-    ) -> None:
-        """Leave a message for whoever runs an execution, now or later."""
+    ) -> bool:
+        """Leave a message for whoever runs an execution, now or later.
+
+        Returns False, and leaves none, if it is about an operation (a callback) that
+        has one of the `OUTCOMES` already, or whose execution has ended.
+        """
 
     def messages(self, execution: int | None, after: int) -> list[Message]:
         """Return messages of one or of all executions with higher numbers.
@@ -224,11 +240,12 @@ def may_claim(entry: Entry, owner: int) -> bool:
 
 def check_same(entry: Entry, function: str, data: bytes) -> None:
     """Raise ExecutionConflictError if an execution is of something else."""
-    for what, there, here in (
-        ("function", entry.function, function),
-        ("input", entry.input, data),
+    same_function = entry.function == function or function == other_name(entry.function)
+    for what, same, there, here in (
+        ("function", same_function, entry.function, function),
+        ("input", same_input(entry.input, data), entry.input, data),
     ):
-        if there != here:
+        if not same:
             raise ExecutionConflictError(
                 f"execution {entry.name!r} exists with another {what}: "
                 f"{_short(there)}, not {_short(here)}; give this one another name",

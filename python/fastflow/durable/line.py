@@ -213,8 +213,10 @@ class BlockingLine(Line):
             return _core.task_context(self.execution.context).run(self._run, self)
         finally:
             self.thread = 0
-            self.drop()
-            scheduler.leave()
+            try:
+                self.drop()
+            finally:
+                scheduler.leave()
 
     def wake(self) -> None:
         """Let the thread go on, if it is blocked."""
@@ -246,8 +248,10 @@ class BlockingLine(Line):
                 if not self._unblock():
                     scheduler.leave()  # the waker has counted us once more
                 break
-            scheduler.leave()
+            # Leaving may write what is queued, and raise what that raises: it has left
+            # even so, and has to be counted again.
             try:
+                scheduler.leave()
                 wait_until(self._signal.wait, None)
             finally:
                 if self._unblock():

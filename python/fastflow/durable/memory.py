@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fastflow.durable.exceptions import ExecutionInProgress
 from fastflow.durable.journal import (
     ABANDONED,
+    OUTCOMES,
     RUNNING,
     Change,
     Entry,
@@ -39,6 +40,7 @@ class MemoryJournal:
         self._owners: set[int] = set()
         self._numbers = itertools.count(1)
         self._messages: list[Message] = []
+        self._answered: set[tuple[int, bytes]] = set()  # (execution, callback)
 
     def enter(self, lease: float) -> int:  # noqa: ARG002  (it lives as long as we do)
         """Register an owner."""
@@ -182,13 +184,23 @@ class MemoryJournal:
         operation: bytes = b"",
         payload: bytes | None = None,
         error: Failure | None = None,
-    ) -> None:
-        """Leave a message for whoever runs an execution, now or later."""
+    ) -> bool:
+        """Leave a message; False if its operation has an outcome, or nobody runs it."""
         with self._lock:
+            if operation:
+                found = self._executions.get(execution)
+                key = (execution, operation)
+                if found is None or found.entry.status != RUNNING:
+                    return False
+                if key in self._answered:
+                    return False
+                if kind in OUTCOMES:
+                    self._answered.add(key)
             number = len(self._messages) + 1
             self._messages.append(
                 Message(number, execution, kind, operation, payload, error, now_us())
             )
+            return True
 
     def messages(self, execution: int | None, after: int) -> list[Message]:
         """Return messages of one or of all executions with higher numbers."""

@@ -38,7 +38,9 @@ _CODE_CHANGED = (
 class Operation:
     """One operation of a context, for one pass through the program."""
 
-    __slots__ = ("context", "id", "name", "number", "serdes", "started", "subtype")
+    __slots__ = (
+        "attempt", "context", "id", "name", "number", "serdes", "started", "subtype",
+    )  # fmt: skip
 
     kind: ClassVar[str]
     error_kind: ClassVar[type[DurableOperationError]] = DurableOperationError
@@ -55,6 +57,8 @@ class Operation:
         self.name = name
         self.serdes = serdes
         self.started = 0
+        self.attempt = 0
+        """Which one is being made, from 1."""
         self.id = b""
         self.number = 0
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import logging
 import os
 import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from fastflow.dispatch import expire
-from fastflow.durable.callback import parse_callback_id
+from fastflow.durable.answers import Answers
 from fastflow.durable.context import DurableContext
 from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import (
@@ -24,8 +25,13 @@ from fastflow.durable.exceptions import (
     ValidationError,
 )
 from fastflow.durable.failures import leaves_unfinished, rebuild, to_failure
-from fastflow.durable.functions import DurableFunction, registered
+from fastflow.durable.functions import (
+    DurableFunction,
+    function_called,
+    registered,
+)
 from fastflow.durable.handle import Handle
+from fastflow.durable.identity import invoked_by
 from fastflow.durable.journal import (
     RUNNING,
     End,
@@ -35,6 +41,7 @@ from fastflow.durable.journal import (
     journal_errors,
 )
 from fastflow.durable.keeper import Keeper
+from fastflow.durable.lambda_service import ErrorObject
 from fastflow.durable.line import BlockingLine, Line, finish_call
 from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.payloads import dump, load, through
@@ -48,6 +55,8 @@ from fastflow.names import check_name
 from fastflow.timers import VirtualClock
 
 __all__ = ["DurableRunner"]
+
+_LOGGER = logging.getLogger("fastflow.durable")
 
 
 T = TypeVar("T")
@@ -120,6 +129,10 @@ class DurableRunner:
                 self.journal.close()
             raise
         self._engine.start_function = self._start_function
+        self._engine.bring = self._keeper.bring
+        self._answers = Answers(self._engine, self._keeper)
+        self._engine.cancel_execution = self._cancel_if_there
+        self._engine.cancel_below = self._cancel_below
         self._finalizer = weakref.finalize(
             self, _shut, self._keeper, self.journal if self._owns_journal else None
         )
@@ -206,13 +219,14 @@ class DurableRunner:
         """Go on with all unfinished executions of functions that are known here.
 
         Known are those whose modules have been imported, and registered ones.  What
-        other processes are running is left alone.  One that can't be read is among the
-        handles with the reason, and keeps no other from going on.
+        other processes are running is left alone.  An invoked execution goes on with
+        the one that waits for it; if that has ended, it is cancelled.  One that can't
+        be read is among the handles with the reason, and keeps no other from going on.
         """
         handles = []
         for entry in self.journal.summaries(RUNNING):
             function = self._find(entry.function)
-            if function is None:
+            if function is None or self._is_left_to_parent(entry):
                 continue
             handle = self._recover(entry, function)
             if handle is not None:
@@ -269,6 +283,39 @@ class DurableRunner:
             self._release(execution)
         return True
 
+    def _is_left_to_parent(self, entry: Summary) -> bool:
+        """Whether an execution was invoked by one that sees to it; or has ended."""
+        name = invoked_by(entry.name)
+        parent = None if name is None else self.journal.find(name)
+        if parent is None:
+            return False
+        if parent.status != RUNNING:
+            self.cancel(entry.name)
+            return True
+        return parent.owned or self._find(parent.function) is not None
+
+    def _cancel_if_there(self, execution_name: str) -> None:
+        if self.journal.find(execution_name) is not None:
+            self.cancel(execution_name)
+
+    def _cancel_below(self, execution_name: str) -> None:
+        """Cancel what an execution that has ended had invoked, directly or not."""
+        try:
+            names = dict.fromkeys(self.journal.below(execution_name))
+            for name in names:
+                caller = invoked_by(name)
+                # One that has not ended sees to those below it when it does; until
+                # then it may be just beginning them.
+                if caller is not None and caller not in names:
+                    self._cancel_if_there(name)
+        except JournalError as error:
+            # It has its end.  Who recovers the others will find it.
+            _LOGGER.warning(
+                "what execution %r had invoked could not be cancelled: %s",
+                execution_name,
+                error,
+            )
+
     def _claim(self, entry: Entry | Summary) -> Entry | None:
         """Take over an execution that nobody runs."""
         owner = self._keeper.ready()
@@ -285,35 +332,31 @@ class DurableRunner:
     # Callbacks
 
     def send_callback_success(self, callback_id: str, result: Any = None) -> None:
-        """Complete a callback with a result, from anywhere that has the store open."""
-        payload = dump(result, None, lambda: SerDesContext(callback_id, ""))
-        self._post("callback", callback_id, payload)
+        """Complete a callback with a result, from anywhere that has the store open.
+
+        Raises
+        ------
+        CallbackAlreadyCompletedError
+            If it has been answered, its limit has passed, or its execution has ended.
+        ValidationError
+            If there is no such callback.
+        """
+        self._answers.success(callback_id, result)
 
     def send_callback_failure(
-        self, callback_id: str, error: BaseException | str = "failed"
+        self,
+        callback_id: str,
+        error: BaseException | ErrorObject | str | None = "failed",
     ) -> None:
-        """Complete a callback with an error."""
-        failure = Failure(error) if isinstance(error, str) else to_failure(error)
-        self._post("callback", callback_id, None, failure)
+        """Complete a callback with an error; raises as `send_callback_success`."""
+        self._answers.failure(callback_id, error)
 
     def send_callback_heartbeat(self, callback_id: str) -> None:
-        """Say that a callback's result is still being worked on."""
-        self._post("heartbeat", callback_id)
+        """Say that a callback's result is still being worked on.
 
-    def _post(
-        self,
-        kind: str,
-        callback_id: str,
-        payload: bytes | None = None,
-        error: Failure | None = None,
-    ) -> None:
-        number, operation = parse_callback_id(callback_id)
-        with journal_errors():
-            self.journal.post(number, kind, operation, payload, error)
-        # It is in the journal: that it can't be brought at once is no error of the
-        # sender's, who would send it again.
-        with suppress(JournalError):
-            self._keeper.bring()
+        Raises as `send_callback_success`.
+        """
+        self._answers.heartbeat(callback_id)
 
     # Beginning and ending
 
@@ -473,7 +516,7 @@ class DurableRunner:
         self._let_go(execution.number, execution.stream.fence, reason)
 
     def _find(self, name: str) -> DurableFunction[Any] | None:
-        return self._functions.get(name) or registered(name)
+        return function_called(name, self._functions) or registered(name)
 
     def _entry(self, name: str) -> Entry:
         entry = self.journal.find(name)

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from fastflow import _core
+from fastflow.dispatch import Dispatch, after_limit
 from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import JournalError
-from fastflow.durable.journal import RUNNING, End, Entry, Message, journal_errors
+from fastflow.durable.journal import (
+    HEARTBEAT,
+    OUTCOMES,
+    RUNNING,
+    End,
+    Entry,
+    Message,
+    journal_errors,
+)
 from fastflow.durable.records import Failure, Record
 from fastflow.durable.writer import Scope, Stream
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "Listener"]
+
+_LOGGER = logging.getLogger("fastflow.durable")
+
+
+class Listener(Protocol):
+    """Who is told of messages for a callback."""
+
+    def hear(self, message: Message) -> None:
+        """Take a message."""
 
 
 class Execution:
@@ -45,10 +64,14 @@ class Execution:
         self._branches: dict[bytes, list[Record]] | None = None
         self.inbox: dict[bytes, Message] = {}
         """Callback -> the message that completes it."""
-        self.callbacks: dict[bytes, Callable[[Message], object]] = {}
+        self.heard: dict[bytes, int] = {}
+        """Callback -> when the last heartbeat for it was posted, in microseconds."""
+        self.callbacks: dict[bytes, Listener] = {}
         """Callback -> who is to be told of messages for it."""
         self.on_stop: Callable[[], object] | None = None
         self.cancelled = False
+        self.may_have_invoked = entry.fence > 1
+        """Whether there may be executions that this one, or this one before, began."""
         if entry.frames:
             self._load(entry.frames)
 
@@ -93,11 +116,13 @@ class Execution:
         if message.kind == "cancel":
             self.cancel()
             return
-        if message.kind == "callback":
+        if message.kind in OUTCOMES:
             self.inbox.setdefault(message.operation, message)
-        told = self.callbacks.get(message.operation)
-        if told is not None:
-            told(message)
+        elif message.kind == HEARTBEAT:
+            self.heard[message.operation] = message.at
+        listener = self.callbacks.get(message.operation)
+        if listener is not None:
+            listener.hear(message)
 
     def cancel(self) -> None:
         """Let every line end at its next operation."""
@@ -134,11 +159,54 @@ class Execution:
     def finish(
         self, status: str, result: bytes | None = None, error: Failure | None = None
     ) -> None:
-        """Record the end."""
+        """Record the end, and end what was invoked and isn't waited for any more."""
         assert status != RUNNING
         self.scope.closed = True
         end = End(status, result, error, self.engine.now_us())
         self.engine.writer.finish(self.stream, end)
+        if self.may_have_invoked and self.engine.cancel_below is not None:
+            self.engine.cancel_below(self.name)
+
+    def disown(self, name: str) -> None:
+        """Cancel an invoked execution, as soon as the journal has why.
+
+        For one that nobody waits for, as what has invoked it was decided meanwhile.  In
+        this order, as otherwise a crash could make its cancellation the result.  If
+        this execution itself is cancelled, its end sees to it; and if it is broken,
+        there is no decision: resumed, it waits again.
+        """
+        if self.scope.closed or self.stream.broken is not None:
+            return
+        engine, decided = self.engine, self.stream.queued
+
+        def cancel() -> None:
+            self.commit(decided)
+            assert engine.cancel_execution is not None
+            engine.cancel_execution(name)
+
+        self.aside(cancel, f"execution {name!r} could not be cancelled")
+
+    def aside(self, call: Callable[[], object], failed: str) -> None:
+        """Make a call that may have to wait for the journal, on some other thread.
+
+        It is not made if there are no threads any more, at exit: then it must be one
+        that whoever goes on with the execution makes up for.
+        """
+        scheduler = self.engine.scheduler
+
+        def done(dispatch: Dispatch) -> None:
+            try:
+                if dispatch.exception() is not None:
+                    _LOGGER.warning("%s", failed, exc_info=dispatch.exception())
+            finally:
+                scheduler.leave()
+
+        scheduler.enter()
+        try:
+            with after_limit():  # all threads may be busy for as long as they like
+                self.engine.calls.submit(call, done)
+        except Exception:
+            scheduler.leave()
 
 
 BRANCHES: frozenset[Any] = frozenset(("ParallelBranch", "MapIteration", "RaceBranch"))

@@ -21,6 +21,7 @@ and a virtual clock may go on.
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextlib
 import logging
 import threading
 import time
@@ -116,7 +117,7 @@ class Scheduler:
             self._active += 1
 
     def leave(self) -> None:
-        """Count one activity less."""
+        """Count one activity less; that is done even if what follows raises."""
         with self._lock:
             self._active -= 1
             idle = self._active == 0
@@ -216,7 +217,7 @@ class Scheduler:
         )
         try:
             self._calls.send(dispatch)
-        except RuntimeError:
+        except Exception:  # shut down, or out of threads or memory
             self._refused(member)
         except BaseException:
             with self._lock:  # nobody comes
@@ -280,22 +281,37 @@ class Scheduler:
         self._members[thread] = member
         try:
             self._take_lines(member)
+        except BaseException:  # no memory for a line
+            with self._lock:
+                if not member.gone:
+                    self._crew -= 1
+            raise
         finally:
             if before is None:
                 self._members.pop(thread, None)
             else:
                 self._members[thread] = before
-        if self._waiting():
-            self._flush()
-        if not member.gone:
-            self.leave()
+            if self._waiting():
+                self._flush_for_others()
+            if not member.gone:
+                self.leave()
 
     def _take_lines(self, member: _Member) -> None:
         while (line := self._next(member)) is not None:
-            line()
+            try:
+                line()
+            except BaseException:
+                # A line tells its end to whom it concerns.  Whatever comes out of it
+                # beside that must cost neither a member nor the lines that wait.
+                _LOGGER.exception("a thread that runs lines has met an error")
             self._ran += 1
             if self._waiting() >= _FULL:
-                self._flush()
+                self._flush_for_others()
+
+    def _flush_for_others(self) -> None:
+        """Write what is queued; of a failure those know whom it concerns."""
+        with contextlib.suppress(BaseException):
+            self._flush()
 
     def _keep_looking(self) -> None:
         if self._looking:

@@ -549,14 +549,17 @@ class SqliteJournal:
         operation: bytes = b"",
         payload: bytes | None = None,
         error: Failure | None = None,
-    ) -> None:
-        """Leave a message for whoever runs an execution, now or later."""
+    ) -> bool:
+        """Leave a message; False if its operation has an outcome, or nobody runs it."""
         if not 0 < execution < 1 << 31:
             raise ValidationError(
                 f"there is no execution {described(execution)} in {self.path}"
             )
         with self._transaction() as db:
+            if operation and not self._messages.is_open(db, execution, operation):
+                return False
             self._messages.post(db, execution, kind, operation, payload, error)
+        return True
 
     def messages(self, execution: int | None, after: int) -> list[Message]:
         """Return messages of one or of all executions with higher numbers."""

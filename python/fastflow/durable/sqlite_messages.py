@@ -16,7 +16,7 @@ import msgspec
 
 from fastflow.durable import sqlite_values as values
 from fastflow.durable.exceptions import JournalDamagedError
-from fastflow.durable.journal import Message
+from fastflow.durable.journal import OUTCOMES, RUNNING, Message
 from fastflow.durable.records import Failure, now_us
 from fastflow.durable.sqlite_rows import DAMAGE, message_crc
 
@@ -33,6 +33,21 @@ class Messages:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._aside: set[int] = set()
+
+    @staticmethod
+    def is_open(db: sqlite3.Connection, execution: int, operation: bytes) -> bool:
+        """Whether a callback's execution runs, and no outcome of it has come yet.
+
+        A damaged message is none.  REQUIRES: a transaction.
+        """
+        running = "SELECT 1 FROM executions WHERE number = ? AND status = ?"
+        if db.execute(running, (execution, RUNNING)).fetchone() is None:
+            return False
+        rows = db.execute(
+            "SELECT * FROM messages WHERE execution = ? AND operation = ?",
+            (execution, operation),
+        )
+        return not any(row[2] in OUTCOMES and _is_good(row) for row in rows.fetchall())
 
     @staticmethod
     def post(
@@ -91,6 +106,14 @@ class Messages:
                 "aside (%s); send it again",
                 number, execution, self._path, error,
             )  # fmt: skip
+
+
+def _is_good(row: tuple[Any, ...]) -> bool:
+    try:
+        _check(row)
+    except DAMAGE:
+        return False
+    return True
 
 
 def _check(row: tuple[Any, ...]) -> None:

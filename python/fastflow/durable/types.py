@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import logging
-from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
+
+from fastflow.durable.logs import DurableLogFilter, ReplayLogger
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
     from fastflow.durable.operation import Operation
 
 __all__ = [
+    "DurableLogFilter",
     "ExecutionContext",
     "ReplayLogger",
     "StepContext",
     "WaitForCallbackContext",
     "WaitForConditionCheckContext",
 ]
-
-_LOGGER = logging.getLogger("fastflow.durable")
-
-
-class ReplayLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose records carry ids, and which is silent during a replay.
-
-    Records have the attributes ``durable_execution`` and ``operation_id``, and for
-    steps ``attempt``.
-    """
-
-    def __init__(
-        self,
-        context: DurableContext,
-        logger: logging.Logger | None = None,
-        **ids: object,
-    ) -> None:
-        name = context.execution_context.durable_execution_arn
-        super().__init__(logger or _LOGGER, {"durable_execution": name, **ids})
-        self._context: DurableContext | None = None if ids else context
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add the ids to what the caller gives as ``extra``."""
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
-        return msg, kwargs
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (logging's name)
-        """Whether a message of that level would be logged now."""
-        if self._context is not None and self._context.is_replaying():
-            return False
-        return super().isEnabledFor(level)
 
 
 class ExecutionContext:
@@ -96,12 +64,7 @@ class StepContext:
     @property
     def logger(self) -> ReplayLogger:
         """A logger whose records carry the ids of execution, operation and attempt."""
-        return ReplayLogger(
-            self._context,
-            self._context.plain_logger,
-            operation_id=self.operation_id,
-            attempt=self.attempt,
-        )
+        return ReplayLogger(self._context, self._context.plain_logger, self._operation)
 
     @property
     def operation_id(self) -> str:

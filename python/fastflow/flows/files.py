@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 from fastflow.errors import FlowError, shown
 from fastflow.flows.flow import Flow
 from fastflow.flows.function import FlowFunction
+from fastflow.modules import import_target
 
 __all__ = ["import_tasks", "load_flow", "read_input", "read_text"]
 
@@ -65,28 +63,10 @@ def import_tasks(name: str) -> ModuleType:
     FlowError
         If that fails.
     """
-    if "" not in sys.path:
-        sys.path.insert(0, "")
     try:
-        if name.endswith(".py"):
-            return _import_file(Path(name))
-        return importlib.import_module(name)
+        return import_target(name)
     except Exception as error:
         raise FlowError(f"can't import {name!r}: {shown(error)}") from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    # Other processes import it by its name again, so it must be found there.
-    directory = str(path.resolve().parent)
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    found = importlib.util.spec_from_file_location(path.stem, path)
-    if found is None or found.loader is None:
-        raise FlowError(f"{path} is not a Python module")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[path.stem] = module
-    found.loader.exec_module(module)
-    return module
 
 
 def load_flow(target: str, **options: Any) -> Flow | FlowFunction[..., Any]:

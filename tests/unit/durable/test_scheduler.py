@@ -86,3 +86,72 @@ class TestRefusals:
             runs.push(source)
         assert source.threads == [threading.get_ident()] * 3
         assert runs.idle
+
+
+class Death(BaseException):
+    """What comes out of a write in the middle of everything."""
+
+
+class TestErrorsFromBelow:
+    """Whatever a write raises: nothing stays counted that is over."""
+
+    def made(self, executor, *, waiting=lambda: 1):
+        self.flushed = 0
+
+        def flush():
+            self.flushed += 1
+            raise Death
+
+        return Scheduler(executor, flush, waiting, lambda: None)
+
+    def test_a_member_that_can_not_flush_leaves_even_so(self):
+        with cf.ThreadPoolExecutor(2) as executor:
+            runs = self.made(executor)
+            runs.push(Source(3))
+        assert self.flushed >= 1
+        assert runs.idle
+        assert runs._crew == 0
+
+    def test_lines_go_on_when_a_flush_between_them_fails(self):
+        with cf.ThreadPoolExecutor(1) as executor:
+            runs = self.made(executor, waiting=lambda: 10**6)
+            source = Source(5)
+            runs.push(source)
+        assert len(source.threads) == 5
+        assert runs.idle
+
+    def test_a_line_that_raises_costs_no_member(self, caplog):
+        def fail():
+            raise Death
+
+        with cf.ThreadPoolExecutor(1) as executor:
+            runs = scheduler(executor)
+            source = Source(5, on_first=fail)
+            runs.push(source)
+        assert len(source.threads) == 5
+        assert runs.idle
+        assert "has met an error" in caplog.text
+
+    def test_no_memory_for_a_line(self, caplog):
+        class Full(Source):
+            def next_line(self):
+                raise MemoryError
+
+        with cf.ThreadPoolExecutor(1) as executor:
+            runs = scheduler(executor)
+            runs.push(Full(1))
+        assert runs.idle
+        assert runs._crew == 0
+
+    @pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError])
+    def test_an_executor_that_refuses_with_any_error(self, error):
+        class Refusing(cf.ThreadPoolExecutor):
+            def submit(self, *args, **kwargs):
+                raise error("no")
+
+        with Refusing(1) as executor:
+            runs = scheduler(executor)
+            source = Source(3)
+            runs.push(source)
+        assert source.threads == [threading.get_ident()] * 3
+        assert runs.idle
