@@ -65,7 +65,7 @@ def parse_callback_id(callback_id: str) -> tuple[int, bytes]:
     try:
         prefix, number, operation = callback_id.split("-")
         key = bytes.fromhex(operation)
-        if prefix == "cb" and len(key) == ID_BYTES:
+        if prefix == "cb" and len(key) == ID_BYTES and 0 < int(number) < 1 << 31:
             return int(number), key
     except (AttributeError, ValueError):
         pass
