@@ -314,7 +314,15 @@ class TestTwice:
         runner.close()
 
     @pytest.mark.parametrize(
-        "wrong", ["cb-1-" + "0" * 32, "cb-99-" + "0" * 32, "cb-x-00", "", None]
+        "wrong",
+        [
+            "cb-1-" + "0" * 32,
+            "cb-99-" + "0" * 32,
+            f"cb-{2**70}-" + "0" * 32,
+            "cb-x-00",
+            "",
+            None,
+        ],
     )
     def test_no_such_callback(self, waiting, wrong):
         runner, key, _, _ = waiting
