@@ -630,8 +630,7 @@ ENTRIES: dict[str, Entry] = {
     "Scope.cancel": Entry(Scopes, lambda made: made.scope.cancel(), Scopes.check),
     "Scope.failures": Entry(Scopes, lambda made: made.scope.failures(), Scopes.check),
     "Scope.wait": Entry(Scopes, lambda made: made.scope.wait(1), Scopes.check),
-    # A block stays for each failure (seen on 3.11); whose it is, is not known.
-    "Stream.__init__": streams(Streams.make, lasting=True),
+    "Stream.__init__": streams(Streams.make),
     "Stream.__iter__": streams(lambda made: iter(made.stream)),
     "Stream.__next__": streams(Streams.drain),
     "Stream.__next__ wide": streams(Streams.drain, width=3),
@@ -776,6 +775,17 @@ def grows(entry: Entry, made: Any, n: int, looks: int) -> bool:
     return min(growth(entry, made, n, 1) for _ in range(looks)) - usual >= REPEATS
 
 
+def persists(entry: Entry, made: Any, n: int) -> bool:
+    """Whether it goes on for hundreds of calls; what caches keep does not."""
+    calls = 50 * REPEATS
+    gc.collect()
+    before = library.nomem_live()
+    for _ in range(calls):
+        attempt(entry, made, n, 1, False)
+    gc.collect()
+    return library.nomem_live() - before > 0.8 * calls
+
+
 def leaks(entry: Entry, points: int) -> list[int]:
     """The allocations that leave something behind when they fail, each time."""
     found = []
@@ -784,7 +794,9 @@ def leaks(entry: Entry, points: int) -> list[int]:
         growth(entry, made, n, 1)  # what is made once is not meant
         # What a thread of the pool does meanwhile comes and goes; a leak stays, however
         # often one looks.
-        if all(grows(entry, made, n, looks) for looks in (2, 4, 16)):
+        if all(grows(entry, made, n, looks) for looks in (2, 4, 16)) and persists(
+            entry, made, n
+        ):
             found.append(n)
     return found
 
