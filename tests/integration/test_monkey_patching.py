@@ -84,3 +84,18 @@ def test_with_unpatched_threads_all_works(package):
         """,
     )
     assert out.split() == ["36", "[1]"]
+
+
+@pytest.mark.parametrize("package", PATCHES)
+def test_an_executor_that_was_in_use_before_ends_with_the_program(package):
+    out = run(
+        package,
+        f"""
+        import fastflow
+        executor = fastflow.Executor(2)
+        print(executor.submit(pow, 2, 3).result())
+        {PATCHES[package].format("")}
+        print(executor.submit(pow, 2, 4).result())
+        """,
+    )
+    assert out.split() == ["8", "16"]
