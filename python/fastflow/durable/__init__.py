@@ -6,106 +6,111 @@ are kept in a local SQLite file, and branches run on the native pool.
 
 from __future__ import annotations
 
-from fastflow.durable.callback import Callback
-from fastflow.durable.config import (
-    BatchItemStatus,
-    CallbackConfig,
-    ChildConfig,
-    CompletionConfig,
-    CompletionDecision,
-    CompletionItemStatus,
-    CompletionOutcome,
-    CompletionStatus,
-    Duration,
-    InvokeConfig,
-    JitterStrategy,
-    MapConfig,
-    NestingType,
-    ParallelBranch,
-    ParallelConfig,
-    StepConfig,
-    StepSemantics,
-    WaitForCallbackConfig,
-    complete_batch,
-    continue_batch,
-)
-from fastflow.durable.context import DurableContext
-from fastflow.durable.exceptions import (
-    BatchCompletionError,
-    CallbackAlreadyCompletedError,
-    CallbackError,
-    CallbackExternalError,
-    CallbackSubmitterError,
-    CallbackTimeoutError,
-    ChildContextError,
-    DurableExecutionsError,
-    DurableOperationError,
-    ExecutionConflictError,
-    ExecutionError,
-    ExecutionInProgress,
-    FunctionNotFoundError,
-    InvalidStateError,
-    InvocationError,
-    InvokeError,
-    JournalDamagedError,
-    JournalError,
-    JournalFullError,
-    JournalIOError,
-    JournalLockedError,
-    JournalReadOnlyError,
-    JournalVersionError,
-    LeaseLostError,
-    NonDeterministicExecutionError,
-    SerDesError,
-    StepError,
-    StepInterruptedError,
-    SuspendExecution,
-    ValidationError,
-    WaitForConditionError,
-)
-from fastflow.durable.functions import (
-    DurableFunction,
-    durable_execution,
-    durable_parallel_branch,
-    durable_step,
-    durable_wait_for_callback,
-    durable_with_child_context,
-)
-from fastflow.durable.handle import Handle
-from fastflow.durable.journal import Journal
-from fastflow.durable.lambda_service import (
-    ErrorObject,
-    InvocationStatus,
-    OperationStatus,
-    OperationSubType,
-    OperationType,
-)
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
-from fastflow.durable.retries import (
-    RetryDecision,
-    RetryPresets,
-    RetryStrategyConfig,
-    WithRetryConfig,
-    create_retry_strategy,
-    with_retry,
-)
-from fastflow.durable.runner import DurableRunner
-from fastflow.durable.serdes import SerDes, SerDesContext
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.durable.types import (
-    DurableLogFilter,
-    StepContext,
-    WaitForCallbackContext,
-    WaitForConditionCheckContext,
-)
-from fastflow.durable.waits import (
-    WaitForConditionConfig,
-    WaitForConditionDecision,
-    WaitStrategyConfig,
-    create_wait_strategy,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fastflow.errors import Cancelled
+
+if TYPE_CHECKING:
+    from fastflow.durable.callback import Callback
+    from fastflow.durable.config import (
+        BatchItemStatus,
+        CallbackConfig,
+        ChildConfig,
+        CompletionConfig,
+        CompletionDecision,
+        CompletionItemStatus,
+        CompletionOutcome,
+        CompletionStatus,
+        Duration,
+        InvokeConfig,
+        JitterStrategy,
+        MapConfig,
+        NestingType,
+        ParallelBranch,
+        ParallelConfig,
+        StepConfig,
+        StepSemantics,
+        WaitForCallbackConfig,
+        complete_batch,
+        continue_batch,
+    )
+    from fastflow.durable.context import DurableContext
+    from fastflow.durable.exceptions import (
+        BatchCompletionError,
+        CallbackAlreadyCompletedError,
+        CallbackError,
+        CallbackExternalError,
+        CallbackSubmitterError,
+        CallbackTimeoutError,
+        ChildContextError,
+        DurableExecutionsError,
+        DurableOperationError,
+        ExecutionConflictError,
+        ExecutionError,
+        ExecutionInProgress,
+        FunctionNotFoundError,
+        InvalidStateError,
+        InvocationError,
+        InvokeError,
+        JournalDamagedError,
+        JournalError,
+        JournalFullError,
+        JournalIOError,
+        JournalLockedError,
+        JournalReadOnlyError,
+        JournalVersionError,
+        LeaseLostError,
+        NonDeterministicExecutionError,
+        SerDesError,
+        StepError,
+        StepInterruptedError,
+        SuspendExecution,
+        ValidationError,
+        WaitForConditionError,
+    )
+    from fastflow.durable.functions import (
+        DurableFunction,
+        durable_execution,
+        durable_parallel_branch,
+        durable_step,
+        durable_wait_for_callback,
+        durable_with_child_context,
+    )
+    from fastflow.durable.handle import Handle
+    from fastflow.durable.journal import Journal
+    from fastflow.durable.lambda_service import (
+        ErrorObject,
+        InvocationStatus,
+        OperationStatus,
+        OperationSubType,
+        OperationType,
+    )
+    from fastflow.durable.memory import MemoryJournal
+    from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
+    from fastflow.durable.retries import (
+        RetryDecision,
+        RetryPresets,
+        RetryStrategyConfig,
+        WithRetryConfig,
+        create_retry_strategy,
+        with_retry,
+    )
+    from fastflow.durable.runner import DurableRunner
+    from fastflow.durable.serdes import SerDes, SerDesContext
+    from fastflow.durable.sqlite import SqliteJournal
+    from fastflow.durable.types import (
+        DurableLogFilter,
+        StepContext,
+        WaitForCallbackContext,
+        WaitForConditionCheckContext,
+    )
+    from fastflow.durable.waits import (
+        WaitForConditionConfig,
+        WaitForConditionDecision,
+        WaitStrategyConfig,
+        create_wait_strategy,
+    )
 
 __all__ = [
     "BatchCompletionError",
@@ -198,3 +203,39 @@ __all__ = [
     "durable_with_child_context",
     "with_retry",
 ]
+
+# Imported when first used: a command that lists executions needs little of it.
+_HOMES = (
+    "exceptions",
+    "callback",
+    "config",
+    "context",
+    "functions",
+    "handle",
+    "journal",
+    "lambda_service",
+    "memory",
+    "results",
+    "retries",
+    "runner",
+    "serdes",
+    "sqlite",
+    "types",
+    "waits",
+)
+_NAMES = frozenset(__all__)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return importlib.import_module(f"fastflow.durable.{name}")
+    for home in _HOMES if name in _NAMES else ():
+        module = importlib.import_module(f"fastflow.durable.{home}")
+        if name in module.__all__:
+            value = globals()[name] = getattr(module, name)
+            return value
+    raise AttributeError(f"module 'fastflow.durable' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_HOMES})

@@ -18,7 +18,6 @@ from typing import Any
 from fastflow.durable.exceptions import DurableExecutionsError, ValidationError
 from fastflow.durable.history import Operation, events, operations
 from fastflow.durable.journal import RUNNING, Entry, Summary
-from fastflow.durable.runner import DurableRunner
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.errors import shown
 from fastflow.modules import import_target, standing_in
@@ -224,6 +223,8 @@ def _import(module: str) -> None:
 
 def resume(store: Path, name: str, module: str) -> int:
     """Go on with an unfinished execution and print its result."""
+    from fastflow.durable.runner import DurableRunner
+
     try:
         _check_there(store)
         # What `python orders.py` has begun is recorded as of ``__main__``.
@@ -251,6 +252,8 @@ def _check_there(store: Path) -> None:
 
 def cancel(store: Path, name: str) -> int:
     """Have an execution end, wherever it runs."""
+    from fastflow.durable.runner import DurableRunner
+
     try:
         _check_there(store)
         with DurableRunner(store) as runner:
