@@ -151,12 +151,13 @@ class _Started(threading.Event):
 
 
 def _new_thread(name: str) -> threading.Thread:
-    # A worker lives longer than what its starter has in context variables: it gets none
-    # of them, also where threads inherit them (free-threaded builds).
-    context: dict[str, Any] = {}
+    thread = threading.Thread(name=name, daemon=False)
     if sys.version_info >= (3, 14):
-        context["context"] = contextvars.Context()
-    thread = threading.Thread(name=name, daemon=False, **context)
+        # A worker lives longer than what its starter has in context variables: it gets
+        # none of them, also where threads inherit them (free-threaded builds).  What is
+        # no built-in function is no event for a profile function that raises.
+        run = functools.partial(contextvars.Context().run)
+        thread._context = types.SimpleNamespace(run=run)
     thread._started = _Started()  # type: ignore[attr-defined]
     return thread
 

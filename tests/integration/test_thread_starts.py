@@ -86,6 +86,8 @@ def test_a_trace_function_that_raises_ends_no_worker(hook, workers):
         assert all(isinstance(error, OSError) for error in odd), odd
         assert len(odd) <= {workers}
         executor.shutdown()
+        for thread in threads:  # in its last instructions, perhaps
+            thread.join(60)
         assert not [t for t in threads if t.is_alive()]
         assert executor.stats().workers == 0
         print("good")
