@@ -51,6 +51,7 @@ _LOGGER = logging.getLogger("fastflow.durable")
 _BUSY = 10.0  # seconds to wait for another process's transaction
 _PAGE = 2048  # bytes: a commit writes whole pages, and most frames are small
 _SETTINGS = {"normal": "NORMAL", "full": "FULL"}
+_LOOKS = 5  # for a log that is missing
 _LOOK = 100_000  # instructions of SQLite's between looks for signals
 
 
@@ -75,6 +76,36 @@ def connect(
         raise ValueError(
             f"durability must be one of {', '.join(_SETTINGS)}; not {durability!r}"
         )
+    for _ in range(_LOOKS - 1):
+        # Another process may have begun the log just after we had looked for it: then
+        # it is there now.  Of a copy it is still missing, as we have removed ours.
+        before = _changed(path)
+        try:
+            return _connect(path, durability, read_only)
+        except _LogMissingError:
+            # Who only reads can't remove his; it is empty.
+            if read_only and not _has_log(path) and _changed(path) == before:
+                raise
+    return _connect(path, durability, read_only)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
+
+
+def _has_log(path: Path) -> bool:
+    log = log_of(path)
+    return log.exists() and log.stat().st_size > 0
+
+
+class _LogMissingError(JournalDamagedError):
+    """A process has the journal open, it seems, but there is no write-ahead log."""
+
+
+def _connect(path: Path, durability: str, read_only: bool) -> Connection:
     try:
         size = _check_path(path, read_only)
         log = log_of(path)
@@ -260,7 +291,7 @@ def _miss_log(db: sqlite3.Connection, path: Path, log: Path) -> None:
     )
     status = path.stat()
     if Owners(path, status.st_dev, status.st_ino).any(db):
-        raise JournalDamagedError(
+        raise _LogMissingError(
             f"a process has the journal {path} open, or had when it was copied a "
             f"moment ago, but {advice}"
         )

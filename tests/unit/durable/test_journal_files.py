@@ -22,6 +22,7 @@ from fastflow.durable import (
     RetryStrategyConfig,
     ValidationError,
     durable_execution,
+    sqlite_file,
 )
 from fastflow.durable.exceptions import (
     JournalDamagedError,
@@ -224,6 +225,25 @@ def test_a_copy_without_its_log_is_reported(tmp_path, path, caplog):
         SqliteJournal(copy).close()
     [report] = caplog.messages
     assert f"its write-ahead log {copy}-wal is missing" in report
+
+
+def test_two_that_open_a_journal_at_the_same_moment(tmp_path, monkeypatch):
+    """The other one begins the log when this one has just looked for it."""
+    path = tmp_path / "runs.db"
+    SqliteJournal(path).close()
+    assert not log_of(path).exists()
+    prepare, others = sqlite_file._prepare, []
+
+    def late(*args, **options):
+        if not others:
+            others.append(None)
+            others[0] = SqliteJournal(path)
+            others[0].enter(60)
+        return prepare(*args, **options)
+
+    monkeypatch.setattr(sqlite_file, "_prepare", late)
+    SqliteJournal(path).close()
+    others[0].close()
 
 
 def test_a_copy_with_its_log_is_whole(tmp_path, path, caplog):
