@@ -48,3 +48,13 @@ def run_script(
     return subprocess.CompletedProcess(
         process.args, process.returncode, first + out, err
     )
+
+
+def outcome(call, *args):
+    """Return the exception of a call, whatever it is."""
+    try:
+        found = call(*args)
+    except BaseException as error:
+        error.__traceback__ = None
+        return error
+    raise AssertionError(f"it returned {found!r}")

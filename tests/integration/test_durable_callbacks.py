@@ -19,23 +19,11 @@ from fastflow.durable import (
     ValidationError,
     durable_execution,
 )
-from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.records import BEGUN, SUCCEEDED, TIMED_OUT
-from fastflow.durable.sqlite import SqliteJournal
 from fastflow.testing import DurableFunctionTestRunner, SimulatedCrash
 from support import LIMIT
 
 HOUR = 3600
-
-
-@pytest.fixture(params=["memory", "file"])
-def journal(request, tmp_path):
-    if request.param == "memory":
-        yield MemoryJournal()
-        return
-    journal = SqliteJournal(tmp_path / "runs.db")
-    yield journal
-    journal.close()
 
 
 def outcomes(journal, kind="CALLBACK"):

@@ -20,7 +20,6 @@ from fastflow.durable import (
 )
 from fastflow.durable.callback import make_callback_id
 from fastflow.durable.journal import Change, End
-from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.sqlite import SqliteJournal
 from support import LIMIT
 
@@ -84,16 +83,6 @@ def limited_batch(event, context):
 @pytest.fixture(autouse=True)
 def forget():
     deepest_begun.clear()
-
-
-@pytest.fixture(params=["memory", "file"])
-def journal(request, tmp_path):
-    if request.param == "memory":
-        yield MemoryJournal()
-        return
-    journal = SqliteJournal(tmp_path / "runs.db")
-    yield journal
-    journal.close()
 
 
 def statuses(journal):

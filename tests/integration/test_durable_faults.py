@@ -35,6 +35,7 @@ from fastflow.durable import (
 )
 from fastflow.durable.config import ChildConfig, MapConfig, WaitForCallbackConfig
 from fastflow.durable.history import events
+from support import outcome
 
 SECONDS = 30  # a watchdog
 ALL = ParallelConfig(completion_config=CompletionConfig.all_completed())
@@ -77,16 +78,6 @@ def runner(journal):
 def results(batch):
     batch.throw_if_error()
     return batch.get_results()[0]
-
-
-def outcome(call, *args):
-    """Return the exception of a call, whatever it is."""
-    try:
-        found = call(*args)
-    except BaseException as error:
-        error.__traceback__ = None
-        return error
-    raise AssertionError(f"it returned {found!r}")
 
 
 def entries(journal):

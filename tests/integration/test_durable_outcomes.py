@@ -30,6 +30,7 @@ from fastflow.durable import (
 )
 from fastflow.durable.config import ChildConfig
 from fastflow.timers import VirtualClock
+from support import outcome
 
 SECONDS = 30  # a watchdog
 
@@ -228,16 +229,6 @@ def runner(journal):
     with DurableRunner(journal) as runner:
         RUNNER[:] = [runner]
         yield runner
-
-
-def outcome(call, *args):
-    """Return the exception of a call, whatever it is."""
-    try:
-        found = call(*args)
-    except BaseException as error:
-        error.__traceback__ = None
-        return error
-    raise AssertionError(f"it returned {found!r}")
 
 
 def same(kind, error):

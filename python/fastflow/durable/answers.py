@@ -100,8 +100,8 @@ class Answers:
                 for record in frame:
                     if record.id == operation:
                         found = record
-        except (LookupError, OverflowError):
-            pass  # no execution has that number, or could have it
+        except LookupError:
+            pass  # no execution has that number
         if found is None or found.kind != "CALLBACK":
             where = number if execution is None else repr(execution.name)
             raise ValidationError(
