@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import contextvars
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastflow import _core
@@ -14,7 +15,7 @@ from fastflow import _core
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["is_loop_thread", "start", "submit"]
+__all__ = ["call_soon", "is_loop_thread", "start", "submit"]
 
 T = TypeVar("T")
 
@@ -151,6 +152,17 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     except RuntimeError:
         coroutine.close()  # else it would warn that it was never awaited
         raise
+
+
+def call_soon(fn: Callable[[], object]) -> None:
+    """Have a function called on the event loop's thread, soon.
+
+    Raises
+    ------
+    RuntimeError
+        At interpreter shutdown.
+    """
+    _runtime.loop().call_soon_threadsafe(fn, context=contextvars.Context())
 
 
 def start() -> None:

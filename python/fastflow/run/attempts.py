@@ -1,0 +1,290 @@
+"""The life of one call: delay, attempts, time limit, fallback; as a pure state machine.
+
+Events go in, the action that follows comes out; there is no thread, no lock and no
+clock in here.  Who hosts the machine makes the calls, sets the timers and says what
+happened: `fastflow.run.job` for all who must not wait, `fastflow.run.inline` for
+callers that do, and steps of durable functions, which record what they do.
+
+An attempt has a ticket.  Of whatever carries another ticket than the live one nothing
+follows: so a result that comes after its time is dropped, whoever brings it.
+
+`TRANSITIONS` has all that may happen; ``docs/attempts.md`` draws it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Protocol
+
+__all__ = ["TRANSITIONS", "Attempts", "Do", "Retry", "State"]
+
+
+class State(Enum):
+    """How far a call has come."""
+
+    NEW = "new"
+    PAUSED = "paused"
+    """Waits before its first attempt, or between two."""
+    SENT = "sent"
+    """An attempt is on its way; nobody has seen it begin."""
+    RUNNING = "running"
+    RECOVERING = "recovering"
+    """The fallback takes the place of the attempt that failed last."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DROPPED = "dropped"
+    """Given up; nothing will come of it."""
+
+
+class Do(Enum):
+    """What the host is to do next."""
+
+    NOTHING = "nothing"
+    CALL = "call"
+    """Have an attempt made, with the ticket `Attempts.live`."""
+    LIMIT = "limit"
+    """Let the time of the live attempt begin: `Attempts.timeout` seconds."""
+    PAUSE = "pause"
+    """Come back with `Attempts.due` in `Attempts.pause` seconds."""
+    RECOVER = "recover"
+    """Have the fallback called for `Attempts.error`; its ticket is `Attempts.live`."""
+    DELIVER = "deliver"
+    """Hand out `Attempts.value` or `Attempts.error`."""
+    DROP = "drop"
+    """Say that nothing will come."""
+
+
+class Retry(Protocol):
+    """Whether there is another attempt, and when."""
+
+    def wants(self, exception: BaseException, attempt: int, /) -> bool:
+        """Whether to try again after attempt number `attempt` (from 1) has failed."""
+
+    def delay(self, attempt: int, /) -> float:
+        """Return the seconds to wait before."""
+
+
+_ENDED = (State.SUCCEEDED, State.FAILED, State.DROPPED)
+
+_OPEN = frozenset({State.SENT, State.RUNNING})
+
+TRANSITIONS: dict[tuple[State, str], frozenset[tuple[State, Do]]] = {
+    (State.NEW, "start"): frozenset({(State.PAUSED, Do.PAUSE), (State.SENT, Do.CALL)}),
+    (State.PAUSED, "due"): frozenset({(State.SENT, Do.CALL)}),
+    (State.SENT, "begun"): frozenset(
+        {(State.RUNNING, Do.LIMIT), (State.RUNNING, Do.NOTHING)}
+    ),
+    **{
+        (state, event): frozenset(
+            {
+                (State.PAUSED, Do.PAUSE),
+                (State.RECOVERING, Do.RECOVER),
+                (State.FAILED, Do.DELIVER),
+            }
+        )
+        for state in _OPEN
+        for event in ("raised", "expired")
+    },
+    **{
+        (state, "returned"): frozenset({(State.SUCCEEDED, Do.DELIVER)})
+        for state in (*_OPEN, State.RECOVERING)
+    },
+    (State.RECOVERING, "raised"): frozenset({(State.FAILED, Do.DELIVER)}),
+    **{
+        (state, "stop"): frozenset({(State.DROPPED, Do.DROP)})
+        for state in (State.NEW, State.PAUSED)
+    },
+    **{
+        (state, "stop"): frozenset({(state, Do.NOTHING)})
+        for state in (*_OPEN, State.RECOVERING)
+    },
+    **{
+        (state, "left"): frozenset({(State.DROPPED, Do.DROP)})
+        for state in (*_OPEN, State.RECOVERING)
+    },
+    **{
+        (state, "cancel"): frozenset({(State.DROPPED, Do.DROP)})
+        for state in State
+        if state not in _ENDED
+    },
+}
+"""What may follow an event of a state; of all others nothing follows.
+
+``begun``, ``returned``, ``raised``, ``expired`` and ``left`` are those of the live
+attempt or fallback.  ``left`` follows ``stop`` only.
+"""
+
+
+class Attempts:
+    """The machine of one call.
+
+    Parameters
+    ----------
+    retry : Retry, optional
+        None: there is one attempt.
+    timeout : float, optional
+        Seconds that an attempt may take.
+    delay : float
+        Seconds before the first attempt.
+    fallback : bool
+        Whether something takes the place of the result once all has failed.
+
+    Attributes
+    ----------
+    state : State
+    count : int
+        Attempts so far.
+    live : int
+        Ticket of the attempt, or the fallback, whose end counts; 0: none does.
+    pause : float
+        Seconds, after `Do.PAUSE`.
+    value
+        The result, once it has succeeded.
+    error : BaseException or None
+        What failed last.
+    """
+
+    __slots__ = (
+        "_delay", "_fallback", "_last", "_retry", "_tickets", "count", "error", "live",
+        "pause", "state", "timeout", "value",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        delay: float = 0.0,
+        *,
+        fallback: bool = False,
+    ) -> None:
+        self._retry = retry
+        self._delay = delay
+        self._fallback = fallback
+        self._tickets = 0
+        self._last = False  # there won't be another attempt
+        self.timeout = timeout
+        self.state = State.NEW
+        self.count = 0
+        self.live = 0
+        self.pause = 0.0
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all is over."""
+        return self.state in _ENDED
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the live attempt has a limit; a fallback has none."""
+        return self.timeout is not None and self.state is not State.RECOVERING
+
+    def resume(self, count: int, *, sent: bool) -> None:
+        """Go on with a call that another process began.
+
+        Parameters
+        ----------
+        count : int
+            Attempts that were made.
+        sent : bool
+            Whether the last of them has not ended, as far as is known; else `due` is
+            next.
+        """
+        self.count = count
+        self.state = State.PAUSED
+        if sent:
+            self._next_ticket(State.SENT)
+
+    def start(self) -> Do:
+        """Begin."""
+        if self.state is not State.NEW:
+            return Do.NOTHING
+        if self._delay:
+            return self._wait(self._delay)
+        return self._call()
+
+    def due(self) -> Do:
+        """The pause is over."""
+        return self._call() if self.state is State.PAUSED else Do.NOTHING
+
+    def begun(self, ticket: int) -> Do:
+        """An attempt begins."""
+        if ticket != self.live or self.state is not State.SENT:
+            return Do.NOTHING
+        self.state = State.RUNNING
+        return Do.NOTHING if self.timeout is None else Do.LIMIT
+
+    def returned(self, ticket: int, value: Any) -> Do:
+        """An attempt, or the fallback, has returned."""
+        if ticket != self.live or not ticket:
+            return Do.NOTHING
+        self.value = value
+        return self._end(State.SUCCEEDED, Do.DELIVER)
+
+    def raised(self, ticket: int, error: BaseException, *, final: bool = False) -> Do:
+        """An attempt, or the fallback, has raised; `final`: trying again is no use."""
+        if ticket != self.live or not ticket:
+            return Do.NOTHING
+        self.error = error
+        if self.state is State.RECOVERING:
+            return self._end(State.FAILED, Do.DELIVER)
+        retry = self._retry
+        if (
+            retry is not None
+            and not (final or self._last)
+            and retry.wants(error, self.count)
+        ):
+            return self._wait(retry.delay(self.count))
+        if self._fallback and isinstance(error, Exception):
+            self._next_ticket(State.RECOVERING)
+            return Do.RECOVER
+        return self._end(State.FAILED, Do.DELIVER)
+
+    def expired(self, ticket: int, error: BaseException) -> Do:
+        """The time of an attempt is over; `error` says so."""
+        if self.state not in _OPEN:
+            return Do.NOTHING
+        return self.raised(ticket, error)
+
+    def stop(self) -> Do:
+        """Begin nothing more; the attempt that runs is the last one."""
+        self._last = True
+        if self.state is State.NEW or self.state is State.PAUSED:
+            return self._end(State.DROPPED, Do.DROP)
+        return Do.NOTHING
+
+    def left(self, ticket: int) -> Do:
+        """After `stop`, an attempt was taken back before it began."""
+        if ticket != self.live or not (ticket and self._last):
+            return Do.NOTHING
+        return self._end(State.DROPPED, Do.DROP)
+
+    def cancel(self) -> Do:
+        """Want nothing of it any more."""
+        if self.state in _ENDED:
+            return Do.NOTHING
+        return self._end(State.DROPPED, Do.DROP)
+
+    def _next_ticket(self, state: State) -> None:
+        self._tickets += 1
+        self.live = self._tickets
+        self.state = state
+
+    def _call(self) -> Do:
+        self.count += 1
+        self._tickets += 1
+        self.live = self._tickets
+        self.state = State.SENT
+        return Do.CALL
+
+    def _wait(self, seconds: float) -> Do:
+        self.live = 0
+        self.pause = seconds
+        self.state = State.PAUSED
+        return Do.PAUSE
+
+    def _end(self, state: State, action: Do) -> Do:
+        self.live = 0
+        self.state = state
+        return action

@@ -1,0 +1,102 @@
+"""Where attempts are made, if not in other processes: threads, and the event loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any
+
+from fastflow import _core
+from fastflow.dispatch import Dispatch, Dispatcher
+from fastflow.run.job import Job
+from fastflow.run.loop import Activity, Loop
+
+__all__ = ["ThreadBackend", "make", "make_fallback"]
+
+
+class ThreadBackend:
+    """The threads of an executor of this process.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor
+        Of threads.
+    activity : Activity, optional
+        Told of every call.
+    """
+
+    remote = False
+    """Whether calls and results are pickled, and run in another process."""
+    sees_start = True
+    """Whether `Job.begun` is called when an attempt begins, not when it is sent."""
+
+    def __init__(self, executor: Any, activity: Activity | None = None) -> None:
+        self.executor = executor
+        self.loop = Loop(activity)
+        self._dispatcher = Dispatcher(executor)
+        self._activity = activity
+
+    def launch(self, job: Job, ticket: int) -> None:
+        """See `fastflow.run.job.Backend`."""
+        if job.is_async:
+            self.loop.launch(job, ticket)
+        else:
+            self._send(job, ticket, lambda: make(job, ticket, self.loop))
+
+    def recover(self, job: Job, ticket: int) -> None:
+        """See `fastflow.run.job.Backend`."""
+        self._send(job, ticket, lambda: make_fallback(job, ticket, self.loop))
+
+    def _send(self, job: Job, ticket: int, call: Callable[[], None]) -> None:
+        activity = self._activity
+
+        def ended(dispatch: Dispatch) -> None:
+            try:
+                if not dispatch.made:
+                    job.left(ticket, dispatch.exception())
+                elif (error := dispatch.exception()) is not None:
+                    job.raised(ticket, error)
+            finally:
+                if activity is not None:
+                    activity.leave()
+
+        if activity is not None:
+            activity.enter()
+        try:
+            dispatch = self._dispatcher.submit(call, ended, quiet=activity is None)
+        except BaseException:
+            if activity is not None:
+                activity.leave()
+            raise
+        job.keep(ticket, dispatch)
+
+
+def make(job: Job, ticket: int, loop: Loop) -> None:
+    """Make an attempt in this thread."""
+    if not job.begun(ticket, threading.current_thread().name):
+        return
+    context = _core.task_context(job.context)
+    try:
+        value = context.run(job.call, ticket)
+        if job.awaits and type(value) is CoroutineType:
+            context.run(loop.launch, job, ticket, value)
+            return
+    except BaseException as error:
+        job.raised(ticket, error)
+    else:
+        job.returned(ticket, value)
+
+
+def make_fallback(job: Job, ticket: int, loop: Loop) -> None:
+    """Call a job's fallback in this thread."""
+    context = _core.task_context(job.context)
+    try:
+        value = context.run(job.fallback)
+        if type(value) is CoroutineType:
+            context.run(loop.launch, job, ticket, value)
+            return
+    except BaseException as error:
+        job.raised(ticket, error)
+    else:
+        job.returned(ticket, value)

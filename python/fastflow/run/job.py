@@ -1,0 +1,284 @@
+"""One call of a function in one run, for hosts that must not wait.
+
+A `Job` carries out what its `Attempts` decide: attempts go to a `Backend`, delays and
+limits are timers, and the end is told once, by ``done(job)``, unless the job is
+cancelled first.  Whatever happens is told to it from whichever thread it happens in.
+
+Why one outcome and no lost one: events change the machine under the job's lock, one
+after another; what follows is done after the lock is given back, by the thread whose
+event it was.  A ticket that is not live changes nothing, so of two events that end an
+attempt (it returns, its time is over) only the first has a consequence.  A timer or a
+call that is kept too late, after the attempt that it belongs to has ended, is stopped
+by whoever keeps it: it looks at the ticket under the same lock.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from fastflow import _core
+from fastflow.dispatch import after_limit, given_up
+from fastflow.errors import TaskTimeout
+from fastflow.run.attempts import Attempts, Do, State
+from fastflow.timers import Clock, Timer
+
+__all__ = ["Backend", "Job", "UnderWay"]
+
+
+class UnderWay(Protocol):
+    """An attempt that a backend has taken."""
+
+    def cancel(self) -> bool:
+        """Take it back if it hasn't begun; the job is told by `Job.left`."""
+
+    def give_up(self) -> None:
+        """Wait for it no longer, whether it has begun or not."""
+
+
+class Backend(Protocol):
+    """Where attempts are made."""
+
+    def launch(self, job: Job, ticket: int) -> None:
+        """Have an attempt made, and say so: `Job.keep`, `Job.begun`, then its end."""
+
+    def recover(self, job: Job, ticket: int) -> None:
+        """Have a fallback called, in this process; see `launch`."""
+
+
+class Job:
+    """A call and all its attempts.
+
+    What is called, and by what a limit is explained, is said by the classes derived
+    from this one.
+
+    Parameters
+    ----------
+    attempts : Attempts
+    backend : Backend
+    clock : Clock
+        For delays and limits.
+    done : callable
+        Called with the job once it has ended; ``attempts`` tells how.
+    context : contextvars.Context, optional
+        Of which each attempt has a copy; default: one of the caller's.
+
+    Attributes
+    ----------
+    start, end : float
+        When the first attempt began and the last one ended, by ``time.perf_counter``;
+        0 if not.
+    worker
+        Where the last one ran.
+    """
+
+    __slots__ = (
+        "_lock", "_timer", "_under_way", "attempts", "backend", "clock", "context",
+        "done", "end", "start", "worker",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        backend: Backend,
+        clock: Clock,
+        done: Callable[[Any], object],
+        context: contextvars.Context | None = None,
+    ) -> None:
+        self.attempts = attempts
+        self.backend = backend
+        self.clock = clock
+        self.done = done
+        self.context = _core.task_context() if context is None else context
+        self.start = self.end = 0.0
+        self.worker: int | str | None = None
+        self._lock = threading.Lock()
+        self._timer: Timer | None = None
+        self._under_way: UnderWay | None = None
+
+    # What is called.
+
+    is_async = False
+    """Whether `coroutine` is to be asked, not `call`."""
+    awaits = False
+    """Whether a coroutine that `call` returns is awaited."""
+
+    def call(self, ticket: int) -> Any:
+        """Call the function, here and now: one attempt."""
+        raise NotImplementedError
+
+    def coroutine(self, ticket: int) -> Any:
+        """Return the coroutine of one attempt, of a function that is async."""
+        raise NotImplementedError
+
+    def fallback(self) -> Any:
+        """Return what takes the place of the result, for ``attempts.error``."""
+        raise NotImplementedError
+
+    def limit_error(self) -> TaskTimeout:
+        """Return the error of an attempt that took too long."""
+        raise NotImplementedError
+
+    def time_is_up(self, ticket: int) -> None:
+        """Tell an attempt that goes on that its time is over."""
+
+    # For whoever wants the outcome.
+
+    def begin(self) -> None:
+        """Begin; ``done`` may be called before this returns."""
+        with self._lock:
+            action = self.attempts.start()
+        self._follow(action)
+
+    def stop(self) -> None:
+        """Begin nothing more; what runs already goes on, and its end is told."""
+        with self._lock:
+            action = self.attempts.stop()
+            under_way = self._under_way
+        if action is not Do.NOTHING:
+            self._follow(action)
+        elif under_way is not None:
+            under_way.cancel()
+
+    def cancel(self) -> None:
+        """Want the outcome no longer: nothing is told from now on."""
+        with self._lock:
+            action = self.attempts.cancel()
+            timer, under_way = self._release()
+        if action is Do.NOTHING:
+            return
+        if timer is not None:
+            timer.cancel()
+        if under_way is not None:
+            under_way.give_up()
+
+    # For whoever makes the attempts.
+
+    def keep(self, ticket: int, under_way: UnderWay) -> None:
+        """Keep what can be given up while the attempt is on its way."""
+        with self._lock:
+            if self.attempts.live == ticket:
+                self._under_way = under_way
+                return
+            unwanted = self.attempts.state is State.DROPPED
+        if unwanted:
+            under_way.give_up()
+
+    def begun(self, ticket: int, worker: int | str | None = None) -> bool:
+        """Note that an attempt begins; False if nobody wants it any more."""
+        with self._lock:
+            if self.attempts.live != ticket:
+                return False
+            action = self.attempts.begun(ticket)
+            if not self.start:
+                self.start = time.perf_counter()
+            self.worker = worker
+        if action is Do.LIMIT:
+            self.limit(ticket)
+        return True
+
+    def limit(self, ticket: int) -> None:
+        """Let the time of an attempt begin, anew if it has."""
+        seconds = self.attempts.timeout
+        assert seconds is not None
+        timer = self.clock.call_later(seconds, self._expired, ticket)
+        with self._lock:
+            wanted = self.attempts.live == ticket and self.attempts.is_limited
+            if wanted:
+                timer, self._timer = self._timer, timer  # type: ignore[assignment]
+        if timer is not None:
+            timer.cancel()
+
+    def returned(self, ticket: int, value: Any) -> bool:
+        """Note the end of an attempt, or the fallback; whether it counts."""
+        with self._lock:
+            action = self.attempts.returned(ticket, value)
+            if action is Do.NOTHING:
+                return False
+            self.end = time.perf_counter()
+            timer, _ = self._release()
+        if timer is not None:
+            timer.cancel()
+        self._follow(action)
+        return True
+
+    def raised(self, ticket: int, error: BaseException, *, final: bool = False) -> bool:
+        """Note the end of an attempt, or the fallback; whether it counts."""
+        with self._lock:
+            action = self.attempts.raised(ticket, error, final=final)
+            if action is Do.NOTHING:
+                return False
+            self.end = time.perf_counter()
+            timer, _ = self._release()
+        if timer is not None:
+            timer.cancel()
+        self._follow(action)
+        return True
+
+    def left(self, ticket: int, error: BaseException | None = None) -> None:
+        """Note that an attempt will not be made, as it was taken back or refused."""
+        with self._lock:
+            action = Do.NOTHING if error else self.attempts.left(ticket)
+            if action is not Do.NOTHING:
+                self._release()
+        if action is Do.NOTHING:
+            self.raised(ticket, error or given_up())
+        else:
+            self._follow(action)
+
+    # What follows.
+
+    def _release(self) -> tuple[Timer | None, UnderWay | None]:
+        timer, self._timer = self._timer, None
+        under_way, self._under_way = self._under_way, None
+        return timer, under_way
+
+    def _follow(self, action: Do) -> None:
+        if action is Do.CALL:
+            self._make(self.backend.launch)
+        elif action is Do.PAUSE:
+            self._pause()
+        elif action is Do.RECOVER:
+            self._make(self.backend.recover)
+        elif action is not Do.NOTHING:
+            self.done(self)
+
+    def _make(self, send: Callable[[Job, int], None]) -> None:
+        ticket = self.attempts.live
+        if not ticket:
+            return  # cancelled meanwhile
+        try:
+            send(self, ticket)
+        except BaseException as error:  # the backend is shut down, or broken
+            self.raised(ticket, error)
+
+    def _pause(self) -> None:
+        timer = self.clock.call_later(self.attempts.pause, self._due)
+        with self._lock:
+            if self.attempts.state is State.PAUSED:
+                self._timer = timer
+                return
+        timer.cancel()
+
+    def _due(self) -> None:
+        with self._lock:
+            self._timer = None
+            action = self.attempts.due()
+        self._follow(action)
+
+    def _expired(self, ticket: int) -> None:
+        with after_limit():
+            error = self.limit_error()
+            with self._lock:
+                action = self.attempts.expired(ticket, error)
+                if action is Do.NOTHING:
+                    return
+                self.end = time.perf_counter()
+                _, under_way = self._release()
+            self.time_is_up(ticket)  # not before: what it returns then is no result
+            if under_way is not None:
+                under_way.give_up()
+            self._follow(action)
