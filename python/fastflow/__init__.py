@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from fastflow.registry import TaskRegistry, default_registry, task
     from fastflow.results import FlowResult
     from fastflow.retry import RetryPolicy
+    from fastflow.status import FlowStatus
     from fastflow.workflows import RunResult, Workflow, workflow
 
 __version__ = "0.1.0"
@@ -67,6 +68,7 @@ __all__ = [
     "FlowError",
     "FlowResult",
     "FlowSpec",
+    "FlowStatus",
     "Future",
     "Graph",
     "GraphError",
@@ -116,6 +118,7 @@ _LAZY = {
     "Flow": "fastflow.flows.flow",
     "FlowResult": "fastflow.results",
     "FlowSpec": "fastflow.dsl.spec",
+    "FlowStatus": "fastflow.status",
     "TaskRegistry": "fastflow.registry",
     "default_registry": "fastflow.registry",
     "flow": "fastflow.flows.function",

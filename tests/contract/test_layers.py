@@ -29,6 +29,7 @@ LAYERS = {
     "params": 1,
     "progress": 0,
     "signatures": 0,
+    "status": 0,
     "terminal": 0,
     "topology": 0,
     "aio": 1,
