@@ -36,6 +36,7 @@ from fastflow.waiting import as_completed, wait
 if TYPE_CHECKING:
     from fastflow.dsl.reader import parse_dsl
     from fastflow.dsl.spec import FlowSpec
+    from fastflow.flows.files import load_dsl, save_dsl
     from fastflow.flows.flow import (
         Flow,
         run_flow_from_dsl,
@@ -97,11 +98,13 @@ __all__ = [
     "imap",
     "kernels",
     "list_flows",
+    "load_dsl",
     "map",
     "map_array",
     "parse_dsl",
     "run_flow_from_dsl",
     "run_parallel_flow_from_dsl",
+    "save_dsl",
     "starmap",
     "task",
     "wait",
@@ -123,6 +126,8 @@ _LAZY = {
     "default_registry": "fastflow.registry",
     "flow": "fastflow.flows.function",
     "list_flows": "fastflow.flows.history",
+    "load_dsl": "fastflow.flows.files",
+    "save_dsl": "fastflow.flows.files",
     "parse_dsl": "fastflow.dsl.reader",
     "run_flow_from_dsl": "fastflow.flows.flow",
     "run_parallel_flow_from_dsl": "fastflow.flows.flow",

@@ -31,6 +31,7 @@ LAYERS = {
     "signatures": 0,
     "status": 0,
     "terminal": 0,
+    "textfiles": 1,
     "topology": 0,
     "aio": 1,
     "arrays": 1,
