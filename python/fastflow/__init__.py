@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from fastflow.kernel import Kernel, kernels
     from fastflow.registry import TaskRegistry, default_registry, task
     from fastflow.results import FlowResult
-    from fastflow.retry import RetryPolicy
+    from fastflow.retry import RetryDecision, RetryPolicy
     from fastflow.status import FlowStatus
     from fastflow.workflows import RunResult, Workflow, workflow
 
@@ -79,6 +79,7 @@ __all__ = [
     "KernelFailedError",
     "ParameterError",
     "QueueFullError",
+    "RetryDecision",
     "RetryPolicy",
     "RunResult",
     "TaskError",
@@ -134,6 +135,7 @@ _LAZY = {
     "task": "fastflow.registry",
     "Kernel": "fastflow.kernel",
     "kernels": "fastflow.kernel",
+    "RetryDecision": "fastflow.retry",
     "RetryPolicy": "fastflow.retry",
     "RunResult": "fastflow.workflows",
     "Workflow": "fastflow.workflows",
