@@ -36,6 +36,7 @@ from fastflow.waiting import as_completed, wait
 if TYPE_CHECKING:
     from fastflow.dsl.reader import parse_dsl
     from fastflow.dsl.spec import FlowSpec
+    from fastflow.flows.files import load_dsl, save_dsl
     from fastflow.flows.flow import (
         Flow,
         run_flow_from_dsl,
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
     from fastflow.kernel import Kernel, kernels
     from fastflow.registry import TaskRegistry, default_registry, task
     from fastflow.results import FlowResult
-    from fastflow.retry import RetryPolicy
+    from fastflow.retry import RetryDecision, RetryPolicy
+    from fastflow.status import FlowStatus
     from fastflow.workflows import RunResult, Workflow, workflow
 
 __version__ = "0.1.0"
@@ -67,6 +69,7 @@ __all__ = [
     "FlowError",
     "FlowResult",
     "FlowSpec",
+    "FlowStatus",
     "Future",
     "Graph",
     "GraphError",
@@ -76,6 +79,7 @@ __all__ = [
     "KernelFailedError",
     "ParameterError",
     "QueueFullError",
+    "RetryDecision",
     "RetryPolicy",
     "RunResult",
     "TaskError",
@@ -95,11 +99,13 @@ __all__ = [
     "imap",
     "kernels",
     "list_flows",
+    "load_dsl",
     "map",
     "map_array",
     "parse_dsl",
     "run_flow_from_dsl",
     "run_parallel_flow_from_dsl",
+    "save_dsl",
     "starmap",
     "task",
     "wait",
@@ -116,16 +122,20 @@ _LAZY = {
     "Flow": "fastflow.flows.flow",
     "FlowResult": "fastflow.results",
     "FlowSpec": "fastflow.dsl.spec",
+    "FlowStatus": "fastflow.status",
     "TaskRegistry": "fastflow.registry",
     "default_registry": "fastflow.registry",
     "flow": "fastflow.flows.function",
     "list_flows": "fastflow.flows.history",
+    "load_dsl": "fastflow.flows.files",
+    "save_dsl": "fastflow.flows.files",
     "parse_dsl": "fastflow.dsl.reader",
     "run_flow_from_dsl": "fastflow.flows.flow",
     "run_parallel_flow_from_dsl": "fastflow.flows.flow",
     "task": "fastflow.registry",
     "Kernel": "fastflow.kernel",
     "kernels": "fastflow.kernel",
+    "RetryDecision": "fastflow.retry",
     "RetryPolicy": "fastflow.retry",
     "RunResult": "fastflow.workflows",
     "Workflow": "fastflow.workflows",

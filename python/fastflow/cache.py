@@ -1,4 +1,4 @@
-"""Results of tasks, kept by their arguments."""
+"""Results that are used again: of tasks by their arguments, of steps by a key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from typing import Any
 from fastflow.durations import parse_duration
 from fastflow.signatures import signature
 
-__all__ = ["MISSING", "SIZE", "ResultCache", "make_cache", "reusable"]
+__all__ = [
+    "MISSING",
+    "SIZE",
+    "Cache",
+    "Recent",
+    "ResultCache",
+    "make_cache",
+    "reusable",
+]
 
 SIZE = 1_024
 """Results that a task keeps, unless it is given a mapping to keep them in."""
@@ -22,7 +30,7 @@ MISSING: Any = object()
 """What ``get`` returns when there is nothing."""
 
 
-class _Recent(MutableMapping[Any, Any]):
+class Recent(MutableMapping[Any, Any]):
     """As many entries as were used last; thread-safe."""
 
     def __init__(self, size: int = SIZE) -> None:
@@ -65,8 +73,45 @@ class _Recent(MutableMapping[Any, Any]):
         return len(self._entries)
 
 
-class ResultCache:
-    """Keeps results in a mapping.
+class Cache:
+    """Keeps values in a mapping, each for a time.
+
+    Parameters
+    ----------
+    store : MutableMapping
+        Key -> (time, value).
+    ttl : float, optional
+        Seconds for which a value is good, on the clock of who asks: all must have the
+        same one.
+    """
+
+    def __init__(self, store: MutableMapping[Any, Any], ttl: float | None) -> None:
+        self._store = store
+        self._ttl = ttl
+
+    def get(self, key: Hashable | None, now: float | None = None) -> Any:
+        """Return the value, or `MISSING`; without `now`, by the time of day."""
+        if key is None:
+            return MISSING
+        entry = self._store.get(key)
+        if entry is None:
+            return MISSING
+        when, value = entry
+        if self._ttl is not None:
+            now = time.time() if now is None else now
+            if not 0 <= now - when < self._ttl:
+                self._store.pop(key, None)
+                return MISSING
+        return value
+
+    def put(self, key: Hashable | None, value: Any, now: float | None = None) -> None:
+        """Keep a value, unless there is no key for it."""
+        if key is not None:
+            self._store[key] = (time.time() if now is None else now, value)
+
+
+class ResultCache(Cache):
+    """Keeps results of calls.
 
     Calls are the same if the parameters get the same, however that is written: by
     position, by name, or by default. Arguments that can't be hashed are compared by
@@ -92,8 +137,7 @@ class ResultCache:
         fn: Callable[..., Any] | None = None,
         first: tuple[Any, ...] = (),
     ) -> None:
-        self._store = store
-        self._ttl = ttl
+        super().__init__(store, ttl)
         self._fn = fn
         self._first = first
         self._signature: inspect.Signature | None = None
@@ -171,24 +215,10 @@ class ResultCache:
                 return None
         return key
 
-    def get(self, key: Hashable | None) -> Any:
-        """Return the value, or `MISSING`."""
-        if key is None:
-            return MISSING
-        entry = self._store.get(key)
-        if entry is None:
-            return MISSING
-        when, value = entry
-        if self._ttl is not None and not 0 <= time.time() - when < self._ttl:
-            self._store.pop(key, None)
-            return MISSING
-        return value
-
-    def put(self, key: Hashable | None, value: Any) -> Any:
+    def put(self, key: Hashable | None, value: Any, now: float | None = None) -> Any:
         """Keep a value, and return it; an iterator as a list, to be read often."""
         value = reusable(value)
-        if key is not None:
-            self._store[key] = (time.time(), value)
+        super().put(key, value, now)
         return value
 
 
@@ -221,7 +251,7 @@ def make_cache(option: Any, fn: Callable[..., Any] | None = None) -> ResultCache
     if option is None or option is False:
         return None
     if option is True:
-        return ResultCache(_Recent(), None, fn)
+        return ResultCache(Recent(), None, fn)
     if isinstance(option, MutableMapping):
         return ResultCache(option, None, fn)
     try:
@@ -231,4 +261,4 @@ def make_cache(option: Any, fn: Callable[..., Any] | None = None) -> ResultCache
             "cache must be True, a duration such as '5m', or a mapping; not "
             f"{type(option).__name__}"
         ) from None
-    return ResultCache(_Recent(), ttl, fn)
+    return ResultCache(Recent(), ttl, fn)

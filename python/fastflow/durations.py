@@ -18,7 +18,7 @@ def parse_duration(value: Any) -> float:
 
     Parameters
     ----------
-    value : str, float, int or datetime.timedelta
+    value : str, float, int, datetime.timedelta or fastflow.durable.Duration
         A number with one of the units ``ms``, ``s``, ``m``, ``h``, ``d``; a number
         without a unit means seconds.
 
@@ -40,6 +40,8 @@ def parse_duration(value: Any) -> float:
         raise TypeError(f"a duration can't be {value}; {_FORMS}")
     elif hasattr(value, "total_seconds"):
         seconds = value.total_seconds()
+    elif hasattr(value, "to_seconds"):
+        seconds = value.to_seconds()
     elif hasattr(value, "__float__") or hasattr(value, "__index__"):
         seconds = _as_float(value)
     else:

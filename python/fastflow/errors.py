@@ -30,6 +30,7 @@ __all__ = [
     "TaskErrorGroup",
     "TaskTimeout",
     "ValidationError",
+    "add_note",
     "described",
     "portable",
     "shown",
@@ -77,6 +78,19 @@ def _message_of(error: BaseException) -> tuple[str | None, str]:
         return text.encode("utf-8", "backslashreplace").decode("utf-8"), ""
     except BaseException as broken:
         return None, type(broken).__name__
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """Add a note, unless it's there already (an exception may be raised many times).
+
+    The exception may be the user's: one that takes no attributes, such as a frozen
+    dataclass, stays as it is.
+    """
+    try:
+        if text not in getattr(error, "__notes__", ()):
+            error.add_note(text)
+    except Exception:
+        return
 
 
 def portable(error: BaseException) -> BaseException:

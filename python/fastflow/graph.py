@@ -18,6 +18,7 @@ from fastflow.errors import (
 from fastflow.executor import Executor, engine_of
 from fastflow.nested import STATIC_CONTAINERS, Kind, template_of
 from fastflow.progress import Monitor, Progress
+from fastflow.status import Status
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ _core.configure_graph(_nodes_in, STATIC_CONTAINERS)
 
 _MOST = 2**31
 _KEEP = {"all": 0, "sinks": 1, "none": 2}
-_STATES = ("CANCELLED", "COMPLETED", "FAILED", "SKIPPED")
+_STATES = (Status.CANCELLED, Status.COMPLETED, Status.FAILED, Status.SKIPPED)
 
 
 class Graph(_core.Graph):
@@ -232,8 +233,8 @@ class GraphResult:
     ----------
     results : NodeResults
         Mapping from node (or its number) to the result of its call.
-    status : {"COMPLETED", "FAILED", "CANCELLED"}
-        Of the run.
+    status : Status
+        Of the run: COMPLETED, FAILED or CANCELLED.
     duration : float
         Seconds.
     errors : dict
@@ -260,23 +261,23 @@ class GraphResult:
             for index, failure in work.failures()
         }
         if self.errors:
-            self.status = "FAILED"
+            self.status = Status.FAILED
         elif work.done < graph.n_nodes:
-            self.status = "CANCELLED"
+            self.status = Status.CANCELLED
         else:
-            self.status = "COMPLETED"
+            self.status = Status.COMPLETED
 
     def _key(self, index: int) -> Any:
         return _key(self._graph, index)
 
-    def state(self, node: Node | int) -> str:
+    def state(self, node: Node | int) -> Status:
         """Return what became of `node`.
 
         Returns
         -------
-        str
-            ``"COMPLETED"``, ``"FAILED"``, ``"SKIPPED"`` (it waited for a failed node)
-            or ``"CANCELLED"`` (the run ended before).
+        Status
+            COMPLETED, FAILED, SKIPPED (it waited for a failed node) or CANCELLED (the
+            run ended before).
         """
         return _STATES[self.states[index_of(self._graph, node)]]
 
@@ -291,7 +292,7 @@ class GraphResult:
         return self._states
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Status, int]:
         """How many nodes are in each state."""
         return {name: self.states.count(code) for code, name in enumerate(_STATES)}
 
@@ -346,7 +347,7 @@ class _Copy:
 
 def _restored(
     copy: _Copy,
-    status: str,
+    status: Status,
     duration: float,
     errors: dict[int, BaseException],
     timings: NodeTimings | None,

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from fastflow import active
 from fastflow.calling import run_async, run_blocking
 from fastflow.handles import Handle
+from fastflow.retry import Retries
 from fastflow.tasks import Task, make_task, mark, task_of
 
 __all__ = ["TaskRegistry", "default_registry", "task"]
@@ -128,11 +129,11 @@ def task(
     description: str | None = None,
     validate_input: Callable[..., Any] | None = None,
     validate_output: Callable[[Any], Any] | None = None,
-    retries: int = 0,
+    retries: Retries = 0,
     retry_delay: float | str = 1.0,
     backoff: float = 2.0,
     max_delay: float | str = 60.0,
-    jitter: float = 0.1,
+    jitter: float | str = 0.1,
     retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
     timeout: float | str | None = None,
     fallback: Any = None,
@@ -159,14 +160,15 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         that is not retried.
     validate_output : callable, optional
         Called with the result; likewise, but retried.
-    retries : int
-        Attempts after the first, >= 0.
+    retries : int, RetryPolicy or callable
+        Attempts after the first, >= 0; the following options belong to a number. A
+        callable is a strategy: ``(error, attempt)`` -> `RetryDecision`.
     retry_delay, max_delay : float or str
         Seconds, or a text such as ``"500ms"``: before the first retry, and at most.
     backoff : float
         Factor from one delay to the next, >= 1.
-    jitter : float
-        Fraction of a delay by which it varies at random, 0 to 1.
+    jitter : float or {"full", "half"}
+        Fraction of a delay by which it varies at random, 0 to 1; see `RetryPolicy`.
     retry_on : exception type or tuple of them
         Other exceptions are final.
     timeout : float or str, optional

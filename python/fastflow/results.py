@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from fastflow.errors import TaskError, portable, shown
+from fastflow.status import Status
 
 __all__ = ["FlowResult", "Span", "TaskRecord", "Track"]
 
-Status = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "SKIPPED"]
-STATES: tuple[Status, ...] = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "SKIPPED")
-PENDING, RUNNING, COMPLETED, FAILED, SKIPPED = range(5)
+_STATES = tuple(Status)
+# How a column of bytes has them.
+PENDING, RUNNING, COMPLETED, FAILED, SKIPPED, CANCELLED = range(len(_STATES))
 
 
 class TaskRecord(NamedTuple):
@@ -98,9 +99,9 @@ class Track:
     def record(self, number: int) -> TaskRecord:
         """Return the record of one task."""
         start, end = self.starts[number], self.ends[number]
-        state = STATES[self.states[number]]
-        if state == "PENDING" and start:
-            state = "RUNNING"
+        state = _STATES[self.states[number]]
+        if state is Status.PENDING and start:
+            state = Status.RUNNING
         worker = self.workers[number] if start else None
         errors = self.errors.get(number)
         return TaskRecord(
@@ -144,7 +145,7 @@ class FlowResult(Mapping[str, Any]):
     ----------
     flow : str
         Name of the flow.
-    status : str
+    status : Status
         ``COMPLETED`` or ``FAILED``.
     duration : float
         Seconds.
@@ -166,7 +167,7 @@ class FlowResult(Mapping[str, Any]):
         duration: float,
     ) -> None:
         self.flow = flow
-        self.status = status
+        self.status = Status(status)
         self.started = started
         self.duration = duration
         self.errors: tuple[TaskError, ...] = ()
@@ -182,7 +183,7 @@ class FlowResult(Mapping[str, Any]):
         number = self._index[name]
         state = self._track.states[number]
         if state != COMPLETED:
-            raise KeyError(f"{name} (it is {STATES[state]}, so it has no result)")
+            raise KeyError(f"{name} (it is {_STATES[state]}, so it has no result)")
         return self._track.results[number]
 
     def __iter__(self) -> Iterator[str]:

@@ -14,7 +14,7 @@ from fastflow.cache import ResultCache, make_cache
 from fastflow.durations import parse_duration
 from fastflow.errors import ValidationError
 from fastflow.names import check_name
-from fastflow.retry import RetryPolicy
+from fastflow.retry import Retries, RetryPolicy
 from fastflow.signatures import signature
 
 __all__ = ["NO_FALLBACK", "InvalidInput", "Task", "make_task", "task_of"]
@@ -149,11 +149,11 @@ def make_task(
     description: str | None = None,
     validate_input: Callable[..., Any] | None = None,
     validate_output: Callable[[Any], Any] | None = None,
-    retries: int = 0,
+    retries: Retries = 0,
     retry_delay: float | str = 1.0,
     backoff: float = 2.0,
     max_delay: float | str = 60.0,
-    jitter: float = 0.1,
+    jitter: float | str = 0.1,
     retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
     timeout: float | str | None = None,
     fallback: Any = None,
@@ -186,7 +186,14 @@ def make_task(
         description=_text("description", description),
         validate_input=validate_input,
         validate_output=validate_output,
-        retry=RetryPolicy(retries, retry_delay, backoff, max_delay, jitter, retry_on),
+        retry=RetryPolicy.of(
+            retries,
+            delay=retry_delay,
+            backoff=backoff,
+            max_delay=max_delay,
+            jitter=jitter,
+            retry_on=retry_on,
+        ),
         timeout=None if timeout is None else _positive("timeout", timeout),
         fallback=NO_FALLBACK if fallback is None else fallback,
         cache=make_cache(cache, fn),

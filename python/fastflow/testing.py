@@ -42,6 +42,7 @@ from fastflow.durable.records import Record, checksum, decode_frame, encode_fram
 from fastflow.durable.runner import DurableRunner
 from fastflow.durable.serdes import decode
 from fastflow.durable.sqlite import SqliteJournal
+from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
 from fastflow.timers import VirtualClock
 
@@ -293,7 +294,7 @@ class DurableFunctionTestRunner:
 
     def _next_name(self, given: str | None) -> str:
         entry = self._journal.find(self._name) if self._name else None
-        if given is None and (entry is None or entry.status != "RUNNING"):
+        if given is None and (entry is None or entry.status != ExecutionStatus.RUNNING):
             self._runs += 1
             given = f"test-{self._runs}"
         self._name = given or self._name
@@ -303,12 +304,12 @@ class DurableFunctionTestRunner:
         self, name: str, error: BaseException | None
     ) -> DurableFunctionTestResult:
         entry = self._journal.find(name)
-        if entry is None or entry.status == "RUNNING":
+        if entry is None or entry.status == ExecutionStatus.RUNNING:
             raise error or RuntimeError(f"execution {name!r} has no end")
         return self._result(entry)
 
     def _result(self, entry: Entry) -> DurableFunctionTestResult:
-        good = entry.status == "SUCCEEDED"
+        good = entry.status == ExecutionStatus.SUCCEEDED
         raw = None if entry.result is None else entry.result.decode()
         return DurableFunctionTestResult(
             InvocationStatus.SUCCEEDED if good else InvocationStatus.FAILED,

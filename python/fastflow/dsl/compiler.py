@@ -13,7 +13,6 @@ from fastflow.dsl.values import Constant, Reference
 from fastflow.errors import shown
 from fastflow.params import INPUT_DATA, INPUTS, Recipe, Signature, Source
 from fastflow.plan import FlowPlan, Node
-from fastflow.retry import RetryPolicy
 from fastflow.tasks import Task, task_of
 from fastflow.topology import Structure
 
@@ -255,7 +254,10 @@ class _Compiler:
             options["max_concurrency"] = details.max_concurrency
         given = (details.retries, details.retry_delay, details.backoff)
         if any(value is not None for value in given):
-            options["retry"] = _retry(task.retry, *given)
+            try:
+                options["retry"] = task.retry.changed(*given)
+            except TypeError as error:
+                self.report(details.name, str(error))
         if isinstance(details.fallback, Constant):
             options["fallback"] = details.fallback.value
         elif isinstance(details.fallback, Reference):
@@ -278,19 +280,3 @@ class _Compiler:
 
 def _unseen(*_results: object, **_inputs: object) -> None:
     """Stand for what a check does not import."""
-
-
-def _retry(
-    policy: RetryPolicy,
-    retries: int | None,
-    delay: float | None,
-    backoff: float | None,
-) -> RetryPolicy:
-    return RetryPolicy(
-        policy.retries if retries is None else retries,
-        policy.first_delay if delay is None else delay,
-        policy.backoff if backoff is None else backoff,
-        max(policy.max_delay, delay or 0.0),
-        policy.jitter,
-        policy.retry_on,
-    )

@@ -19,6 +19,7 @@ from fastflow.durable.exceptions import DurableExecutionsError, ValidationError
 from fastflow.durable.history import Operation, events, operations
 from fastflow.durable.journal import RUNNING, Entry, Summary
 from fastflow.durable.sqlite import SqliteJournal
+from fastflow.durable.statuses import ExecutionStatus
 from fastflow.errors import shown
 from fastflow.modules import import_target, standing_in
 from fastflow.terminal import CleanHandler, printable, printable_json, write_lines
@@ -66,7 +67,7 @@ def _time(us: int) -> str:
 def _status(entry: Entry | Summary) -> str:
     if entry.status != RUNNING:
         return entry.status
-    return RUNNING if entry.owned else "INTERRUPTED"
+    return RUNNING if entry.owned else ExecutionStatus.INTERRUPTED
 
 
 def _text(data: bytes | str | None, longest: int | None = _SHORT) -> str:
@@ -111,7 +112,7 @@ def ls(store: Path, status: str | None, as_json: bool) -> int:
 
 
 def _of_status(journal: SqliteJournal, status: str | None) -> Iterator[Summary]:
-    recorded = RUNNING if status == "INTERRUPTED" else status
+    recorded = RUNNING if status == ExecutionStatus.INTERRUPTED else status
     for entry in journal.summaries(recorded):
         if status is None or _status(entry) == status:
             yield entry

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.exceptions import ValidationError
 from fastflow.durable.failures import leaves_unfinished
+from fastflow.durable.statuses import WithFlowStatus
 from fastflow.errors import shown
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-class BatchItemStatus(Enum):
+class BatchItemStatus(WithFlowStatus):
     """What has become of a branch, or of a whole batch."""
 
     SUCCEEDED = "SUCCEEDED"
@@ -48,7 +49,7 @@ class CompletionReason(Enum):
     CUSTOM_COMPLETION_FAILED = "CUSTOM_COMPLETION_FAILED"
 
 
-class CompletionOutcome(Enum):
+class CompletionOutcome(WithFlowStatus):
     """What a predicate says of the batch that it ends."""
 
     SUCCEEDED = "SUCCEEDED"

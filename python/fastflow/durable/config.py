@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from fastflow.durable.completion import (
 from fastflow.durable.exceptions import ValidationError
 from fastflow.durations import parse_duration
 from fastflow.errors import described
+from fastflow.retry import spread
 
 if TYPE_CHECKING:
     from fastflow.durable.serdes import SerDes
@@ -145,10 +145,12 @@ class JitterStrategy(StrEnum):
 
     def apply_jitter(self, delay: float) -> float:
         """Return a delay, in seconds, for one of `delay`."""
-        if self is JitterStrategy.NONE:
-            return delay
-        part = random.random() * delay
-        return part if self is JitterStrategy.FULL else (delay + part) / 2
+        return spread(delay, self.jitter)
+
+    @property
+    def jitter(self) -> float | str:
+        """What a `RetryPolicy` calls it."""
+        return 0.0 if self is JitterStrategy.NONE else self.value.lower()
 
 
 class NestingType(Enum):
@@ -261,13 +263,16 @@ def check_growth(config: Any, *times: str) -> None:
         )
 
 
-def grown_delay(config: Any, attempts_made: int) -> float:
-    """Return the seconds after attempt number `attempts_made` (from 1), no jitter."""
-    first, longest = to_seconds(config.initial_delay), to_seconds(config.max_delay)
-    try:
-        return float(min(first * config.backoff_rate ** (attempts_made - 1), longest))
-    except OverflowError:
-        return longest if first else 0.0
+def policy_options(config: Any) -> dict[str, Any]:
+    """Return the options of the `RetryPolicy` with the delays of a strategy."""
+    return {
+        "retries": config.max_attempts - 1,
+        "delay": config.initial_delay,
+        "backoff": getattr(config, "backoff_rate", 1.0),
+        "max_delay": config.max_delay,
+        "jitter": config.jitter_strategy.jitter,
+        "increment": getattr(config, "increment", 0.0),
+    }
 
 
 def _check_type(config: object, name: str, kind: type) -> None:
@@ -286,7 +291,8 @@ class StepConfig:
     Parameters
     ----------
     retry_strategy : callable, optional
-        ``(error, attempts_made)`` -> `RetryDecision`, or a `RetryStrategyConfig`.
+        ``(error, attempts_made)`` -> `RetryDecision`, as `RetryStrategyConfig` and
+        ``fastflow.RetryPolicy`` are.
         None: no retries, unless the runner has a default.
     step_semantics : StepSemantics
     serdes : SerDes, optional

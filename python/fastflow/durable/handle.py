@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from fastflow.durable.journal import End
 from fastflow.durable.running import Execution
+from fastflow.durable.statuses import ExecutionStatus
 
 __all__ = ["Handle"]
 
@@ -59,15 +60,17 @@ class Handle(Generic[T]):
         return True
 
     @property
-    def status(self) -> str:
-        """``"RUNNING"``, ``"SUCCEEDED"``, ``"FAILED"`` or ``"CANCELLED"``.
+    def status(self) -> ExecutionStatus:
+        """RUNNING, SUCCEEDED, FAILED or CANCELLED.
 
-        Or ``"INTERRUPTED"``: unfinished, for a reason that is no outcome of the
-        function; `exception` tells it, and the execution can be resumed.
+        Or INTERRUPTED: unfinished, for a reason that is no outcome of the function;
+        `exception` tells it, and the execution can be resumed.
         """
         if not self._future.done():
-            return "RUNNING"
-        return "INTERRUPTED" if self.end is None else self.end.status
+            return ExecutionStatus.RUNNING
+        if self.end is None:
+            return ExecutionStatus.INTERRUPTED
+        return ExecutionStatus(self.end.status)
 
     def done(self) -> bool:
         """Whether it has ended, or was interrupted, in this process."""

@@ -29,6 +29,7 @@ from fastflow.durable.records import (
     Failure,
     Record,
 )
+from fastflow.durable.statuses import ExecutionStatus
 from fastflow.errors import shown
 from fastflow.timers import Timer, system_clock
 
@@ -216,7 +217,7 @@ class Invoke(Operation):
         if end is None:
             # It has no outcome, so neither has this: both go on when they are resumed.
             self._interrupted(invoked.trouble or given_up())
-        if end.status != "SUCCEEDED":
+        if end.status != ExecutionStatus.SUCCEEDED:
             failure = end.error or to_failure(_cancelled(self._child))
             self.commit(self.add(FAILED, error=failure))
             raise operation_error(InvokeError, failure)

@@ -27,6 +27,7 @@ from fastflow.durable.exceptions import (
 )
 from fastflow.durable.inputs import same_input
 from fastflow.durable.records import BlobRef, Failure, Record
+from fastflow.durable.statuses import ExecutionStatus
 from fastflow.errors import shown
 from fastflow.modules import other_name
 
@@ -48,7 +49,7 @@ __all__ = [
     "may_claim",
 ]
 
-RUNNING = "RUNNING"
+RUNNING = ExecutionStatus.RUNNING
 """Status of an execution without an end; others: SUCCEEDED, FAILED, CANCELLED."""
 ANSWER = "callback"
 """Kind of a message that completes a callback."""

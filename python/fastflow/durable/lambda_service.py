@@ -15,6 +15,7 @@ from fastflow.durable.exceptions import (
     operation_error_class,
     qualified_name,
 )
+from fastflow.durable.statuses import WithFlowStatus
 from fastflow.errors import text_of
 
 __all__ = [
@@ -41,7 +42,7 @@ class OperationType(Enum):
     CHAINED_INVOKE = "CHAINED_INVOKE"
 
 
-class OperationStatus(Enum):
+class OperationStatus(WithFlowStatus):
     """States of an operation."""
 
     STARTED = "STARTED"
@@ -82,7 +83,7 @@ class OperationSubType(StrEnum):
     CHAINED_INVOKE = "ChainedInvoke"
 
 
-class InvocationStatus(Enum):
+class InvocationStatus(WithFlowStatus):
     """How a run of a durable function ended."""
 
     SUCCEEDED = "SUCCEEDED"

@@ -13,11 +13,13 @@ from fastflow.durable.config import (
     Duration,
     JitterStrategy,
     check_growth,
-    grown_delay,
+    policy_options,
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError
 from fastflow.errors import text_of
+from fastflow.retry import RetryDecision as CoreDecision
+from fastflow.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
@@ -35,24 +37,18 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Strategy = Callable[[Exception, int], "RetryDecision"]
+Strategy = Callable[[Exception, int], CoreDecision]
 Time = Duration | float | str
 
 
 @dataclass(frozen=True)
-class RetryDecision:
+class RetryDecision(CoreDecision):
     """Whether to try again, and how long to wait before."""
 
-    should_retry: bool
     delay: Duration = field(default_factory=Duration)
 
-    @property
-    def delay_seconds(self) -> float:
-        """The delay in seconds."""
-        return self.delay.to_seconds()
-
     @classmethod
-    def retry(cls, delay: Time) -> RetryDecision:
+    def retry(cls, delay: Time = 0) -> RetryDecision:
         """Try again after a delay."""
         return cls(True, Duration(to_seconds(delay)))
 
@@ -85,7 +81,7 @@ class _Filter:
                     f"retryable_error_types must be exception types, not {kind!r}"
                 )
 
-    def passes(self, error: Exception) -> bool:
+    def passes(self, error: BaseException) -> bool:
         """Whether an error is one of them."""
         if self.all or isinstance(error, self.types):
             return True
@@ -98,8 +94,44 @@ class _Filter:
         )
 
 
+class _FilteredPolicy(RetryPolicy):
+    """A policy that looks for texts in errors, too."""
+
+    wanted: _Filter
+
+    @classmethod
+    def made_from(cls, config: Any) -> _FilteredPolicy:
+        """Return the policy of a configuration."""
+        policy = cls(**policy_options(config))
+        wanted = _Filter(config.retryable_errors, config.retryable_error_types)
+        object.__setattr__(policy, "wanted", wanted)
+        return policy
+
+    def wants(self, exception: BaseException, attempt: int) -> bool:
+        """Whether attempts are left, and the error is one of those wanted."""
+        return attempt <= self.retries and self.wanted.passes(exception)
+
+
+class _Strategy:
+    """What both configurations of strategies do: they ask their policy."""
+
+    @functools.cached_property
+    def policy(self) -> RetryPolicy:
+        """The policy with these delays and filters."""
+        return _FilteredPolicy.made_from(self)
+
+    def __call__(self, error: Exception, attempts_made: int) -> RetryDecision:
+        """Decide after attempt number `attempts_made` (from 1) has failed."""
+        seconds = self.policy.decide(error, attempts_made)
+        return (
+            RetryDecision.no_retry()
+            if seconds is None
+            else RetryDecision.retry(seconds)
+        )
+
+
 @dataclass(frozen=True)
-class RetryStrategyConfig:
+class RetryStrategyConfig(_Strategy):
     """Exponential delays; may be given wherever a strategy is wanted.
 
     Parameters
@@ -128,14 +160,6 @@ class RetryStrategyConfig:
         check_growth(self, "initial_delay", "max_delay")
         _Filter(self.retryable_errors, self.retryable_error_types)
 
-    def __call__(self, error: Exception, attempts_made: int) -> RetryDecision:
-        """Decide after attempt number `attempts_made` (from 1) has failed."""
-        wanted = _Filter(self.retryable_errors, self.retryable_error_types)
-        if attempts_made >= self.max_attempts or not wanted.passes(error):
-            return RetryDecision.no_retry()
-        delay = grown_delay(self, attempts_made)
-        return RetryDecision.retry(self.jitter_strategy.apply_jitter(delay))
-
 
 def create_retry_strategy(config: RetryStrategyConfig | None = None) -> Strategy:
     """Return the strategy of a configuration; by default, three attempts."""
@@ -143,7 +167,7 @@ def create_retry_strategy(config: RetryStrategyConfig | None = None) -> Strategy
 
 
 @dataclass(frozen=True)
-class LinearRetryStrategyConfig:
+class LinearRetryStrategyConfig(_Strategy):
     """Delays that grow by the same step; may be given wherever a strategy is wanted.
 
     Parameters
@@ -167,15 +191,6 @@ class LinearRetryStrategyConfig:
     def __post_init__(self) -> None:
         check_growth(self, "initial_delay", "increment", "max_delay")
         _Filter(self.retryable_errors, self.retryable_error_types)
-
-    def __call__(self, error: Exception, attempts_made: int) -> RetryDecision:
-        """Decide after attempt number `attempts_made` (from 1) has failed."""
-        wanted = _Filter(self.retryable_errors, self.retryable_error_types)
-        if attempts_made >= self.max_attempts or not wanted.passes(error):
-            return RetryDecision.no_retry()
-        grown = to_seconds(self.increment) * (attempts_made - 1)
-        delay = min(to_seconds(self.initial_delay) + grown, to_seconds(self.max_delay))
-        return RetryDecision.retry(self.jitter_strategy.apply_jitter(delay))
 
 
 def create_linear_retry_strategy(

@@ -49,6 +49,7 @@ from fastflow.durable.records import Failure
 from fastflow.durable.running import Execution
 from fastflow.durable.serdes import SerDesContext
 from fastflow.durable.sqlite import SqliteJournal
+from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
 from fastflow.errors import Cancelled
 from fastflow.names import check_name
@@ -279,7 +280,7 @@ class DurableRunner:
         claimed = self._claim(entry)
         if claimed is not None:
             execution = self._execution(claimed)
-            execution.finish("CANCELLED")
+            execution.finish(ExecutionStatus.CANCELLED)
             self._release(execution)
         return True
 
@@ -488,17 +489,17 @@ class DurableRunner:
             if error is None:
                 context = SerDesContext("result", execution.name, "result")
                 payload, value = through(value, None, lambda: context)
-                execution.finish("SUCCEEDED", payload)
+                execution.finish(ExecutionStatus.SUCCEEDED, payload)
                 return value
             if isinstance(error, Cancelled) and execution.cancelled:
-                execution.finish("CANCELLED")
+                execution.finish(ExecutionStatus.CANCELLED)
                 raise cf.CancelledError(
                     f"execution {execution.name!r} was cancelled"
                 ) from None
             if leaves_unfinished(error):
                 raise error
             failure = to_failure(error)
-            execution.finish("FAILED", None, failure)
+            execution.finish(ExecutionStatus.FAILED, None, failure)
             # With the traceback, which only those who look for the mistake will see.
             raise rebuild(failure).with_traceback(error.__traceback__)
         except BaseException as raised:
@@ -630,11 +631,11 @@ def _program(
 
 def _stored(entry: Entry) -> Any:
     """Return or raise what a finished execution ended with."""
-    if entry.status == "SUCCEEDED":
+    if entry.status == ExecutionStatus.SUCCEEDED:
         context = SerDesContext("result", entry.name, "result")
         return (
             None if entry.result is None else load(entry.result, None, lambda: context)
         )
-    if entry.status == "CANCELLED":
+    if entry.status == ExecutionStatus.CANCELLED:
         raise cf.CancelledError(f"execution {entry.name!r} was cancelled")
     raise rebuild(entry.error or Failure("it failed"))

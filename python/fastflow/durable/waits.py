@@ -10,10 +10,11 @@ from fastflow.durable.config import (
     Duration,
     JitterStrategy,
     check_growth,
-    grown_delay,
+    policy_options,
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError, WaitForConditionError
+from fastflow.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from fastflow.durable.serdes import SerDes
@@ -90,9 +91,8 @@ class WaitStrategyConfig(Generic[T]):
             raise WaitForConditionError(
                 f"the condition was not met within {self.max_attempts} polls"
             )
-        delay = grown_delay(self, attempts_made)
         return WaitForConditionDecision.continue_waiting(
-            self.jitter_strategy.apply_jitter(delay)
+            RetryPolicy(**policy_options(self)).delay(attempts_made)
         )
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from fastflow.dsl.formatter import format_dsl
 from fastflow.errors import FlowError, ParameterError, TaskError, TaskTimeout
-from fastflow.flows.files import import_tasks, load_flow, read_input, read_text
+from fastflow.flows.files import import_tasks, load_flow, read_input
 from fastflow.flows.flow import Flow, check_flows
 from fastflow.registry import default_registry
 from fastflow.results import FlowResult
+from fastflow.textfiles import read_text, write_text
 
 __all__ = ["check", "fmt", "run"]
 
@@ -74,7 +75,7 @@ def fmt(paths: tuple[Path, ...], check_only: bool, write: bool) -> int:
                 code = max(code, FAILED)
         elif write:
             if formatted != text:
-                path.write_text(formatted, "utf-8", newline="\n")
+                write_text(path, formatted)
                 _say(f"reformatted {path}\n")
         else:
             _say(formatted)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastflow.results import FlowResult
+from fastflow.textfiles import write_text
 
 __all__ = ["history_dir", "list_flows", "write_record"]
 
@@ -63,13 +64,7 @@ def _write(directory: Path, result: FlowResult) -> None:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(result.started))
     path = directory / f"{stamp}-{run}{_SUFFIX}"
     text = json.dumps({"run": run, **result.summary()}, indent=1, default=repr)
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(
-        descriptor, "w", encoding="utf-8", errors="backslashreplace"
-    ) as file:
-        file.write(text + "\n")
-    temporary.replace(path)
+    write_text(path, text + "\n", private=True)
 
 
 def list_flows(directory: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from fastflow.errors import (
     shown,
 )
 from fastflow.results import FlowResult
+from fastflow.status import Status
 
 __all__ = ["error_of", "result_of", "task_error", "timeout_of"]
 
@@ -26,7 +27,7 @@ def result_of(run: Run, started: float, *, failed: bool = False) -> FlowResult:
         run.plan.name,
         run.plan.index,
         run.track,
-        "FAILED" if failed else "COMPLETED",
+        Status.FAILED if failed else Status.COMPLETED,
         started,
         time.perf_counter() - run.track.origin,
     )

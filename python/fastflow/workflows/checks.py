@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from fastflow.durations import parse_duration
 from fastflow.errors import FlowError
-from fastflow.retry import RetryPolicy
+from fastflow.retry import Retries, RetryPolicy
 from fastflow.signatures import signature
 from fastflow.workflows.cache import StepCache
 from fastflow.workflows.options import LOG_FIELDS, FanOptions
@@ -112,14 +112,10 @@ def duration(what: str, value: Any) -> float | None:
         raise FlowError(f"{what}: {error}") from None
 
 
-def retry_policy(
-    what: str, retries: int | RetryPolicy, **options: Any
-) -> RetryPolicy | None:
+def retry_policy(what: str, retries: Retries, **options: Any) -> RetryPolicy | None:
     """Make the policy of a step; None if it never retries."""
-    if isinstance(retries, RetryPolicy):
-        return retries if retries.retries else None
     try:
-        policy = RetryPolicy(retries, **options)
+        policy = RetryPolicy.of(retries, **options)
     except (TypeError, ValueError) as error:
         raise FlowError(f"{what}: {error}") from None
     return policy if policy.retries else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastflow.dispatch import Dispatch, current_dispatch
 from fastflow.errors import Cancelled
+from fastflow.status import Status
 from fastflow.workflows.calls import Done
 from fastflow.workflows.context import Context
 from fastflow.workflows.places import Home
@@ -201,7 +202,7 @@ class Line:
         return _ENDED
 
     def _leave_loops(
-        self, handler: int | None, status: str, error: BaseException
+        self, handler: int | None, status: Status, error: BaseException
     ) -> None:
         """Close the records of the loops that an error goes out of."""
         target = SUSPENDED if handler is None else handler

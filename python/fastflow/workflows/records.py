@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastflow.errors import portable
+from fastflow.status import Status
 
 __all__ = [
     "CANCELLED",
@@ -22,12 +23,7 @@ __all__ = [
     "Steps",
 ]
 
-PENDING = "PENDING"
-RUNNING = "RUNNING"
-COMPLETED = "COMPLETED"
-FAILED = "FAILED"
-CANCELLED = "CANCELLED"
-SKIPPED = "SKIPPED"
+PENDING, RUNNING, COMPLETED, FAILED, SKIPPED, CANCELLED = Status
 
 
 class StepRecord:
@@ -37,7 +33,7 @@ class StepRecord:
     ----------
     name : str
         The step's name.
-    status : str
+    status : Status
         PENDING, RUNNING, COMPLETED, FAILED, CANCELLED or SKIPPED.
     output
         What the step's function returned; None before.
@@ -62,7 +58,7 @@ class StepRecord:
         return None, state
 
     def __init__(
-        self, name: str, start: float | None = None, status: str = RUNNING
+        self, name: str, start: float | None = None, status: Status = RUNNING
     ) -> None:
         self.name = name
         self.status = status
@@ -80,7 +76,7 @@ class StepRecord:
             return None
         return self.end - self.start
 
-    def close(self, status: str, error: BaseException | None, now: float) -> None:
+    def close(self, status: Status, error: BaseException | None, now: float) -> None:
         """Note how it ended."""
         self.status = status
         self.error = error
@@ -134,7 +130,7 @@ class Steps(Mapping[str, StepRecord]):
         """From now on, what has not started is SKIPPED."""
         self._absent = SKIPPED
 
-    def closed(self, status: str, now: float, apart: Iterable[StepRecord]) -> Steps:
+    def closed(self, status: Status, now: float, apart: Iterable[StepRecord]) -> Steps:
         """Return a copy in which what is still running has ended with this status.
 
         The records of `apart` go on, and are not copied.
@@ -188,7 +184,7 @@ class RunResult:
         The run's own name.
     workflow : str
         Name of the workflow.
-    status : str
+    status : Status
         COMPLETED, FAILED or CANCELLED.
     last
         The last value: that of the step which ran last.
@@ -202,7 +198,7 @@ class RunResult:
 
     id: str
     workflow: str
-    status: str
+    status: Status
     last: Any
     steps: Steps
     duration: float

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from fastflow.errors import FlowError
-from fastflow.retry import RetryPolicy
+from fastflow.retry import Retries
 from fastflow.workflows.branches import EnterLoop, LoopBody, Subflow, TestIf, TestLoop
 from fastflow.workflows.checks import (
     check_choice,
@@ -56,11 +56,11 @@ class Verbs:
         name: str,
         fn: Function,
         *,
-        retries: int | RetryPolicy = 0,
+        retries: Retries = 0,
         retry_delay: Duration = 1.0,
         backoff: float = 2.0,
         max_delay: Duration = 60.0,
-        jitter: float = 0.1,
+        jitter: float | str = 0.1,
         retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
         timeout: Duration | None = None,
         cache: Function | None = None,
@@ -76,8 +76,9 @@ class Verbs:
             Unique in the workflow.
         fn : callable
             Takes ctx.
-        retries : int or RetryPolicy
-            Further attempts after a failure; the following four options belong to it.
+        retries : int, RetryPolicy or callable
+            Further attempts after a failure; the following options belong to a number.
+            A callable is a strategy: ``(error, attempt)`` -> `RetryDecision`.
         retry_delay, backoff, max_delay, jitter, retry_on
             See `RetryPolicy`.
         timeout : float or str, optional
