@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
@@ -24,16 +23,18 @@ class ThreadBackend:
         Of threads.
     activity : Activity, optional
         Told of every call.
+    loop : Loop, optional
+        For functions that are async.
     """
 
-    remote = False
-    """Whether calls and results are pickled, and run in another process."""
-    sees_start = True
-    """Whether `Job.begun` is called when an attempt begins, not when it is sent."""
-
-    def __init__(self, executor: Any, activity: Activity | None = None) -> None:
+    def __init__(
+        self,
+        executor: Any,
+        activity: Activity | None = None,
+        loop: Loop | None = None,
+    ) -> None:
         self.executor = executor
-        self.loop = Loop(activity)
+        self.loop = loop or Loop(activity)
         self._dispatcher = Dispatcher(executor)
         self._activity = activity
 
@@ -74,7 +75,7 @@ class ThreadBackend:
 
 def make(job: Job, ticket: int, loop: Loop) -> None:
     """Make an attempt in this thread."""
-    if not job.begun(ticket, threading.current_thread().name):
+    if not job.begun(ticket):
         return
     context = _core.task_context(job.context)
     try:

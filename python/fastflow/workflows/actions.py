@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastflow.workflows.records import CANCELLED, StepRecord
 
 if TYPE_CHECKING:
-    from fastflow.workflows.calls import Call
+    from fastflow.workflows.jobs import StepJob
 
 __all__ = ["Actions"]
 
@@ -18,20 +18,20 @@ class Actions:
 
     def __init__(self, *outer: Actions) -> None:
         self._changed = threading.Condition()
-        self._open: dict[Call, tuple[StepRecord, Actions]] = {}
+        self._open: dict[StepJob, tuple[StepRecord, Actions]] = {}
         self._outer = outer
 
-    def add(self, call: Call, record: StepRecord) -> None:
+    def add(self, call: StepJob, record: StepRecord) -> None:
         """Note one that starts."""
         self._add(call, record, self)
 
-    def _add(self, call: Call, record: StepRecord, home: Actions) -> None:
+    def _add(self, call: StepJob, record: StepRecord, home: Actions) -> None:
         with self._changed:
             self._open[call] = (record, home)
         for outer in self._outer:
             outer._add(call, record, home)
 
-    def remove(self, call: Call) -> None:
+    def remove(self, call: StepJob) -> None:
         """Note one that has ended, where it was added."""
         with self._changed:
             self._open.pop(call, None)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastflow.dispatch import expire
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
-from fastflow.workflows.calls import Done
 from fastflow.workflows.items import END, Items, ItemsThread
+from fastflow.workflows.jobs import Done
 from fastflow.workflows.policies import Policy
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Branch(Protocol):
     def start(self) -> None:
         """Begin."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """Stop; ``done`` won't be called."""
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
-from fastflow.workflows.calls import Done, is_async
+from fastflow.tasks import is_async
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.failures import add_note
 from fastflow.workflows.fan import Branch, Fan
 from fastflow.workflows.items import Getting, Items
+from fastflow.workflows.jobs import Done
 from fastflow.workflows.line import SUSPENDED, Line
 from fastflow.workflows.options import FanOptions
 from fastflow.workflows.places import Home

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastflow.dispatch import Dispatch, current_dispatch
 from fastflow.errors import Cancelled
 from fastflow.status import Status
-from fastflow.workflows.calls import Done
 from fastflow.workflows.context import Context
+from fastflow.workflows.jobs import Done
 from fastflow.workflows.places import Home
 from fastflow.workflows.records import (
     CANCELLED,

@@ -17,11 +17,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from fastflow import _core
-from fastflow.blas import share_of
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
-from fastflow.workflows.turns import Turns, turns_of
+from fastflow.run.backend import ThreadBackend
+from fastflow.run.job import Job
+from fastflow.run.loop import Loop
+from fastflow.workflows.elsewhere import Elsewhere
 
 __all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
 
@@ -271,58 +273,34 @@ class Places:
                 f"{type(executor).__name__}"
             )
         self._executor = executor
-        self._dispatcher: Dispatcher | None = None
+        self._threads: ThreadBackend | None = None
+        self._elsewhere: Elsewhere | None = None
         self.activity = activity
+        self.loop = Loop(activity)
         self.threads = executor is None or isinstance(executor, cf.ThreadPoolExecutor)
         """Whether calls share this process's memory; else they are sent elsewhere."""
-        self.processes = not self.threads and isinstance(
-            executor, cf.ProcessPoolExecutor
-        )
+        if executor is not None and not self.threads:
+            self._elsewhere = Elsewhere(executor, self.loop, activity)
+
+    @property
+    def processes(self) -> bool:
         """Whether calls are sent to other processes of this machine."""
-        self.turns: Turns | None = None
-        """What says when calls with a limit leave, if they are sent elsewhere."""
-        self.threads_each: int | None = None
-        """How many threads of BLAS each of these may use."""
-        if self.processes:
-            assert executor is not None
-            self.threads_each = share_of(getattr(executor, "_max_workers", 1))
-            self.turns = turns_of(executor)
+        return self._elsewhere is not None and self._elsewhere.processes
 
-    def submit(
-        self, call: Callable[[], Any], done: Callable[[Dispatch], object]
-    ) -> Dispatch:
-        """Make a call on the executor, of threads; ``done`` if that goes wrong."""
-        activity = self.activity
+    def launch(self, job: Job, ticket: int) -> None:
+        """See `fastflow.run.job.Backend`."""
+        if self._elsewhere is not None:
+            self._elsewhere.launch(job, ticket)
+            return
+        executor, threads = self._executor or default_executor(), self._threads
+        if threads is None or threads.executor is not executor:  # another default
+            threads = ThreadBackend(executor, self.activity, self.loop)
+            self._threads = threads
+        threads.launch(job, ticket)
 
-        def ended(dispatch: Dispatch) -> None:
-            try:
-                if not dispatch.made or dispatch.exception() is not None:
-                    done(dispatch)
-            finally:
-                if activity is not None:
-                    activity.leave()
-
-        executor, dispatcher = self._executor or default_executor(), self._dispatcher
-        if dispatcher is None or dispatcher.executor is not executor:
-            dispatcher = self._dispatcher = Dispatcher(executor)
-        if activity is None:
-            return dispatcher.submit(call, done, quiet=True)
-        activity.enter()
-        try:
-            return dispatcher.submit(call, ended)
-        except BaseException:
-            activity.leave()
-            raise
-
-    def send(
-        self,
-        done: Callable[[cf.Future[Any]], object],
-        fn: Callable[..., Any],
-        *args: Any,
-    ) -> cf.Future[Any]:
-        """Call ``fn(*args)`` on an executor that may be elsewhere, then ``done``."""
-        assert self._executor is not None
-        return self._watched(self._executor.submit(fn, *args), done)
+    def recover(self, job: Job, ticket: int) -> None:
+        """Not used: steps have no fallback of their own."""
+        raise NotImplementedError
 
     def run_coroutine(
         self,

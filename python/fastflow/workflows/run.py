@@ -15,9 +15,9 @@ from fastflow.errors import Cancelled, TaskError, TaskTimeout, shown
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.actions import Actions
-from fastflow.workflows.calls import Call, Done
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.hooks import HookCall
+from fastflow.workflows.jobs import Done, StepJob
 from fastflow.workflows.line import Line
 from fastflow.workflows.mailbox import Mailbox
 from fastflow.workflows.options import CallOptions
@@ -388,9 +388,9 @@ class Run:
         options: CallOptions = _PLAIN,
         home: Home | None = None,
         context: contextvars.Context | None = None,
-    ) -> Call:
+    ) -> StepJob:
         """Return a call that belongs to this run."""
-        return Call(
+        return StepJob(
             name, fn, ctx, args, done,
             places=self.places, clock=self.clock, options=options, home=home,
             context=context or _core.task_context(),

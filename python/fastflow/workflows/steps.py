@@ -81,7 +81,7 @@ class GuardedStep(Instruction):
         self, line: Line, record: StepRecord, keep: Callable[[Any], None] | None
     ) -> int:
         def done(error: BaseException | None, value: Any) -> None:
-            record.attempts = call.attempts
+            record.attempts = call.attempts.count
             line.resume(lambda: complete(error, value))
 
         def complete(error: BaseException | None, value: Any) -> int:

@@ -15,7 +15,7 @@ from tests.support import run_script
 import fastflow
 from fastflow import TaskError, TaskTimeout
 from fastflow.timers import VirtualClock
-from fastflow.workflows import calls
+from fastflow.workflows import jobs
 from fastflow.workflows.line import Line
 from fastflow.workflows.records import Steps
 
@@ -329,12 +329,12 @@ def test_a_function_that_stops_when_its_time_is_up_is_late(monkeypatch):
 
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
 
-        class Slow(calls.Token):
+        class Slow(jobs.Token):
             def set(self):
                 super().set()
                 executor.submit(int).result()  # the function has returned by now
 
-        monkeypatch.setattr(calls, "Token", Slow)
+        monkeypatch.setattr(jobs, "Token", Slow)
         wf = fastflow.workflow("w", clock=clock).step("s", loops, timeout=10)
         run = wf.on_error(lambda ctx: "handled").start(executor=executor)
         assert running.wait(60)

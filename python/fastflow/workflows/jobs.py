@@ -1,0 +1,138 @@
+"""One call of a function of a workflow: ``fn(ctx, *args)``."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from typing import Any
+
+from fastflow.errors import TaskTimeout
+from fastflow.run.attempts import Attempts
+from fastflow.run.backend import make
+from fastflow.run.job import Backend, Job
+from fastflow.run.loop import Loop
+from fastflow.tasks import is_async
+from fastflow.timers import Clock
+from fastflow.workflows.context import Context, Token
+from fastflow.workflows.options import CallOptions
+from fastflow.workflows.places import Home, Places
+
+__all__ = ["Done", "StepJob"]
+
+Done = Callable[[BaseException | None, Any], object]
+
+_PLAIN = CallOptions()
+
+
+class StepJob(Job):
+    """A call that ends with ``tell(error, value)``, unless it is cancelled first.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    ctx : Context
+        Its token is set when the result isn't wanted any more.
+    context : contextvars.Context
+        Copied for each attempt.
+    home : Home, optional
+        Make the calls here in place of the executor.
+    """
+
+    __slots__ = ("_attempt", "_tell", "args", "ctx", "fn", "is_async", "name")
+
+    awaits = True
+
+    def __init__(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        ctx: Context,
+        args: tuple[Any, ...],
+        tell: Done,
+        *,
+        places: Places,
+        clock: Clock,
+        context: contextvars.Context,
+        options: CallOptions = _PLAIN,
+        home: Home | None = None,
+    ) -> None:
+        backend: Backend = places
+        if home is not None:
+            backend = _HomeBackend(home, places.loop)
+        attempts = Attempts(options.retry, options.timeout, options.delay)
+        super().__init__(attempts, backend, clock, _tell, context)
+        self.name = name
+        self.fn = fn
+        self.ctx = ctx
+        self.args = args
+        self.is_async = is_async(fn)
+        self._tell = tell
+        self._attempt: Context | None = None
+
+    def context_of_attempt(self) -> Context:
+        """Return what the function gets.
+
+        With a limit each attempt has a token: one whose time is up must stop, the next
+        not.
+        """
+        if self.attempts.timeout is None:
+            return self.ctx
+        self._attempt = self.ctx.branch(Token(self.ctx._token))
+        return self._attempt
+
+    def call(self, ticket: int) -> Any:  # noqa: ARG002
+        """See `Job`."""
+        return self.fn(self.context_of_attempt(), *self.args)
+
+    coroutine = call
+
+    def limit_error(self) -> TaskTimeout:
+        """See `Job`."""
+        return TaskTimeout(
+            f"{self.name} did not finish within {self.attempts.timeout:g} s; "
+            "a function on a thread runs on, its result is dropped"
+        )
+
+    def time_is_up(self, ticket: int) -> None:  # noqa: ARG002
+        """See `Job`."""
+        if self._attempt is not None:
+            self._attempt._token.set()
+
+    def cancel(self) -> bool:
+        """Ask the function to stop; nothing is reported from now on."""
+        self.ctx._token.set()
+        self._tell = _nobody
+        return super().cancel()
+
+
+def _tell(job: StepJob) -> None:
+    # The callback may refer to this call; finished runs are freed at once.
+    tell, job._tell = job._tell, _nobody
+    attempts = job.attempts
+    tell(None if attempts.succeeded else attempts.error, attempts.value)
+
+
+def _nobody(_: BaseException | None, __: Any) -> None:
+    pass
+
+
+class _HomeBackend:
+    """Where the run goes on."""
+
+    def __init__(self, home: Home, loop: Loop) -> None:
+        self._home = home
+        self._loop = loop
+
+    def launch(self, job: Job, ticket: int) -> None:
+        """See `fastflow.run.job.Backend`."""
+        if job.is_async:
+            self._loop.launch(job, ticket)
+            return
+        under_way = self._home.post(make, job, ticket, self._loop)
+        if under_way is not None:
+            job.keep(ticket, under_way)
+
+    def recover(self, job: Job, ticket: int) -> None:
+        """Not used: steps have no fallback of their own."""
+        raise NotImplementedError
