@@ -30,7 +30,7 @@ from fastflow.durable.records import (
     Record,
 )
 from fastflow.durable.statuses import ExecutionStatus
-from fastflow.errors import shown
+from fastflow.errors import add_note, shown
 from fastflow.timers import Timer, system_clock
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class Invoke(Operation):
 
     def _interrupted(self, reason: BaseException) -> NoReturn:
         if leaves_unfinished(reason):
-            reason.add_note(f"in the invoked execution {self._child!r}")
+            add_note(reason, f"in the invoked execution {self._child!r}")
             raise reason
         raise InvocationError(
             f"the invoked execution {self._child!r} was interrupted: {shown(reason)}"

@@ -51,7 +51,7 @@ from fastflow.durable.serdes import SerDesContext
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
-from fastflow.errors import Cancelled
+from fastflow.errors import Cancelled, add_note, text_of
 from fastflow.names import check_name
 from fastflow.timers import VirtualClock
 
@@ -411,7 +411,9 @@ class DurableRunner:
         try:
             self.journal.release(number, fence, to_failure(reason))
         except Exception as error:
-            reason.add_note(f"its lease could not be given up either: {error}")
+            add_note(
+                reason, f"its lease could not be given up either: {text_of(error)}"
+            )
 
     def _not_begun(self, execution: Execution, reason: BaseException) -> None:
         """Leave an execution to whoever can go on with it."""

@@ -23,6 +23,7 @@ from fastflow.durable.journal import (
 )
 from fastflow.durable.records import Failure, Record
 from fastflow.durable.writer import Scope, Stream
+from fastflow.errors import add_note, text_of
 
 __all__ = ["Execution", "Listener"]
 
@@ -135,7 +136,9 @@ class Execution:
             if self.stream.broken is None and not isinstance(reason, JournalError):
                 self.engine.flush()
         except Exception as error:
-            reason.add_note(f"what had been done could not be kept either: {error}")
+            add_note(
+                reason, f"what had been done could not be kept either: {text_of(error)}"
+            )
         finally:
             self.abort(reason)
 

@@ -22,6 +22,7 @@ from fastflow.dispatch import after_limit, given_up
 from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool, Raised
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.run.attempts import Attempts, Do, State
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock, Timer, system_clock
 
@@ -34,9 +35,9 @@ class Job:
     """One call of a task, from launch to its result; all attempts."""
 
     __slots__ = (
-        "args", "attempts", "cancel", "context", "done", "dropped", "end", "error",
-        "future", "key", "kwargs", "live", "start", "submitted", "tag", "task",
-        "tickets", "timer", "value", "worker",
+        "args", "cancel", "context", "done", "dropped", "end", "error", "future", "key",
+        "kwargs", "machine", "start", "submitted", "tag", "task", "timer", "value",
+        "worker",
     )  # fmt: skip
 
     def __init__(
@@ -56,14 +57,11 @@ class Job:
         self.error: BaseException | None = None
         self.dropped = False
         """Given up before it ran."""
-        self.attempts = 0
+        self.machine = Attempts(task.retry, task.timeout, fallback=task.has_fallback)
+        """Decides what follows; `Driver` carries it out."""
         self.start = self.end = self.submitted = 0.0
         self.worker: int | str | None = None
         self.key: Any = None
-        self.live = 0
-        """Ticket of the attempt, or the fallback, whose end counts; 0: none does."""
-        self.tickets = 0
-        """Given so far."""
         self.timer: Timer | None = None
         self.cancel: Callable[[], object] | None = None
         self.context = _core.task_context()
@@ -71,11 +69,15 @@ class Job:
         self.future: Any = None
         """Of the live attempt, if it is on the executor."""
 
-    def next_ticket(self) -> int:
-        """Begin an attempt or a fallback: what comes of those before counts no more."""
-        self.tickets += 1
-        self.live = self.tickets
-        return self.live
+    @property
+    def attempts(self) -> int:
+        """How many have begun."""
+        return self.machine.count
+
+    @property
+    def live(self) -> int:
+        """Ticket of the attempt, or the fallback, whose end counts; 0: none does."""
+        return self.machine.live
 
     def begin_sent(self, future: Any) -> None:
         """Note that the live attempt is on its way."""
@@ -200,7 +202,7 @@ class Driver:
         """Give up all jobs; results that come later are dropped."""
         self.closed = self._stopping = True
         for job in self._live:
-            job.live = 0
+            job.machine.cancel()
             if job.timer is not None:
                 job.timer.cancel()
             if job.cancel is not None:
@@ -220,7 +222,9 @@ class Driver:
     def _drop(self, job: Job) -> None:
         if job in self._live:
             self._live.discard(job)
-            if job.live:
+            under_way = job.live
+            job.machine.cancel()
+            if under_way:
                 self._leave(job)
             job.dropped = True
             self.post(job.done, job)
@@ -237,13 +241,14 @@ class Driver:
     def _enter(self, job: Job) -> int:
         if self._counts(job):
             self._running += 1
-        job.attempts += 1
+        machine = job.machine
+        if machine.start() is Do.NOTHING:  # it has begun before
+            machine.due()
         job.submitted = time.perf_counter()
-        return job.next_ticket()
+        return machine.live
 
     def _leave(self, job: Job) -> None:
-        """End the live attempt: nothing that comes of it later counts."""
-        job.live = 0
+        """Note that the attempt has ended."""
         job.cancel = job.future = None
         if job.timer is not None:
             job.timer.cancel()
@@ -317,12 +322,13 @@ class Driver:
         if job.live != attempt:
             return
         done = self._pool.read(result, job.submitted)
-        if job.error is not None and inspect.iscoroutine(done.value):
+        recovered = job.machine.state is State.RECOVERING
+        if recovered and inspect.iscoroutine(done.value):
             self._await_fallback(job, attempt, done.value)
             return
         job.value, job.end, job.worker = done.value, done.end, done.worker
         job.start = job.start or done.start
-        recovered, job.error = job.error is not None, None
+        job.machine.returned(attempt, done.value)
         if job.task.cache is not None and not recovered:
             try:
                 job.value = job.task.cache.put(job.key, job.value)
@@ -342,7 +348,8 @@ class Driver:
             return
         cancel, future = job.cancel, job.future
         with after_limit():
-            self._failed(job, attempt, timeout_error(job.task))
+            self._note_end(job)
+            self._follow(job, job.machine.expired(attempt, timeout_error(job.task)))
         if future is None:
             if cancel is not None:
                 cancel()
@@ -354,22 +361,27 @@ class Driver:
             return
         if isinstance(error, ENDS_PROGRAM):
             raise error  # out of `run`
-        job.start = job.start or job.submitted
-        job.end = time.perf_counter()
+        self._note_end(job)
         error = self._pool.explain(error)
         reason = error.reason if isinstance(error, InvalidInput) else error
-        in_fallback = job.error is not None
-        final = in_fallback or self._stopping or reason is not error
-        if not final and job.task.retry.wants(error, job.attempts):
+        final = self._stopping or reason is not error
+        self._follow(job, job.machine.raised(attempt, reason, final=final))
+
+    def _note_end(self, job: Job) -> None:
+        job.start = job.start or job.submitted
+        job.end = time.perf_counter()
+
+    def _follow(self, job: Job, action: Do) -> None:
+        """Do what follows a failed attempt, or a failed fallback."""
+        if action is Do.PAUSE:
             self._leave(job)
             job.timer = self._clock.call_later(
-                job.task.retry.delay(job.attempts), self.post, self._again, job
+                job.machine.pause, self.post, self._again, job
             )
-            return
-        job.error = reason
-        if job.task.has_fallback and not in_fallback and isinstance(reason, Exception):
-            self._recover(job, reason)
-        else:
+        elif action is Do.RECOVER:
+            self._recover(job)
+        elif action is Do.DELIVER:
+            job.error = job.machine.error
             self._finish(job)
 
     def _again(self, job: Job) -> None:
@@ -379,14 +391,16 @@ class Driver:
         elif job in self._live:
             self._admit(job)
 
-    def _recover(self, job: Job, reason: Exception) -> None:
+    def _recover(self, job: Job) -> None:
         """Run the fallback, in the place of the attempt that has failed."""
         task, args, kwargs = job.task, job.args, job.kwargs
-        ticket = job.next_ticket()  # the attempt may still return something
+        ticket, reason = job.live, job.machine.error
+        assert isinstance(reason, Exception)
         if job.timer is not None:
             job.timer.cancel()  # the limit is that of the attempt alone
         if not callable(task.fallback):
-            job.value, job.error = task.fallback, None
+            job.value = task.fallback
+            job.machine.returned(ticket, task.fallback)
             self._finish(job)
             return
         try:
@@ -396,8 +410,7 @@ class Driver:
                 lambda f: self.post(self._ended, job, ticket, f),
             )
         except Exception as error:
-            job.error = error
-            self._finish(job)
+            self._follow(job, job.machine.raised(ticket, error))
             return
         job.cancel = job.future = None
 

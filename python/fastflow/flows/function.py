@@ -249,7 +249,7 @@ class _SerialRun(_Run):
             job.error = error
         finally:
             active.set_current(before)
-        job.attempts = attempts.count
+        job.machine.count = attempts.count
         job.end = time.perf_counter()
         job.worker = threading.current_thread().name
         self.finish(handle, job)

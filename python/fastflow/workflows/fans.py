@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
+from fastflow.errors import add_note
 from fastflow.tasks import is_async
 from fastflow.workflows.context import Context, Token
-from fastflow.workflows.failures import add_note
 from fastflow.workflows.fan import Branch, Fan
 from fastflow.workflows.items import Getting, Items
 from fastflow.workflows.jobs import Done

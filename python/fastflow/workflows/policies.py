@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from fastflow.workflows.failures import add_note
+from fastflow.errors import add_note
 from fastflow.workflows.records import StepRecord
 
 __all__ = ["AllSettled", "AllSucceeded", "FirstOf", "Policy"]

@@ -216,7 +216,7 @@ class Driven:
     def hold(self, task, count):
         jobs = [Job(task, (n,), {}, None, None) for n in range(count)]
         for job in jobs:
-            job.live = 1
+            job.machine.start()
             self.parcels.add(job, 1)
         return jobs
 
@@ -383,7 +383,7 @@ def test_what_has_not_left_can_be_given_up():
     assert [bool(job.submitted) for job in jobs] == [True] * 4 + [False] * 16
     assert all(job.cancel() for job in jobs[4:])
     for job in jobs[4:]:
-        job.live = 0
+        job.machine.cancel()
     driven.answer(seconds=1e-5)
     assert not driven.executor.calls
     assert [job for job, _ in driven.ended] == jobs[:4]

@@ -60,7 +60,7 @@ class Driven:
         task = task_of(flow_tasks.square).changed()
         jobs = [Job(task, (n,), {}, None, None) for n in range(count)]
         for job in jobs:
-            job.live = 1
+            job.machine.start()
             where.add(job, 1)
         self.ship()
         return jobs
@@ -108,7 +108,7 @@ def test_parcels_step_back_for_those_that_wait():
 def test_a_call_that_hangs_keeps_its_process():
     driven = Driven()
     jobs = driven.add(driven.timed, 4)
-    jobs[0].live = 0
+    jobs[0].machine.cancel()
     driven.timed.hangs(jobs[0].future)
     driven.ship()
     assert len(driven.executor.calls) == 2
@@ -121,7 +121,7 @@ def test_where_all_processes_hang_the_time_of_the_others_runs():
     driven = Driven()
     jobs = driven.add(driven.timed, 4)
     for job in jobs[:2]:
-        job.live = 0
+        job.machine.cancel()
         driven.timed.hangs(job.future)
     assert driven.watched == jobs
     late = driven.add(driven.timed, 1)
@@ -134,7 +134,7 @@ def test_what_was_given_up_is_not_sent():
     driven = Driven()
     jobs = driven.add(driven.timed, 4)
     assert jobs[3].cancel() is True
-    jobs[3].live = 0
+    jobs[3].machine.cancel()
     for _ in range(3):
         driven.answer()
     assert not driven.executor.calls
@@ -145,7 +145,7 @@ def test_arguments_that_cannot_be_pickled():
     driven = Driven()
     task = task_of(flow_tasks.square).changed()
     job = Job(task, (lambda: 1,), {}, None, None)
-    job.live = 1
+    job.machine.start()
     driven.timed.add(job, 1)
     driven.ship()
     driven.ship()
