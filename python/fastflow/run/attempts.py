@@ -55,7 +55,10 @@ class Do(Enum):
 
 
 class Retry(Protocol):
-    """Whether there is another attempt, and when."""
+    """Whether there is another attempt, and when.
+
+    If that raises, the call has failed with what it raises.
+    """
 
     def wants(self, exception: BaseException, attempt: int, /) -> bool:
         """Whether to try again after attempt number `attempt` (from 1) has failed."""
@@ -71,6 +74,7 @@ _OPEN = frozenset({State.SENT, State.RUNNING})
 TRANSITIONS: dict[tuple[State, str], frozenset[tuple[State, Do]]] = {
     (State.NEW, "start"): frozenset({(State.PAUSED, Do.PAUSE), (State.SENT, Do.CALL)}),
     (State.PAUSED, "due"): frozenset({(State.SENT, Do.CALL)}),
+    (State.PAUSED, "refused"): frozenset({(State.FAILED, Do.DELIVER)}),
     (State.SENT, "begun"): frozenset(
         {(State.RUNNING, Do.LIMIT), (State.RUNNING, Do.NOTHING)}
     ),
@@ -176,6 +180,11 @@ class Attempts:
         return self.state in _ENDED
 
     @property
+    def stopping(self) -> bool:
+        """Whether nothing more is to begin."""
+        return self._last
+
+    @property
     def is_limited(self) -> bool:
         """Whether the live attempt has a limit; a fallback has none."""
         return self.timeout is not None and self.state is not State.RECOVERING
@@ -208,6 +217,13 @@ class Attempts:
         """The pause is over."""
         return self._call() if self.state is State.PAUSED else Do.NOTHING
 
+    def refused(self, error: BaseException) -> Do:
+        """There can't be a pause, so what would come after it won't."""
+        if self.state is not State.PAUSED:
+            return Do.NOTHING
+        self.error = error
+        return self._end(State.FAILED, Do.DELIVER)
+
     def begun(self, ticket: int) -> Do:
         """An attempt begins."""
         if ticket != self.live or self.state is not State.SENT:
@@ -229,13 +245,12 @@ class Attempts:
         self.error = error
         if self.state is State.RECOVERING:
             return self._end(State.FAILED, Do.DELIVER)
-        retry = self._retry
-        if (
-            retry is not None
-            and not (final or self._last)
-            and retry.wants(error, self.count)
-        ):
-            return self._wait(retry.delay(self.count))
+        if not (final or self._last or self._retry is None):
+            try:
+                if self._retry.wants(error, self.count):
+                    return self._wait(self._retry.delay(self.count))
+            except Exception as broken:
+                self.error = error = broken
         if self._fallback and isinstance(error, Exception):
             self._next_ticket(State.RECOVERING)
             return Do.RECOVER
@@ -273,9 +288,7 @@ class Attempts:
 
     def _call(self) -> Do:
         self.count += 1
-        self._tickets += 1
-        self.live = self._tickets
-        self.state = State.SENT
+        self._next_ticket(State.SENT)
         return Do.CALL
 
     def _wait(self, seconds: float) -> Do:

@@ -7,9 +7,10 @@ cancelled first.  Whatever happens is told to it from whichever thread it happen
 Why one outcome and no lost one: events change the machine under the job's lock, one
 after another; what follows is done after the lock is given back, by the thread whose
 event it was.  A ticket that is not live changes nothing, so of two events that end an
-attempt (it returns, its time is over) only the first has a consequence.  A timer or a
-call that is kept too late, after the attempt that it belongs to has ended, is stopped
-by whoever keeps it: it looks at the ticket under the same lock.
+attempt (it returns, its time is over) only the first has a consequence.  A timer that
+is kept too late, after the attempt that it belongs to has ended, is stopped by whoever
+keeps it: it looks at the ticket under the same lock.  So is a call of which somebody
+has given up the attempt before it could be kept; `_given_up` is the last such ticket.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class Job:
     """
 
     __slots__ = (
-        "_lock", "_timer", "_under_way", "attempts", "backend", "clock", "context",
-        "done", "end", "start", "worker",
+        "_given_up", "_lock", "_timer", "_under_way", "attempts", "backend", "clock",
+        "context", "done", "end", "start", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +97,7 @@ class Job:
         self.start = self.end = 0.0
         self.worker: int | str | None = None
         self._lock = threading.Lock()
+        self._given_up = 0
         self._timer: Timer | None = None
         self._under_way: UnderWay | None = None
 
@@ -143,29 +145,47 @@ class Job:
         elif under_way is not None:
             under_way.cancel()
 
-    def cancel(self) -> None:
-        """Want the outcome no longer: nothing is told from now on."""
+    def cancel(self) -> bool:
+        """Want the outcome no longer: nothing is told from now on.
+
+        Returns
+        -------
+        bool
+            Whether that was so; else it has ended before, and is told or being told.
+        """
         with self._lock:
+            self._given_up = self.attempts.live or self._given_up
             action = self.attempts.cancel()
             timer, under_way = self._release()
         if action is Do.NOTHING:
-            return
+            return False
         if timer is not None:
             timer.cancel()
         if under_way is not None:
             under_way.give_up()
+        return True
 
     # For whoever makes the attempts.
 
-    def keep(self, ticket: int, under_way: UnderWay) -> None:
-        """Keep what can be given up while the attempt is on its way."""
+    def keep(self, ticket: int, under_way: UnderWay, *, replace: bool = False) -> None:
+        """Keep what can be given up while the attempt is on its way.
+
+        Parameters
+        ----------
+        replace : bool
+            Whether it takes the place of what was kept, or is about to be: it is what
+            the call has led to.
+        """
         with self._lock:
-            if self.attempts.live == ticket:
+            live = self.attempts.live == ticket
+            if live and (replace or self._under_way is None):
                 self._under_way = under_way
-                return
-            unwanted = self.attempts.state is State.DROPPED
+            unwanted = ticket <= self._given_up
+            stopping = live and self.attempts.stopping
         if unwanted:
             under_way.give_up()
+        elif stopping:
+            under_way.cancel()
 
     def begun(self, ticket: int, worker: int | str | None = None) -> bool:
         """Note that an attempt begins; False if nobody wants it any more."""
@@ -256,9 +276,17 @@ class Job:
             self.raised(ticket, error)
 
     def _pause(self) -> None:
-        timer = self.clock.call_later(self.attempts.pause, self._due)
+        count = self.attempts.count
+        try:
+            timer = self.clock.call_later(self.attempts.pause, self._due)
+        except BaseException as error:  # there can't be a thread for timers
+            with self._lock:
+                action = self.attempts.refused(error)
+            self._follow(action)
+            return
         with self._lock:
-            if self.attempts.state is State.PAUSED:
+            # It may have come already, and the next pause, too.
+            if self.attempts.state is State.PAUSED and self.attempts.count == count:
                 self._timer = timer
                 return
         timer.cancel()
@@ -276,6 +304,7 @@ class Job:
                 action = self.attempts.expired(ticket, error)
                 if action is Do.NOTHING:
                     return
+                self._given_up = ticket
                 self.end = time.perf_counter()
                 _, under_way = self._release()
             self.time_is_up(ticket)  # not before: what it returns then is no result

@@ -70,11 +70,11 @@ class _Attempt:
         import asyncio
 
         job, ticket = self.job, self.ticket
-        if self._coroutine is None and not job.begun(
-            ticket, threading.current_thread().name
-        ):
-            return
         try:
+            if self._coroutine is None and not job.begun(
+                ticket, threading.current_thread().name
+            ):
+                return
             value = await (self._coroutine or job.coroutine(ticket))
         except BaseException as error:
             job.raised(ticket, error)
@@ -106,18 +106,18 @@ class Loop:
     ) -> None:
         """Have an attempt made; or go on with the coroutine that one has returned."""
         attempt = _Attempt(job, ticket, coroutine)
+        if self._activity is not None:
+            self._activity.enter()  # first: it may be over as soon as it is there
         with self._lock:
             self._waiting.append(attempt)
             first = len(self._waiting) == 1
-        if self._activity is not None:
-            self._activity.enter()
         if first:
             try:
                 aio.call_soon(self._begin_all)
             except RuntimeError:
                 self._refuse_all()
                 raise
-        job.keep(ticket, attempt)
+        job.keep(ticket, attempt, replace=coroutine is not None)
 
     def _take_all(self) -> list[_Attempt]:
         with self._lock:
