@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from fastflow import active
-from fastflow.calling import run_async, run_blocking
 from fastflow.handles import Handle
 from fastflow.retry import Retries
+from fastflow.run.inline import run_async, run_blocking
 from fastflow.tasks import Task, make_task, mark, task_of
 
 __all__ = ["TaskRegistry", "default_registry", "task"]
@@ -204,13 +204,15 @@ def task(fn: Any = None, /, **options: Any) -> Any:
 
 
 def _decorate(spec: Task) -> Callable[..., Any]:
-    fn = spec.fn
+    fn, is_bare = spec.fn, spec.is_bare
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         flow = active.current()
         if flow is not None:
             return flow.call(call, args, kwargs)
+        if is_bare:
+            return fn(*args, **kwargs)
         if spec.is_async:
             return run_async(spec, args, kwargs)
         return run_blocking(spec, args, kwargs)

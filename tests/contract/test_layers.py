@@ -49,7 +49,6 @@ LAYERS = {
     "executor": 2,
     "handles": 2,
     "tasks": 2,
-    "calling": 3,
     "dispatch": 3,
     "fanout": 3,
     "graph": 3,

@@ -41,7 +41,7 @@ def test_ctrl_c_with_a_million_tasks_queued(wait):
         blocked = [executor.submit(gate.wait) for _ in range(2)]
         futures = [executor.submit(time.sleep, 0) for _ in range(1_000_000)]
         # Imported now: the interpreter may lose a Ctrl-C that comes in an import.
-        fastflow.kernels
+        fastflow.kernels, fastflow.map, fastflow.imap, fastflow.wait
         try:
             print("ready", flush=True)
             {wait}

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from fastflow.cache import reusable
-from fastflow.calling import Attempts, run_blocking
 from fastflow.engines.base import Run
 from fastflow.params import BoundRecipe
 from fastflow.plan import FlowPlan, Node
+from fastflow.run.inline import attempts_of, run_blocking
 from fastflow.topology import Neighbours
 
 __all__ = ["Call", "RunItems", "item_call", "make_calls"]
@@ -159,7 +159,7 @@ def call_task(
 ) -> Any:
     """Run a task with its options, here and now, and write down the attempts."""
     node = run.plan.nodes[number]
-    attempts = Attempts()
+    attempts = attempts_of(node.task)
     try:
         return run_blocking(node.task, args, kwargs, attempts)
     finally:

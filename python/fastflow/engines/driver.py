@@ -17,12 +17,12 @@ from typing import Any
 
 from fastflow import _core, aio
 from fastflow.cache import MISSING, ResultCache
-from fastflow.calling import timeout_error
 from fastflow.dispatch import after_limit, given_up
 from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool, Raised
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
-from fastflow.run.attempts import Attempts, Do, State
+from fastflow.run.attempts import Do, State
+from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock, Timer, system_clock
 
@@ -57,7 +57,7 @@ class Job:
         self.error: BaseException | None = None
         self.dropped = False
         """Given up before it ran."""
-        self.machine = Attempts(task.retry, task.timeout, fallback=task.has_fallback)
+        self.machine = attempts_of(task)
         """Decides what follows; `Driver` carries it out."""
         self.start = self.end = self.submitted = 0.0
         self.worker: int | str | None = None

@@ -13,7 +13,6 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from fastflow import active
-from fastflow.calling import Attempts, run_blocking
 from fastflow.engines.choose import check_executor
 from fastflow.engines.driver import Driver, Job, check_loop
 from fastflow.engines.pools import pool_for
@@ -25,6 +24,7 @@ from fastflow.handles import HANDLES, Handle
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.nested import Template, template_of
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
+from fastflow.run.inline import attempts_of, run_blocking
 from fastflow.tasks import task_of
 
 __all__ = ["FlowFunction", "flow"]
@@ -239,7 +239,7 @@ class _SerialRun(_Run):
                 return
         job.start = time.perf_counter()
         before = active.set_current(None)
-        attempts = Attempts()
+        attempts = attempts_of(job.task)
         try:
             _fill(job, needs)
             job.value = run_blocking(job.task, job.args, job.kwargs, attempts)

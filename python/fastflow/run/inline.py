@@ -1,0 +1,261 @@
+"""Running one task here and now: with retries, timeout, fallback and cache.
+
+The caller waits, in its thread or in its event loop, and does itself what the task's
+`Attempts` say.  Whoever must not wait has `fastflow.run.job` instead.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import inspect
+import threading
+import time
+from typing import Any
+
+from fastflow import _core, aio
+from fastflow.cache import MISSING
+from fastflow.errors import TaskTimeout
+from fastflow.interrupts import wait_until
+from fastflow.run.attempts import Attempts, Do
+from fastflow.tasks import InvalidInput, Task
+
+__all__ = ["attempts_of", "run_async", "run_blocking", "timeout_error"]
+
+
+def attempts_of(task: Task) -> Attempts:
+    """Return the machine for one call of a task."""
+    return Attempts(task.retry, task.timeout, fallback=task.has_fallback)
+
+
+def run_blocking(
+    task: Task,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    attempts: Attempts | None = None,
+) -> Any:
+    """Run a task and return its result; the calling thread waits for all of it.
+
+    Parameters
+    ----------
+    attempts : Attempts, optional
+        A new machine for this call, whose ``count`` the caller wants to know.
+    """
+    key = task.cache.key(args, kwargs) if task.cache is not None else None
+    if task.cache is not None:
+        value = task.cache.get(key)
+        if value is not MISSING:
+            return value
+    attempts = attempts or attempts_of(task)
+    recovered = False
+    action = attempts.start()
+    while action is not Do.DELIVER:
+        if action is Do.CALL:
+            action = _attempt(attempts, task, args, kwargs)
+        elif action is Do.PAUSE:
+            with _core.Blocking():
+                time.sleep(attempts.pause)
+            action = attempts.due()
+        else:
+            recovered = True
+            action = _recover(attempts, task, args, kwargs)
+    value = _outcome(attempts)
+    if task.cache is not None and not recovered:
+        return task.cache.put(key, value)
+    return value
+
+
+def _outcome(attempts: Attempts) -> Any:
+    if attempts.succeeded:
+        return attempts.value
+    # The error's traceback has this frame: they must not refer to each other.
+    error, attempts.error = attempts.error, None
+    assert error is not None
+    try:
+        raise error
+    finally:
+        del error
+
+
+def _raised(attempts: Attempts, ticket: int, error: Exception) -> Do:
+    if isinstance(error, InvalidInput):
+        return attempts.raised(ticket, error.reason, final=True)
+    return attempts.raised(ticket, error)
+
+
+def _attempt(
+    attempts: Attempts, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Do:
+    ticket = attempts.live
+    attempts.begun(ticket)
+    try:
+        if task.is_async:
+            future = aio.submit(task.attempt_async(args, kwargs))
+        elif task.timeout is None:
+            return attempts.returned(ticket, task.attempt(args, kwargs))
+        else:
+            future = _on_own_thread(task, args, kwargs)
+        if _wait_done(future, task.timeout):
+            return attempts.returned(ticket, _result_of(future))
+    except Exception as error:
+        return _raised(attempts, ticket, error)
+    future.cancel()
+    return attempts.expired(ticket, timeout_error(task))
+
+
+def _recover(
+    attempts: Attempts, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Do:
+    ticket, reason = attempts.live, attempts.error
+    assert isinstance(reason, Exception)
+    try:
+        value = task.recover(reason, args, kwargs)
+        if inspect.iscoroutine(value):
+            value = _wait(aio.submit(value), None)
+    except Exception as error:
+        return attempts.raised(ticket, _after(reason, error))
+    return attempts.returned(ticket, value)
+
+
+def _after(reason: Exception, error: Exception) -> Exception:
+    """Return the error of a fallback, which says what it was called for."""
+    if error.__context__ is None and error is not reason:
+        error.__context__ = reason
+    return error
+
+
+def _result_of(future: concurrent.futures.Future[Any]) -> Any:
+    if future.cancelled():  # by the coroutine itself; nobody else could
+        import asyncio
+
+        raise asyncio.CancelledError
+    return future.result()
+
+
+def _wait(future: concurrent.futures.Future[Any], timeout: float | None) -> Any:
+    _wait_done(future, timeout)
+    return _result_of(future)
+
+
+def _wait_done(future: concurrent.futures.Future[Any], timeout: float | None) -> bool:
+    if aio.is_loop_thread():
+        raise RuntimeError(
+            "this would make the event loop wait for itself; call the task from a "
+            "thread, or await it"
+        )
+    return wait_until(
+        lambda seconds: bool(concurrent.futures.wait([future], seconds).done), timeout
+    )
+
+
+def timeout_error(task: Task) -> TaskTimeout:
+    """Return the error of a task that took too long."""
+    return TaskTimeout(f"task {task.name!r} did not finish within {task.timeout:g} s")
+
+
+def _on_own_thread(
+    task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> concurrent.futures.Future[Any]:
+    """Start an attempt on a thread that nobody has to wait for."""
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    context = _core.task_context()
+
+    def body() -> None:
+        try:
+            value = context.run(task.attempt, args, kwargs)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+
+    future.set_running_or_notify_cancel()
+    threading.Thread(target=body, name=f"fastflow-{task.name}", daemon=True).start()
+    return future
+
+
+async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run an ``async def`` task in the caller's event loop and return its result."""
+    import asyncio
+
+    key = task.cache.key(args, kwargs) if task.cache is not None else None
+    if task.cache is not None:
+        value = task.cache.get(key)
+        if value is not MISSING:
+            return value
+    attempts, recovered = attempts_of(task), False
+    action = attempts.start()
+    while action is not Do.DELIVER:
+        if action is Do.CALL:
+            action = await _attempt_async(attempts, task, args, kwargs)
+        elif action is Do.PAUSE:
+            await asyncio.sleep(attempts.pause)
+            action = attempts.due()
+        else:
+            recovered = True
+            action = await _recover_async(attempts, task, args, kwargs)
+    value = _outcome(attempts)
+    if task.cache is not None and not recovered:
+        return task.cache.put(key, value)
+    return value
+
+
+async def _attempt_async(
+    attempts: Attempts, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Do:
+    ticket = attempts.live
+    attempts.begun(ticket)
+    try:
+        value = await _in_time(task, args, kwargs)
+    except Exception as error:
+        return _raised(attempts, ticket, error)
+    if value is _LATE:
+        return attempts.expired(ticket, timeout_error(task))
+    return attempts.returned(ticket, value)
+
+
+async def _recover_async(
+    attempts: Attempts, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Do:
+    ticket, reason = attempts.live, attempts.error
+    assert isinstance(reason, Exception)
+    try:
+        value = task.recover(reason, args, kwargs)
+        if inspect.isawaitable(value):
+            value = await value
+    except Exception as error:
+        return attempts.raised(ticket, _after(reason, error))
+    return attempts.returned(ticket, value)
+
+
+_LATE: Any = object()
+
+
+async def _in_time(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Await one attempt; `_LATE` if its time was over."""
+    import asyncio
+
+    if task.timeout is None:
+        return await task.attempt_async(args, kwargs)
+    # Not asyncio.timeout(): a coroutine may go on in spite of being cancelled, and what
+    # it returns then is late.
+    attempt = asyncio.ensure_future(task.attempt_async(args, kwargs))
+    _keep.add(attempt)
+    attempt.add_done_callback(_forget)
+    try:
+        done, _ = await asyncio.wait([attempt], timeout=task.timeout)
+    except BaseException:
+        attempt.cancel()
+        raise
+    if not done:
+        attempt.cancel()
+        return _LATE
+    return attempt.result()
+
+
+_keep: set[Any] = set()
+"""Attempts that may go on after their time; the loop keeps weak references only."""
+
+
+def _forget(attempt: Any) -> None:
+    _keep.discard(attempt)
+    if not attempt.cancelled():
+        attempt.exception()  # looked at, so nobody is told that it was not
