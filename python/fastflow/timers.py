@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import logging
@@ -99,17 +100,27 @@ class _Queue:
                 self._dead -= 1
             return self._heap[0][0] if self._heap else None
 
+    def next_look(self) -> float | None:
+        """Time of the next timer, cancelled or not, or None.
+
+        Whoever sleeps until then need not be woken for a later one: so a thousand calls
+        one after another, each with a limit that is cancelled, wake nobody.
+        """
+        with self.lock:
+            return self._heap[0][0] if self._heap else None
+
     def take(self, now: float) -> Callable[[], object] | None:
         """Remove the next call and return it, if it is due."""
         with self.lock:
-            due = self.next_due()
-            if due is None or due > now:
-                return None
-            timer = heapq.heappop(self._heap)[2]
-            fn, args = timer._fn, timer._args
-            assert fn is not None
-            timer._fn, timer._args = None, ()
-            return lambda: fn(*args)
+            while self._heap and self._heap[0][0] <= now:
+                timer = heapq.heappop(self._heap)[2]
+                fn, args = timer._fn, timer._args
+                if fn is None:
+                    self._dead -= 1
+                    continue
+                timer._fn, timer._args = None, ()
+                return functools.partial(fn, *args)
+            return None
 
 
 class Clock(Protocol):
@@ -179,7 +190,7 @@ class SystemClock:
             with self._changed:
                 call = self._queue.take(time.monotonic())
                 if call is None:
-                    due = self._queue.next_due()
+                    due = self._queue.next_look()
                     left = None if due is None else max(due - time.monotonic(), 0.0)
                     # Longer waits than this overflow in the lock's own clock.
                     self._changed.wait(None if left is None else min(left, 1e6))

@@ -141,3 +141,21 @@ def test_the_program_ends_with_timers_pending():
         "from fastflow.timers import call_later; call_later(3600, print)", "-W", "error"
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_limits_that_are_cancelled_one_after_another_wake_the_thread_once(monkeypatch):
+    clock = SystemClock()
+    clock.start()
+    woken = []
+    notify = clock._changed.notify
+    monkeypatch.setattr(clock._changed, "notify", lambda: (woken.append(1), notify()))
+    for _ in range(200):  # more than are kept once they are cancelled
+        clock.call_later(3600, woken.append, 2).cancel()
+    assert woken == [1]
+
+
+def test_a_timer_behind_a_cancelled_one_comes_in_its_time():
+    clock, came = SystemClock(), threading.Event()
+    clock.call_later(0.01, came.clear).cancel()
+    clock.call_later(0.02, came.set)
+    assert came.wait(60)

@@ -13,7 +13,7 @@ from fastflow.cache import reusable
 from fastflow.engines.base import Run
 from fastflow.params import BoundRecipe
 from fastflow.plan import FlowPlan, Node
-from fastflow.run.inline import attempts_of, run_blocking
+from fastflow.run.inline import Tries, run_blocking
 from fastflow.topology import Neighbours
 
 __all__ = ["Call", "RunItems", "item_call", "make_calls"]
@@ -159,8 +159,8 @@ def call_task(
 ) -> Any:
     """Run a task with its options, here and now, and write down the attempts."""
     node = run.plan.nodes[number]
-    attempts = attempts_of(node.task)
+    tries = Tries()
     try:
-        return run_blocking(node.task, args, kwargs, attempts)
+        return run_blocking(node.task, args, kwargs, tries)
     finally:
-        run.track.note_attempts(number, attempts.count, item=node.each >= 0)
+        run.track.note_attempts(number, tries.count, item=node.each >= 0)

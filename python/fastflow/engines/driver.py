@@ -21,7 +21,7 @@ from fastflow.dispatch import after_limit, given_up
 from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool, Raised
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
-from fastflow.run.attempts import Do, State
+from fastflow.run.attempts import DELIVER, NOTHING, PAUSE, RECOVER, Do, State
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock, Timer, system_clock
@@ -190,7 +190,7 @@ class Driver:
         for job, attempt in collected:
             self._give_up(job, attempt)
         for job in list(self._live):
-            if not job.live:  # between two attempts
+            if not job.machine.live:  # between two attempts
                 if job.timer is not None and job.timer.cancel():
                     self._drop(job)
             elif not job.task.is_async and job.cancel is not None and job.cancel():
@@ -216,13 +216,13 @@ class Driver:
             self._parcels.abandon()
 
     def _give_up(self, job: Job, attempt: int) -> None:
-        if job.live == attempt:
+        if job.machine.live == attempt:
             self._drop(job)
 
     def _drop(self, job: Job) -> None:
         if job in self._live:
             self._live.discard(job)
-            under_way = job.live
+            under_way = job.machine.live
             job.machine.cancel()
             if under_way:
                 self._leave(job)
@@ -242,7 +242,7 @@ class Driver:
         if self._counts(job):
             self._running += 1
         machine = job.machine
-        if machine.start() is Do.NOTHING:  # it has begun before
+        if machine.start() is NOTHING:  # it has begun before
             machine.due()
         job.submitted = time.perf_counter()
         return machine.live
@@ -297,11 +297,11 @@ class Driver:
             job.task.timeout, self.post, self._timed_out, job, attempt
         )
         job.timer = timer
-        if job.live != attempt:
+        if job.machine.live != attempt:
             timer.cancel()
 
     def _ended(self, job: Job, attempt: int, outcome: Outcome) -> None:
-        if job.live != attempt:
+        if job.machine.live != attempt:
             return
         if outcome.cancelled():
             if self._stopping:
@@ -319,7 +319,7 @@ class Driver:
             self._returned(job, attempt, result)
 
     def _returned(self, job: Job, attempt: int, result: Any) -> None:
-        if job.live != attempt:
+        if job.machine.live != attempt:
             return
         done = self._pool.read(result, job.submitted)
         recovered = job.machine.state is State.RECOVERING
@@ -344,7 +344,7 @@ class Driver:
         job.done(job)
 
     def _timed_out(self, job: Job, attempt: int) -> None:
-        if job.live != attempt:
+        if job.machine.live != attempt:
             return
         cancel, future = job.cancel, job.future
         with after_limit():
@@ -357,7 +357,7 @@ class Driver:
             self._timed.hangs(future)
 
     def _failed(self, job: Job, attempt: int, error: BaseException) -> None:
-        if job.live != attempt:
+        if job.machine.live != attempt:
             return
         if isinstance(error, ENDS_PROGRAM):
             raise error  # out of `run`
@@ -373,14 +373,14 @@ class Driver:
 
     def _follow(self, job: Job, action: Do) -> None:
         """Do what follows a failed attempt, or a failed fallback."""
-        if action is Do.PAUSE:
+        if action is PAUSE:
             self._leave(job)
             job.timer = self._clock.call_later(
                 job.machine.pause, self.post, self._again, job
             )
-        elif action is Do.RECOVER:
+        elif action is RECOVER:
             self._recover(job)
-        elif action is Do.DELIVER:
+        elif action is DELIVER:
             job.error = job.machine.error
             self._finish(job)
 
@@ -394,7 +394,7 @@ class Driver:
     def _recover(self, job: Job) -> None:
         """Run the fallback, in the place of the attempt that has failed."""
         task, args, kwargs = job.task, job.args, job.kwargs
-        ticket, reason = job.live, job.machine.error
+        ticket, reason = job.machine.live, job.machine.error
         assert isinstance(reason, Exception)
         if job.timer is not None:
             job.timer.cancel()  # the limit is that of the attempt alone
@@ -431,7 +431,7 @@ class Driver:
 
         loop = asyncio.get_running_loop()
         for job, attempt in jobs:
-            if job.live != attempt:
+            if job.machine.live != attempt:
                 continue
             if self._stopping:
                 self.post(self._give_up, job, attempt)

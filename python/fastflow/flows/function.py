@@ -24,7 +24,7 @@ from fastflow.handles import HANDLES, Handle
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.nested import Template, template_of
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
-from fastflow.run.inline import attempts_of, run_blocking
+from fastflow.run.inline import Tries, run_blocking
 from fastflow.tasks import task_of
 
 __all__ = ["FlowFunction", "flow"]
@@ -239,17 +239,17 @@ class _SerialRun(_Run):
                 return
         job.start = time.perf_counter()
         before = active.set_current(None)
-        attempts = attempts_of(job.task)
+        tries = Tries()
         try:
             _fill(job, needs)
-            job.value = run_blocking(job.task, job.args, job.kwargs, attempts)
+            job.value = run_blocking(job.task, job.args, job.kwargs, tries)
         except ENDS_PROGRAM:
             raise
         except BaseException as error:
             job.error = error
         finally:
             active.set_current(before)
-        job.machine.count = attempts.count
+        job.machine.count = tries.count
         job.end = time.perf_counter()
         job.worker = threading.current_thread().name
         self.finish(handle, job)

@@ -16,7 +16,20 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Protocol
 
-__all__ = ["TRANSITIONS", "Attempts", "Do", "Retry", "State"]
+__all__ = [
+    "CALL",
+    "DELIVER",
+    "DROP",
+    "LIMIT",
+    "NOTHING",
+    "PAUSE",
+    "RECOVER",
+    "TRANSITIONS",
+    "Attempts",
+    "Do",
+    "Retry",
+    "State",
+]
 
 
 class State(Enum):
@@ -54,6 +67,11 @@ class Do(Enum):
     """Say that nothing will come."""
 
 
+# As names of this module, since looking up a member of an Enum takes as long as a call.
+_NEW, _PAUSED, _SENT, _RUNNING, _RECOVERING, _SUCCEEDED, _FAILED, _DROPPED = State
+NOTHING, CALL, LIMIT, PAUSE, RECOVER, DELIVER, DROP = Do
+
+
 class Retry(Protocol):
     """Whether there is another attempt, and when.
 
@@ -70,47 +88,42 @@ class Retry(Protocol):
         """
 
 
-_ENDED = (State.SUCCEEDED, State.FAILED, State.DROPPED)
+_ENDED = (_SUCCEEDED, _FAILED, _DROPPED)
 
-_OPEN = frozenset({State.SENT, State.RUNNING})
+_OPEN = frozenset({_SENT, _RUNNING})
 
 TRANSITIONS: dict[tuple[State, str], frozenset[tuple[State, Do]]] = {
-    (State.NEW, "start"): frozenset({(State.PAUSED, Do.PAUSE), (State.SENT, Do.CALL)}),
-    (State.PAUSED, "due"): frozenset({(State.SENT, Do.CALL)}),
-    (State.PAUSED, "refused"): frozenset({(State.FAILED, Do.DELIVER)}),
-    (State.SENT, "begun"): frozenset(
-        {(State.RUNNING, Do.LIMIT), (State.RUNNING, Do.NOTHING)}
-    ),
+    (_NEW, "start"): frozenset({(_PAUSED, PAUSE), (_SENT, CALL)}),
+    (_PAUSED, "due"): frozenset({(_SENT, CALL)}),
+    (_PAUSED, "refused"): frozenset({(_FAILED, DELIVER)}),
+    (_SENT, "begun"): frozenset({(_RUNNING, LIMIT), (_RUNNING, NOTHING)}),
     **{
         (state, event): frozenset(
             {
-                (State.PAUSED, Do.PAUSE),
-                (State.RECOVERING, Do.RECOVER),
-                (State.FAILED, Do.DELIVER),
+                (_PAUSED, PAUSE),
+                (_RECOVERING, RECOVER),
+                (_FAILED, DELIVER),
             }
         )
         for state in _OPEN
         for event in ("raised", "expired")
     },
     **{
-        (state, "returned"): frozenset({(State.SUCCEEDED, Do.DELIVER)})
-        for state in (*_OPEN, State.RECOVERING)
+        (state, "returned"): frozenset({(_SUCCEEDED, DELIVER)})
+        for state in (*_OPEN, _RECOVERING)
     },
-    (State.RECOVERING, "raised"): frozenset({(State.FAILED, Do.DELIVER)}),
+    (_RECOVERING, "raised"): frozenset({(_FAILED, DELIVER)}),
+    **{(state, "stop"): frozenset({(_DROPPED, DROP)}) for state in (_NEW, _PAUSED)},
     **{
-        (state, "stop"): frozenset({(State.DROPPED, Do.DROP)})
-        for state in (State.NEW, State.PAUSED)
-    },
-    **{
-        (state, "stop"): frozenset({(state, Do.NOTHING)})
-        for state in (*_OPEN, State.RECOVERING)
+        (state, "stop"): frozenset({(state, NOTHING)})
+        for state in (*_OPEN, _RECOVERING)
     },
     **{
-        (state, "left"): frozenset({(State.DROPPED, Do.DROP)})
-        for state in (*_OPEN, State.RECOVERING)
+        (state, "left"): frozenset({(_DROPPED, DROP)})
+        for state in (*_OPEN, _RECOVERING)
     },
     **{
-        (state, "cancel"): frozenset({(State.DROPPED, Do.DROP)})
+        (state, "cancel"): frozenset({(_DROPPED, DROP)})
         for state in State
         if state not in _ENDED
     },
@@ -170,7 +183,7 @@ class Attempts:
         self._tickets = 0
         self._last = False  # there won't be another attempt
         self.timeout = timeout
-        self.state = State.NEW
+        self.state = _NEW
         self.count = 0
         self.live = 0
         self.pause = 0.0
@@ -185,7 +198,7 @@ class Attempts:
     @property
     def succeeded(self) -> bool:
         """Whether there is a result."""
-        return self.state is State.SUCCEEDED
+        return self.state is _SUCCEEDED
 
     @property
     def stopping(self) -> bool:
@@ -195,7 +208,7 @@ class Attempts:
     @property
     def is_limited(self) -> bool:
         """Whether the live attempt has a limit; a fallback has none."""
-        return self.timeout is not None and self.state is not State.RECOVERING
+        return self.timeout is not None and self.state is not _RECOVERING
 
     def resume(self, count: int, *, sent: bool) -> None:
         """Go on with a call that another process began.
@@ -209,50 +222,52 @@ class Attempts:
             next.
         """
         self.count = count
-        self.state = State.PAUSED
+        self.state = _PAUSED
         if sent:
-            self._next_ticket(State.SENT)
+            self._next_ticket(_SENT)
 
     def start(self) -> Do:
         """Begin."""
-        if self.state is not State.NEW:
-            return Do.NOTHING
+        if self.state is not _NEW:
+            return NOTHING
         if self._delay:
             return self._wait(self._delay)
         return self._call()
 
     def due(self) -> Do:
         """The pause is over."""
-        return self._call() if self.state is State.PAUSED else Do.NOTHING
+        return self._call() if self.state is _PAUSED else NOTHING
 
     def refused(self, error: BaseException) -> Do:
         """There can't be a pause, so what would come after it won't."""
-        if self.state is not State.PAUSED:
-            return Do.NOTHING
+        if self.state is not _PAUSED:
+            return NOTHING
         self.error = error
-        return self._end(State.FAILED, Do.DELIVER)
+        return self._end(_FAILED, DELIVER)
 
     def begun(self, ticket: int) -> Do:
         """An attempt begins."""
-        if ticket != self.live or self.state is not State.SENT:
-            return Do.NOTHING
-        self.state = State.RUNNING
-        return Do.NOTHING if self.timeout is None else Do.LIMIT
+        if ticket != self.live or self.state is not _SENT:
+            return NOTHING
+        self.state = _RUNNING
+        return NOTHING if self.timeout is None else LIMIT
 
     def returned(self, ticket: int, value: Any) -> Do:
         """An attempt, or the fallback, has returned."""
         if ticket != self.live or not ticket:
-            return Do.NOTHING
+            return NOTHING
         self.value = value
-        return self._end(State.SUCCEEDED, Do.DELIVER)
+        self.live = 0
+        self.state = _SUCCEEDED
+        return DELIVER
 
     def raised(self, ticket: int, error: BaseException, *, final: bool = False) -> Do:
         """An attempt, or the fallback, has raised; `final`: trying again is no use."""
         if ticket != self.live or not ticket:
-            return Do.NOTHING
+            return NOTHING
         self.error = error
-        if self.state is State.RECOVERING:
-            return self._end(State.FAILED, Do.DELIVER)
+        if self.state is _RECOVERING:
+            return self._end(_FAILED, DELIVER)
         if not (final or self._last or self._retry is None):
             try:
                 seconds = self._retry.decide(error, self.count)
@@ -261,34 +276,34 @@ class Attempts:
             except Exception as broken:
                 self.error = error = broken
         if self._fallback and isinstance(error, Exception):
-            self._next_ticket(State.RECOVERING)
-            return Do.RECOVER
-        return self._end(State.FAILED, Do.DELIVER)
+            self._next_ticket(_RECOVERING)
+            return RECOVER
+        return self._end(_FAILED, DELIVER)
 
     def expired(self, ticket: int, error: BaseException) -> Do:
         """The time of an attempt is over; `error` says so."""
         if self.state not in _OPEN:
-            return Do.NOTHING
+            return NOTHING
         return self.raised(ticket, error)
 
     def stop(self) -> Do:
         """Begin nothing more; the attempt that runs is the last one."""
         self._last = True
-        if self.state is State.NEW or self.state is State.PAUSED:
-            return self._end(State.DROPPED, Do.DROP)
-        return Do.NOTHING
+        if self.state is _NEW or self.state is _PAUSED:
+            return self._end(_DROPPED, DROP)
+        return NOTHING
 
     def left(self, ticket: int) -> Do:
         """After `stop`, an attempt was taken back before it began."""
         if ticket != self.live or not (ticket and self._last):
-            return Do.NOTHING
-        return self._end(State.DROPPED, Do.DROP)
+            return NOTHING
+        return self._end(_DROPPED, DROP)
 
     def cancel(self) -> Do:
         """Want nothing of it any more."""
         if self.state in _ENDED:
-            return Do.NOTHING
-        return self._end(State.DROPPED, Do.DROP)
+            return NOTHING
+        return self._end(_DROPPED, DROP)
 
     def _next_ticket(self, state: State) -> None:
         self._tickets += 1
@@ -297,14 +312,16 @@ class Attempts:
 
     def _call(self) -> Do:
         self.count += 1
-        self._next_ticket(State.SENT)
-        return Do.CALL
+        self._tickets += 1
+        self.live = self._tickets
+        self.state = _SENT
+        return CALL
 
     def _wait(self, seconds: float) -> Do:
         self.live = 0
         self.pause = seconds
-        self.state = State.PAUSED
-        return Do.PAUSE
+        self.state = _PAUSED
+        return PAUSE
 
     def _end(self, state: State, action: Do) -> Do:
         self.live = 0

@@ -51,26 +51,34 @@ class ThreadBackend:
 
     def _send(self, job: Job, ticket: int, call: Callable[[], None]) -> None:
         activity = self._activity
+        if activity is None:
+            under_way = self._dispatcher.submit(
+                call, lambda dispatch: _settle(job, ticket, dispatch), quiet=True
+            )
+            job.keep(ticket, under_way)
+            return
 
         def ended(dispatch: Dispatch) -> None:
             try:
-                if not dispatch.made:
-                    job.left(ticket, dispatch.exception())
-                elif (error := dispatch.exception()) is not None:
-                    job.raised(ticket, error)
+                _settle(job, ticket, dispatch)
             finally:
-                if activity is not None:
-                    activity.leave()
-
-        if activity is not None:
-            activity.enter()
-        try:
-            dispatch = self._dispatcher.submit(call, ended, quiet=activity is None)
-        except BaseException:
-            if activity is not None:
                 activity.leave()
+
+        activity.enter()
+        try:
+            under_way = self._dispatcher.submit(call, ended)
+        except BaseException:
+            activity.leave()
             raise
-        job.keep(ticket, dispatch)
+        job.keep(ticket, under_way)
+
+
+def _settle(job: Job, ticket: int, dispatch: Dispatch) -> None:
+    """Tell a job of a call that was not made, or could not tell of itself."""
+    if not dispatch.made:
+        job.left(ticket, dispatch.exception())
+    elif (error := dispatch.exception()) is not None:
+        job.raised(ticket, error)
 
 
 def make(job: Job, ticket: int, loop: Loop) -> None:

@@ -16,10 +16,10 @@ from fastflow import _core, aio
 from fastflow.cache import MISSING
 from fastflow.errors import TaskTimeout
 from fastflow.interrupts import wait_until
-from fastflow.run.attempts import Attempts, Do
+from fastflow.run.attempts import CALL, DELIVER, PAUSE, Attempts, Do
 from fastflow.tasks import InvalidInput, Task
 
-__all__ = ["attempts_of", "run_async", "run_blocking", "timeout_error"]
+__all__ = ["Tries", "attempts_of", "run_async", "run_blocking", "timeout_error"]
 
 
 def attempts_of(task: Task) -> Attempts:
@@ -27,41 +27,77 @@ def attempts_of(task: Task) -> Attempts:
     return Attempts(task.retry, task.timeout, fallback=task.has_fallback)
 
 
+class Tries:
+    """How many attempts a call has taken."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 def run_blocking(
     task: Task,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    attempts: Attempts | None = None,
+    tries: Tries | None = None,
 ) -> Any:
     """Run a task and return its result; the calling thread waits for all of it.
 
     Parameters
     ----------
-    attempts : Attempts, optional
-        A new machine for this call, whose ``count`` the caller wants to know.
+    tries : Tries, optional
+        Where the attempts are counted.
     """
     key = task.cache.key(args, kwargs) if task.cache is not None else None
     if task.cache is not None:
         value = task.cache.get(key)
         if value is not MISSING:
             return value
-    attempts = attempts or attempts_of(task)
+    tries = tries or Tries()
+    if task.is_async or task.timeout is not None:
+        attempts = attempts_of(task)
+        action = attempts.start()
+    else:  # nothing is decided before it has failed
+        tries.count = 1
+        try:
+            value = task.attempt(args, kwargs)
+        except Exception as error:
+            attempts = attempts_of(task)
+            attempts.resume(1, sent=True)
+            action = _raised(attempts, attempts.live, error)
+        else:
+            return value if task.cache is None else task.cache.put(key, value)
+    try:
+        recovered = _go_on(attempts, action, task, args, kwargs)
+    finally:
+        tries.count = attempts.count
+    value = _outcome(attempts)
+    if task.cache is not None and not recovered:
+        return task.cache.put(key, value)
+    return value
+
+
+def _go_on(
+    attempts: Attempts,
+    action: Do,
+    task: Task,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> bool:
+    """Do what follows, to the end; whether the fallback has been asked."""
     recovered = False
-    action = attempts.start()
-    while action is not Do.DELIVER:
-        if action is Do.CALL:
+    while action is not DELIVER:
+        if action is CALL:
             action = _attempt(attempts, task, args, kwargs)
-        elif action is Do.PAUSE:
+        elif action is PAUSE:
             with _core.Blocking():
                 time.sleep(attempts.pause)
             action = attempts.due()
         else:
             recovered = True
             action = _recover(attempts, task, args, kwargs)
-    value = _outcome(attempts)
-    if task.cache is not None and not recovered:
-        return task.cache.put(key, value)
-    return value
+    return recovered
 
 
 def _outcome(attempts: Attempts) -> Any:
@@ -183,10 +219,10 @@ async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             return value
     attempts, recovered = attempts_of(task), False
     action = attempts.start()
-    while action is not Do.DELIVER:
-        if action is Do.CALL:
+    while action is not DELIVER:
+        if action is CALL:
             action = await _attempt_async(attempts, task, args, kwargs)
-        elif action is Do.PAUSE:
+        elif action is PAUSE:
             await asyncio.sleep(attempts.pause)
             action = attempts.due()
         else:

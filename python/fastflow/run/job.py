@@ -23,7 +23,16 @@ from typing import Any, Protocol
 from fastflow import _core
 from fastflow.dispatch import after_limit, given_up
 from fastflow.errors import TaskTimeout
-from fastflow.run.attempts import Attempts, Do, State
+from fastflow.run.attempts import (
+    CALL,
+    LIMIT,
+    NOTHING,
+    PAUSE,
+    RECOVER,
+    Attempts,
+    Do,
+    State,
+)
 from fastflow.timers import Clock, Timer
 
 __all__ = ["Backend", "Job", "UnderWay"]
@@ -122,14 +131,17 @@ class Job:
         """Begin; ``done`` may be called before this returns."""
         with self._lock:
             action = self.attempts.start()
-        self._follow(action)
+        if action is CALL:
+            self._make(self.backend.launch)
+        else:
+            self._follow(action)
 
     def stop(self) -> None:
         """Begin nothing more; what runs already goes on, and its end is told."""
         with self._lock:
             action = self.attempts.stop()
             under_way = self._under_way
-        if action is not Do.NOTHING:
+        if action is not NOTHING:
             self._follow(action)
         elif under_way is not None:
             under_way.cancel()
@@ -146,7 +158,7 @@ class Job:
             self._given_up = self.attempts.live or self._given_up
             action = self.attempts.cancel()
             timer, under_way = self._release()
-        if action is Do.NOTHING:
+        if action is NOTHING:
             return False
         if timer is not None:
             timer.cancel()
@@ -179,10 +191,10 @@ class Job:
     def begun(self, ticket: int) -> bool:
         """Note that an attempt begins; False if nobody wants it any more."""
         with self._lock:
-            if self.attempts.live != ticket:
-                return False
             action = self.attempts.begun(ticket)
-        if action is Do.LIMIT:
+            if action is NOTHING and self.attempts.live != ticket:
+                return False
+        if action is LIMIT:
             self.limit(ticket)
         return True
 
@@ -201,20 +213,19 @@ class Job:
     def returned(self, ticket: int, value: Any) -> bool:
         """Note the end of an attempt, or the fallback; whether it counts."""
         with self._lock:
-            action = self.attempts.returned(ticket, value)
-            if action is Do.NOTHING:
+            if self.attempts.returned(ticket, value) is NOTHING:
                 return False
-            timer, _ = self._release()
+            timer, self._timer, self._under_way = self._timer, None, None
         if timer is not None:
             timer.cancel()
-        self._follow(action)
+        self.done(self)
         return True
 
     def raised(self, ticket: int, error: BaseException, *, final: bool = False) -> bool:
         """Note the end of an attempt, or the fallback; whether it counts."""
         with self._lock:
             action = self.attempts.raised(ticket, error, final=final)
-            if action is Do.NOTHING:
+            if action is NOTHING:
                 return False
             timer, _ = self._release()
         if timer is not None:
@@ -225,10 +236,10 @@ class Job:
     def left(self, ticket: int, error: BaseException | None = None) -> None:
         """Note that an attempt will not be made, as it was taken back or refused."""
         with self._lock:
-            action = Do.NOTHING if error else self.attempts.left(ticket)
-            if action is not Do.NOTHING:
+            action = NOTHING if error else self.attempts.left(ticket)
+            if action is not NOTHING:
                 self._release()
-        if action is Do.NOTHING:
+        if action is NOTHING:
             self.raised(ticket, error or given_up())
         else:
             self._follow(action)
@@ -241,13 +252,13 @@ class Job:
         return timer, under_way
 
     def _follow(self, action: Do) -> None:
-        if action is Do.CALL:
+        if action is CALL:
             self._make(self.backend.launch)
-        elif action is Do.PAUSE:
+        elif action is PAUSE:
             self._pause()
-        elif action is Do.RECOVER:
+        elif action is RECOVER:
             self._make(self.backend.recover)
-        elif action is not Do.NOTHING:
+        elif action is not NOTHING:
             self.done(self)
 
     def _make(self, send: Callable[[Job, int], None]) -> None:
@@ -286,7 +297,7 @@ class Job:
             error = self.limit_error()
             with self._lock:
                 action = self.attempts.expired(ticket, error)
-                if action is Do.NOTHING:
+                if action is NOTHING:
                     return
                 self._given_up = ticket
                 _, under_way = self._release()

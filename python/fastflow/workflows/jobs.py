@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastflow.errors import TaskTimeout
-from fastflow.run.attempts import Attempts
+from fastflow.run.attempts import Attempts, State
 from fastflow.run.backend import make
 from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Loop
@@ -22,6 +22,7 @@ __all__ = ["Done", "StepJob"]
 Done = Callable[[BaseException | None, Any], object]
 
 _PLAIN = CallOptions()
+_SUCCEEDED = State.SUCCEEDED
 
 
 class StepJob(Job):
@@ -57,9 +58,8 @@ class StepJob(Job):
         options: CallOptions = _PLAIN,
         home: Home | None = None,
     ) -> None:
-        backend: Backend = places
-        if home is not None:
-            backend = _HomeBackend(home, places.loop)
+        backend: Backend
+        backend = places.backend if home is None else HomeBackend(home, places.loop)
         attempts = Attempts(options.retry, options.timeout, options.delay)
         super().__init__(attempts, backend, clock, _tell, context)
         self.name = name
@@ -83,6 +83,8 @@ class StepJob(Job):
 
     def call(self, ticket: int) -> Any:  # noqa: ARG002
         """See `Job`."""
+        if self.attempts.timeout is None:
+            return self.fn(self.ctx, *self.args)
         return self.fn(self.context_of_attempt(), *self.args)
 
     coroutine = call
@@ -110,14 +112,15 @@ def _tell(job: StepJob) -> None:
     # The callback may refer to this call; finished runs are freed at once.
     tell, job._tell = job._tell, _nobody
     attempts = job.attempts
-    tell(None if attempts.succeeded else attempts.error, attempts.value)
+    succeeded = attempts.state is _SUCCEEDED
+    tell(None if succeeded else attempts.error, attempts.value)
 
 
 def _nobody(_: BaseException | None, __: Any) -> None:
     pass
 
 
-class _HomeBackend:
+class HomeBackend:
     """Where the run goes on."""
 
     def __init__(self, home: Home, loop: Loop) -> None:

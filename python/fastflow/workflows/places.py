@@ -21,7 +21,6 @@ from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
 from fastflow.run.backend import ThreadBackend
-from fastflow.run.job import Job
 from fastflow.run.loop import Loop
 from fastflow.workflows.elsewhere import Elsewhere
 
@@ -287,20 +286,19 @@ class Places:
         """Whether calls are sent to other processes of this machine."""
         return self._elsewhere is not None and self._elsewhere.processes
 
-    def launch(self, job: Job, ticket: int) -> None:
-        """See `fastflow.run.job.Backend`."""
+    @property
+    def backend(self) -> ThreadBackend | Elsewhere:
+        """Where the attempts of the next call are made."""
+        threads = self._threads
         if self._elsewhere is not None:
-            self._elsewhere.launch(job, ticket)
-            return
-        executor, threads = self._executor or default_executor(), self._threads
+            return self._elsewhere
+        if threads is not None and self._executor is not None:
+            return threads
+        executor = self._executor or default_executor()
         if threads is None or threads.executor is not executor:  # another default
             threads = ThreadBackend(executor, self.activity, self.loop)
             self._threads = threads
-        threads.launch(job, ticket)
-
-    def recover(self, job: Job, ticket: int) -> None:
-        """Not used: steps have no fallback of their own."""
-        raise NotImplementedError
+        return threads
 
     def run_coroutine(
         self,
