@@ -306,9 +306,14 @@ class Streams:
 
     def make(self):
         inputs = tuple(iter(range(50)) for _ in range(self.width))
-        return core.Stream(pool().engine, value, inputs, 20, True, True, True, 2, None)
+        return self.over(inputs)
+
+    def over(self, inputs):
+        return core.Stream(self.engine, value, inputs, 20, True, True, True, 2, None)
 
     def ready(self):
+        self.engine = pool().engine
+        self.inputs = (iter(range(50)),)
         self.stream = self.make()
 
     def check(self):
@@ -630,7 +635,8 @@ ENTRIES: dict[str, Entry] = {
     "Scope.cancel": Entry(Scopes, lambda made: made.scope.cancel(), Scopes.check),
     "Scope.failures": Entry(Scopes, lambda made: made.scope.failures(), Scopes.check),
     "Scope.wait": Entry(Scopes, lambda made: made.scope.wait(1), Scopes.check),
-    "Stream.__init__": streams(Streams.make),
+    # Not the generator of its inputs: that is the interpreter's own affair.
+    "Stream.__init__": streams(lambda made: made.over(made.inputs)),
     "Stream.__iter__": streams(lambda made: iter(made.stream)),
     "Stream.__next__": streams(Streams.drain),
     "Stream.__next__ wide": streams(Streams.drain, width=3),
