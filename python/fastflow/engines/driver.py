@@ -22,8 +22,8 @@ from fastflow.engines.parcels import Outcome
 from fastflow.engines.pools import Done, Pool, Raised
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.run.attempts import DELIVER, NOTHING, PAUSE, RECOVER, Do, State
-from fastflow.run.inline import attempts_of, timeout_error
-from fastflow.tasks import InvalidInput, Task
+from fastflow.run.inline import attempt_raised, attempts_of, timeout_error
+from fastflow.tasks import Task
 from fastflow.timers import Clock, Timer, system_clock
 
 __all__ = ["Driver", "Job", "check_loop"]
@@ -363,9 +363,8 @@ class Driver:
             raise error  # out of `run`
         self._note_end(job)
         error = self._pool.explain(error)
-        reason = error.reason if isinstance(error, InvalidInput) else error
-        final = self._stopping or reason is not error
-        self._follow(job, job.machine.raised(attempt, reason, final=final))
+        final = self._stopping
+        self._follow(job, attempt_raised(job.machine, attempt, error, final=final))
 
     def _note_end(self, job: Job) -> None:
         job.start = job.start or job.submitted

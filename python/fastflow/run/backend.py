@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
 from fastflow import _core
 from fastflow.dispatch import Dispatch, Dispatcher
+from fastflow.run.attempts import State
 from fastflow.run.job import Job
 from fastflow.run.loop import Activity, Loop
 
-__all__ = ["ThreadBackend", "make", "make_fallback"]
+__all__ = ["ThreadBackend", "make"]
+
+_RECOVERING = State.RECOVERING
 
 
 class ThreadBackend:
@@ -43,13 +45,16 @@ class ThreadBackend:
         if job.is_async:
             self.loop.launch(job, ticket)
         else:
-            self._send(job, ticket, lambda: make(job, ticket, self.loop))
+            self._send(job, ticket)
 
     def recover(self, job: Job, ticket: int) -> None:
         """See `fastflow.run.job.Backend`."""
-        self._send(job, ticket, lambda: make_fallback(job, ticket, self.loop))
+        self._send(job, ticket)
 
-    def _send(self, job: Job, ticket: int, call: Callable[[], None]) -> None:
+    def _send(self, job: Job, ticket: int) -> None:
+        def call() -> None:
+            make(job, ticket, self.loop)
+
         activity = self._activity
         if activity is None:
             under_way = self._dispatcher.submit(
@@ -82,27 +87,14 @@ def _settle(job: Job, ticket: int, dispatch: Dispatch) -> None:
 
 
 def make(job: Job, ticket: int, loop: Loop) -> None:
-    """Make an attempt in this thread."""
+    """Make an attempt, or call the fallback, in this thread."""
     if not job.begun(ticket):
         return
+    recovers = job.attempts.state is _RECOVERING
     context = _core.task_context(job.context)
     try:
-        value = context.run(job.call, ticket)
-        if job.awaits and type(value) is CoroutineType:
-            context.run(loop.launch, job, ticket, value)
-            return
-    except BaseException as error:
-        job.raised(ticket, error)
-    else:
-        job.returned(ticket, value)
-
-
-def make_fallback(job: Job, ticket: int, loop: Loop) -> None:
-    """Call a job's fallback in this thread."""
-    context = _core.task_context(job.context)
-    try:
-        value = context.run(job.fallback)
-        if type(value) is CoroutineType:
+        value = context.run(job.fallback) if recovers else context.run(job.call, ticket)
+        if type(value) is CoroutineType and (job.awaits or recovers):
             context.run(loop.launch, job, ticket, value)
             return
     except BaseException as error:

@@ -19,7 +19,14 @@ from fastflow.interrupts import wait_until
 from fastflow.run.attempts import CALL, DELIVER, PAUSE, Attempts, Do
 from fastflow.tasks import InvalidInput, Task
 
-__all__ = ["Tries", "attempts_of", "run_async", "run_blocking", "timeout_error"]
+__all__ = [
+    "Tries",
+    "attempt_raised",
+    "attempts_of",
+    "run_async",
+    "run_blocking",
+    "timeout_error",
+]
 
 
 def attempts_of(task: Task) -> Attempts:
@@ -49,9 +56,10 @@ def run_blocking(
     tries : Tries, optional
         Where the attempts are counted.
     """
-    key = task.cache.key(args, kwargs) if task.cache is not None else None
-    if task.cache is not None:
-        value = task.cache.get(key)
+    cache = task.cache
+    if cache is not None:
+        key = cache.key(args, kwargs)
+        value = cache.get(key)
         if value is not MISSING:
             return value
     tries = tries or Tries()
@@ -65,16 +73,16 @@ def run_blocking(
         except Exception as error:
             attempts = attempts_of(task)
             attempts.resume(1, sent=True)
-            action = _raised(attempts, attempts.live, error)
+            action = attempt_raised(attempts, attempts.live, error)
         else:
-            return value if task.cache is None else task.cache.put(key, value)
+            return value if cache is None else cache.put(key, value)
     try:
         recovered = _go_on(attempts, action, task, args, kwargs)
     finally:
         tries.count = attempts.count
     value = _outcome(attempts)
-    if task.cache is not None and not recovered:
-        return task.cache.put(key, value)
+    if cache is not None and not recovered:
+        return cache.put(key, value)
     return value
 
 
@@ -112,10 +120,16 @@ def _outcome(attempts: Attempts) -> Any:
         del error
 
 
-def _raised(attempts: Attempts, ticket: int, error: Exception) -> Do:
+def attempt_raised(
+    attempts: Attempts, ticket: int, error: BaseException, *, final: bool = False
+) -> Do:
+    """Tell the machine what an attempt at a task has raised.
+
+    What a validator of the input refuses, another attempt would not change.
+    """
     if isinstance(error, InvalidInput):
-        return attempts.raised(ticket, error.reason, final=True)
-    return attempts.raised(ticket, error)
+        error, final = error.reason, True
+    return attempts.raised(ticket, error, final=final)
 
 
 def _attempt(
@@ -133,7 +147,7 @@ def _attempt(
         if _wait_done(future, task.timeout):
             return attempts.returned(ticket, _result_of(future))
     except Exception as error:
-        return _raised(attempts, ticket, error)
+        return attempt_raised(attempts, ticket, error)
     future.cancel()
     return attempts.expired(ticket, timeout_error(task))
 
@@ -212,9 +226,10 @@ async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     """Run an ``async def`` task in the caller's event loop and return its result."""
     import asyncio
 
-    key = task.cache.key(args, kwargs) if task.cache is not None else None
-    if task.cache is not None:
-        value = task.cache.get(key)
+    cache = task.cache
+    if cache is not None:
+        key = cache.key(args, kwargs)
+        value = cache.get(key)
         if value is not MISSING:
             return value
     attempts, recovered = attempts_of(task), False
@@ -229,8 +244,8 @@ async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             recovered = True
             action = await _recover_async(attempts, task, args, kwargs)
     value = _outcome(attempts)
-    if task.cache is not None and not recovered:
-        return task.cache.put(key, value)
+    if cache is not None and not recovered:
+        return cache.put(key, value)
     return value
 
 
@@ -242,7 +257,7 @@ async def _attempt_async(
     try:
         value = await _in_time(task, args, kwargs)
     except Exception as error:
-        return _raised(attempts, ticket, error)
+        return attempt_raised(attempts, ticket, error)
     if value is _LATE:
         return attempts.expired(ticket, timeout_error(task))
     return attempts.returned(ticket, value)

@@ -55,7 +55,11 @@ class Backend(Protocol):
         """Have an attempt made, and say so: `Job.keep`, `Job.begun`, then its end."""
 
     def recover(self, job: Job, ticket: int) -> None:
-        """Have a fallback called, in this process; see `launch`."""
+        """Have a fallback called, in this process; see `launch`.
+
+        Not so where no job has one.
+        """
+        raise RuntimeError(f"fallback {ticket} of {job!r}: no job here has one")
 
 
 class Job:

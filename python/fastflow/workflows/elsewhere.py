@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow.blas import limited, share_of
 from fastflow.portable import raising_portable
-from fastflow.run.job import Job
+from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Loop
 from fastflow.workflows.turns import Turns, turns_of
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Elsewhere"]
 
 
-class Elsewhere:
+class Elsewhere(Backend):
     """An executor that pickles what it is given.
 
     Nobody here sees a call begin there, so its time runs from when it is sent.
@@ -62,10 +62,6 @@ class Elsewhere:
                 lambda: self._send_in_turn(job, ticket, turns),
                 lambda: job.limit(ticket, anew=False),
             )
-
-    def recover(self, job: Job, ticket: int) -> None:
-        """Not used: steps have no fallback of their own."""
-        raise NotImplementedError
 
     def _send_in_turn(self, job: Job, ticket: int, turns: Turns) -> None:
         if job.attempts.live != ticket:

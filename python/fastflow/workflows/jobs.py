@@ -120,7 +120,7 @@ def _nobody(_: BaseException | None, __: Any) -> None:
     pass
 
 
-class HomeBackend:
+class HomeBackend(Backend):
     """Where the run goes on."""
 
     def __init__(self, home: Home, loop: Loop) -> None:
@@ -135,7 +135,3 @@ class HomeBackend:
         under_way = self._home.post(make, job, ticket, self._loop)
         if under_way is not None:
             job.keep(ticket, under_way)
-
-    def recover(self, job: Job, ticket: int) -> None:
-        """Not used: steps have no fallback of their own."""
-        raise NotImplementedError
