@@ -28,6 +28,37 @@ using Clock = std::chrono::steady_clock;
 
 enum class Keep : int { kAll = 0, kSinks = 1, kNone = 2 };
 
+// What run() does beside waiting.
+enum class Caller : int {
+  kWaits = 0,  // on a worker of the pool it helps
+  kHelps = 1,
+  kNever = 2,  // does not help there either
+  kAlone = 3   // makes all calls: no worker takes part
+};
+
+// What a function for all nodes may return in place of a result; see the header.
+PyObject *deferred = nullptr, *failed_quietly = nullptr, *lost = nullptr;
+
+// Calls beside the nodes, first in, first out.  Under the object lock.
+class Units {
+ public:
+  void push(std::uint32_t unit) { waiting_.push_back(unit); }
+  [[nodiscard]] bool any() const { return next_ < waiting_.size(); }
+  bool take(std::uint32_t* unit) {
+    if (!any()) return false;
+    *unit = waiting_[next_++];
+    if (next_ == waiting_.size()) {
+      waiting_.clear();
+      next_ = 0;
+    }
+    return true;
+  }
+
+ private:
+  std::vector<std::uint32_t> waiting_;
+  std::size_t next_ = 0;
+};
+
 struct Failure {
   std::uint32_t node;
   PyObject* error;  // owned
@@ -50,11 +81,14 @@ struct State {
   BigVector<PyObject*> slots;          // results
   std::vector<std::uint32_t> readers;  // calls that still need a result; if not kAll
   ReadyCalls ready;
-  std::uint32_t running = 0;      // calls under way
+  Units units;
+  std::uint32_t running = 0;      // calls under way, and deferred nodes
   std::uint64_t done = 0;         // calls that have ended
   std::vector<Failure> failures;  // in the order of their end
   PyObject* fatal = nullptr;      // not an Exception: ends the run as it is
   Timings timings;
+
+  [[nodiscard]] bool more() { return units.any() || ready.any(); }
 };
 
 struct CallRun {
@@ -73,6 +107,8 @@ struct CallRun {
   std::atomic<bool> stopped;
   std::atomic<bool> finished;
   std::atomic<bool> wanted;  // somebody waits for the end
+  bool alone;                // Caller::kAlone; set before anything is called
+  std::atomic<bool> summoned;
 };
 
 CallRun* run_of(PyObject* object) { return reinterpret_cast<CallRun*>(object); }
@@ -83,7 +119,7 @@ PyObject* object_of(CallRun* run) { return reinterpret_cast<PyObject*>(run); }
 bool claim(CallRun* run, std::uint32_t* node) {
   State& state = *run->state;
   if (run->stopped.load(std::memory_order_relaxed)) return false;  // also by the lock
-  if (!state.ready.take(node)) return false;
+  if (!state.units.take(node) && !state.ready.take(node)) return false;
   ++state.running;
   return true;
 }
@@ -274,23 +310,42 @@ void finish(CallRun* run) {
   if (run->wanted.load()) parking_lot::announce(run);
 }
 
+// One call, or deferred node, fewer.
+void end_one(CallRun* run) {
+  State& state = *run->state;
+  if (--state.running == 0 && (run->stopped.load() || !state.more())) finish(run);
+}
+
 // After the call of v.
 void settle(CallRun* run, std::uint32_t v, PyObject* result) {
   Drops drops;
   PyObject* error = result == nullptr ? take_failure(run, v) : nullptr;
   {
     ObjectLock lock(object_of(run));
-    State& state = *run->state;
     release_arguments(run, v, &drops);
     if (error == nullptr) {
       store(run, v, result, &drops);
     } else {
       fail(run, v, error, &drops);
     }
-    ++state.done;
-    if (--state.running == 0 && (run->stopped.load() || !state.ready.any()))
-      finish(run);
+    ++run->state->done;
+    end_one(run);
   }
+}
+
+// A node that was deferred, or has failed without an exception; whether there is more
+// to do.  Such runs have one function, so that no arguments are held.
+bool settle_plainly(CallRun* run, std::uint32_t v, bool ok) {
+  Drops drops;
+  ObjectLock lock(object_of(run));
+  if (ok) {
+    store(run, v, Py_NewRef(Py_None), &drops);
+  } else if (run->stop_on_error) {
+    run->stopped.store(true);
+  }
+  ++run->state->done;
+  end_one(run);
+  return !run->stopped.load() && run->state->more();
 }
 
 // --- participants --------------------------------------------------------------------
@@ -299,8 +354,18 @@ bool has_room(CallRun* run) {
   return run->inside.load() < run->most && !run->queued.load();
 }
 
+// seq_cst, against RunEnd and the caller's exchange: it sees this, or is told.
+void summon(CallRun* run) {
+  run->summoned.store(true);
+  if (run->wanted.load()) parking_lot::announce(run);
+}
+
 // False with an exception if the pool could not start a thread for it.
 bool invite(CallRun* run) {
+  if (run->alone) {
+    summon(run);
+    return true;
+  }
   if (run->finished.load() || !has_room(run) || run->queued.exchange(true)) return true;
   Py_INCREF(object_of(run));
   const Need need = run->engine->pool->enqueue(&run->token, Lane::kAttached);
@@ -325,51 +390,6 @@ bool stop_if_cancelled(CallRun* run) {
   return run->stopped.load();
 }
 
-// False with an exception that is not a node's business.
-bool work(CallRun* run, bool is_caller, ItemContext& context) {
-  Worker* worker = is_caller ? nullptr : current_worker();
-  State& state = *run->state;
-  const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
-  auto last = Clock::now();
-  std::uint64_t ran = 0, failed = 0;
-  bool good = true;
-  while (good) {
-    std::uint32_t v = 0;
-    bool spare = false;
-    {
-      ObjectLock lock(object_of(run));
-      if (stop_if_cancelled(run) && state.running == 0) finish(run);
-      if (!claim(run, &v)) break;
-      spare = state.ready.any();
-    }
-    if (spare && has_room(run) && !invite(run)) PyErr_Clear();
-    const bool timed = state.timings.wanted();
-    if (timed) state.timings.begin(v, number);
-    PyObject* result = call(run, v);
-    if (timed) state.timings.end(v);
-    settle(run, v, result);
-    failed += result == nullptr ? 1 : 0;
-    ++ran;
-    good = context.renew();
-    if (good && ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) {
-      good = yield_point();
-    }
-    if (ran % 32 == 0 && should_leave(worker, &last)) break;
-  }
-  bump(run->engine->counters.completed, ran - failed);
-  bump(run->engine->counters.failed, failed);
-  return good;
-}
-
-bool work_in_context(CallRun* run, bool is_caller) {
-  CurrentTask current(object_of(run));
-  ItemContext context;
-  if (!context.open(run->context) || !context.enter()) return false;
-  const bool good = work(run, is_caller, context);
-  context.exit();
-  return good;
-}
-
 void stop(CallRun* run) {
   ObjectLock lock(object_of(run));
   run->stopped.store(true);
@@ -386,6 +406,76 @@ void end_with_exception(CallRun* run) {
   stop(run);
 }
 
+enum class Worked { kToTheEnd, kWithError, kLost };
+
+// What the call of v has led to, but for LOST: whether it has failed.
+bool take_result(CallRun* run, std::uint32_t v, PyObject* result) {
+  if (v < run->state->plan->nodes()) {
+    if (result != deferred && result != failed_quietly) {
+      settle(run, v, result);
+      return result == nullptr;
+    }
+    Py_DECREF(result);
+    if (result == failed_quietly) settle_plainly(run, v, false);
+    return result == failed_quietly;
+  }
+  Ref ours = Ref::steal(result);
+  if (result == nullptr) end_with_exception(run);
+  ObjectLock lock(object_of(run));
+  end_one(run);
+  return result == nullptr;
+}
+
+// kWithError: an exception that is not a node's business is set.
+Worked work(CallRun* run, bool is_caller, ItemContext& context) {
+  Worker* worker = is_caller ? nullptr : current_worker();
+  State& state = *run->state;
+  const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
+  auto last = Clock::now();
+  std::uint64_t ran = 0, failed = 0;
+  bool good = true, is_lost = false;
+  while (good) {
+    std::uint32_t v = 0;
+    bool spare = false;
+    {
+      ObjectLock lock(object_of(run));
+      if (stop_if_cancelled(run) && state.running == 0) finish(run);
+      if (!claim(run, &v)) break;
+      spare = state.more();
+    }
+    if (spare && !run->alone && has_room(run) && !invite(run)) PyErr_Clear();
+    const bool timed = state.timings.wanted();
+    if (timed) state.timings.begin(v, number);
+    PyObject* result = call(run, v);
+    if (timed) state.timings.end(v);
+    if (result == lost) {
+      Py_DECREF(result);
+      is_lost = true;
+      break;
+    }
+    failed += take_result(run, v, result) ? 1 : 0;
+    ++ran;
+    good = context.renew();
+    if (good && ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) {
+      good = yield_point();
+    }
+    if (ran % 32 == 0 && should_leave(worker, &last)) break;
+  }
+  bump(run->engine->counters.completed, ran - failed);
+  bump(run->engine->counters.failed, failed);
+  if (is_lost) return Worked::kLost;
+  return good ? Worked::kToTheEnd : Worked::kWithError;
+}
+
+Worked work_in_context(CallRun* run, bool is_caller) {
+  CurrentTask current(object_of(run));
+  ItemContext context;
+  if (!context.open(run->context) || !context.enter()) return Worked::kWithError;
+  const Worked worked = work(run, is_caller, context);
+  context.exit();
+  return worked;
+}
+
 void leave(CallRun* run) {
   // seq_cst, against RunEnd: the last to leave sees `wanted`, or the waiter sees
   // nobody.
@@ -393,22 +483,26 @@ void leave(CallRun* run) {
   if (run->wanted.load() && run->finished.load()) parking_lot::announce(run);
 }
 
+bool has_more(CallRun* run) {
+  ObjectLock lock(object_of(run));
+  return !run->stopped.load() && run->state->more();
+}
+
 void run_token(Job* token, Worker& worker) {
   auto* run = reinterpret_cast<CallRun*>(reinterpret_cast<char*>(token) -
                                          offsetof(CallRun, token));
   run->queued.store(false);
   run->inside.fetch_add(1);
+  Worked worked = Worked::kToTheEnd;
   if (run->inside.load() <= run->most && !run->finished.load()) {
-    if (!work_in_context(run, false)) end_with_exception(run);
+    worked = work_in_context(run, false);
+    if (worked == Worked::kWithError) end_with_exception(run);
   }
-  leave(run);
-  bool more;
-  {
-    ObjectLock lock(object_of(run));
-    more = !run->stopped.load() && run->state->ready.any();
+  if (worked != Worked::kLost) {
+    leave(run);
+    // Left before the end, for the pool's sake: somebody else may go on.
+    if (has_more(run) && !invite(run)) PyErr_Clear();
   }
-  // Left before the end, for the pool's sake: somebody else may go on.
-  if (more && !invite(run)) PyErr_Clear();
   Py_DECREF(object_of(run));
   attachment(worker).end_of_job(worker);
 }
@@ -433,14 +527,16 @@ class RunEnd final : public Waitable {
 
 // What was ready when the run stopped never ran.
 void abandon_ready(CallRun* run) {
+  ObjectLock lock(object_of(run));
   State& state = *run->state;
   state.ready.drain([&state](std::uint32_t v) { state.arrivals.abandon(v); });
 }
 
 bool help(CallRun* run) {
   run->inside.fetch_add(1);
-  const bool good = work_in_context(run, true);
-  if (good) {
+  const Worked worked = work_in_context(run, true);
+  if (worked == Worked::kLost) return true;
+  if (worked == Worked::kToTheEnd) {
     leave(run);
     return true;
   }
@@ -451,17 +547,52 @@ bool help(CallRun* run) {
   return false;
 }
 
-// run(help): to the end.
-PyObject* method_run(PyObject* self, PyObject* helping) {
-  CallRun* run = run_of(self);
-  const int may_help = PyObject_IsTrue(helping);
-  if (may_help < 0) return nullptr;
-  if (run->state->plan->nodes() == 0) finish(run);
+class MoreOrEnd final : public Waitable {
+ public:
+  explicit MoreOrEnd(CallRun* run) : run_(run) {}
+  const void* key() const override { return run_; }
+  bool done() const override { return run_->finished.load() || run_->summoned.load(); }
+  bool enlist(bool) override {
+    run_->wanted.store(true);  // seq_cst, against summon() and finish()
+    return done();
+  }
+
+ private:
+  CallRun* run_;
+};
+
+// False with an exception.
+bool make_all_calls(CallRun* run) {
+  MoreOrEnd event(run);
+  while (!run->finished.load()) {
+    run->summoned.store(false);  // before looking: what comes now summons again
+    if (!help(run)) return false;
+    if (wait_for(event, -1) != WaitEnd::kDone) return false;
+  }
+  return true;
+}
+
+// False with an exception.
+bool take_part(CallRun* run, Caller caller) {
+  if (caller == Caller::kAlone) return make_all_calls(run);
   Worker* worker = current_worker();
   const bool nested = worker != nullptr && &worker->pool() == run->engine->pool;
-  if (may_help != 0 || nested) {
-    if (!help(run)) return nullptr;
-  } else if (!invite(run)) {
+  if (caller == Caller::kHelps || (caller == Caller::kWaits && nested)) {
+    return help(run);
+  }
+  return invite(run);
+}
+
+// run(caller): to the end.
+PyObject* method_run(PyObject* self, PyObject* how) {
+  CallRun* run = run_of(self);
+  const long number = PyLong_AsLong(how);
+  if (number == -1 && PyErr_Occurred()) return nullptr;
+  const auto caller = static_cast<Caller>(number);
+  run->alone = caller == Caller::kAlone;
+  if (run->state->plan->nodes() == 0) finish(run);
+  if (!take_part(run, caller)) {
+    stop(run);
     return nullptr;
   }
   RunEnd end(run);
@@ -486,6 +617,69 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
 
 PyObject* method_cancel(PyObject* self, PyObject*) {
   stop(run_of(self));
+  Py_RETURN_NONE;
+}
+
+bool parse_number(PyObject* object, std::uint32_t* number) {
+  const unsigned long value = PyLong_AsUnsignedLong(object);
+  if (value == static_cast<unsigned long>(-1) && PyErr_Occurred()) return false;
+  *number = static_cast<std::uint32_t>(value);
+  return true;
+}
+
+// settle(node, ok): the end of a deferred node.
+PyObject* method_settle(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  CallRun* run = run_of(self);
+  std::uint32_t v = 0;
+  if (nargs != 2) {
+    PyErr_SetString(PyExc_TypeError, "settle(node, ok)");
+    return nullptr;
+  }
+  if (!parse_number(args[0], &v)) return nullptr;
+  if (v >= run->state->plan->nodes()) {
+    PyErr_SetObject(PyExc_KeyError, args[0]);
+    return nullptr;
+  }
+  const int ok = PyObject_IsTrue(args[1]);
+  if (ok < 0) return nullptr;
+  const bool more = settle_plainly(run, v, ok != 0);
+  bump(ok != 0 ? run->engine->counters.completed : run->engine->counters.failed, 1);
+  if (more && !invite(run)) PyErr_Clear();
+  Py_RETURN_NONE;
+}
+
+// post(unit): a participant is to call function(unit).
+PyObject* method_post(PyObject* self, PyObject* number) {
+  CallRun* run = run_of(self);
+  std::uint32_t unit = 0;
+  if (!parse_number(number, &unit)) return nullptr;
+  {
+    ObjectLock lock(self);
+    run->state->units.push(unit);
+  }
+  if (!invite(run)) PyErr_Clear();
+  Py_RETURN_NONE;
+}
+
+// lose(number): the participant inside of that call will find it lost.
+PyObject* method_lose(PyObject* self, PyObject* number) {
+  CallRun* run = run_of(self);
+  std::uint32_t v = 0;
+  if (!parse_number(number, &v)) return nullptr;
+  if (v >= run->state->plan->nodes()) {
+    ObjectLock lock(self);
+    end_one(run);
+  }
+  leave(run);
+  if (has_more(run) && !invite(run)) PyErr_Clear();
+  Py_RETURN_NONE;
+}
+
+// finish(): over, whatever is still under way.
+PyObject* method_finish(PyObject* self, PyObject*) {
+  CallRun* run = run_of(self);
+  run->stopped.store(true);
+  finish(run);
   Py_RETURN_NONE;
 }
 
@@ -545,6 +739,9 @@ PyObject* get_done(PyObject* self, void*) {
   ObjectLock lock(self);
   return PyLong_FromUnsignedLongLong(run_of(self)->state->done);
 }
+PyObject* get_finished(PyObject* self, void*) {
+  return PyBool_FromLong(run_of(self)->finished.load());
+}
 PyObject* get_stopped(PyObject* self, void*) {
   return PyBool_FromLong(run_of(self)->stopped.load());
 }
@@ -556,7 +753,7 @@ void construct_atomics(CallRun* run) {
   new (&run->scope) RunScope;
   new (&run->inside) std::atomic<int>(0);
   for (std::atomic<bool>* flag :
-       {&run->queued, &run->stopped, &run->finished, &run->wanted}) {
+       {&run->queued, &run->stopped, &run->finished, &run->wanted, &run->summoned}) {
     new (flag) std::atomic<bool>(false);
   }
 }
@@ -643,9 +840,18 @@ void run_dealloc(PyObject* object) {
 }
 
 PyMethodDef methods[] = {
-    {"run", method<method_run>(), METH_O, "run(help): to the end"},
+    {"run", method<method_run>(), METH_O,
+     "run(caller): to the end; 0 waits, 1 helps, 2 only waits, 3 alone makes all calls"},
     {"cancel", method<method_cancel>(), METH_NOARGS,
      "Nodes that have not started never will."},
+    {"settle", method<method_settle>(), METH_FASTCALL,
+     "settle(node, ok): the end of a node whose call returned DEFERRED"},
+    {"post", method<method_post>(), METH_O,
+     "post(unit): have function(unit) called, for a number beyond the nodes"},
+    {"lose", method<method_lose>(), METH_O,
+     "lose(number): wait no longer for that call, which will return LOST"},
+    {"finish", method<method_finish>(), METH_NOARGS,
+     "The run is over once nobody is inside."},
     {"result", method<method_result>(), METH_O, "result(index)"},
     {"results", method<method_results>(), METH_O, "results(missing) -> list"},
     {"states", method<method_states>(), METH_NOARGS,
@@ -656,6 +862,7 @@ PyMethodDef methods[] = {
 
 PyGetSetDef getset[] = {
     {"done", guarded<get_done>, nullptr, "Calls that have ended.", nullptr},
+    {"finished", guarded<get_finished>, nullptr, "Nothing comes any more.", nullptr},
     {"stopped", guarded<get_stopped>, nullptr, "Ended before all nodes ran.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
@@ -673,6 +880,12 @@ PyType_Spec spec = {"fastflow._core.CallRun", sizeof(CallRun), 0,
 }  // namespace
 
 bool add_call_run_type(PyObject* module) {
+  const std::pair<const char*, PyObject**> values[] = {
+      {"DEFERRED", &deferred}, {"FAILED", &failed_quietly}, {"LOST", &lost}};
+  for (const auto& [name, to] : values) {
+    *to = PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
+    if (*to == nullptr || PyModule_AddObjectRef(module, name, *to) < 0) return false;
+  }
   return add_type(module, spec, &call_run_type);
 }
 

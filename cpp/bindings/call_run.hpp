@@ -13,6 +13,27 @@
 //
 // Results: arguments are borrowed from the slots of the predecessors; those that are
 // not kept are dropped after the last reader's call.
+//
+// Deferred nodes (of runs with one function for all nodes)
+//   A function that returns DEFERRED has begun something that ends elsewhere: the node
+//   counts as under way until settle(node, ok), which any thread may call, also before
+//   the function has returned; it must come once.  So the run can't be over before.
+//   FAILED is a failure without an exception: whoever gave the function has the reason.
+//   post(unit): beside the nodes, function(unit) is to be called by a participant, for
+//   a number from the nodes' count on; what it returns means nothing.  A stopped run
+//   begins no unit, as it begins no node.
+//
+// Calls that are given up
+//   lose(unit) takes a participant out that is inside of a call and may never come
+//   back; its call must return LOST when it does, and it then leaves the run without
+//   touching it.  Who calls lose() sees to it that of both one happens: the call's
+//   result counts, or it is lost.  With a unit's number that unit's call counts as
+//   ended, with a node's the node stays under way until it is settled.
+//   finish() ends the run as it is, once nobody is inside.
+//
+// The caller (enum Caller): it helps or waits; or it alone makes all calls, and is
+// woken when there are more (`summoned`, set before the announcement and taken back
+// before it looks for calls, so none is missed).
 #pragma once
 
 #include "python.hpp"
@@ -21,7 +42,7 @@
 namespace fastflow::py {
 
 extern PyTypeObject* call_run_type;
-bool add_call_run_type(PyObject* module);
+bool add_call_run_type(PyObject* module);  // and DEFERRED, FAILED, LOST
 ScopeObject* call_run_scope(PyObject* run);
 bool call_run_cancelled(PyObject* run);
 

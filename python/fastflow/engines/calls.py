@@ -16,7 +16,7 @@ from fastflow.plan import FlowPlan, Node
 from fastflow.run.inline import Tries, run_blocking
 from fastflow.topology import Neighbours
 
-__all__ = ["Call", "RunItems", "item_call", "make_calls"]
+__all__ = ["Call", "RunItems", "attempt_call", "item_call", "make_calls"]
 
 Call = Callable[[Run, int], Any]
 """Runs the task of that number and returns its result."""
@@ -25,19 +25,31 @@ RunItems = Callable[[Run, int], Any]
 """Runs a task item by item and returns the list of results."""
 
 
-def make_calls(run: Run, run_items: RunItems) -> list[Call]:
-    """Return the calls of all tasks, by number."""
+def make_calls(
+    run: Run,
+    run_items: RunItems,
+    call_of: Callable[[Node], Call] | None = None,
+) -> list[Call]:
+    """Return the calls of all tasks, by number.
+
+    Parameters
+    ----------
+    call_of : callable, optional
+        Returns those of tasks that are not direct.
+    """
     plan = run.plan
     kinds = _independent_calls(plan).copy()
     for node in plan.kinds:
         recipe = run.recipes[id(node.recipe)]
-        if node.each >= 0:
+        if call_of is not None and not node.task.is_direct:
+            kinds[id(node)] = call_of(node)
+        elif node.each >= 0:
             kinds[id(node)] = run_items
         elif recipe is not plan.unbound.get(id(node.recipe)):
             kinds[id(node)] = _call_of(plan, node, recipe)
     calls = [kinds[id(node)] for node in plan.nodes]
     for number in plan.spread_out:
-        calls[number] = _reusable(calls[number])
+        calls[number] = _reusable(calls[number])  # DEFERRED and LOST are no iterators
     return calls
 
 
@@ -58,9 +70,23 @@ def _independent_calls(plan: FlowPlan) -> dict[int, Call]:
 
 
 def _call_of(plan: FlowPlan, node: Node, recipe: BoundRecipe) -> Call:
-    task, fn = node.task, node.task.fn
-    if not task.is_bare:
+    if not node.task.is_bare:
         return lambda run, number: call_task(run, number, *run.arguments(number))
+    return _call_with(plan, node, recipe, node.task.fn)
+
+
+def attempt_call(run: Run, node: Node) -> Call:
+    """Return the call that is one attempt at the tasks of a kind."""
+    task = node.task
+    recipe = run.recipes[id(node.recipe)]
+    if task.validate_input is None and task.validate_output is None:
+        return _call_with(run.plan, node, recipe, task.fn)
+    return lambda run, number: task.attempt(*run.arguments(number))
+
+
+def _call_with(
+    plan: FlowPlan, node: Node, recipe: BoundRecipe, fn: Callable[..., Any]
+) -> Call:
     count = node.recipe.parents
     if recipe.plain and count > 1:
         return _some_parents(plan.parents, fn)

@@ -1,141 +1,216 @@
-"""The native graph engine, for flows none of whose tasks waits for anything else.
+"""The native graph engine: workers make the calls, and go on with what becomes ready.
 
 The graph knows who is next; a worker that completes a task goes on with one that has
-become ready, without a queue, a future or an event in between.
+become ready, without a queue, a future or an event in between.  Tasks that wait for
+anything are deferred; see `fastflow.engines.host`.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
-from fastflow import active
+from fastflow import _core, active
 from fastflow.engines.base import UNFINISHED, ItemErrors, Run
 from fastflow.engines.calls import Call, item_call, make_calls
-from fastflow.errors import TaskError
-from fastflow.executor import Executor
+from fastflow.engines.host import Host
+from fastflow.engines.workers import WorkerHost
+from fastflow.executor import Executor, engine_of
 from fastflow.fanout import for_each
 from fastflow.graph import Graph
 from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.plan import FlowPlan
 from fastflow.progress import Monitor
 from fastflow.results import COMPLETED
+from fastflow.run.backend import ThreadBackend
+from fastflow.timers import Clock, system_clock
 
-__all__ = ["can_run", "run_native"]
+__all__ = ["ALONE", "can_run", "drive", "run_native"]
 
+_LARGE = 50_000  # edges
 
-_SMALL = 200  # tasks
+# What the thread that runs a graph does; see call_run.cpp.
+_WAITS, _HELPS, _NEVER_HELPS, ALONE = range(4)
+_KEEP_NONE = 2  # of the results: the run has them
 
-
-class _Failed(Exception):  # noqa: N818
-    """Tells the graph that a node has failed; the run has the reason."""
-
-
-class _Ended(Exception):  # noqa: N818
-    """Tells the graph not to begin a node, as something ends the program."""
-
-
-def _begin_no_more(*_: object) -> None:
-    raise _Ended
+Body = Callable[[int], object]
+"""What the graph calls for each task, with its number."""
 
 
 def can_run(plan: FlowPlan, max_workers: int | None, executor: Executor) -> bool:
-    """Whether no task of the plan is retried, timed or awaited.
+    """Whether `max_workers` leaves all workers to the run, or is about direct calls.
 
-    Nor may `max_workers` hold for tasks that run item by item on a larger executor.
+    Of these as many are made as take part; but tasks that run item by item, or in
+    several attempts, would need more places.
     """
-    narrowed = max_workers is not None and executor._max_workers > max_workers
-    return all(
-        node.task.is_direct and not (narrowed and node.each >= 0) for node in plan.kinds
-    )
+    if max_workers is None or executor._max_workers <= max_workers:
+        return True
+    return all(node.task.is_direct and node.each < 0 for node in plan.kinds)
 
 
-def run_native(run: Run, executor: Executor) -> None:
+def run_native(run: Run, executor: Executor, *, clock: Clock = system_clock) -> None:
     """Run the tasks as a graph; see `fastflow.engines.base.Engine`."""
-    over: list[BaseException] = []
-    body = _body(run, make_calls(run, _items_on(executor)), over)
-    graph = _graph_of(run.plan, body)
+    items = _items_on(executor)
+    if all(node.task.is_direct for node in run.plan.kinds):
+        _run_direct(run, executor, make_calls(run, items))
+        return
+    host = WorkerHost(run, ThreadBackend(executor), clock)
+    body = _mixed_body(host, make_calls(run, items, host.call_of))
+    limited = any(node.task.timeout is not None for node in run.plan.kinds)
+    try:
+        drive(host, executor, body, _NEVER_HELPS if limited else _caller(executor))
+    finally:
+        host.close_limits()
+
+
+def _caller(executor: Executor) -> int:
+    return _HELPS if executor._engine.caller_may_run else _WAITS
+
+
+def drive(host: Host, executor: Executor, body: Body, caller: int) -> None:
+    """Run the graph of a host's plan to its end."""
+    run = host.run
+    host.graph = _new_run(run, executor, body, caller)
+    try:
+        _drive(run, host.graph, caller)
+    except BaseException:
+        host.close()  # Ctrl-C: what is queued must not start
+        raise
+    if host.over is not None:
+        raise host.over
+
+
+def _new_run(run: Run, executor: Executor, body: Body, caller: int) -> _core.CallRun:
+    most_workers = None if caller == ALONE else run.options.max_workers
+    engine, most = engine_of(executor, most_workers)
+    graph = _graph_of(run.plan)
+    stop = not run.options.keep_going
+    return _core.CallRun(engine, graph, body, most, stop, _KEEP_NONE, None)
+
+
+def _drive(run: Run, graph: _core.CallRun, caller: int) -> None:
     before = active.set_current(None)  # the calling thread takes part
     try:
         with Monitor(run.options.progress, run, len(run.plan.names), run.plan.name):
-            graph.run(
-                body if graph.is_numbered else None,
-                executor=executor,
-                max_workers=run.options.max_workers,
-                on_error="continue" if run.options.keep_going else "stop",
-                keep="none",
-            )
-    except TaskError as error:
-        if not run.track.errors and not over:  # not one of a task
-            raise (error.__cause__ or error) from None
+            graph.run(caller)
     finally:
         active.set_current(before)
+
+
+def _graph_of(plan: FlowPlan) -> Graph:
+    """Return the graph of a plan, made at its first run and kept with it."""
+    graph: Graph | None = plan.made.get(Graph)
+    if graph is None:
+        children = plan.children
+        sources: Any
+        targets: Any
+        if len(children.items) < _LARGE:
+            sources, targets = array("q"), array("q", children.items)
+            for number, (first, end) in enumerate(pairwise(children.starts)):
+                sources.extend([number] * (end - first))
+        else:  # faster, but to load it takes longer than a small flow
+            import numpy as np
+
+            sources = np.repeat(np.arange(len(plan.names)), np.diff(children.starts))
+            targets = np.array(children.items, np.int64)
+        graph = plan.made[Graph] = Graph()
+        graph.set_edges(len(plan.names), sources, targets)
+    return graph
+
+
+# All tasks are direct.
+
+
+def _run_direct(run: Run, executor: Executor, calls: list[Call]) -> None:
+    over: list[BaseException] = []
+    graph: _core.CallRun
+
+    def end(error: BaseException) -> None:
+        over.append(error)
+        graph.cancel()
+
+    caller = _caller(executor)
+    graph = _new_run(run, executor, _direct_body(run, calls, end), caller)
+    _drive(run, graph, caller)
     if over:
         raise over[0]
 
 
-def _graph_of(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
-    """Return the graph of a plan, made at its first run and kept with it.
-
-    A small one is made anew each time if numpy is not loaded yet: to load it takes
-    longer than such a flow.
-    """
-    graph: Graph | None = plan.made.get(Graph)
-    if graph is None and len(plan.names) <= _SMALL and "numpy" not in sys.modules:
-        return _small_graph(plan, body)
-    if graph is None:
-        import numpy as np
-
-        children = plan.children
-        sources = np.repeat(np.arange(len(plan.names)), np.diff(children.starts))
-        targets = np.array(children.items, np.int64)
-        graph = plan.made[Graph] = Graph.from_edges(len(plan.names), sources, targets)
-    return graph
-
-
-def _small_graph(plan: FlowPlan, body: Callable[[int], None]) -> Graph:
-    graph = Graph()
-    nodes: dict[int, Any] = {}
-    for number in plan.order:
-        parents = [nodes[parent] for parent in plan.parents.of(number)]
-        nodes[number] = graph.add(body, number, after=parents)
-    return graph
-
-
-def _body(
-    run: Run, calls: list[Call], over: list[BaseException]
-) -> Callable[[int], None]:
-    """Return what runs a task by its number; what ends the program goes into `over`."""
+def _direct_body(
+    run: Run, calls: list[Call], end: Callable[[BaseException], object]
+) -> Body:
+    """Return what runs a task by its number; `end` gets what ends the program."""
     track = run.track
     results, states, workers = track.results, track.states, track.workers
     starts, ends = track.starts, track.ends
     clock, ident = time.perf_counter, threading.get_ident
+    failed = _core.FAILED
 
-    def body(number: int) -> None:
+    def body(number: int) -> object:
         starts[number] = clock()
         workers[number] = ident()
         try:
             results[number] = calls[number](run, number)
             states[number] = COMPLETED
         except ENDS_PROGRAM as error:
-            over.append(error)
-            calls[:] = [_begin_no_more] * len(calls)
-            raise _Failed from None
-        except _Ended:
-            raise _Failed from None
+            end(error)
+            return failed
         except ItemErrors as several:
             run.fail_items(number, several.errors, several.values)
-            raise _Failed from None
+            return failed
         except BaseException as error:
             run.fail(number, error)
-            raise _Failed from None
+            return failed
         finally:
             ends[number] = clock()
+        return None
 
     return body
+
+
+# Some are not.
+
+
+def _mixed_body(host: WorkerHost, calls: list[Call]) -> Body:
+    """Return what runs a task, or an item, by its number."""
+    run = host.run
+    track = run.track
+    results, states, workers = track.results, track.states, track.workers
+    starts, ends = track.starts, track.ends
+    clock, ident = time.perf_counter, threading.get_ident
+    count = len(calls)
+    deferred, lost = _core.DEFERRED, _core.LOST
+
+    def body(number: int) -> object:
+        if number >= count:
+            return host.call_unit(number)
+        starts[number] = clock()
+        workers[number] = ident()
+        try:
+            value = calls[number](run, number)
+        except BaseException as error:
+            ends[number] = clock()
+            return _refused(host, number, error)
+        if value is deferred or value is lost or host.closed:
+            return value
+        results[number] = value
+        states[number] = COMPLETED
+        ends[number] = clock()
+        return None
+
+    return body
+
+
+def _refused(host: WorkerHost, number: int, error: BaseException) -> object:
+    if isinstance(error, ItemErrors):
+        host.run.fail_items(number, error.errors, error.values)
+        host.stop_if_asked()
+        return _core.FAILED
+    return host.refuse(number, error)
 
 
 def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:

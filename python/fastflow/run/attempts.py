@@ -94,6 +94,8 @@ _OPEN = frozenset({_SENT, _RUNNING})
 
 TRANSITIONS: dict[tuple[State, str], frozenset[tuple[State, Do]]] = {
     (_NEW, "start"): frozenset({(_PAUSED, PAUSE), (_SENT, CALL)}),
+    (_NEW, "recalled"): frozenset({(_SUCCEEDED, DELIVER)}),
+    (_NEW, "refused"): frozenset({(_FAILED, DELIVER)}),
     (_PAUSED, "due"): frozenset({(_SENT, CALL)}),
     (_PAUSED, "refused"): frozenset({(_FAILED, DELIVER)}),
     (_SENT, "begun"): frozenset({(_RUNNING, LIMIT), (_RUNNING, NOTHING)}),
@@ -238,9 +240,16 @@ class Attempts:
         """The pause is over."""
         return self._call() if self.state is _PAUSED else NOTHING
 
+    def recalled(self, value: Any) -> Do:
+        """The result is known: no attempt is needed."""
+        if self.state is not _NEW:
+            return NOTHING
+        self.value = value
+        return self._end(_SUCCEEDED, DELIVER)
+
     def refused(self, error: BaseException) -> Do:
-        """There can't be a pause, so what would come after it won't."""
-        if self.state is not _PAUSED:
+        """What has to come before the next attempt, a pause say, can't be."""
+        if self.state is not _PAUSED and self.state is not _NEW:
             return NOTHING
         self.error = error
         return self._end(_FAILED, DELIVER)

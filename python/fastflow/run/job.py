@@ -126,6 +126,9 @@ class Job:
         """Return the error of an attempt that took too long."""
         raise NotImplementedError
 
+    def freed(self) -> None:
+        """Hear that an attempt has ended; a fallback takes the place of the last."""
+
     def time_is_up(self, ticket: int) -> None:
         """Tell an attempt that goes on that its time is over."""
 
@@ -168,6 +171,7 @@ class Job:
             timer.cancel()
         if under_way is not None:
             under_way.give_up()
+        self.freed()
         return True
 
     # For whoever makes the attempts.
@@ -192,6 +196,12 @@ class Job:
         elif stopping:
             under_way.cancel()
 
+    def unkeep(self, ticket: int) -> None:
+        """Forget what was kept: something else will be."""
+        with self._lock:
+            if self.attempts.live == ticket:
+                self._under_way = None
+
     def begun(self, ticket: int) -> bool:
         """Note that an attempt begins; False if nobody wants it any more."""
         with self._lock:
@@ -206,7 +216,7 @@ class Job:
         """Let the time of an attempt begin; if it has, `anew` or not at all."""
         seconds = self.attempts.timeout
         assert seconds is not None
-        timer = self.clock.call_later(seconds, self._expired, ticket)
+        timer = self.clock.call_later(seconds, self.expired, ticket)
         with self._lock:
             wanted = self.attempts.live == ticket and self.attempts.is_limited
             if wanted and (anew or self._timer is None):
@@ -222,6 +232,7 @@ class Job:
             timer, self._timer, self._under_way = self._timer, None, None
         if timer is not None:
             timer.cancel()
+        self.freed()
         self.done(self)
         return True
 
@@ -234,8 +245,19 @@ class Job:
             timer, _ = self._release()
         if timer is not None:
             timer.cancel()
+        if action is not RECOVER:
+            self.freed()
         self._follow(action)
         return True
+
+    def ran(self, ticket: int, start: float, end: float, where: str) -> None:
+        """Note when and where an attempt was made that nobody here has seen begin.
+
+        Parameters
+        ----------
+        start, end : float
+            By ``time.perf_counter``.
+        """
 
     def left(self, ticket: int, error: BaseException | None = None) -> None:
         """Note that an attempt will not be made, as it was taken back or refused."""
@@ -246,6 +268,24 @@ class Job:
         if action is NOTHING:
             self.raised(ticket, error or given_up())
         else:
+            self.freed()
+            self._follow(action)
+
+    def expired(self, ticket: int) -> None:
+        """Note that the time of an attempt is over."""
+        with after_limit():
+            error = self.limit_error()
+            with self._lock:
+                action = self.attempts.expired(ticket, error)
+                if action is NOTHING:
+                    return
+                self._given_up = ticket
+                _, under_way = self._release()
+            self.time_is_up(ticket)  # not before: what it returns then is no result
+            if under_way is not None:
+                under_way.give_up()
+            if action is not RECOVER:
+                self.freed()
             self._follow(action)
 
     # What follows.
@@ -261,9 +301,12 @@ class Job:
         elif action is PAUSE:
             self._pause()
         elif action is RECOVER:
-            self._make(self.backend.recover)
+            self._recover()
         elif action is not NOTHING:
             self.done(self)
+
+    def _recover(self) -> None:
+        self._make(self.backend.recover)
 
     def _make(self, send: Callable[[Job, int], None]) -> None:
         ticket = self.attempts.live
@@ -295,17 +338,3 @@ class Job:
             self._timer = None
             action = self.attempts.due()
         self._follow(action)
-
-    def _expired(self, ticket: int) -> None:
-        with after_limit():
-            error = self.limit_error()
-            with self._lock:
-                action = self.attempts.expired(ticket, error)
-                if action is NOTHING:
-                    return
-                self._given_up = ticket
-                _, under_way = self._release()
-            self.time_is_up(ticket)  # not before: what it returns then is no result
-            if under_way is not None:
-                under_way.give_up()
-            self._follow(action)

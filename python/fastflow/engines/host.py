@@ -1,0 +1,314 @@
+"""What engines do for tasks that do not simply return: they become jobs.
+
+The native graph (`_core.CallRun`) knows which task is next and calls what the engine has
+given it for each; a task that has to wait for anything (another attempt, a coroutine,
+another executor) is deferred there, and lives on as a `TaskJob` until it is settled.
+
+Threads: a job ends in whichever thread its last event happens in.  What becomes of a
+task is written down under the host's lock, unless the run has been closed before: so
+nothing changes in a run that is over.  No function of the user's runs under that lock.
+A job that is made while the others are being stopped is stopped by whoever made it: it
+looks whether the run stops after the job is known to those who stop them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, NamedTuple
+
+from fastflow import _core
+from fastflow.cache import reusable
+from fastflow.engines.base import UNFINISHED, Run
+from fastflow.engines.items import Items
+from fastflow.errors import TaskTimeout
+from fastflow.interrupts import ENDS_PROGRAM
+from fastflow.results import COMPLETED
+from fastflow.run.attempts import Attempts
+from fastflow.run.job import Backend
+from fastflow.run.task_job import TaskJob
+from fastflow.tasks import Task
+from fastflow.timers import Clock
+
+__all__ = ["Host", "Ran"]
+
+
+class Ran(NamedTuple):
+    """When and where a call was made, and in how many attempts."""
+
+    began: float
+    ended: float
+    worker: int | str | None
+    attempts: int
+
+
+def _ran(job: TaskJob) -> Ran | None:
+    if job.dropped:
+        return None
+    return Ran(job.began, job.ended, job.worker, job.attempts.count)
+
+
+class Host:
+    """The jobs of one run.
+
+    Parameters
+    ----------
+    run : Run
+    backend : Backend
+        Where attempts are made, but for those that a worker of the graph makes itself.
+    clock : Clock
+
+    Attributes
+    ----------
+    graph : CallRun
+        To be set before it is run.
+    over : BaseException or None
+        What ends the program.
+    """
+
+    graph: _core.CallRun
+
+    def __init__(self, run: Run, backend: Backend, clock: Clock) -> None:
+        self.run = run
+        self.backend = backend
+        self.clock = clock
+        self.over: BaseException | None = None
+        self.stopping = self.closed = False
+        self.lock = threading.Lock()
+        self._context = _core.task_context()
+        self._open: dict[Any, TaskJob] = {}  # by the task's number, or that and index
+        self._groups: dict[int, Items] = {}
+
+    # Tasks begin.
+
+    def begin(self, number: int) -> object:
+        """Let a task become a job; returns what the graph is to be told."""
+        node = self.run.plan.nodes[number]
+        try:
+            if node.each >= 0:
+                return self.begin_items(number)
+            args, kwargs = self.run.arguments(number)
+        except BaseException as error:
+            self.mark_instant(number)
+            return self.refuse(number, error)
+        self.start(self.new_job(number, node.task, args, kwargs))
+        return _core.DEFERRED
+
+    def refuse(self, number: int, error: BaseException) -> object:
+        """Note that a task fails without a job; returns what the graph is told."""
+        if isinstance(error, ENDS_PROGRAM):
+            self.end_program(error)
+            return _core.FAILED
+        with self.lock:
+            if not self.closed:
+                self.run.fail(number, error)
+        self.stop_if_asked()
+        return _core.FAILED
+
+    def mark_instant(self, number: int) -> None:
+        """Note that a task took no time, and no attempt."""
+        track = self.run.track
+        track.starts[number] = track.ends[number] = time.perf_counter()
+        track.attempts[number] = 0
+
+    def new_job(
+        self,
+        tag: Any,
+        task: Task,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        attempts: Attempts | None = None,
+    ) -> TaskJob:
+        """Return a job that is known to those who stop or close the run."""
+        job = TaskJob(
+            task, args, kwargs, self._ended, tag,
+            backend=self.backend, clock=self.clock, context=self._context,
+            attempts=attempts,
+        )  # fmt: skip
+        with self.lock:
+            self._open[tag] = job
+        return job
+
+    def start(self, job: TaskJob) -> None:
+        """Let a job begin."""
+        job.start()
+        if self.stopping:
+            job.stop()
+
+    def begin_items(self, number: int) -> object:
+        """Begin a task that is run item by item."""
+        items = self.run.items(number)
+        if not items:
+            self.mark_instant(number)
+            self.run.complete(number, [])
+            return None
+        group = Items(self, number, items)
+        with self.lock:
+            self._groups[number] = group
+            if self.stopping:
+                group.stop()
+        if group.left:
+            group.pump()
+        else:
+            self._end_items(group)
+        return _core.DEFERRED
+
+    def begin_item(self, group: Items, index: int, item: Any) -> None:
+        """Begin one of them; called by the group."""
+        number = group.number
+        try:
+            args, kwargs = self.run.arguments(number, item)
+        except BaseException as error:
+            self.item_ended(group, index, error, None)
+            return
+        task = self.run.plan.nodes[number].task
+        self.start(self.new_job((number, index), task, args, kwargs))
+
+    # Tasks end.
+
+    def _ended(self, job: TaskJob) -> None:
+        error, value = job.outcome()
+        if error is None and job.tag in self.run.plan.spread_out:
+            try:
+                value = reusable(value)
+            except BaseException as raised:
+                error = raised
+        if isinstance(job.tag, tuple):
+            number, index = job.tag
+            group = self._groups.get(number)
+            if group is not None:  # else the run was closed
+                value = UNFINISHED if job.dropped else value
+                self.item_ended(group, index, error, value, _ran(job))
+        elif isinstance(error, ENDS_PROGRAM):
+            self.end_program(error)
+        else:
+            self._task_ended(job, error, value)
+
+    def _task_ended(
+        self, job: TaskJob, error: BaseException | None, value: Any
+    ) -> None:
+        number = job.tag
+        with self.lock:
+            if self._open.pop(number, None) is None:
+                return  # the run was closed
+            ran = _ran(job)
+            if ran is not None:
+                self._note(number, ran, item=False)
+            if error is not None:
+                self.run.fail(number, error)
+            elif not job.dropped:
+                self.run.track.results[number] = value
+                self.run.track.states[number] = COMPLETED
+        self.graph.settle(number, error is None and not job.dropped)
+        if error is not None:
+            self.stop_if_asked()
+
+    def item_ended(
+        self,
+        group: Items,
+        index: int,
+        error: BaseException | None,
+        value: Any,
+        ran: Ran | None = None,
+    ) -> None:
+        """Write down how an item has ended, and go on with the next."""
+        if isinstance(error, ENDS_PROGRAM):
+            self.end_program(error)
+            return
+        with self.lock:
+            if self.closed:
+                return
+            self._open.pop((group.number, index), None)
+            if ran is not None:
+                self._note(group.number, ran, item=True)
+            group.note(index, error, value)
+        if error is not None:
+            self.stop_if_asked()
+        if group.left:
+            group.pump()
+        else:
+            self._end_items(group)
+
+    def _end_items(self, group: Items) -> None:
+        number = group.number
+        with self.lock:
+            if self._groups.pop(number, None) is None:
+                return  # somebody else has seen the end, or the run was closed
+            complete = not group.errors and not group.dropped
+            if complete:
+                self.run.complete(number, group.values)
+            else:
+                self.run.fail_items(number, group.errors, group.values)
+        self.graph.settle(number, complete)
+
+    def _note(self, number: int, ran: Ran, *, item: bool) -> None:
+        """Write down when and where it ran; for items, the earliest and latest."""
+        track = self.run.track
+        if not track.starts[number] or ran.began < track.starts[number]:
+            track.starts[number] = ran.began
+        track.ends[number] = max(track.ends[number], ran.ended)
+        track.workers[number] = ran.worker
+        track.note_attempts(number, ran.attempts, item=item)
+
+    # The run ends.
+
+    def stop_if_asked(self) -> None:
+        """After a failure: begin nothing more; attempts that run are the last."""
+        with self.lock:
+            if self.run.options.keep_going or self.stopping:
+                return
+            self.stopping = True
+            jobs = list(self._open.values())
+            groups = list(self._groups.values())
+            for group in groups:
+                group.stop()
+        self.graph.cancel()
+        for job in jobs:
+            job.stop()
+        for group in groups:
+            if not group.left:
+                self._end_items(group)
+
+    def end_program(self, error: BaseException) -> None:
+        """End the run with what is to come out of it as it is."""
+        self.over = self.over or error
+        self.close()
+
+    def close(self) -> list[TaskJob]:
+        """End the run as it is, waiting for nothing; returns what was under way."""
+        with self.lock:
+            self.closed = self.stopping = True
+            jobs = list(self._open.values())
+            self._open.clear()
+            self._groups.clear()
+        self.graph.finish()
+        for job in jobs:
+            job.cancel()
+        return jobs
+
+    def expire(self) -> None:
+        """End the run as its time is over: what runs has failed."""
+        with self.lock:
+            if self.closed or self.graph.finished:
+                return
+            self.closed = self.stopping = self.run.timed_out = True
+            self._fail_what_runs()
+        self.close()
+
+    def _fail_what_runs(self) -> None:
+        track, now = self.run.track, time.perf_counter()
+        running = []
+        for tag, job in self._open.items():
+            if job.began and not isinstance(tag, tuple):
+                track.starts[tag] = job.began
+                running.append(tag)
+        for number, group in self._groups.items():
+            self.run.keep_items(number, group.values)
+            track.starts[number] = track.starts[number] or now
+            running.append(number)
+        for number in running:
+            track.ends[number] = now
+            name = self.run.plan.names[number]
+            self.run.fail(
+                number, TaskTimeout(f"the run's time was over while {name!r} ran")
+            )

@@ -1,0 +1,41 @@
+"""Runs on any executor: the calling thread alone has the graph, and all calls are jobs."""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+from fastflow.dispatch import expire
+from fastflow.engines.base import Run
+from fastflow.engines.host import Host
+from fastflow.engines.native import ALONE, drive
+from fastflow.executor import Executor, default_executor
+from fastflow.run.admission import Admission
+from fastflow.run.backend import ThreadBackend
+from fastflow.run.job import Backend
+from fastflow.timers import Clock, system_clock
+
+__all__ = ["run_hosted"]
+
+
+def run_hosted(
+    run: Run,
+    executor: concurrent.futures.Executor,
+    *,
+    one_at_a_time: bool = False,
+    clock: Clock = system_clock,
+) -> None:
+    """Run the tasks on an executor; see `fastflow.engines.base.Engine`."""
+    backend: Backend = ThreadBackend(executor)
+    places = 1 if one_at_a_time else run.options.max_workers
+    if places is not None:
+        backend = Admission(backend, places, counts_async=one_at_a_time)
+    host = Host(run, backend, clock)
+    timer = None
+    if run.options.timeout is not None:
+        timer = clock.call_later(run.options.timeout, expire, host.expire)
+    own = executor if isinstance(executor, Executor) else default_executor()
+    try:
+        drive(host, own, host.begin, ALONE)
+    finally:
+        if timer is not None:
+            timer.cancel()

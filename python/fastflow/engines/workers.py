@@ -1,0 +1,215 @@
+"""First attempts at tasks with options, made by the worker of the graph that has them.
+
+A task whose first attempt succeeds in time is as direct a call as one without options;
+what follows a failure, or the end of its time, is a job's.  Called with the run and the
+task's number, a `Call` of here returns the result, ``DEFERRED`` if a job has taken over,
+or ``LOST`` if the call's time was over before it has returned.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import Any, NamedTuple
+
+from fastflow import _core
+from fastflow.engines.base import UNFINISHED, Run
+from fastflow.engines.calls import Call, attempt_call
+from fastflow.engines.host import Host, Ran
+from fastflow.engines.items import Items
+from fastflow.engines.limits import Limited, Limits
+from fastflow.interrupts import ENDS_PROGRAM
+from fastflow.plan import Node
+from fastflow.run.inline import attempts_of
+from fastflow.run.job import Backend
+from fastflow.run.task_job import TaskJob
+from fastflow.timers import Clock
+
+__all__ = ["WorkerHost"]
+
+
+class _First(NamedTuple):
+    """A first attempt that may be lost."""
+
+    called: int
+    """Of the graph: a task's number, or a unit."""
+    number: int
+    began: float
+    worker: int
+    group: Items | None = None
+    index: int = 0
+    item: Any = None
+
+
+class WorkerHost(Host):
+    """Lets the workers of a graph make the first attempts.
+
+    Units of the graph, numbers from the count of tasks on, are items.
+    """
+
+    def __init__(self, run: Run, backend: Backend, clock: Clock) -> None:
+        super().__init__(run, backend, clock)
+        self._units: dict[int, tuple[Items, int, Any]] = {}
+        self._unused = itertools.count(len(run.plan.names))
+        self._limits: dict[float, Limits] = {}
+
+    def close_limits(self) -> None:
+        """Forget all timers."""
+        for limits in self._limits.values():
+            limits.close()
+
+    def call_of(self, node: Node) -> Call:
+        """Return what makes the first attempt at the tasks of a kind."""
+        task = node.task
+        if task.is_async or task.cache is not None or node.each >= 0:
+            return lambda _run, number: self.begin(number)
+        attempt = attempt_call(self.run, node)
+        limits = self._limits_of(task.timeout)
+        if limits is None:
+            return lambda run, number: self._unlimited(run, number, attempt)
+        return lambda run, number: self._limited(run, number, attempt, limits)
+
+    def _limits_of(self, seconds: float | None) -> Limits | None:
+        if seconds is None:
+            return None
+        limits = self._limits.get(seconds)
+        if limits is None:
+            limits = self._limits[seconds] = Limits(self.clock, seconds, self._lost)
+        return limits
+
+    def _unlimited(self, run: Run, number: int, attempt: Call) -> Any:
+        try:
+            return attempt(run, number)
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
+            return self._go_on(number, error)
+
+    def _limited(self, run: Run, number: int, attempt: Call, limits: Limits) -> Any:
+        call = limits.begin(self._first(number))
+        try:
+            value = attempt(run, number)
+        except BaseException as error:
+            if not limits.end(call):
+                return _core.LOST
+            if isinstance(error, ENDS_PROGRAM):
+                raise
+            return self._go_on(number, error)
+        return value if limits.end(call) else _core.LOST
+
+    def _go_on(self, number: int, error: BaseException) -> object:
+        """Let a job decide what follows the first attempt."""
+        # Should it be the arguments that have failed, they fail again.
+        args, kwargs = self.run.arguments(number)
+        self._tell(self._resumed(number, self._first(number), args, kwargs), error)
+        return _core.DEFERRED
+
+    def _first(self, number: int) -> _First:
+        track = self.run.track
+        return _First(number, number, track.starts[number], track.workers[number])
+
+    def _resumed(
+        self, tag: Any, first: _First, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskJob:
+        """Return a job whose first attempt is under way."""
+        task = self.run.plan.nodes[first.number].task
+        attempts = attempts_of(task)
+        attempts.resume(1, sent=True)
+        job = self.new_job(tag, task, args, kwargs, attempts)
+        job.began, job.worker = first.began, first.worker
+        return job
+
+    def _tell(self, job: TaskJob, error: BaseException) -> None:
+        if self.stopping:
+            job.stop()
+        job.raised(job.attempts.live, error)
+        if self.stopping:  # meanwhile
+            job.stop()
+
+    def _lost(self, call: Limited) -> None:
+        """Go on without a call whose time is over, in the thread of the timers."""
+        first: _First = call.what
+        self.graph.lose(first.called)
+        tag: Any = first.number
+        item = (first.item,) if first.group else ()
+        if first.group:
+            tag = first.number, first.index
+        try:
+            args, kwargs = self.run.arguments(first.number, *item)
+        except BaseException as error:  # it has not failed before
+            args, kwargs = (), {}
+            job = self._resumed(tag, first, args, kwargs)
+            self._tell(job, error)
+            return
+        job = self._resumed(tag, first, args, kwargs)
+        if self.stopping:
+            job.stop()
+        job.expired(job.attempts.live)
+        if self.stopping:
+            job.stop()
+
+    # Items.
+
+    def begin_item(self, group: Items, index: int, item: Any) -> None:
+        """See `Host`."""
+        task = self.run.plan.nodes[group.number].task
+        if task.is_async or task.cache is not None:
+            super().begin_item(group, index, item)
+            return
+        unit = next(self._unused)
+        self._units[unit] = group, index, item
+        self.graph.post(unit)
+        if self.stopping:
+            self._drop(unit)
+
+    def _drop(self, unit: int) -> None:
+        found = self._units.pop(unit, None)
+        if found is not None:
+            group, index, _ = found
+            self.item_ended(group, index, None, UNFINISHED)
+
+    def stop_if_asked(self) -> None:
+        """See `Host`."""
+        super().stop_if_asked()
+        if self.stopping:
+            for unit in list(self._units):
+                self._drop(unit)
+
+    def call_unit(self, unit: int) -> object:
+        """Make the first attempt at an item; returns what the graph is to be told."""
+        found = self._units.pop(unit, None)
+        if found is None:
+            return None  # dropped
+        group, index, item = found
+        first = _First(
+            unit, group.number, time.perf_counter(), threading.get_ident(),
+            group, index, item,
+        )  # fmt: skip
+        try:
+            args, kwargs = self.run.arguments(group.number, item)
+        except BaseException as error:
+            self.item_ended(group, index, error, None)
+            return None
+        return self._attempt_item(first, group, args, kwargs)
+
+    def _attempt_item(
+        self, first: _First, group: Items, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> object:
+        task = self.run.plan.nodes[first.number].task
+        limits = self._limits_of(task.timeout)
+        call = limits.begin(first) if limits else None
+        error, value = None, None
+        try:
+            value = task.attempt(args, kwargs)
+        except BaseException as raised:
+            error = raised
+        if limits and call and not limits.end(call):
+            return _core.LOST
+        if error is None:
+            ran = Ran(first.began, time.perf_counter(), first.worker, 1)
+            self.item_ended(group, first.index, None, value, ran)
+        else:
+            job = self._resumed((first.number, first.index), first, args, kwargs)
+            self._tell(job, error)
+        return None
