@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastflow import aio
 from fastflow.cache import reusable
 from fastflow.params import BoundRecipe, Unfilled
 from fastflow.plan import FlowPlan, Inputs
 from fastflow.progress import Progress
 from fastflow.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
+from fastflow.tasks import Task
 
-__all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions"]
+__all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions", "check_loop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +182,21 @@ class Run:
 
 Engine = Callable[[Run], None]
 """Runs all tasks of a run, and leaves results and errors in it."""
+
+
+def check_loop(flow: str, tasks: Iterable[Task]) -> None:
+    """Refuse to wait in the event loop for what only the loop could run.
+
+    Raises
+    ------
+    RuntimeError
+        With the name of the task.
+    """
+    if aio.is_loop_thread():
+        for task in tasks:
+            if task.is_async:
+                raise RuntimeError(
+                    f"flow {flow!r} was called in fastflow's event loop and would wait "
+                    f"for task {task.name!r}, which needs the same loop; call it with "
+                    "await asyncio.to_thread(...), or from a task that is not async"
+                )

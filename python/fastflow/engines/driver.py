@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from fastflow import _core, aio
@@ -26,7 +26,7 @@ from fastflow.run.inline import attempt_raised, attempts_of, timeout_error
 from fastflow.tasks import Task
 from fastflow.timers import Clock, Timer, system_clock
 
-__all__ = ["Driver", "Job", "check_loop"]
+__all__ = ["Driver", "Job"]
 
 _EVENTS = 256  # handled at most before what they have collected is started
 
@@ -471,24 +471,6 @@ class Driver:
 
         future = _core.task_context(job.context).run(aio.submit, body())
         future.add_done_callback(lambda f: self.post(self._ended, job, attempt, f))
-
-
-def check_loop(flow: str, tasks: Iterable[Task]) -> None:
-    """Refuse to wait in the event loop for what only the loop could run.
-
-    Raises
-    ------
-    RuntimeError
-        With the name of the task.
-    """
-    if aio.is_loop_thread():
-        for task in tasks:
-            if task.is_async:
-                raise RuntimeError(
-                    f"flow {flow!r} was called in fastflow's event loop and would wait "
-                    f"for task {task.name!r}, which needs the same loop; call it with "
-                    "await asyncio.to_thread(...), or from a task that is not async"
-                )
 
 
 _keep: set[Any] = set()

@@ -6,8 +6,8 @@ import concurrent.futures
 import time
 from typing import Any
 
-from fastflow.engines.base import UNFINISHED, Run
-from fastflow.engines.driver import Driver, Job, check_loop
+from fastflow.engines.base import UNFINISHED, Run, check_loop
+from fastflow.engines.driver import Driver, Job
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskTimeout
 from fastflow.interrupts import ENDS_PROGRAM

@@ -1,8 +1,9 @@
 """What engines do for tasks that do not simply return: they become jobs.
 
-The native graph (`_core.CallRun`) knows which task is next and calls what the engine has
-given it for each; a task that has to wait for anything (another attempt, a coroutine,
-another executor) is deferred there, and lives on as a `TaskJob` until it is settled.
+The native graph (`_core.CallRun`) knows which task is next and calls what the engine
+has given it for each; a task that has to wait for anything (another attempt, a
+coroutine, another executor) is deferred there, and lives on as a `TaskJob` until it is
+settled.
 
 Threads: a job ends in whichever thread its last event happens in.  What becomes of a
 task is written down under the host's lock, unless the run has been closed before: so

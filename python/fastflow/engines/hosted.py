@@ -1,11 +1,11 @@
-"""Runs on any executor: the calling thread alone has the graph, and all calls are jobs."""
+"""Any executor: the calling thread alone has the graph, and all calls are jobs."""
 
 from __future__ import annotations
 
 import concurrent.futures
 
 from fastflow.dispatch import expire
-from fastflow.engines.base import Run
+from fastflow.engines.base import Run, check_loop
 from fastflow.engines.host import Host
 from fastflow.engines.native import ALONE, drive
 from fastflow.executor import Executor, default_executor
@@ -29,6 +29,7 @@ def run_hosted(
     places = 1 if one_at_a_time else run.options.max_workers
     if places is not None:
         backend = Admission(backend, places, counts_async=one_at_a_time)
+    check_loop(run.plan.name, [node.task for node in run.plan.kinds])
     host = Host(run, backend, clock)
     timer = None
     if run.options.timeout is not None:

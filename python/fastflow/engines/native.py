@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from fastflow import _core, active
-from fastflow.engines.base import UNFINISHED, ItemErrors, Run
+from fastflow.engines.base import UNFINISHED, ItemErrors, Run, check_loop
 from fastflow.engines.calls import Call, item_call, make_calls
 from fastflow.engines.host import Host
 from fastflow.engines.workers import WorkerHost
@@ -58,6 +58,7 @@ def run_native(run: Run, executor: Executor, *, clock: Clock = system_clock) -> 
     if all(node.task.is_direct for node in run.plan.kinds):
         _run_direct(run, executor, make_calls(run, items))
         return
+    check_loop(run.plan.name, [node.task for node in run.plan.kinds])
     host = WorkerHost(run, ThreadBackend(executor), clock)
     body = _mixed_body(host, make_calls(run, items, host.call_of))
     limited = any(node.task.timeout is not None for node in run.plan.kinds)

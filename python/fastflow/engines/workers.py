@@ -2,8 +2,8 @@
 
 A task whose first attempt succeeds in time is as direct a call as one without options;
 what follows a failure, or the end of its time, is a job's.  Called with the run and the
-task's number, a `Call` of here returns the result, ``DEFERRED`` if a job has taken over,
-or ``LOST`` if the call's time was over before it has returned.
+task's number, a `Call` of here returns the result, ``DEFERRED`` if a job has taken
+over, or ``LOST`` if the call's time was over before it has returned.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class _First(NamedTuple):
     """Of the graph: a task's number, or a unit."""
     number: int
     began: float
-    worker: int
+    worker: int | str | None
     group: Items | None = None
-    index: int = 0
+    place: int = 0
     item: Any = None
 
 
@@ -134,7 +134,7 @@ class WorkerHost(Host):
         tag: Any = first.number
         item = (first.item,) if first.group else ()
         if first.group:
-            tag = first.number, first.index
+            tag = first.number, first.place
         try:
             args, kwargs = self.run.arguments(first.number, *item)
         except BaseException as error:  # it has not failed before
@@ -208,8 +208,8 @@ class WorkerHost(Host):
             return _core.LOST
         if error is None:
             ran = Ran(first.began, time.perf_counter(), first.worker, 1)
-            self.item_ended(group, first.index, None, value, ran)
+            self.item_ended(group, first.place, None, value, ran)
         else:
-            job = self._resumed((first.number, first.index), first, args, kwargs)
+            job = self._resumed((first.number, first.place), first, args, kwargs)
             self._tell(job, error)
         return None

@@ -13,8 +13,9 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from fastflow import active
+from fastflow.engines.base import check_loop
 from fastflow.engines.choose import check_executor
-from fastflow.engines.driver import Driver, Job, check_loop
+from fastflow.engines.driver import Driver, Job
 from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskError
 from fastflow.executor import default_executor

@@ -176,7 +176,7 @@ class TaskJob(Job):
         if leave is not None:
             leave()
 
-    def time_is_up(self, ticket: int) -> None:
+    def time_is_up(self, ticket: int) -> None:  # noqa: ARG002
         """See `Job`."""
         self.ended = time.perf_counter()
 
