@@ -77,8 +77,17 @@ class Model:
     def due(self):
         return Do.NOTHING if self.wake is None else self.next_attempt()
 
+    @property
+    def is_new(self):
+        return not (self.started or self.end)
+
+    def recalled(self, value):
+        return self.over("value", value) if self.is_new else Do.NOTHING
+
     def refused(self, error):
-        return Do.NOTHING if self.wake is None else self.over("error", error)
+        if self.wake is None and not self.is_new:
+            return Do.NOTHING
+        return self.over("error", error)
 
     def begun(self, now):
         if self.open != "attempt" or self.has_begun:
@@ -125,6 +134,7 @@ class Model:
 
     def over(self, *end):
         assert self.end is None
+        self.started = True
         self.end, self.open, self.wake = end, None, None
         return Do.DROP if end == ("nothing",) else Do.DELIVER
 
@@ -248,6 +258,11 @@ class CallMachine(RuleBasedStateMachine):
     def start(self):
         self.tell("start")
 
+    @rule(often=st.integers(0, 4))
+    def the_result_is_known(self, often):
+        if often == 4:
+            self.tell("recalled", args=(self.pair.value(),))
+
     @rule()
     def due_too_often(self):
         """A timer that comes twice, or too late, does not shorten the next pause."""
@@ -328,6 +343,7 @@ def test_any_events_in_any_order():
 
 EVERYTHING = (
     ("start", {}),
+    ("recalled", {"args": ("known",)}),
     ("due", {}),
     ("refused", {"args": (ERRORS["hopeless"],)}),
     ("begun", {}),

@@ -16,8 +16,8 @@ OOPS = ValueError("oops")
 LATE = TimeoutError("late")
 
 EVENTS = (
-    "start", "due", "refused", "begun", "returned", "raised", "expired", "stop", "left",
-    "cancel",
+    "start", "recalled", "due", "refused", "begun", "returned", "raised", "expired",
+    "stop", "left", "cancel",
 )  # fmt: skip
 WITH_TICKET = ("begun", "returned", "raised", "expired", "left")
 
@@ -57,7 +57,8 @@ def tell(made, event, ticket=0):
     more = {"returned": (7,), "raised": (OOPS,), "expired": (LATE,)}.get(event, ())
     if event in WITH_TICKET:
         return getattr(made, event)(ticket, *more)
-    return made.refused(OOPS) if event == "refused" else getattr(made, event)()
+    told = {"refused": (OOPS,), "recalled": (7,)}.get(event, ())
+    return getattr(made, event)(*told)
 
 
 def snapshot(made):
@@ -67,6 +68,8 @@ def snapshot(made):
 # What follows if there is another attempt and a limit, without `stop` before.
 LIVE = {
     (State.NEW, "start"): (State.SENT, Do.CALL),
+    (State.NEW, "recalled"): (State.SUCCEEDED, Do.DELIVER),
+    (State.NEW, "refused"): (State.FAILED, Do.DELIVER),
     (State.NEW, "stop"): (State.DROPPED, Do.DROP),
     (State.NEW, "cancel"): (State.DROPPED, Do.DROP),
     (State.PAUSED, "due"): (State.SENT, Do.CALL),
