@@ -8,7 +8,7 @@ from typing import Any
 from fastflow import _core
 from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.run.attempts import State
-from fastflow.run.job import Job
+from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Activity, Loop
 
 __all__ = ["ThreadBackend", "make"]
@@ -16,13 +16,15 @@ __all__ = ["ThreadBackend", "make"]
 _RECOVERING = State.RECOVERING
 
 
-class ThreadBackend:
+class ThreadBackend(Backend):
     """The threads of an executor of this process.
 
     Parameters
     ----------
     executor : concurrent.futures.Executor
         Of threads.
+    workers : int, optional
+        How many there are.
     activity : Activity, optional
         Told of every call.
     loop : Loop, optional
@@ -34,11 +36,17 @@ class ThreadBackend:
         executor: Any,
         activity: Activity | None = None,
         loop: Loop | None = None,
+        workers: int | None = None,
     ) -> None:
         self.executor = executor
+        self._workers = workers
         self.loop = loop or Loop(activity)
         self._dispatcher = Dispatcher(executor)
         self._activity = activity
+
+    def capacity(self) -> int | None:
+        """See `fastflow.run.job.Backend`."""
+        return self._workers
 
     def launch(self, job: Job, ticket: int) -> None:
         """See `fastflow.run.job.Backend`."""

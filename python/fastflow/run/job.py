@@ -49,7 +49,24 @@ class UnderWay(Protocol):
 
 
 class Backend(Protocol):
-    """Where attempts are made."""
+    """Where attempts are made, and what that place can do."""
+
+    remote: bool = False
+    """Whether calls go to other processes, by way of pickle."""
+    local: bool = True
+    """Whether calls are made on this machine, with its files and cores."""
+    sees_start: bool = True
+    """Whether a job is told when an attempt begins, not only when it is sent."""
+    by_value: bool = False
+    """Whether a call gets copies of its arguments."""
+    can_kill: bool = False
+    """Whether a call that is given up is ended."""
+    nested: bool = True
+    """Whether calls can make calls of their own here."""
+
+    def capacity(self) -> int | None:
+        """Return how many calls are made at a time, None if that is not known."""
+        return None
 
     def launch(self, job: Job, ticket: int) -> None:
         """Have an attempt made, and say so: `Job.keep`, `Job.begun`, then its end."""
@@ -118,6 +135,18 @@ class Job:
         """Return the coroutine of one attempt, of a function that is async."""
         raise NotImplementedError
 
+    def remote_function(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return two functions for another process: ``run(fn, *arguments)``.
+
+        `run` is one of a module; `fn` is the same for all calls of a function, which may
+        travel together.
+        """
+        raise NotImplementedError
+
+    def remote_arguments(self) -> tuple[Any, ...]:
+        """Return the arguments of one attempt there; asked when it leaves."""
+        raise NotImplementedError
+
     def fallback(self) -> Any:
         """Return what takes the place of the result, for ``attempts.error``."""
         raise NotImplementedError
@@ -131,6 +160,15 @@ class Job:
 
     def time_is_up(self, ticket: int) -> None:
         """Tell an attempt that goes on that its time is over."""
+
+    def sent(self, ticket: int) -> None:
+        """Note that an attempt leaves for another process."""
+
+    def ran(self, ticket: int, start: float, end: float, where: int | str) -> None:
+        """Note when, by ``time.perf_counter``, and where an attempt was made.
+
+        Told before its end.
+        """
 
     # For whoever wants the outcome.
 

@@ -185,7 +185,8 @@ def _calls(
 
 def _parcel(line: Line) -> Parcel | None:
     """Make the context of all branches a parcel, if they go to other processes."""
-    if not line.run.places.processes:
+    backend = line.run.places.backend
+    if not (backend.remote and backend.local):
         return None
     from fastflow.workflows.parcel import Parcel
 

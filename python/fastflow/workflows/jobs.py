@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from fastflow.errors import TaskTimeout
@@ -17,7 +18,7 @@ from fastflow.workflows.context import Context, Token
 from fastflow.workflows.options import CallOptions
 from fastflow.workflows.places import Home, Places
 
-__all__ = ["Done", "StepJob"]
+__all__ = ["Done", "StepJob", "call_step"]
 
 Done = Callable[[BaseException | None, Any], object]
 
@@ -89,6 +90,14 @@ class StepJob(Job):
 
     coroutine = call
 
+    def remote_function(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """See `Job`."""
+        return call_step, self.fn
+
+    def remote_arguments(self) -> tuple[Any, ...]:
+        """See `Job`."""
+        return self.context_of_attempt(), self.args
+
     def limit_error(self) -> TaskTimeout:
         """See `Job`."""
         return TaskTimeout(
@@ -106,6 +115,16 @@ class StepJob(Job):
         self.ctx._token.set()
         self._tell = _nobody
         return super().cancel()
+
+
+def call_step(fn: Callable[..., Any], ctx: Context, args: tuple[Any, ...]) -> Any:
+    """Make an attempt in another process."""
+    value = fn(ctx, *args)
+    if type(value) is CoroutineType:
+        import asyncio
+
+        return asyncio.run(value)
+    return value
 
 
 def _tell(job: StepJob) -> None:

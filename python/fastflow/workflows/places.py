@@ -21,8 +21,9 @@ from fastflow.dispatch import Dispatch, Dispatcher
 from fastflow.executor import default_executor
 from fastflow.interrupts import wait_until
 from fastflow.run.backend import ThreadBackend
+from fastflow.run.backends import backend_of
 from fastflow.run.loop import Loop
-from fastflow.workflows.elsewhere import Elsewhere
+from fastflow.run.remote_backend import RemoteBackend
 
 __all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
 
@@ -272,33 +273,22 @@ class Places:
                 f"{type(executor).__name__}"
             )
         self._executor = executor
-        self._threads: ThreadBackend | None = None
-        self._elsewhere: Elsewhere | None = None
+        self._backend: ThreadBackend | RemoteBackend | None = None
         self.activity = activity
         self.loop = Loop(activity)
-        self.threads = executor is None or isinstance(executor, cf.ThreadPoolExecutor)
-        """Whether calls share this process's memory; else they are sent elsewhere."""
-        if executor is not None and not self.threads:
-            self._elsewhere = Elsewhere(executor, self.loop, activity)
 
     @property
-    def processes(self) -> bool:
-        """Whether calls are sent to other processes of this machine."""
-        return self._elsewhere is not None and self._elsewhere.processes
-
-    @property
-    def backend(self) -> ThreadBackend | Elsewhere:
+    def backend(self) -> ThreadBackend | RemoteBackend:
         """Where the attempts of the next call are made."""
-        threads = self._threads
-        if self._elsewhere is not None:
-            return self._elsewhere
-        if threads is not None and self._executor is not None:
-            return threads
-        executor = self._executor or default_executor()
-        if threads is None or threads.executor is not executor:  # another default
-            threads = ThreadBackend(executor, self.activity, self.loop)
-            self._threads = threads
-        return threads
+        backend = self._backend
+        if backend is not None and self._executor is not None:
+            return backend
+        executor = self._executor
+        if executor is None:
+            executor = default_executor()
+        if backend is None or backend.executor is not executor:  # another default
+            backend = self._backend = backend_of(executor, self.activity, self.loop)
+        return backend
 
     def run_coroutine(
         self,
@@ -312,9 +302,9 @@ class Places:
 
     def pool_home(self) -> PoolHome:
         """Return a home on threads: the executor's, or else the default ones."""
-        if self._executor is not None and self.threads:
-            return PoolHome(self._executor, self.activity)
-        return PoolHome(default_executor(), self.activity)
+        backend = self.backend
+        executor = default_executor() if backend.remote else backend.executor
+        return PoolHome(executor, self.activity)
 
     def own_thread(self) -> OwnThread:
         """Return a home on a thread of its own."""
