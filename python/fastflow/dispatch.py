@@ -403,7 +403,7 @@ class Dispatcher:
         self._shared: _Shared | None = None
         self._bounded = False
         if isinstance(executor, Executor):
-            self._bounded = bool(executor._options[0])  # max_pending
+            self._bounded = executor._is_bounded
             return
         with _lock:
             self._shared = _all.get(executor)

@@ -126,6 +126,11 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         self._closed = False
         self._renew()
 
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether `submit` may wait for room."""
+        return bool(self._options[0])
+
     def _renew(self) -> None:
         """Make the engine: at first, and in a forked child at first use."""
         crew = Crew(self._prefix, *self._start)

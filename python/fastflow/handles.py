@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastflow.interrupts import wait_until
+from fastflow.future import Future
 from fastflow.nested import Kind
 
 __all__ = ["HANDLES", "Handle"]
@@ -15,9 +14,9 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     # For checkers a handle may be whatever its result may be: it is passed to tasks in
     # the result's place, and returned.
-    class _Future(concurrent.futures.Future[T], Any): ...  # type: ignore[misc]
+    class _Future(Future[T], Any): ...  # type: ignore[misc]
 else:
-    _Future = concurrent.futures.Future
+    _Future = Future
 
 
 class Handle(_Future[T]):
@@ -34,6 +33,8 @@ class Handle(_Future[T]):
     name : str
         The name of the task; from the second call on with a number, ``work#2``.
     """
+
+    __slots__ = ("name", "seen")
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -62,16 +63,15 @@ class Handle(_Future[T]):
 
     def wait(self) -> None:
         """Wait until the task has ended, however."""
-        if not self.done():
-            wait_until(self._is_done_within, None)
+        super().exception()
 
     def _wait(self, timeout: float | None) -> None:
-        if not self.done() and not wait_until(self._is_done_within, timeout):
-            raise TimeoutError(f"{self!r} after {timeout:g} s")
+        if not self.done():
+            try:
+                super().exception(timeout)
+            except TimeoutError:
+                raise TimeoutError(f"{self!r} after {timeout:g} s") from None
         self.seen = True
-
-    def _is_done_within(self, timeout: float | None) -> bool:
-        return bool(concurrent.futures.wait([self], timeout).done)
 
     def cancel(self) -> bool:
         """Return False: tasks of a flow function can't be cancelled one by one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -95,6 +96,12 @@ class Track:
                 self.attempts[number] = max(self.attempts.get(number, 1), count)
         elif count != 1:
             self.attempts[number] = count
+
+    def note_threads(self) -> None:
+        """Remember the names of the threads."""
+        self.threads.update(
+            (thread.ident or 0, thread.name) for thread in threading.enumerate()
+        )
 
     def record(self, number: int) -> TaskRecord:
         """Return the record of one task."""

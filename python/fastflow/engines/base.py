@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,9 +165,7 @@ class Run:
         """Mark what has not run, and remember the names of the threads."""
         states = self.track.states
         states[:] = states.replace(bytes([PENDING]), bytes([SKIPPED]))
-        self.track.threads.update(
-            (thread.ident or 0, thread.name) for thread in threading.enumerate()
-        )
+        self.track.note_threads()
 
     def spread(self, number: int, missing: list[int]) -> list[int]:
         """Return the tasks that can run now that `number` has completed."""

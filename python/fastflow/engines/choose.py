@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from fastflow.engines.base import Engine, RunOptions
-from fastflow.engines.events import run_events
 from fastflow.engines.hosted import run_hosted
 from fastflow.engines.native import can_run, run_native
 from fastflow.engines.serial import run_serial
@@ -66,6 +65,4 @@ def choose_engine(
         and can_run(plan, options.max_workers, executor)
     ):
         return partial(run_native, executor=executor)
-    if isinstance(executor, Executor | concurrent.futures.ThreadPoolExecutor):
-        return partial(run_hosted, executor=executor, one_at_a_time=one)
-    return partial(run_events, executor=executor, one_at_a_time=one)
+    return partial(run_hosted, executor=executor, one_at_a_time=one)

@@ -10,7 +10,7 @@ from fastflow.engines.host import Host
 from fastflow.engines.native import ALONE, drive
 from fastflow.executor import Executor, default_executor
 from fastflow.run.admission import Admission
-from fastflow.run.backend import ThreadBackend
+from fastflow.run.backends import backend_of
 from fastflow.run.job import Backend
 from fastflow.timers import Clock, system_clock
 
@@ -25,7 +25,7 @@ def run_hosted(
     clock: Clock = system_clock,
 ) -> None:
     """Run the tasks on an executor; see `fastflow.engines.base.Engine`."""
-    backend: Backend = ThreadBackend(executor)
+    backend: Backend = backend_of(executor)
     places = 1 if one_at_a_time else run.options.max_workers
     if places is not None:
         backend = Admission(backend, places, counts_async=one_at_a_time)

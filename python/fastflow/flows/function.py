@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import functools
 import inspect
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from fastflow import active
-from fastflow.engines.base import check_loop
 from fastflow.engines.choose import check_executor
-from fastflow.engines.driver import Driver, Job
-from fastflow.engines.pools import pool_for
 from fastflow.errors import TaskError
 from fastflow.executor import default_executor
+from fastflow.flows.calls import Call, Calls, ParallelCalls, SerialCalls, error_now
 from fastflow.flows.history import history_dir, write_record
-from fastflow.flows.outcome import error_of, task_error
+from fastflow.flows.outcome import error_of
+from fastflow.future import Future
 from fastflow.handles import HANDLES, Handle
-from fastflow.interrupts import ENDS_PROGRAM, wait_until
-from fastflow.nested import Template, template_of
+from fastflow.nested import template_of
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
-from fastflow.run.inline import Tries, run_blocking
-from fastflow.tasks import task_of
 
 __all__ = ["FlowFunction", "flow"]
 
@@ -66,11 +59,12 @@ class FlowFunction(Generic[P, R]):
             If a task failed and the function has not dealt with it.
         """
         if self._executor == "serial":
-            run: _Run = _SerialRun(self.name)
+            calls: Calls = SerialCalls(self.name)
         else:
             executor = self._executor or default_executor(self._max_workers)
-            run = _ParallelRun(self.name, executor, self._max_workers)
-        return run.run(lambda: self._fn(*args, **kwargs))  # type: ignore[no-any-return]
+            calls = ParallelCalls(self.name, executor, self._max_workers)
+        body = lambda: self._fn(*args, **kwargs)  # noqa: E731
+        return _run(self.name, calls, body)  # type: ignore[no-any-return]
 
     def __get__(self, instance: Any, _: Any = None) -> Any:
         """Bind to an object, where a method is marked as a flow."""
@@ -98,177 +92,58 @@ class FlowFunction(Generic[P, R]):
         return f"<flow {self.name!r}>"
 
 
-class _Run:
-    """What both ways of running a flow function have in common."""
+def _run(name: str, calls: Calls, body: Callable[[], Any]) -> Any:
+    """Run a flow function and all tasks that it calls."""
+    started, origin = time.time(), time.perf_counter()
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.started = time.time()
-        self.origin = time.perf_counter()
-        self.handles: list[Handle[Any]] = []
-        self.jobs: dict[Handle[Any], Job] = {}
-        self.errors: dict[Handle[Any], TaskError] = {}
-        self.calls: dict[str, int] = {}
+    def result(*, failed: bool) -> FlowResult:
+        return _result(name, calls.made, calls.errors, started, origin, failed=failed)
 
-    def call(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Handle[Any]:
-        """Start a task; see `fastflow.active.Caller`."""
-        task = task_of(fn)
-        count = self.calls[task.name] = self.calls.get(task.name, 0) + 1
-        handle: Handle[Any] = Handle(
-            task.name if count == 1 else f"{task.name}#{count}"
-        )
-        handle.set_running_or_notify_cancel()
-        needs = template_of((args, kwargs), HANDLES)
-        job = Job(task, args, kwargs, lambda _: None, handle)
-        self.handles.append(handle)
-        self.start(handle, job, needs)
-        return handle
-
-    def start(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
-        """Start a task; `needs` makes its arguments of the results of others."""
-        raise NotImplementedError
-
-    def close(self, *, cancel: bool) -> None:
-        raise NotImplementedError
-
-    def give_up(self) -> None:
-        raise NotImplementedError
-
-    def run(self, body: Callable[[], Any]) -> Any:
-        """Run the function and all tasks that it calls."""
-        directory = history_dir(None)
-        failed = True
+    directory = history_dir(None)
+    failed = True
+    try:
         try:
-            try:
-                value = self.run_body(body)
-                self.close(cancel=False)
-            except Exception:
-                self.close(cancel=True)
-                self.complete_errors()
-                raise
-            except BaseException:  # Ctrl-C waits for nobody
-                self.give_up()
-                raise
-            self.raise_unseen()
-            value = _resolved(value)
-            failed = False
-        finally:
-            if directory is not None:
-                write_record(directory, self.result(failed=failed))
-        return value
-
-    def run_body(self, body: Callable[[], Any]) -> Any:
-        before = active.set_current(self)
-        try:
-            return body()
-        finally:
-            active.set_current(before)
-
-    def raise_unseen(self) -> None:
-        """Raise the errors that the function does not know of."""
-        seen = {id(_error(handle)) for handle in self.handles if handle.seen}
-        errors = [error for error in self.errors.values() if id(error) not in seen]
-        result = self.complete_errors()
-        if errors:
-            raise error_of(self.name, errors, result)
-
-    def complete_errors(self) -> FlowResult | None:
-        """Give the errors the result of the run, if there are any."""
-        if not self.errors:
-            return None
-        result = self.result(failed=True)
-        for error in self.errors.values():
-            error.result = result
-        return result
-
-    def result(self, *, failed: bool) -> FlowResult:
-        names = [handle.name for handle in self.handles]
-        track = Track(names, self.origin)
-        for number, handle in enumerate(self.handles):
-            job = self.jobs.get(handle)
-            if job is not None:
-                track.starts[number], track.ends[number] = job.start, job.end
-                track.workers[number] = job.worker
-                track.attempts[number] = job.attempts
-            if handle in self.errors:
-                cause = self.errors[handle].__cause__
-                track.errors[number] = [cause or self.errors[handle]]
-                track.states[number] = FAILED
-            elif _failed(handle):
-                track.states[number] = SKIPPED
-            elif handle.done():
-                track.states[number] = COMPLETED
-                track.results[number] = concurrent.futures.Future.result(handle)
-        return FlowResult(
-            self.name,
-            {name: number for number, name in enumerate(names)},
-            track,
-            "FAILED" if failed else "COMPLETED",
-            self.started,
-            time.perf_counter() - self.origin,
-        )
-
-    def finish(self, handle: Handle[Any], job: Job) -> None:
-        """Let a handle know how its task has ended."""
-        self.jobs[handle] = job
-        if job.error is None:
-            handle.set_result(job.value)
-        else:
-            error = self.errors[handle] = task_error(handle.name, job.error, None)
-            handle.set_exception(error)
-
-
-def _error(handle: Handle[Any]) -> BaseException | None:
-    """Return the error of a handle that is done, without having looked."""
-    return concurrent.futures.Future.exception(handle, 0)
-
-
-def _failed(handle: Handle[Any]) -> bool:
-    return handle.done() and _error(handle) is not None
-
-
-class _SerialRun(_Run):
-    """Tasks run when they are called, in the calling thread."""
-
-    def start(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
-        for dependency in needs.references if needs else ():
-            dependency.wait()  # for another flow's
-            if _failed(dependency):
-                handle.set_exception(_error(dependency))
-                return
-        job.start = time.perf_counter()
-        before = active.set_current(None)
-        tries = Tries()
-        try:
-            _fill(job, needs)
-            job.value = run_blocking(job.task, job.args, job.kwargs, tries)
-        except ENDS_PROGRAM:
+            value = _called(calls, body)
+            calls.close(cancel=False)
+        except Exception:
+            calls.close(cancel=True)
+            if calls.errors:
+                _complete(calls.errors, result(failed=True))
             raise
-        except BaseException as error:
-            job.error = error
-        finally:
-            active.set_current(before)
-        job.machine.count = tries.count
-        job.end = time.perf_counter()
-        job.worker = threading.current_thread().name
-        self.finish(handle, job)
-
-    def close(self, *, cancel: bool) -> None:
-        pass
-
-    def give_up(self) -> None:
-        pass
+        except BaseException:  # Ctrl-C waits for nobody
+            calls.give_up()
+            raise
+        if calls.errors:
+            _raise_unseen(name, calls, result(failed=True))
+        value = _resolved(value)
+        failed = False
+    finally:
+        if directory is not None:
+            write_record(directory, result(failed=failed))
+    return value
 
 
-def _fill(job: Job, needs: Template | None) -> None:
-    """Give a job its arguments; all that it needs has ended well."""
-    if needs is not None:
-        results = [
-            concurrent.futures.Future.result(handle, 0) for handle in needs.references
-        ]
-        job.args, job.kwargs = needs.fill(results)
+def _called(calls: Calls, body: Callable[[], Any]) -> Any:
+    before = active.set_current(calls)
+    try:
+        return body()
+    finally:
+        active.set_current(before)
+
+
+def _complete(errors: dict[Handle[Any], TaskError], result: FlowResult) -> None:
+    """Give the errors the result of the run."""
+    for error in errors.values():
+        error.result = result
+
+
+def _raise_unseen(name: str, calls: Calls, result: FlowResult) -> None:
+    """Raise the errors that the function does not know of."""
+    seen = {id(error_now(call.handle)) for call in calls.made if call.handle.seen}
+    errors = [error for error in calls.errors.values() if id(error) not in seen]
+    _complete(calls.errors, result)
+    if errors:
+        raise error_of(name, errors, result)
 
 
 def _resolved(value: Any) -> Any:
@@ -279,163 +154,42 @@ def _resolved(value: Any) -> Any:
     return template.fill([handle.result() for handle in template.references])
 
 
-class _ParallelRun(_Run):
-    """Tasks run on an executor; a thread of the run's own watches over them.
-
-    The thread is started by the first task. What is below "in that thread" runs there.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        executor: concurrent.futures.Executor,
-        max_workers: int | None,
-    ) -> None:
-        super().__init__(name)
-        self.driver = Driver(pool_for(executor), max_workers)
-        self.thread: threading.Thread | None = None
-        self.open = 0
-        self.ending = False
-        self.cancelled = False
-        self.broken: BaseException | None = None
-        """Why nobody watches any more."""
-        self.waiting: dict[Handle[Any], list[Handle[Any]]] = {}
-        self.missing: dict[Handle[Any], int] = {}
-        self.needs: dict[Handle[Any], Template | None] = {}
-
-    def start(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
-        if self.thread is None:
-            thread = threading.Thread(
-                target=self.watch, name=f"fastflow-{self.name}", daemon=True
-            )
-            thread.start()
-            self.thread = thread
-        check_loop(self.name, [job.task])
-        job.done = self.ended
-        self.driver.post(self.add, handle, job, needs)
-        if self.broken is not None:
-            self.fail(handle, self.broken)
-
-    def close(self, *, cancel: bool) -> None:
-        """Wait until all tasks have ended, or those that run already."""
-        if self.thread is not None:
-            self.driver.post(self.end, cancel)
-            _join(self.thread)
-            if isinstance(self.broken, ENDS_PROGRAM):
-                raise self.broken
-
-    def give_up(self) -> None:
-        """Start nothing more, and wait for nothing."""
-        if self.thread is not None:
-            self.driver.post(self.abandon)
-
-    # In that thread.
-
-    def watch(self) -> None:
-        """Drive the tasks; should that fail, no handle stays open."""
-        try:
-            self.driver.run(self.finished)
-        except BaseException as error:
-            self.broken = error  # before the loop: a handle made meanwhile sees it
-            for handle in self.handles:
-                self.fail(handle, error)
-            self.abandon()
-
-    def fail(self, handle: Handle[Any], error: BaseException) -> None:
-        """Let a handle fail that nobody will look after."""
-        if isinstance(error, ENDS_PROGRAM):
-            with contextlib.suppress(concurrent.futures.InvalidStateError):
-                handle.set_exception(error)
-            return
-        failed = task_error(handle.name, error, None)
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            handle.set_exception(failed)
-            self.errors[handle] = failed
-
-    def abandon(self) -> None:
-        self.driver.abandon()
-        self.ending = True
-        self.open = 0
-        for handle in self.handles:
-            if not handle.done():
-                handle.set_exception(concurrent.futures.CancelledError())
-
-    def finished(self) -> bool:
-        return self.ending and not self.open
-
-    def end(self, cancel: bool) -> None:
-        self.ending = True
-        if cancel:
-            self.cancelled = True
-            self.driver.cancel_queued()
-
-    def add(self, handle: Handle[Any], job: Job, needs: Template | None) -> None:
-        self.open += 1
-        self.jobs[handle] = job
-        self.needs[handle] = needs
-        missing = 0
-        for dependency in needs.references if needs else ():
-            if not dependency.done():
-                missing += 1
-                self.waiting.setdefault(dependency, []).append(handle)
-                if dependency not in self.jobs:  # another flow's
-                    dependency.add_done_callback(self.other_ended)
-        self.missing[handle] = missing
-        if not missing:
-            self.launch(handle)
-
-    def other_ended(self, dependency: Any) -> None:
-        self.driver.post(self.release, dependency)
-
-    def launch(self, handle: Handle[Any]) -> None:
-        """Launch a task all of whose dependencies have ended."""
-        job, needs = self.jobs[handle], self.needs.pop(handle)
-        if self.cancelled:
-            self.driver.post(self.skip, handle, concurrent.futures.CancelledError())
-            return
-        for dependency in needs.references if needs else ():
-            if _failed(dependency):
-                self.driver.post(self.skip, handle, _error(dependency))
-                return
-        try:
-            _fill(job, needs)
-        except Exception as error:  # a set of results that can't be hashed, say
-            job.error = error
-            self.driver.post(self.ended, job)
-            return
-        self.driver.launch(job)
-
-    def skip(self, handle: Handle[Any], error: BaseException) -> None:
-        del self.jobs[handle]
-        handle.set_exception(error)
-        self.ended_handle(handle)
-
-    def ended(self, job: Job) -> None:
-        handle = job.tag
-        if job.dropped:
-            handle.set_exception(concurrent.futures.CancelledError())
-        else:
-            self.finish(handle, job)
-        self.ended_handle(handle)
-
-    def ended_handle(self, handle: Handle[Any]) -> None:
-        self.open -= 1
-        self.release(handle)
-
-    def release(self, handle: Handle[Any]) -> None:
-        """Launch what has waited for a handle alone."""
-        for child in self.waiting.pop(handle, ()):
-            self.missing[child] -= 1
-            if not self.missing[child]:
-                self.launch(child)
-
-
-def _join(thread: threading.Thread) -> None:
-    def ended(timeout: float | None) -> bool:
-        thread.join(timeout)
-        return not thread.is_alive()
-
-    wait_until(ended, None)
+def _result(
+    flow: str,
+    calls: Sequence[Call],
+    errors: Mapping[Handle[Any], TaskError],
+    started: float,
+    origin: float,
+    *,
+    failed: bool,
+) -> FlowResult:
+    names = [call.handle.name for call in calls]
+    track = Track(names, origin)
+    for number, call in enumerate(calls):
+        call.note_job()
+        track.starts[number], track.ends[number] = call.began, call.ended
+        track.workers[number] = call.worker
+        if call.began:
+            track.note_attempts(number, call.attempts, item=False)
+        handle = call.handle
+        error = error_now(handle)
+        if handle in errors:
+            track.errors[number] = [errors[handle].__cause__ or errors[handle]]
+            track.states[number] = FAILED
+        elif error is not None:
+            track.states[number] = SKIPPED
+        elif handle.done():
+            track.states[number] = COMPLETED
+            track.results[number] = Future.result(handle)
+    track.note_threads()
+    return FlowResult(
+        flow,
+        {name: number for number, name in enumerate(names)},
+        track,
+        "FAILED" if failed else "COMPLETED",
+        started,
+        time.perf_counter() - origin,
+    )
 
 
 @overload

@@ -288,15 +288,6 @@ class Job:
         self._follow(action)
         return True
 
-    def ran(self, ticket: int, start: float, end: float, where: str) -> None:
-        """Note when and where an attempt was made that nobody here has seen begin.
-
-        Parameters
-        ----------
-        start, end : float
-            By ``time.perf_counter``.
-        """
-
     def left(self, ticket: int, error: BaseException | None = None) -> None:
         """Note that an attempt will not be made, as it was taken back or refused."""
         with self._lock:

@@ -13,6 +13,7 @@ from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
+from fastflow.run.remote import attempt_task
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock
 
@@ -47,8 +48,8 @@ class TaskJob(Job):
     """
 
     __slots__ = (
-        "_key", "args", "began", "ended", "is_async", "kwargs", "leave",
-        "recovers", "tag", "task", "worker",
+        "_key", "_measured", "_sent", "args", "began", "ended", "is_async", "kwargs",
+        "leave", "recovers", "tag", "task", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +76,7 @@ class TaskJob(Job):
         self.recovers = False
         self.leave: Callable[[], object] | None = None
         self._key: Any = None
+        self._sent = self._measured = 0  # tickets of attempts in other processes
 
     @property
     def dropped(self) -> bool:
@@ -146,16 +148,31 @@ class TaskJob(Job):
         if not super().begun(ticket):
             return False
         self.began = self.began or time.perf_counter()
-        self.worker = threading.current_thread().name
+        if self._sent != ticket:
+            self.worker = threading.current_thread().name
         return True
 
-    def ran(self, ticket: int, start: float, end: float, where: str) -> None:
+    def sent(self, ticket: int) -> None:
+        """See `Job`."""
+        self._sent = ticket
+        self.worker = None  # not known before it is back
+
+    def ran(self, ticket: int, start: float, end: float, where: int | str) -> None:
         """See `Job`."""
         if self.attempts.live == ticket:
             if self.attempts.count == 1 or not self.began:
                 self.began = start  # it was noted when it was sent
             self.ended = end
+            self._measured = ticket
             self.worker = where
+
+    def remote_function(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """See `Job`; tasks travel by reference."""
+        return attempt_task, self.task.reference or self.task.fn
+
+    def remote_arguments(self) -> tuple[Any, ...]:
+        """See `Job`."""
+        return self.args, self.kwargs
 
     def returned(self, ticket: int, value: Any) -> bool:
         """See `Job`."""
@@ -181,7 +198,7 @@ class TaskJob(Job):
         self.ended = time.perf_counter()
 
     def _note_end(self, ticket: int) -> None:
-        if self.attempts.live == ticket:
+        if self.attempts.live == ticket and self._measured != ticket:
             self.ended = time.perf_counter()
 
     def _recover(self) -> None:
