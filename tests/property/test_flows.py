@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import fastflow
 from fastflow import Flow
 from fastflow.engines.base import Run, RunOptions
-from fastflow.engines.events import run_events
+from fastflow.engines.hosted import run_hosted
+from fastflow.engines.native import run_native
 from fastflow.registry import TaskRegistry
 from fastflow.timers import Timer
 
@@ -170,7 +171,9 @@ def check(tasks, run_with):
 @settings(deadline=None)
 @given(tasks=flows())
 def test_engines_agree_with_the_reference(executor, tasks):
-    check(tasks, lambda run: run_events(run, executor, clock=NoWaiting()))
+    check(tasks, lambda run: run_hosted(run, executor, clock=NoWaiting()))
+    if isinstance(executor, fastflow.Executor):
+        check(tasks, lambda run: run_native(run, executor, clock=NoWaiting()))
 
 
 @settings(deadline=None, max_examples=50)
@@ -179,7 +182,7 @@ def test_one_at_a_time_agrees_with_the_reference(tasks):
     with cf.ThreadPoolExecutor(2) as executor:
         check(
             tasks,
-            lambda run: run_events(
+            lambda run: run_hosted(
                 run, executor, one_at_a_time=True, clock=NoWaiting()
             ),
         )

@@ -142,7 +142,12 @@ class Calls:
         handle: Handle[Any] = Handle(name if count == 1 else f"{name}#{count}")
         call = Call(task, args, kwargs, handle, _needs_of(args, kwargs))
         self.made.append(call)
-        self.start(call)
+        try:
+            self.start(call)
+        except BaseException as error:
+            if not handle.done():  # it was refused
+                handle.set_exception(error)
+            raise
         return handle
 
     def start(self, call: Call) -> None:
@@ -230,18 +235,22 @@ class ParallelCalls(Calls):
         self._broken: BaseException | None = None
         """What ends the program."""
 
+    def _stops(self) -> bool:
+        return self._cancelled
+
     def start(self, call: Call) -> None:
         """See `Calls`."""
         if call.task.is_async:
             check_loop(self.name, [call.task])
         needs = call.needs
+        if needs is not None or not call.task.is_bare:
+            call.context = _core.task_context()
         if needs is None:
             if self._submit is not None:
                 self._begin(call)
             else:  # it may be made here
                 active.outside(lambda: self._begin(call))
             return
-        call.context = _core.task_context()
         call.missing = len(needs.references) + 1
         for needed in needs.references:
             needed.add_done_callback(partial(self._has_ended, call))
@@ -268,7 +277,7 @@ class ParallelCalls(Calls):
     def _begin(self, call: Call) -> None:
         """Begin a call that has what it needs."""
         handle, needs = call.handle, call.needs
-        if self._cancelled:
+        if self._stops():
             self._drop(call)
             return
         try:
@@ -282,7 +291,7 @@ class ParallelCalls(Calls):
         except BaseException as error:  # a set of results that can't be hashed, say
             self._end(call, error, None)
             return
-        if self._cancelled:  # meanwhile
+        if self._stops():  # meanwhile
             self._take_back(call)
 
     def _send(self, call: Call) -> None:
@@ -292,7 +301,8 @@ class ParallelCalls(Calls):
         elif call.context is None:
             call.future = submit(self._attempt, call)
         else:
-            call.future = submit(call.context.run, self._attempt, call)
+            apart = _core.task_context(call.context)
+            call.future = submit(apart.run, self._attempt, call)
 
     def _job_of(self, call: Call, attempts: Attempts | None = None) -> TaskJob:
         job = call.job = TaskJob(

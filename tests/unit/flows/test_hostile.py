@@ -20,7 +20,6 @@ import pytest
 
 import fastflow
 from fastflow import Flow, TaskRegistry
-from fastflow.engines.driver import Driver
 from fastflow.tasks import task_of
 
 tasks = TaskRegistry()
@@ -182,11 +181,11 @@ def test_a_set_of_results_that_can_not_be_hashed(executor):
         body.with_options(executor=executor)()
 
 
-def test_a_thread_that_dies_leaves_no_handle_open(monkeypatch):
-    def launch(self, job):
-        raise RuntimeError("a bug of ours")
-
-    monkeypatch.setattr(Driver, "launch", launch)
+@pytest.mark.parametrize("pool", [fastflow.Executor, cf.ThreadPoolExecutor])
+def test_an_executor_that_refuses_leaves_no_handle_open(pool):
+    class Refusing(pool):
+        def submit(self, fn, /, *args, **kwargs):
+            raise RuntimeError("a bug of ours")
 
     @fastflow.flow
     def body():
@@ -195,8 +194,9 @@ def test_a_thread_that_dies_leaves_no_handle_open(monkeypatch):
             first.result()
         return same(2)
 
-    with pytest.raises(fastflow.TaskError, match="a bug of ours"):
-        body()
+    with Refusing(1) as executor:
+        with pytest.raises(fastflow.TaskError, match="a bug of ours"):
+            body.with_options(executor=executor)()
 
 
 def matches(handle):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures as cf
+import queue
 import threading
 
 import pytest
 
 import fastflow
-from fastflow import Flow
+from fastflow import Flow, aio
 from fastflow.engines.base import Run
-from fastflow.engines.driver import Driver, Job
-from fastflow.engines.pools import pool_for
-from fastflow.flows.function import _ParallelRun
+from fastflow.engines.host import Host
+from fastflow.flows.calls import ParallelCalls
 from fastflow.retry import RetryPolicy
+from fastflow.run.backend import ThreadBackend
+from fastflow.run.task_job import TaskJob
 from fastflow.tasks import Task
+from fastflow.timers import system_clock
+
+
+def job_of(task, executor, done):
+    backend = ThreadBackend(executor)
+    return TaskJob(task, (), {}, done, None, backend=backend, clock=system_clock)
 
 
 def test_a_function_that_raises_starts_no_task_any_more(monkeypatch):
@@ -42,13 +50,14 @@ def test_a_function_that_raises_starts_no_task_any_more(monkeypatch):
         assert began.wait(60)
         raise ValueError("enough")
 
-    end = _ParallelRun.end
+    take_back = ParallelCalls._take_back
 
-    def end_and_go(self, cancel):
-        end(self, cancel)
-        go.set()
+    def take_back_and_go(self, call):
+        take_back(self, call)
+        if call.handle is handles[0]:
+            go.set()
 
-    monkeypatch.setattr(_ParallelRun, "end", end_and_go)
+    monkeypatch.setattr(ParallelCalls, "_take_back", take_back_and_go)
     with pytest.raises(ValueError, match="enough"):
         body()
     assert ran == ["first"]
@@ -60,7 +69,7 @@ def test_a_function_that_raises_starts_no_task_any_more(monkeypatch):
 
 @pytest.mark.parametrize("fallback", [False, True])
 def test_what_runs_while_a_run_fails_is_not_tried_again(fallback):
-    began, go, done = threading.Event(), threading.Event(), []
+    began, go, done = threading.Event(), threading.Event(), queue.SimpleQueue()
 
     def flaky():
         began.set()
@@ -71,18 +80,18 @@ def test_what_runs_while_a_run_fails_is_not_tried_again(fallback):
     if fallback:
         task = task.changed(fallback=lambda _error, _inputs: "instead")
     with cf.ThreadPoolExecutor(1) as executor:
-        driver = Driver(pool_for(executor))
-        job = Job(task, (), {}, done.append, None)
-        driver.launch(job)
+        job = job_of(task, executor, done.put)
+        job.start()
         assert began.wait(60)
-        driver.cancel_queued()
+        job.stop()
         go.set()
-        driver.run(lambda: bool(done))
-    assert job.attempts == 1
+        assert done.get(timeout=60) is job
+    assert job.attempts.count == 1
+    error, value = job.outcome()
     if fallback:
-        assert (job.value, job.error) == ("instead", None)
+        assert (error, value) == (None, "instead")
     else:
-        assert isinstance(job.error, OSError)
+        assert isinstance(error, OSError)
 
 
 def test_a_flow_that_fails_does_not_wait_for_the_next_attempts():
@@ -127,13 +136,13 @@ def test_coroutines_that_run_are_waited_for(monkeypatch):
         assert began.wait(60)
         raise ValueError("no luck")
 
-    stop = Driver.cancel_queued
+    stop = Host.stop_if_asked
 
-    def cancel_queued(self):
+    def stop_and_tell(self):
         stop(self)
         failed.set()
 
-    monkeypatch.setattr(Driver, "cancel_queued", cancel_queued)
+    monkeypatch.setattr(Host, "stop_if_asked", stop_and_tell)
     flow = Flow(
         "flow F:\n    a -> [slow, broken] -> b",
         registry={"a": lambda: 1, "slow": slow, "broken": broken, "b": print},
@@ -145,8 +154,13 @@ def test_coroutines_that_run_are_waited_for(monkeypatch):
     assert caught.value.result.tasks["slow"].status == "COMPLETED"
 
 
-def test_coroutines_that_were_only_collected_do_not_begin():
+def test_coroutines_that_wait_for_the_loop_do_not_begin():
     ran = []
+    busy, free = threading.Event(), threading.Event()
+
+    async def keep_busy():
+        busy.set()
+        free.wait(60)
 
     async def quick(_):
         ran.append("quick")
@@ -155,8 +169,13 @@ def test_coroutines_that_were_only_collected_do_not_begin():
         "flow F:\n    a -> quick\n    a -> k",
         registry={"a": lambda: 1, "quick": quick, "k": lambda p, q: p},
     )
+    blocker = aio.submit(keep_busy())
+    assert busy.wait(60)
     with pytest.raises(fastflow.ParameterError):
         flow.run()
+    free.set()
+    blocker.result(60)
+    aio.submit(asyncio.sleep(0)).result(60)  # what the loop had before, it has done
     assert not ran
 
 
@@ -240,17 +259,15 @@ def test_a_timeout_that_comes_late_leaves_the_fallback_alone():
 
     task = Task(broken, "broken", timeout=60, fallback=lambda _e, _i: go.wait(60))
     with cf.ThreadPoolExecutor(1) as executor:
-        driver = Driver(pool_for(executor))
-        job = Job(task, (), {}, done.append, None)
-        recover = driver._recover
+        job = job_of(task, executor, done.append)
+        recover = job.backend.recover
 
-        def recover_and_time_out(*args):
-            recover(*args)
-            driver.post(driver._timed_out, job, 1)  # was in the queue already
-            driver.post(go.set)
+        def recover_and_time_out(job, ticket):
+            recover(job, ticket)
+            job.expired(1)  # was under way already
+            go.set()
 
-        driver._recover = recover_and_time_out
-        driver.launch(job)
-        driver.run(lambda: bool(done))
-    assert job.error is None
-    assert job.value is True
+        job.backend.recover = recover_and_time_out
+        job.start()
+    assert done == [job]
+    assert job.outcome() == (None, True)
