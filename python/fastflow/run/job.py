@@ -185,7 +185,7 @@ class Job:
         """Begin nothing more; what runs already goes on, and its end is told."""
         with self._lock:
             action = self.attempts.stop()
-            under_way = self._under_way
+            under_way = None if self._recovers else self._under_way
         if action is not NOTHING:
             self._follow(action)
         elif under_way is not None:
@@ -228,7 +228,7 @@ class Job:
             if live and (replace or self._under_way is None):
                 self._under_way = under_way
             unwanted = ticket <= self._given_up
-            stopping = live and self.attempts.stopping
+            stopping = live and self.attempts.stopping and not self._recovers
         if unwanted:
             under_way.give_up()
         elif stopping:
@@ -318,6 +318,10 @@ class Job:
             self._follow(action)
 
     # What follows.
+
+    @property
+    def _recovers(self) -> bool:
+        return self.attempts.state is State.RECOVERING
 
     def _release(self) -> tuple[Timer | None, UnderWay | None]:
         timer, self._timer = self._timer, None

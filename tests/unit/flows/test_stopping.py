@@ -251,7 +251,7 @@ def test_items_stop_where_another_task_fails(kind):
 
 
 def test_a_timeout_that_comes_late_leaves_the_fallback_alone():
-    done = []
+    done = queue.SimpleQueue()
     go = threading.Event()
 
     def broken():
@@ -259,7 +259,7 @@ def test_a_timeout_that_comes_late_leaves_the_fallback_alone():
 
     task = Task(broken, "broken", timeout=60, fallback=lambda _e, _i: go.wait(60))
     with cf.ThreadPoolExecutor(1) as executor:
-        job = job_of(task, executor, done.append)
+        job = job_of(task, executor, done.put)
         recover = job.backend.recover
 
         def recover_and_time_out(job, ticket):
@@ -269,5 +269,5 @@ def test_a_timeout_that_comes_late_leaves_the_fallback_alone():
 
         job.backend.recover = recover_and_time_out
         job.start()
-    assert done == [job]
+        assert done.get(timeout=60) is job
     assert job.outcome() == (None, True)
