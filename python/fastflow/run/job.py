@@ -138,8 +138,8 @@ class Job:
     def remote_function(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return two functions for another process: ``run(fn, *arguments)``.
 
-        `run` is one of a module; `fn` is the same for all calls of a function, which may
-        travel together.
+        `run` is one of a module; `fn` is the same object for all calls of a function:
+        these may travel together.
         """
         raise NotImplementedError
 

@@ -6,7 +6,6 @@ executor's own trouble: it is broken or shut down, or what it was given can't tr
 
 from __future__ import annotations
 
-import functools
 import os
 import pickle
 import time
@@ -143,8 +142,9 @@ def packed(value: object) -> bytes:
 
 
 _PICKLING = (
-    "In other processes functions are found by their name, so they must be functions of "
-    "a module; their arguments and results are pickled (of a generator return a list)."
+    "In other processes functions are found by their name, so they must be functions "
+    "of a module; their arguments and results are pickled (of a generator return a "
+    "list)."
 )
 
 
@@ -202,11 +202,15 @@ def run_chunk(
         Of BLAS, that these calls may use.
     """
     outcomes: list[bytes] = []
-    loaded = functools.cache(lambda: pickle.loads(function))
     passed, start = 0.0, time.perf_counter()
     with limited(threads):
+        try:
+            run, fn = pickle.loads(function)
+        except BaseException as error:  # of its module
+            failed = packed(_failed(error, time.time(), start))
+            return Returned([failed] * len(calls), passed)
         for call in calls:
-            outcome, ends = _run_packed(loaded, call)
+            outcome, ends = _run_packed(run, fn, call)
             outcomes.append(outcome)
             size -= len(outcome)
             passed = time.perf_counter() - start
@@ -215,11 +219,10 @@ def run_chunk(
     return Returned(outcomes, passed)
 
 
-def _run_packed(loaded: Callable[[], Any], call: bytes) -> tuple[bytes, bool]:
+def _run_packed(run: Run, fn: Callable[..., Any], call: bytes) -> tuple[bytes, bool]:
     """Return what came of a call, and whether it was meant to end the program."""
     began, start = time.time(), time.perf_counter()
     try:
-        run, fn = loaded()
         arguments = pickle.loads(call)
         look_again()  # arrays bring their library with them
         began, start = time.time(), time.perf_counter()

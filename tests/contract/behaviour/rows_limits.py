@@ -18,8 +18,8 @@ from contract.behaviour.machines import (
 )
 from contract.behaviour.table import (
     BY_VALUE,
-    CLUSTER,
     DURABLE,
+    FLOWS_ON_A_CLUSTER,
     PURE,
     STEPS,
     row,
@@ -71,7 +71,7 @@ def the_report_of_a_limit_waits_for_nobody(m: Machine, scratch: Scratch):
     return [found.short], scratch.released
 
 
-@row("second", RETRIES, TIMEOUT, drift={CLUSTER: PURE})
+@row("second", RETRIES, TIMEOUT, drift={FLOWS_ON_A_CLUSTER: PURE})
 def a_late_result_is_never_delivered(m: Machine, scratch: Scratch):
     """It comes while the second attempt runs."""
     return m.one(calls.hang_first, scratch, retries=1, timeout=LIMIT).short
@@ -84,7 +84,7 @@ def a_handler_after_a_limit_needs_no_free_worker(m: Machine, scratch: Scratch):
     return found, scratch.released
 
 
-@row(("call 3", ["call"] * 3), RETRIES, drift={CLUSTER: PURE})
+@row(("call 3", ["call"] * 3), RETRIES, drift={FLOWS_ON_A_CLUSTER: PURE})
 def a_retry_calls_the_function_again(m: Machine, scratch: Scratch):
     found = m.one(calls.fail_at_first, (scratch, 2), retries=2)
     return found.short, scratch.notes()
@@ -95,7 +95,7 @@ def attempts_are_recorded(m: Machine, scratch: Scratch):
     return m.one(calls.fail_at_first, (scratch, 2), retries=2).attempts
 
 
-@row(("ValueError", ("call 2",), 2), RETRIES, drift={CLUSTER: PURE})
+@row(("ValueError", ("call 2",), 2), RETRIES, drift={FLOWS_ON_A_CLUSTER: PURE})
 def the_error_is_that_of_the_last_attempt(m: Machine, scratch: Scratch):
     found = m.one(calls.fail_at_first, (scratch, 9), retries=1)
     return found.kind, found.error and found.error.args, len(scratch.notes())

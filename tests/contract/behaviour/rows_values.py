@@ -27,6 +27,7 @@ from contract.behaviour.table import (
     DURABLE,
     FAN_OUT,
     FLOWS,
+    FLOWS_BY_VALUE,
     FLOWS_ON_A_CLUSTER,
     STEPS,
     row,
@@ -55,8 +56,8 @@ def none_is_a_result(m: Machine, _: Scratch):
 @row(
     ([7, 7, 7], ["7"] * 3),
     drift={
-        f"{FLOWS_ON_A_CLUSTER} | builder for_each: cluster": "equal calls are one on a "
-        "cluster: the function is called once"
+        FLOWS_ON_A_CLUSTER: "equal calls are one on a cluster: the function is called "
+        "once"
     },
 )
 def equal_items_run_once_each(m: Machine, scratch: Scratch):
@@ -96,7 +97,7 @@ def _closed(value):
     return value
 
 
-@row(["default"] * 4, drift={BY_VALUE: LEAK, "@flow: serial": LEAK})
+@row(["default"] * 4, drift={FLOWS_BY_VALUE: LEAK, "@flow: serial": LEAK})
 def context_variables_stay_in_their_call(m: Machine, _: Scratch):
     return m.run(calls.variable, range(4))
 
@@ -109,7 +110,7 @@ def context_variables_stay_in_their_call(m: Machine, _: Scratch):
             "context variables can't be pickled: elsewhere there are none",
         )
     },
-    drift={BY_VALUE: LEAK, "@flow: serial": LEAK},
+    drift={FLOWS_BY_VALUE: LEAK, "@flow: serial": LEAK},
 )
 def calls_begin_with_the_context_of_the_caller(m: Machine, _: Scratch):
     def call():
@@ -127,7 +128,7 @@ def calls_begin_with_the_context_of_the_caller(m: Machine, _: Scratch):
             "context variables can't be pickled: elsewhere there are none",
         )
     },
-    drift={BY_VALUE: LEAK, "@flow: serial": LEAK},
+    drift={FLOWS_BY_VALUE: LEAK, "@flow: serial": LEAK},
 )
 def the_decimal_context_stays_in_its_call(m: Machine, _: Scratch):
     def call():
@@ -138,7 +139,7 @@ def the_decimal_context_stays_in_its_call(m: Machine, _: Scratch):
     return contextvars.Context().run(call)
 
 
-@row([28] * 4, TRAVELS, drift={BY_VALUE: LEAK})
+@row([28] * 4, TRAVELS, drift={FLOWS_BY_VALUE: LEAK})
 def the_decimal_context_of_a_worker_stays_its_own(m: Machine, _: Scratch):
     return m.run(calls.precision, range(4))
 
@@ -233,7 +234,9 @@ def what_is_cancelled_never_begins(m: Machine, scratch: Scratch):
         "flow tasks: *": ("one by one", "each task of a text is a function of its own"),
         STEPS: ("one by one", "each run sends its own step"),
     },
-    drift={"flow items: cluster | @flow: cluster | builder for_each: *": "one by one"},
+    drift={
+        "flow items: cluster | @flow: cluster | builder for_each: cluster": "one by one"
+    },
 )
 def short_calls_travel_together(m: Machine, _: Scratch):
     with counted(m.executor) as counts:

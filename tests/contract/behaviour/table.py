@@ -91,7 +91,9 @@ FAN_OUT = (
 FLOWS = "flow *: * | @flow: *"
 BY_VALUE = "*: processes | *: cluster"
 FLOWS_ON_A_CLUSTER = "flow *: cluster | @flow: cluster"
-CLUSTER = "*: cluster"
+FLOWS_BY_VALUE = (
+    "flow *: processes | @flow: processes | flow *: cluster | @flow: cluster"
+)
 STEPS = "builder step, *: *"
 DURABLE = "durable *"
 PURE = "equal calls are one on a cluster, so it is not made again"
