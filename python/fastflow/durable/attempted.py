@@ -30,6 +30,8 @@ class Attempted(Operation):
     __slots__ = ()
 
     is_job = True
+    at_most_once = False
+    """Whether it is recorded that an attempt begins."""
 
     # For the kinds
 
@@ -46,18 +48,21 @@ class Attempted(Operation):
         assert attempts.error is not None
         self.context._line.retrying(self, attempts.count, attempts.error, due)
 
-    def keep_value(self, value: Any, attempt: int) -> Any:
+    def succeed(self, value: Any, attempt: int) -> Any:
         """Record the value; return it as a replay sees it."""
-        return self.context._line.ended(self, attempt, value)
+        value = self.context._line.ended(self, attempt, value)
+        if self.context._line.execution.engine.events is not None:
+            self.tell_ended(attempt, None)
+        return value
 
     # The host
 
     def advance(self, record: Record | None) -> Any:
         """Make attempts until one succeeds or there is to be no other."""
         if record is None:  # the fast road
-            value, error = self._attempt(1)
+            value, error = self.attempt_now(1)
             if error is None:
-                return self._succeed(value, 1)
+                return self.succeed(value, 1)
             attempts = self._resumed(1, sent=True)
             action = _told(attempts, value, error)
         elif record.action == RETRYING:
@@ -69,7 +74,7 @@ class Attempted(Operation):
             action = self._found_begun(attempts)
         carry_out(attempts, action, self._call, self._rest)
         if attempts.succeeded:
-            return self._succeed(attempts.value, attempts.count)
+            return self.succeed(attempts.value, attempts.count)
         return self._fail(attempts)
 
     def _resumed(self, count: int, *, sent: bool) -> Attempts:
@@ -89,16 +94,7 @@ class Attempted(Operation):
         return _told(attempts, None, interrupted)
 
     def _call(self, attempts: Attempts) -> Do:
-        return _told(attempts, *self._attempt(attempts.count))
-
-    def _attempt(self, attempt: int) -> Outcome:
-        line = self.context._line
-        if self.id not in line.pending:
-            engine = line.execution.engine
-            self.started = engine.now_us()
-            if engine.events is not None:
-                engine.events.job_started(self.job_key(), attempt)
-        return self.attempt_now(attempt)
+        return _told(attempts, *self.attempt_now(attempts.count))
 
     def _rest(self, attempts: Attempts) -> None:
         engine = self.context._line.execution.engine
@@ -108,13 +104,6 @@ class Attempted(Operation):
             assert attempts.error is not None
             engine.events.job_retrying(self.job_key(), attempts.count, attempts.error)
         rest_until(self, due=due)
-
-    def _succeed(self, value: Any, attempt: int) -> Any:
-        value = self.keep_value(value, attempt)
-        events = self.context._line.execution.engine.events
-        if events is not None:
-            events.job_ended(self.job_key(), attempt, None)
-        return value
 
     def _fail(self, attempts: Attempts) -> Any:
         error = attempts.error
@@ -126,10 +115,14 @@ class Attempted(Operation):
         try:
             return line.ended(self, attempts.count, None, error)
         except self.error_kind:
-            events = line.execution.engine.events
-            if events is not None:
-                events.job_ended(self.job_key(), attempts.count, error)
+            self.tell_ended(attempts.count, error)
             raise
+
+    def tell_ended(self, attempt: int, error: Exception | None) -> None:
+        """Tell subscribers that it is over."""
+        events = self.context._line.execution.engine.events
+        if events is not None:
+            events.job_ended(self.job_key(), attempt, error)
 
 
 def _told(attempts: Attempts, value: Any, error: BaseException | None) -> Do:

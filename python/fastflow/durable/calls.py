@@ -28,6 +28,7 @@ from fastflow.tasks import is_async
 from fastflow.timers import system_clock
 
 if TYPE_CHECKING:
+    from fastflow.durable.attempted import Attempted
     from fastflow.durable.operation import Operation
 
 __all__ = ["Coroutines", "Elsewhere", "Outcome", "make_attempt"]
@@ -160,7 +161,7 @@ class Elsewhere(Pending):
 
 
 def make_attempt(
-    operation: Operation, timeout: float | None, fn: Callable[..., Any], *args: Any
+    operation: Attempted, timeout: float | None, fn: Callable[..., Any], *args: Any
 ) -> Outcome:
     """Make one attempt, or go on waiting for the one that was begun.
 
@@ -171,8 +172,14 @@ def make_attempt(
     """
     line = operation.context._line
     pending = line.pending.get(operation.id)
-    operation.attempt = args[-1].attempt
+    operation.attempt = number = args[-1].attempt
     if pending is None:
+        engine = line.execution.engine
+        operation.started = engine.now_us()
+        if engine.events is not None:
+            engine.events.job_started(operation.job_key(), number)
+        if operation.at_most_once:
+            line.began(operation, number)
         if timeout is None or is_async(fn):
             outcome = _call_here(line, operation, fn, *args)
             value, error = outcome

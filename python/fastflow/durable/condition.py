@@ -97,8 +97,9 @@ class Condition(Attempted):
         # As a replay will see it: a function may change what it was given.
         self._state = load(data, self.serdes, self.serdes_context)
 
-    def keep_value(self, value: Any, attempt: int) -> Any:
+    def succeed(self, value: Any, attempt: int) -> Any:
         """See `Attempted`."""
         data, state = value
         self.commit(self.add(SUCCEEDED, data, attempt=attempt))
+        self.tell_ended(attempt, None)
         return state

@@ -22,7 +22,7 @@ __all__ = ["Step"]
 class Step(Attempted):
     """``context.step()``."""
 
-    __slots__ = ("_at_most_once", "_fn", "_strategy", "_timeout")
+    __slots__ = ("_fn", "_strategy", "_timeout", "at_most_once")
 
     kind = "STEP"
     error_kind = StepError
@@ -38,12 +38,12 @@ class Step(Attempted):
         if config is None:
             super().__init__(context, "Step", name)
             self._strategy: RetryStrategy | None = None
-            self._at_most_once = False
+            self.at_most_once = False
             self._timeout: float | None = None
             return
         super().__init__(context, config.sub_type or "Step", name, config.serdes)
         self._strategy = config.retry_strategy
-        self._at_most_once = (
+        self.at_most_once = (
             config.step_semantics is StepSemantics.AT_MOST_ONCE_PER_RETRY
         )
         self._timeout = None if config.timeout is None else to_seconds(config.timeout)
@@ -55,8 +55,5 @@ class Step(Attempted):
 
     def attempt_now(self, attempt: int) -> Outcome:
         """See `Attempted`."""
-        context = self.context
-        if self._at_most_once and self.id not in context._line.pending:
-            context._line.began(self, attempt)
-        given = StepContext(context, self, attempt)
+        given = StepContext(self.context, self, attempt)
         return make_attempt(self, self._timeout, self._fn, given)
