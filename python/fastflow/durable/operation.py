@@ -200,9 +200,13 @@ class Operation:
         return JobKey(self.context._line.execution.name, self.id.hex(), self.name)
 
     def _tell_recalled(self, record: Record) -> None:
-        events = self.context._line.execution.engine.events
-        if events is not None:
-            events.job_recalled(self.job_key(), record.attempt)
+        """Tell subscribers what another process has done, once."""
+        line = self.context._line
+        events = line.execution.engine.events
+        if events is None or (line.local is not None and self.id in line.local):
+            return
+        line.keep(record)  # the line may run again, from its top
+        events.job_recalled(self.job_key(), record.attempt)
 
 
 def _describe(subtype: str, name: str | None) -> str:

@@ -218,7 +218,8 @@ class Job:
         if action is LIMIT:
             self.limit(ticket)
         if first:
-            assert events is not None and self.key is not None
+            assert events is not None
+            assert self.key is not None
             events.job_started(self.key, count)
         return True
 
