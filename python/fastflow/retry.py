@@ -11,7 +11,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from fastflow.durations import parse_duration
 from fastflow.errors import add_note, shown
@@ -220,6 +220,9 @@ class StrategyPolicy(RetryPolicy):
 
     strategy: Callable[[Exception, int], Any]
 
+    raises: ClassVar[bool] = False
+    """Whether what the strategy raises is raised: then the call fails with that."""
+
     def __init__(self, strategy: Callable[[Exception, int], Any]) -> None:
         super().__init__(_ENDLESS)
         object.__setattr__(self, "strategy", strategy)
@@ -252,12 +255,18 @@ class StrategyPolicy(RetryPolicy):
             decision = self.strategy(error, attempt)
             if decision is None or not decision.should_retry:
                 return None
-            return parse_duration(decision.delay)
+            return self.seconds(decision.delay)
         except Exception as raised:
+            if self.raises:
+                raise
             add_note(
                 error, f"not tried again: its retry strategy raised {shown(raised)}"
             )
             return None
+
+    def seconds(self, delay: Any) -> float:
+        """Return the seconds of a delay; raise if it is none."""
+        return parse_duration(delay)
 
     def wants(self, exception: BaseException, attempt: int) -> bool:
         """Ask the strategy; `delay`, called next in this thread, says what it said."""

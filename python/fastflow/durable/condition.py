@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastflow.durable.attempts import call
+from fastflow.durable.attempted import Attempted
+from fastflow.durable.calls import Outcome, make_attempt
 from fastflow.durable.config import to_seconds
 from fastflow.durable.exceptions import WaitForConditionError
-from fastflow.durable.failures import leaves_unfinished, operation_error, to_failure
-from fastflow.durable.operation import Operation
 from fastflow.durable.payloads import load, through
-from fastflow.durable.records import FAILED, RETRYING, SUCCEEDED, Record
+from fastflow.durable.records import RETRYING, SUCCEEDED, Record
 from fastflow.durable.types import WaitForConditionCheckContext
-from fastflow.durable.waiting import rest_until
 from fastflow.durable.waits import WaitForConditionConfig
+from fastflow.run.attempts import Attempts
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
@@ -22,10 +21,30 @@ if TYPE_CHECKING:
 __all__ = ["Condition"]
 
 
-class Condition(Operation):
+class _NotYetError(Exception):
+    """What a poll has found is not right yet: no failure, but another one is wanted."""
+
+    def __init__(self, data: bytes, seconds: float) -> None:
+        super().__init__("the condition is not met yet")
+        self.data = data
+        self.seconds = seconds
+
+
+class _Polls:
+    """Polls again after what is not right yet, when the wait strategy has said."""
+
+    def decide(self, error: BaseException, _: int, /) -> float | None:
+        """See `fastflow.run.attempts.Retry`."""
+        return error.seconds if isinstance(error, _NotYetError) else None
+
+
+_POLLS = _Polls()
+
+
+class Condition(Attempted):
     """``context.wait_for_condition()``; each poll's state is recorded."""
 
-    __slots__ = ("_check", "_config")
+    __slots__ = ("_check", "_config", "_state")
 
     kind = "STEP"
     error_kind = WaitForConditionError
@@ -40,51 +59,47 @@ class Condition(Operation):
         super().__init__(context, "WaitForCondition", name, config.serdes)
         self._check = check
         self._config = config
+        self._state: Any = None
 
     def advance(self, record: Record | None) -> Any:
         """Poll until the strategy says stop."""
-        line = self.context._line
         if record is None:
-            attempt = 1
-            state = through(
-                self._config.initial_state, self.serdes, self.serdes_context
-            )[1]
+            first = self._config.initial_state
+            self._state = through(first, self.serdes, self.serdes_context)[1]
         else:
-            attempt = record.attempt + 1
-            state = self.returned(record)
-            rest_until(self, record)
-        while True:
-            if self.id not in line.pending:
-                self.started = line.execution.engine.now_us()
-            state, due = self._poll(state, attempt)
-            if due is None:
-                return state
-            rest_until(self, due=due)
-            attempt += 1
+            self._state = self.returned(record)
+        return super().advance(record)
 
-    def _poll(self, state: Any, attempt: int) -> tuple[Any, int | None]:
-        """Call the function once; return the state and when to call it again."""
-        line = self.context._line
+    def retry(self) -> _Polls:
+        """See `Attempted`."""
+        return _POLLS
+
+    def attempt_now(self, attempt: int) -> Outcome:
+        """Call the function once; its value is what is to be stored, and the state."""
         given = WaitForConditionCheckContext(self.context, self, attempt)
-        value, error = call(self, None, self._check, state, given)
-        if error is None:
-            data, value = through(value, self.serdes, self.serdes_context)
-            try:
-                decision = self._config.wait_strategy(value, attempt)
-                goes_on = decision.should_continue
-                delay = to_seconds(decision.delay) if goes_on else 0.0
-            except Exception as raised:
-                error = raised
+        value, error = make_attempt(self, None, self._check, self._state, given)
         if error is not None:
-            if leaves_unfinished(error):
-                raise error
-            failure = to_failure(error)
-            self.commit(self.add(FAILED, error=failure, attempt=attempt))
-            raise operation_error(WaitForConditionError, failure)
-        if not goes_on:
-            self.commit(self.add(SUCCEEDED, data, attempt=attempt))
-            return value, None
-        due = line.execution.engine.now_us() + round(delay * 1e6)
-        self.add(RETRYING, data, attempt=attempt, due=due)
+            return None, error
+        data, value = through(value, self.serdes, self.serdes_context)
+        try:
+            decision = self._config.wait_strategy(value, attempt)
+            if decision.should_continue:
+                return None, _NotYetError(data, to_seconds(decision.delay))
+        except Exception as raised:
+            return None, raised
+        return (data, value), None
+
+    def keep_retrying(self, attempts: Attempts, due: int) -> None:
+        """See `Attempted`; what is kept is the state."""
+        assert isinstance(attempts.error, _NotYetError)
+        data = attempts.error.data
+        self.add(RETRYING, data, attempt=attempts.count, due=due)
         # As a replay will see it: a function may change what it was given.
-        return load(data, self.serdes, self.serdes_context), due
+        self._state = load(data, self.serdes, self.serdes_context)
+
+    def succeed(self, value: Any, attempt: int) -> Any:
+        """See `Attempted`."""
+        data, state = value
+        self.commit(self.add(SUCCEEDED, data, attempt=attempt))
+        self.tell_ended(attempt, None)
+        return state

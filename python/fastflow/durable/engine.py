@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastflow.dispatch import Dispatcher
+from fastflow.durable.calls import Coroutines
 from fastflow.durable.journal import Journal
 from fastflow.durable.records import now_us
 from fastflow.durable.scheduler import Scheduler
 from fastflow.durable.writer import Probe, Writer
 from fastflow.executor import default_executor
+from fastflow.run.backend import ThreadBackend
+from fastflow.run.events import Events
 from fastflow.timers import Clock, SystemClock, Timer, VirtualClock, system_clock
 
 __all__ = ["Engine", "RetryStrategy"]
@@ -36,11 +39,16 @@ class Engine:
         default_retry: RetryStrategy | None = None,
         clock: VirtualClock | None = None,
         probe: Probe | None = None,
+        subscribers: Iterable[Any] = (),
     ) -> None:
         self.journal = journal
         self.executor = executor or default_executor()
         self.calls = Dispatcher(self.executor)
         """Sends calls to its threads."""
+        self.threads = ThreadBackend(self.executor)
+        """Where functions with a time limit are called."""
+        self.coroutines = Coroutines(self.threads.loop)
+        """Where coroutines run that functions have returned."""
         self.default_retry = default_retry
         self.writer = Writer(journal, probe)
         self.scheduler = Scheduler(
@@ -59,6 +67,7 @@ class Engine:
         self._begun = now_us()
         self.now_us = now_us if clock is None else self._virtual_now_us
         """Returns the time in microseconds since 1970, on the engine's clock."""
+        self.events = Events.of(subscribers, lambda: self.now_us() / 1e6)
         self._advancing = threading.Lock()
         self.start_function: Callable[[str, str, bytes], Any] | None = None
         """Starts a registered function as an execution of its own (for ``invoke``)."""

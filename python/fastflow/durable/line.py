@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
 from fastflow.durable.exceptions import InvocationError, SuspendExecution
-from fastflow.durable.records import Record
+from fastflow.durable.recorder import JournalRecorder
 from fastflow.durable.writer import Scope
 from fastflow.errors import Cancelled
 from fastflow.interrupts import wait_until
@@ -55,7 +55,7 @@ class Pending:
         """Stop whatever leads to its end; nobody waits any more."""
 
 
-class Line:
+class Line(JournalRecorder):
     """A function that runs on the scheduler's threads, each time from its top.
 
     Parameters
@@ -72,9 +72,7 @@ class Line:
         "_run",
         "busy",
         "done",
-        "execution",
         "leaving",
-        "local",
         "parked",
         "pending",
         "queued",
@@ -97,8 +95,7 @@ class Line:
         self.scope = scope
         self._run = run
         self.done = done
-        self.local: dict[bytes, Record] | None = {}
-        """What this process recorded for this line; None if nobody will ask."""
+        self.local = {}
         self.pending: dict[bytes, Pending] = {}
         self.thread = 0
         """The thread that the function runs in right now."""
@@ -154,19 +151,6 @@ class Line:
     def wake(self) -> None:
         """Let the line go on, if it rests."""
         self.execution.engine.scheduler.wake(self)
-
-    def find(self, key: bytes) -> Record | None:
-        """Return the last record of an operation."""
-        if self.local:
-            record = self.local.get(key)
-            if record is not None:
-                return record
-        return self.execution.loaded.get(key)
-
-    def keep(self, record: Record) -> None:
-        """Remember a record for when this line runs again."""
-        if self.local is not None:
-            self.local[record.id] = record
 
     def begin(self, key: bytes, pending: Pending) -> None:
         """Have something that is cancelled together with this line."""

@@ -8,7 +8,7 @@ itself.
 from __future__ import annotations
 
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from fastflow.durable.exceptions import (
     DurableOperationError,
@@ -22,6 +22,7 @@ from fastflow.durable.payloads import load
 from fastflow.durable.records import BEGUN, RETRYING, SUCCEEDED, Failure, Record
 from fastflow.durable.serdes import SerDes, SerDesContext
 from fastflow.errors import Cancelled
+from fastflow.run.events import JobKey
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
@@ -42,6 +43,8 @@ class Operation:
         "attempt", "context", "id", "name", "number", "serdes", "started", "subtype",
     )  # fmt: skip
 
+    is_job: ClassVar[bool] = False
+    """Whether it is a call, with attempts, of which subscribers are told."""
     kind: ClassVar[str]
     error_kind: ClassVar[type[DurableOperationError]] = DurableOperationError
 
@@ -75,10 +78,11 @@ class Operation:
                 raise SuspendExecution("waiting")
             context._count = self.number = context._count + 1
             self.id = child_id(context._id, self.number)
-            record = line.find(self.id)
+            record = line.recall(self)
             if record is not None:
-                self._verify(record)
                 if record.action != BEGUN and record.action != RETRYING:
+                    if self.is_job and line.execution.engine.events is not None:
+                        self._tell_recalled(record)
                     return self.replayed(record)
                 self.started = record.started or record.at
             if context._scope.over:
@@ -178,20 +182,31 @@ class Operation:
         """Return what it is, for messages."""
         return _describe(self.subtype, self.name)
 
-    def _verify(self, record: Record) -> None:
-        if (
-            record.name != self.name
-            or record.subtype != self.subtype
-            or record.kind != self.kind
-        ):
-            error = non_deterministic(
-                self.context,
-                recorded=_describe(record.subtype, record.name),
-                current=self.describe_now(),
-                operation_id=self.id,
-            )
-            self.context._line.execution.abort(error)
-            raise error
+    def refuse(self, record: Record) -> NoReturn:
+        """Raise, as the record that was found here is that of another operation."""
+        error = non_deterministic(
+            self.context,
+            recorded=_describe(record.subtype, record.name),
+            current=self.describe_now(),
+            operation_id=self.id,
+        )
+        self.context._line.execution.abort(error)
+        raise error
+
+    # For subscribers
+
+    def job_key(self) -> JobKey:
+        """Return what subscribers know it by."""
+        return JobKey(self.context._line.execution.name, self.id.hex(), self.name)
+
+    def _tell_recalled(self, record: Record) -> None:
+        """Tell subscribers what another process has done, once."""
+        line = self.context._line
+        events = line.execution.engine.events
+        if events is None or (line.local is not None and self.id in line.local):
+            return
+        line.keep(record)  # the line may run again, from its top
+        events.job_recalled(self.job_key(), record.attempt)
 
 
 def _describe(subtype: str, name: str | None) -> str:

@@ -17,9 +17,12 @@ from fastflow.durable.config import (
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError
+from fastflow.durable.failures import is_fatal
 from fastflow.errors import text_of
 from fastflow.retry import RetryDecision as CoreDecision
-from fastflow.retry import RetryPolicy
+from fastflow.retry import RetryPolicy, StrategyPolicy
+from fastflow.run.attempts import Attempts, Do
+from fastflow.run.inline import carry_out, outcome
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
@@ -159,6 +162,20 @@ class RetryStrategyConfig(_Strategy):
     def __post_init__(self) -> None:
         check_growth(self, "initial_delay", "max_delay")
         _Filter(self.retryable_errors, self.retryable_error_types)
+
+
+class StepPolicy(StrategyPolicy):
+    """A strategy, for what is recorded.
+
+    What it raises is what has failed: it may be the program's own exception, or tell of
+    the surroundings, which is no outcome.
+    """
+
+    raises = True
+
+    def seconds(self, delay: Any) -> float:
+        """Return the seconds of a delay that a journal can hold."""
+        return to_seconds(delay)
 
 
 def create_retry_strategy(config: RetryStrategyConfig | None = None) -> Strategy:
@@ -342,24 +359,24 @@ def _retry(
     name: str | None = None,
 ) -> Any:
     config = config or WithRetryConfig()
-    strategy = config.retry_strategy or create_retry_strategy()
+    policy = StepPolicy(config.retry_strategy or create_retry_strategy())
 
-    def loop(inner: DurableContext) -> Any:
-        from fastflow.durable.failures import is_fatal
-
-        attempt = 1
-        while True:
+    def block(inner: DurableContext) -> Any:
+        def call(attempts: Attempts) -> Do:
+            ticket = attempts.live
             try:
-                return func(inner, attempt)
+                return attempts.returned(ticket, func(inner, attempts.count))
             except Exception as error:
-                if is_fatal(error):
-                    raise
-                decision = strategy(error, attempt)
-                if not decision.should_retry:
-                    raise
-            inner.wait(decision.delay, f"{name}-backoff-{attempt}" if name else None)
-            attempt += 1
+                return attempts.raised(ticket, error, final=is_fatal(error))
+
+        def rest(attempts: Attempts) -> None:
+            label = f"{name}-backoff-{attempts.count}" if name else None
+            inner.wait(Duration(attempts.pause), label)
+
+        attempts = Attempts(policy)
+        carry_out(attempts, attempts.start(), call, rest)
+        return outcome(attempts)
 
     if not config.wrap_with_run_in_child_context:
-        return loop(context)
-    return context.run_in_child_context(loop, name, config.child_context_config)
+        return block(context)
+    return context.run_in_child_context(block, name, config.child_context_config)

@@ -8,7 +8,7 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +82,8 @@ class DurableRunner:
     lease : float
         Seconds without a sign of life after which another process may take over an
         execution of this one.  A process that was killed is noticed at once.
+    subscribers : iterable of fastflow.run.events.Subscriber
+        Are told what happens to executions, and to steps and polls as their jobs.
 
     Notes
     -----
@@ -107,6 +109,7 @@ class DurableRunner:
         default_retry: Callable[[Exception, int], Any] | None = None,
         *,
         lease: float = 10.0,
+        subscribers: Iterable[Any] = (),
         _clock: VirtualClock | None = None,
         _probe: Probe | None = None,
     ) -> None:
@@ -118,7 +121,9 @@ class DurableRunner:
         self._active: set[str] = set()
         self._lock = threading.Lock()
         try:
-            self._engine = Engine(self.journal, executor, default_retry, _clock, _probe)
+            self._engine = Engine(
+                self.journal, executor, default_retry, _clock, _probe, subscribers
+            )
             # Last, as it is known to other processes.
             self._keeper = Keeper(
                 self.journal,
@@ -187,6 +192,7 @@ class DurableRunner:
         execution = self._execution(entry)
         line = BlockingLine(execution, _program(function, execution))
         execution.on_stop = line.wake
+        execution.tell_started()
         value: Any = None
         error: BaseException | None = None
         try:
@@ -418,6 +424,7 @@ class DurableRunner:
     def _not_begun(self, execution: Execution, reason: BaseException) -> None:
         """Leave an execution to whoever can go on with it."""
         self._give_up(execution, reason)
+        execution.tell_ended(reason)
         self._release(execution)
 
     def _release(self, execution: Execution) -> None:
@@ -455,6 +462,7 @@ class DurableRunner:
 
         execution.on_stop = stop
         self._handles[entry.name] = handle
+        execution.tell_started()
         try:
             self._keeper.add(execution)
             self._engine.scheduler.push(line)
@@ -492,6 +500,7 @@ class DurableRunner:
                 context = SerDesContext("result", execution.name, "result")
                 payload, value = through(value, None, lambda: context)
                 execution.finish(ExecutionStatus.SUCCEEDED, payload)
+                execution.tell_ended(None)
                 return value
             if isinstance(error, Cancelled) and execution.cancelled:
                 execution.finish(ExecutionStatus.CANCELLED)
@@ -506,6 +515,7 @@ class DurableRunner:
             raise rebuild(failure).with_traceback(error.__traceback__)
         except BaseException as raised:
             self._give_up(execution, raised)
+            execution.tell_ended(raised)
             raise
         finally:
             execution.scope.closed = True

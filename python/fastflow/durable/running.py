@@ -170,6 +170,16 @@ class Execution:
         if self.may_have_invoked and self.engine.cancel_below is not None:
             self.engine.cancel_below(self.name)
 
+    def tell_started(self) -> None:
+        """Tell subscribers that it goes on here."""
+        if self.engine.events is not None:
+            self.engine.events.run_started(self.name)
+
+    def tell_ended(self, error: BaseException | None) -> None:
+        """Tell subscribers that it is over here, or has been interrupted."""
+        if self.engine.events is not None:
+            self.engine.events.run_ended(self.name, error)
+
     def disown(self, name: str) -> None:
         """Cancel an invoked execution, as soon as the journal has why.
 

@@ -10,6 +10,7 @@ import concurrent.futures
 import inspect
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fastflow import _core, aio
@@ -23,6 +24,8 @@ __all__ = [
     "Tries",
     "attempt_raised",
     "attempts_of",
+    "carry_out",
+    "outcome",
     "run_async",
     "run_blocking",
     "timeout_error",
@@ -80,7 +83,7 @@ def run_blocking(
         recovered = _go_on(attempts, action, task, args, kwargs)
     finally:
         tries.count = attempts.count
-    value = _outcome(attempts)
+    value = outcome(attempts)
     if cache is not None and not recovered:
         return cache.put(key, value)
     return value
@@ -95,20 +98,58 @@ def _go_on(
 ) -> bool:
     """Do what follows, to the end; whether the fallback has been asked."""
     recovered = False
-    while action is not DELIVER:
-        if action is CALL:
-            action = _attempt(attempts, task, args, kwargs)
-        elif action is PAUSE:
-            with _core.Blocking():
-                time.sleep(attempts.pause)
-            action = attempts.due()
-        else:
-            recovered = True
-            action = _recover(attempts, task, args, kwargs)
+
+    def recover(attempts: Attempts) -> Do:
+        nonlocal recovered
+        recovered = True
+        return _recover(attempts, task, args, kwargs)
+
+    carry_out(
+        attempts,
+        action,
+        lambda attempts: _attempt(attempts, task, args, kwargs),
+        _sleep,
+        recover,
+    )
     return recovered
 
 
-def _outcome(attempts: Attempts) -> Any:
+def carry_out(
+    attempts: Attempts,
+    action: Do,
+    call: Callable[[Attempts], Do],
+    rest: Callable[[Attempts], object],
+    recover: Callable[[Attempts], Do] | None = None,
+) -> None:
+    """Do what a machine says, from `action` on, until there is an outcome.
+
+    Parameters
+    ----------
+    call : callable
+        Makes an attempt, and tells the machine how it ended.
+    rest : callable
+        Returns when the pause is over.
+    recover : callable, optional
+        Like `call`, with the fallback, if there is one.
+    """
+    while action is not DELIVER:
+        if action is CALL:
+            action = call(attempts)
+        elif action is PAUSE:
+            rest(attempts)
+            action = attempts.due()
+        else:
+            assert recover is not None
+            action = recover(attempts)
+
+
+def _sleep(attempts: Attempts) -> None:
+    with _core.Blocking():
+        time.sleep(attempts.pause)
+
+
+def outcome(attempts: Attempts) -> Any:
+    """Return or raise what has come of a call."""
     if attempts.succeeded:
         return attempts.value
     # The error's traceback has this frame: they must not refer to each other.
@@ -243,7 +284,7 @@ async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         else:
             recovered = True
             action = await _recover_async(attempts, task, args, kwargs)
-    value = _outcome(attempts)
+    value = outcome(attempts)
     if cache is not None and not recovered:
         return cache.put(key, value)
     return value

@@ -11,6 +11,10 @@ attempt (it returns, its time is over) only the first has a consequence.  A time
 is kept too late, after the attempt that it belongs to has ended, is stopped by whoever
 keeps it: it looks at the ticket under the same lock.  So is a call of which somebody
 has given up the attempt before it could be kept; `_given_up` is the last such ticket.
+
+Subscribers (`fastflow.run.events`) are told without the lock, of the end before
+``done`` is called.  So what is told of one job comes in its order, unless one attempt
+is cut off while its beginning is being told in another thread.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from typing import Any, Protocol
 
 from fastflow import _core
 from fastflow.dispatch import after_limit, given_up
-from fastflow.errors import TaskTimeout
+from fastflow.errors import Cancelled, TaskTimeout
 from fastflow.run.attempts import (
     CALL,
     LIMIT,
@@ -33,6 +37,7 @@ from fastflow.run.attempts import (
     Do,
     State,
 )
+from fastflow.run.events import Events, JobKey
 from fastflow.timers import Clock, Timer
 
 __all__ = ["Backend", "Job", "UnderWay"]
@@ -119,6 +124,13 @@ class Job:
         self._given_up = 0
         self._timer: Timer | None = None
         self._under_way: UnderWay | None = None
+
+    # Who it is, for subscribers; classes whose jobs have a place for these set them.
+
+    events: Events | None = None
+    """Told of what happens; None: nobody listens."""
+    key: JobKey | None = None
+    """There is one if there are events."""
 
     # What is called.
 
@@ -210,6 +222,8 @@ class Job:
         if under_way is not None:
             under_way.give_up()
         self.freed()
+        if self.events is not None:
+            self._tell_ended(self.events)
         return True
 
     # For whoever makes the attempts.
@@ -242,12 +256,19 @@ class Job:
 
     def begun(self, ticket: int) -> bool:
         """Note that an attempt begins; False if nobody wants it any more."""
+        events = self.events
         with self._lock:
+            first = events is not None and self.attempts.state is State.SENT
             action = self.attempts.begun(ticket)
             if action is NOTHING and self.attempts.live != ticket:
                 return False
+            count = self.attempts.count
         if action is LIMIT:
             self.limit(ticket)
+        if first:
+            assert events is not None
+            assert self.key is not None
+            events.job_started(self.key, count)
         return True
 
     def limit(self, ticket: int, *, anew: bool = True) -> None:
@@ -271,6 +292,8 @@ class Job:
         if timer is not None:
             timer.cancel()
         self.freed()
+        if self.events is not None:
+            self._tell_ended(self.events)
         self.done(self)
         return True
 
@@ -281,10 +304,13 @@ class Job:
             if action is NOTHING:
                 return False
             timer, _ = self._release()
+            count = self.attempts.count
         if timer is not None:
             timer.cancel()
         if action is not RECOVER:
             self.freed()
+        if action is PAUSE and self.events is not None:
+            self._tell_retrying(self.events, count, error)
         self._follow(action)
         return True
 
@@ -310,11 +336,14 @@ class Job:
                     return
                 self._given_up = ticket
                 _, under_way = self._release()
+                count = self.attempts.count
             self.time_is_up(ticket)  # not before: what it returns then is no result
             if under_way is not None:
                 under_way.give_up()
             if action is not RECOVER:
                 self.freed()
+            if action is PAUSE and self.events is not None:
+                self._tell_retrying(self.events, count, error)
             self._follow(action)
 
     # What follows.
@@ -336,6 +365,8 @@ class Job:
         elif action is RECOVER:
             self._recover()
         elif action is not NOTHING:
+            if self.events is not None:
+                self._tell_ended(self.events)
             self.done(self)
 
     def _recover(self) -> None:
@@ -371,3 +402,20 @@ class Job:
             self._timer = None
             action = self.attempts.due()
         self._follow(action)
+
+    # Subscribers
+
+    def _tell_retrying(self, events: Events, count: int, error: BaseException) -> None:
+        assert self.key is not None
+        events.job_retrying(self.key, count, error)
+
+    def _tell_ended(self, events: Events) -> None:
+        """Say how it ended; it has, so that does not change any more."""
+        attempts = self.attempts
+        error = attempts.error
+        if attempts.succeeded:
+            error = None
+        elif attempts.state is State.DROPPED:
+            error = Cancelled("nothing came of it: it was cancelled")
+        assert self.key is not None
+        events.job_ended(self.key, attempts.count, error)

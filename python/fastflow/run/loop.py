@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,10 +48,14 @@ class _Attempt:
 
     def cancel(self) -> bool:
         """See `fastflow.run.job.UnderWay`."""
+        return self.leave(None)
+
+    def leave(self, error: Exception | None) -> bool:
+        """Take it back if it hasn't begun; with an error, it can't begin."""
         if not self.take():
             return False
         self.close()
-        self.job.left(self.ticket)
+        self.job.left(self.ticket, error)
         return True
 
     def close(self) -> None:
@@ -71,7 +76,8 @@ class _Attempt:
 
         job, ticket = self.job, self.ticket
         try:
-            if self._coroutine is None and not job.begun(ticket):
+            if not job.begun(ticket):  # it may have begun in the call that led to this
+                self.close()
                 return
             value = await (self._coroutine or job.coroutine(ticket))
         except BaseException as error:
@@ -112,8 +118,8 @@ class Loop:
         if first:
             try:
                 aio.call_soon(self._begin_all)
-            except RuntimeError:
-                self._refuse_all()
+            except RuntimeError as error:
+                self._refuse_all(error)
                 raise
         job.keep(ticket, attempt, replace=coroutine is not None)
 
@@ -122,9 +128,9 @@ class Loop:
             attempts, self._waiting = self._waiting, []
         return attempts
 
-    def _refuse_all(self) -> None:
+    def _refuse_all(self, error: Exception) -> None:
         for attempt in self._take_all():
-            attempt.cancel()
+            attempt.leave(error)
             self._leave(None)
 
     def _begin_all(self) -> None:
@@ -139,10 +145,18 @@ class Loop:
             task = loop.create_task(attempt.run(), context=context)
             attempt.task = task
             _keep.add(task)
-            task.add_done_callback(self._leave)
+            task.add_done_callback(functools.partial(self._ended, attempt))
             if attempt.job.attempts.live != attempt.ticket:
                 task.cancel()  # given up while nobody could cancel the task
                 attempt.close()
+
+    def _ended(self, attempt: _Attempt, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            import asyncio
+
+            # At exit, perhaps before its first line could run and tell of it.
+            attempt.job.raised(attempt.ticket, asyncio.CancelledError())
+        self._leave(task)
 
     def _leave(self, task: Any) -> None:
         _keep.discard(task)
