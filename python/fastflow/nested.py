@@ -24,7 +24,10 @@ from fastflow.containers import (
     open_container,
 )
 
-__all__ = ["STATIC_CONTAINERS", "Kind", "Template", "template_of"]
+__all__ = [
+    "STATIC_CONTAINERS", "FlatTemplate", "Kind", "Template", "template_of",
+    "template_of_call",
+]  # fmt: skip
 
 
 class Template:
@@ -71,6 +74,52 @@ class Template:
         for slot, make, places in self._steps:
             pool[slot] = make([pool[place] for place in places])
         return pool[self._root]
+
+
+class FlatTemplate:
+    """Arguments of a call some of which are references, and none a container.
+
+    Attributes
+    ----------
+    references : tuple
+        As often as they occur.
+    """
+
+    __slots__ = ("_args", "_kwargs", "_type", "references")
+
+    def __init__(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], kind: Kind
+    ) -> None:
+        self._args = args
+        self._kwargs = kwargs
+        self._type = kind.type
+        values = (*args, *kwargs.values())
+        self.references: tuple[Any, ...] = tuple(
+            [value for value in values if type(value) is kind.type]
+        )
+
+    def fill(self, results: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with results in place of the references."""
+        own, left = self._type, iter(results)
+        args = [next(left) if type(v) is own else v for v in self._args]
+        kwargs = {
+            name: next(left) if type(v) is own else v
+            for name, v in self._kwargs.items()
+        }
+        return tuple(args), kwargs
+
+
+def template_of_call(
+    args: tuple[Any, ...], kwargs: dict[str, Any], kind: Kind
+) -> FlatTemplate | Template | None:
+    """Return a template of a call's arguments; None if there are no references."""
+    some = False
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if type(value) is kind.type:
+            some = True
+        elif type(value) not in LEAVES:
+            return template_of((args, kwargs), kind)
+    return FlatTemplate(args, kwargs, kind) if some else None
 
 
 def template_of(value: Any, kind: Kind) -> Template | None:

@@ -25,7 +25,6 @@ from functools import partial
 from typing import Any
 
 from fastflow import _core, active
-from fastflow.containers import LEAVES
 from fastflow.dispatch import is_after_limit
 from fastflow.engines.base import check_loop
 from fastflow.engines.limits import Limited, Limits
@@ -35,7 +34,7 @@ from fastflow.flows.outcome import task_error
 from fastflow.future import Future
 from fastflow.handles import HANDLES, Handle
 from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.nested import Template, template_of
+from fastflow.nested import FlatTemplate, Template, template_of_call
 from fastflow.run.admission import Admission
 from fastflow.run.attempts import Attempts
 from fastflow.run.backends import backend_of
@@ -78,7 +77,7 @@ class Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         handle: Handle[Any],
-        needs: Template | None,
+        needs: FlatTemplate | Template | None,
     ) -> None:
         self.task = task
         self.args = args
@@ -112,16 +111,6 @@ def error_now(handle: Handle[Any]) -> BaseException | None:
     return Future.exception(handle, 0) if handle.done() else None
 
 
-def _needs_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Template | None:
-    for value in args:
-        if type(value) not in LEAVES:
-            break
-    else:
-        if not kwargs:
-            return None
-    return template_of((args, kwargs), HANDLES)
-
-
 class Calls:
     """The calls of one run; see `fastflow.active.Caller`."""
 
@@ -140,7 +129,8 @@ class Calls:
         name = task.name
         count = counts[name] = counts.get(name, 0) + 1
         handle: Handle[Any] = Handle(name if count == 1 else f"{name}#{count}")
-        call = Call(task, args, kwargs, handle, _needs_of(args, kwargs))
+        needs = template_of_call(args, kwargs, HANDLES)
+        call = Call(task, args, kwargs, handle, needs)
         self.made.append(call)
         try:
             self.start(call)
