@@ -340,8 +340,9 @@ bool settle_plainly(CallRun* run, std::uint32_t v, bool ok) {
   ObjectLock lock(object_of(run));
   if (ok) {
     store(run, v, Py_NewRef(Py_None), &drops);
-  } else if (run->stop_on_error) {
-    run->stopped.store(true);
+  } else {
+    run->state->arrivals.abandon(v);  // not to be reported as done
+    if (run->stop_on_error) run->stopped.store(true);
   }
   ++run->state->done;
   end_one(run);

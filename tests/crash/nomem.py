@@ -238,6 +238,35 @@ class Calls:
         assert self.run.done >= 40
 
 
+class Deferred:
+    """A run all of whose nodes are deferred; nobody runs it."""
+
+    def __init__(self):
+        self.wide = fastflow.Graph()
+        edges = array.array("i", [0] * 40), array.array("i", range(1, 41))
+        self.wide.set_edges(41, *edges)
+        self.ready()
+
+    def ready(self):
+        self.called = []
+        self.run = core.CallRun(
+            pool().engine, self.wide, self.called.append, 2, False, 2, None
+        )
+
+    def settle(self):
+        self.run.settle(0, True)
+
+    def post(self):
+        self.run.post(77)
+
+    def lose(self):
+        self.run.lose(0)
+
+    def check(self):
+        self.run = None
+        pool().works()
+
+
 class Kernels:
     def __init__(self):
         self.graph = core.Graph()
@@ -600,6 +629,12 @@ ENTRIES: dict[str, Entry] = {
         Calls.ready,
         lasting=True,
     ),
+    "CallRun.run alone": calls(lambda made: made.run.run(3), lasting=True),
+    "CallRun.settle": Entry(Deferred, Deferred.settle, Deferred.check, Deferred.ready),
+    "CallRun.post": Entry(Deferred, Deferred.post, Deferred.check, Deferred.ready),
+    "CallRun.lose": Entry(Deferred, Deferred.lose, Deferred.check, Deferred.ready),
+    "CallRun.finish": calls(lambda made: made.run.finish()),
+    "CallRun.finished": calls(lambda made: made.done.finished),
     "CallRun.cancel": calls(lambda made: made.run.cancel()),
     "CallRun.result": calls(lambda made: len(made.done.states())),
     "CallRun.results": calls(lambda made: made.done.results(None)),

@@ -159,7 +159,12 @@ class WorkerHost(Host):
             return
         unit = next(self._unused)
         self._units[unit] = group, index, item
-        self.graph.post(unit)
+        try:
+            self.graph.post(unit)
+        except BaseException as error:  # there is no memory
+            del self._units[unit]
+            self.item_ended(group, index, error, None)
+            return
         if self.stopping:
             self._drop(unit)
 
