@@ -310,7 +310,7 @@ void finish(CallRun* run) {
   if (run->wanted.load()) parking_lot::announce(run);
 }
 
-// One call, or deferred node, fewer.
+// One call, or deferred node, fewer.  REQUIRES: there is one.
 void end_one(CallRun* run) {
   State& state = *run->state;
   if (--state.running == 0 && (run->stopped.load() || !state.more())) finish(run);
@@ -338,6 +338,7 @@ void settle(CallRun* run, std::uint32_t v, PyObject* result) {
 bool settle_plainly(CallRun* run, std::uint32_t v, bool ok) {
   Drops drops;
   ObjectLock lock(object_of(run));
+  if (run->state->running == 0) return false;  // nobody can have deferred it
   if (ok) {
     store(run, v, Py_NewRef(Py_None), &drops);
   } else {
@@ -669,7 +670,7 @@ PyObject* method_lose(PyObject* self, PyObject* number) {
   if (!parse_number(number, &v)) return nullptr;
   if (v >= run->state->plan->nodes()) {
     ObjectLock lock(self);
-    end_one(run);
+    if (run->state->running > 0) end_one(run);
   }
   leave(run);
   if (has_more(run) && !invite(run)) PyErr_Clear();

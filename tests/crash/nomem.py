@@ -239,31 +239,49 @@ class Calls:
 
 
 class Deferred:
-    """A run all of whose nodes are deferred; nobody runs it."""
+    """A run that goes on in another thread, with a node that is under way."""
 
-    def __init__(self):
+    def __init__(self, outcome=core.DEFERRED):
+        self.outcome = outcome
         self.wide = fastflow.Graph()
         edges = array.array("i", [0] * 40), array.array("i", range(1, 41))
         self.wide.set_edges(41, *edges)
-        self.ready()
 
     def ready(self):
-        self.called = []
-        self.run = core.CallRun(
-            pool().engine, self.wide, self.called.append, 2, False, 2, None
-        )
+        began, self.go = threading.Event(), threading.Event()
+
+        def body(number):
+            if number:
+                return None
+            began.set()
+            if self.outcome is core.LOST:
+                self.go.wait()
+            return self.outcome
+
+        self.run = core.CallRun(pool().engine, self.wide, body, 2, False, 2, None)
+        self.thread = threading.Thread(target=self.run.run, args=(2,))
+        self.thread.start()
+        began.wait()
+        self.settled = self.lost = False
 
     def settle(self):
         self.run.settle(0, True)
+        self.settled = True
 
     def post(self):
         self.run.post(77)
 
     def lose(self):
         self.run.lose(0)
+        self.lost = True
 
     def check(self):
-        self.run = None
+        if self.outcome is core.LOST and not self.lost:
+            self.run.lose(0)
+        self.go.set()
+        if not self.settled:
+            self.run.settle(0, True)
+        self.thread.join()
         pool().works()
 
 
@@ -632,7 +650,9 @@ ENTRIES: dict[str, Entry] = {
     "CallRun.run alone": calls(lambda made: made.run.run(3), lasting=True),
     "CallRun.settle": Entry(Deferred, Deferred.settle, Deferred.check, Deferred.ready),
     "CallRun.post": Entry(Deferred, Deferred.post, Deferred.check, Deferred.ready),
-    "CallRun.lose": Entry(Deferred, Deferred.lose, Deferred.check, Deferred.ready),
+    "CallRun.lose": Entry(
+        lambda: Deferred(core.LOST), Deferred.lose, Deferred.check, Deferred.ready
+    ),
     "CallRun.finish": calls(lambda made: made.run.finish()),
     "CallRun.finished": calls(lambda made: made.done.finished),
     "CallRun.cancel": calls(lambda made: made.run.cancel()),
