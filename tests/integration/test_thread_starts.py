@@ -173,7 +173,7 @@ def test_a_timer_without_a_thread_is_none(refusal):
     assert called == ["made"]
 
 
-def test_a_flow_function_whose_watcher_can_not_start(refusal):
+def test_a_flow_function_whose_worker_can_not_start(refusal):
     @fastflow.task
     def one():
         return 1
@@ -184,13 +184,15 @@ def test_a_flow_function_whose_watcher_can_not_start(refusal):
         for _ in range(2):
             try:
                 outcomes.append(one().result())
-            except RuntimeError as error:
-                outcomes.append(str(error))
+            except fastflow.TaskError as error:
+                outcomes.append(str(error.__cause__))
                 refusal.prefix = None
         return outcomes
 
-    refusal.prefix = "fastflow-whole"
-    assert whole() == ["can't start new thread", 1]
+    refusal.prefix = "unwilling"
+    with fastflow.Executor(1, "unwilling") as executor:
+        found = whole.with_options(executor=executor)()
+    assert found == ["can't start new thread", 1]
 
 
 def test_a_progress_bar_that_can_not_be_shown_is_put_away(refusal, monkeypatch):
