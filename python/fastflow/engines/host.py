@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fastflow import _core
 from fastflow.cache import reusable
@@ -49,6 +49,48 @@ def _ran(job: TaskJob) -> Ran | None:
     return Ran(job.began, job.ended, job.worker, job.attempts.count)
 
 
+class GraphRun(Protocol):
+    """What a host wants of `_core.CallRun`."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing comes any more."""
+
+    def settle(self, node: int, ok: bool, /) -> None:
+        """Note the end of a deferred node."""
+
+    def post(self, unit: int, /) -> None:
+        """Have a unit called."""
+
+    def lose(self, number: int, /) -> None:
+        """Wait no longer for a call."""
+
+    def cancel(self) -> None:
+        """Begin nothing more."""
+
+    def finish(self) -> None:
+        """End the run as it is."""
+
+
+class _Over:
+    """A graph that is run no longer: whoever is late finds nobody there."""
+
+    finished = True
+
+    def settle(self, node: int, ok: bool, /) -> None:
+        pass
+
+    def post(self, unit: int, /) -> None:
+        pass
+
+    lose = post
+
+    def cancel(self) -> None:
+        pass
+
+    finish = cancel
+
+
 class Host:
     """The jobs of one run.
 
@@ -61,13 +103,13 @@ class Host:
 
     Attributes
     ----------
-    graph : CallRun
+    graph : GraphRun
         To be set before it is run.
     over : BaseException or None
         What ends the program.
     """
 
-    graph: _core.CallRun
+    graph: GraphRun
 
     def __init__(self, run: Run, backend: Backend, clock: Clock) -> None:
         self.run = run
@@ -269,6 +311,10 @@ class Host:
         for group in groups:
             if not group.left:
                 self._end_items(group)
+
+    def leave_graph(self) -> None:
+        """Forget the graph, which is over, and refers to this."""
+        self.graph = _Over()
 
     def end_program(self, error: BaseException) -> None:
         """End the run with what is to come out of it as it is."""

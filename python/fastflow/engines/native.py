@@ -75,12 +75,14 @@ def _caller(executor: Executor) -> int:
 def drive(host: Host, executor: Executor, body: Body, caller: int) -> None:
     """Run the graph of a host's plan to its end."""
     run = host.run
-    host.graph = _new_run(run, executor, body, caller)
+    host.graph = graph = _new_run(run, executor, body, caller)
     try:
-        _drive(run, host.graph, caller)
+        _drive(run, graph, caller)
     except BaseException:
         host.close()  # Ctrl-C: what is queued must not start
         raise
+    finally:
+        host.leave_graph()
     if host.over is not None:
         raise host.over
 
@@ -128,15 +130,19 @@ def _graph_of(plan: FlowPlan) -> Graph:
 
 def _run_direct(run: Run, executor: Executor, calls: list[Call]) -> None:
     over: list[BaseException] = []
-    graph: _core.CallRun
+    graphs: list[_core.CallRun] = []
 
     def end(error: BaseException) -> None:
         over.append(error)
-        graph.cancel()
+        for graph in graphs:
+            graph.cancel()
 
     caller = _caller(executor)
-    graph = _new_run(run, executor, _direct_body(run, calls, end), caller)
-    _drive(run, graph, caller)
+    graphs.append(_new_run(run, executor, _direct_body(run, calls, end), caller))
+    try:
+        _drive(run, graphs[0], caller)
+    finally:
+        graphs.clear()  # it refers to the body, and that to this
     if over:
         raise over[0]
 

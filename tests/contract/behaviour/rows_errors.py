@@ -17,8 +17,6 @@ from contract.behaviour.machines import (
 from contract.behaviour.table import (
     BY_VALUE,
     DURABLE,
-    FLOWS_BY_VALUE,
-    FLOWS_ON_A_CLUSTER,
     ROWS,
     Row,
     row,
@@ -85,10 +83,7 @@ for _name, _kind in SPECIAL.items():
         )
 
 
-@row(
-    ("ValueError", ("the error",), ["the user's note"], "KeyError", ("the cause",)),
-    drift={FLOWS_BY_VALUE: "the cause is lost; from processes, a text takes its place"},
-)
+@row(("ValueError", ("the error",), ["the user's note"], "KeyError", ("the cause",)))
 def an_error_keeps_notes_and_cause(m: Machine, _: Scratch):
     error = m.one(calls.fail_with_notes, 0).error
     notes = [note for note in getattr(error, "__notes__", []) if "user" in note]
@@ -97,7 +92,7 @@ def an_error_keeps_notes_and_cause(m: Machine, _: Scratch):
     return type(error).__name__, error.args, notes, type(cause).__name__, args
 
 
-@row(True, drift={FLOWS_ON_A_CLUSTER: "the traceback ends at the executor"})
+@row(True)
 def the_traceback_reaches_the_function(m: Machine, _: Scratch):
     raised = m.one(calls.fail_if, ("ValueError", 0)).raised
     recorded = getattr(raised, "stack_trace", None) or []  # a durable journal's

@@ -19,8 +19,6 @@ from contract.behaviour.machines import (
 from contract.behaviour.table import (
     BY_VALUE,
     DURABLE,
-    FLOWS_ON_A_CLUSTER,
-    PURE,
     STEPS,
     row,
 )
@@ -34,7 +32,7 @@ LIMIT = "100ms"
     TIMEOUT,
     SIDE_BY_SIDE,
     drift={
-        "@flow: cluster | builder step, *: cluster": "the limit runs from the submit, "
+        "flow *: cluster | @flow: cluster | builder step, *: cluster": "the limit runs from the submit, "
         "while the call waits for a worker"
     },
 )
@@ -71,7 +69,7 @@ def the_report_of_a_limit_waits_for_nobody(m: Machine, scratch: Scratch):
     return [found.short], scratch.released
 
 
-@row("second", RETRIES, TIMEOUT, drift={FLOWS_ON_A_CLUSTER: PURE})
+@row("second", RETRIES, TIMEOUT)
 def a_late_result_is_never_delivered(m: Machine, scratch: Scratch):
     """It comes while the second attempt runs."""
     return m.one(calls.hang_first, scratch, retries=1, timeout=LIMIT).short
@@ -84,7 +82,7 @@ def a_handler_after_a_limit_needs_no_free_worker(m: Machine, scratch: Scratch):
     return found, scratch.released
 
 
-@row(("call 3", ["call"] * 3), RETRIES, drift={FLOWS_ON_A_CLUSTER: PURE})
+@row(("call 3", ["call"] * 3), RETRIES)
 def a_retry_calls_the_function_again(m: Machine, scratch: Scratch):
     found = m.one(calls.fail_at_first, (scratch, 2), retries=2)
     return found.short, scratch.notes()
@@ -95,7 +93,7 @@ def attempts_are_recorded(m: Machine, scratch: Scratch):
     return m.one(calls.fail_at_first, (scratch, 2), retries=2).attempts
 
 
-@row(("ValueError", ("call 2",), 2), RETRIES, drift={FLOWS_ON_A_CLUSTER: PURE})
+@row(("ValueError", ("call 2",), 2), RETRIES)
 def the_error_is_that_of_the_last_attempt(m: Machine, scratch: Scratch):
     found = m.one(calls.fail_at_first, (scratch, 9), retries=1)
     return found.kind, found.error and found.error.args, len(scratch.notes())
@@ -120,7 +118,7 @@ def retries_wait_on_the_clock_of_the_machine(m: Machine, scratch: Scratch):
     return value, seconds >= 60
 
 
-@row("call 2", drift={"flow *: cluster": PURE})
+@row("call 2")
 def a_task_retries_everywhere(m: Machine, scratch: Scratch):
     """What the function is decorated with holds wherever it is called."""
     return m.one(calls.retried_task, scratch).short

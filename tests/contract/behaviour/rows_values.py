@@ -26,14 +26,13 @@ from contract.behaviour.table import (
     BY_VALUE,
     DURABLE,
     FAN_OUT,
-    FLOWS,
     FLOWS_BY_VALUE,
-    FLOWS_ON_A_CLUSTER,
+    FLOWS_HERE,
     STEPS,
     row,
 )
 
-LEAK = "calls of a worker see what those before them have set"
+UNSEEN = "flows look at functions only: to look at each result costs every task"
 
 
 @row(([0, 1], True), SIDE_BY_SIDE)
@@ -53,13 +52,7 @@ def none_is_a_result(m: Machine, _: Scratch):
     return m.run(calls.nothing, [1, 2])
 
 
-@row(
-    ([7, 7, 7], ["7"] * 3),
-    drift={
-        FLOWS_ON_A_CLUSTER: "equal calls are one on a cluster: the function is called "
-        "once"
-    },
-)
+@row(([7, 7, 7], ["7"] * 3))
 def equal_items_run_once_each(m: Machine, scratch: Scratch):
     return m.run(calls.noted, [(scratch, 7)] * 3), scratch.notes()
 
@@ -82,9 +75,10 @@ def a_coroutine_function_is_awaited(m: Machine, _: Scratch):
 @row(
     "coroutine's value",
     differs={
-        FAN_OUT: ("a coroutine", "a coroutine is a result, as in the standard library")
+        FAN_OUT: ("a coroutine", "a coroutine is a result, as in the standard library"),
+        FLOWS_HERE: ("a coroutine", UNSEEN),
+        FLOWS_BY_VALUE: ("TypeError", UNSEEN),
     },
-    drift={FLOWS: "the coroutine is the result; from elsewhere a TypeError, by pickle"},
 )
 def a_coroutine_that_is_returned_is_awaited(m: Machine, _: Scratch):
     return _closed(m.one(calls.coroutine_of, "coroutine's value").short)
@@ -97,7 +91,7 @@ def _closed(value):
     return value
 
 
-@row(["default"] * 4, drift={FLOWS_BY_VALUE: LEAK, "@flow: serial": LEAK})
+@row(["default"] * 4)
 def context_variables_stay_in_their_call(m: Machine, _: Scratch):
     return m.run(calls.variable, range(4))
 
@@ -110,7 +104,6 @@ def context_variables_stay_in_their_call(m: Machine, _: Scratch):
             "context variables can't be pickled: elsewhere there are none",
         )
     },
-    drift={FLOWS_BY_VALUE: LEAK, "@flow: serial": LEAK},
 )
 def calls_begin_with_the_context_of_the_caller(m: Machine, _: Scratch):
     def call():
@@ -128,7 +121,6 @@ def calls_begin_with_the_context_of_the_caller(m: Machine, _: Scratch):
             "context variables can't be pickled: elsewhere there are none",
         )
     },
-    drift={FLOWS_BY_VALUE: LEAK, "@flow: serial": LEAK},
 )
 def the_decimal_context_stays_in_its_call(m: Machine, _: Scratch):
     def call():
@@ -139,7 +131,7 @@ def the_decimal_context_stays_in_its_call(m: Machine, _: Scratch):
     return contextvars.Context().run(call)
 
 
-@row([28] * 4, TRAVELS, drift={FLOWS_BY_VALUE: LEAK})
+@row([28] * 4, TRAVELS)
 def the_decimal_context_of_a_worker_stays_its_own(m: Machine, _: Scratch):
     return m.run(calls.precision, range(4))
 

@@ -88,15 +88,17 @@ FAN_OUT = (
     "graph* | map: * | starmap: * | for_each: * | imap: * | Executor.map: * | submit: *"
     " | TaskGroup: *"
 )
-FLOWS = "flow *: * | @flow: *"
+FLOWS_HERE = " | ".join(
+    f"{kind}: {place}"
+    for kind in ("flow *", "@flow")
+    for place in ("serial", "own", "threads")
+)
 BY_VALUE = "*: processes | *: cluster"
-FLOWS_ON_A_CLUSTER = "flow *: cluster | @flow: cluster"
 FLOWS_BY_VALUE = (
     "flow *: processes | @flow: processes | flow *: cluster | @flow: cluster"
 )
 STEPS = "builder step, *: *"
 DURABLE = "durable *"
-PURE = "equal calls are one on a cluster, so it is not made again"
 
 
 def row(wanted: Any, *needs: str, **options: Any) -> Callable[[Measure], Measure]:
