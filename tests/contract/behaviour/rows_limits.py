@@ -32,8 +32,9 @@ LIMIT = "100ms"
     TIMEOUT,
     SIDE_BY_SIDE,
     drift={
-        "flow *: cluster | @flow: cluster | builder step, *: cluster": "the limit runs from the submit, "
-        "while the call waits for a worker"
+        "flow *: cluster | @flow: cluster | builder step, *: cluster": (
+            "the limit runs from the submit, while the call waits for a worker"
+        )
     },
 )
 def a_limit_is_the_time_of_one_attempt(m: Machine, _: Scratch):
