@@ -14,11 +14,11 @@ grow large, comes back early, and what was not run in it is held here again.
 is right if a process is free then: a call with a limit leaves, alone, while fewer
 chunks of ours are under way than there are processes; where such calls wait, chunks
 don't leave ahead of their time, and take turns with them.  A process may have to be
-started first, which is not to take the call's time: until enough of them have answered,
-one that does nothing goes before it.  A call whose time is over, as a chunk that nobody
-awaits any more, keeps its process busy and counts for as long as it does.  Should all
-processes hang like that, the time of those that wait runs, too: else their runs might
-never end.
+started first, and import what it needs, which is not to take the call's time: until
+enough of them have answered, one that does nothing goes before it.  A call whose time
+is over, as a chunk that nobody awaits any more, keeps its process busy and counts for
+as long as it does.  Should all processes hang like that, the time of those that wait
+runs, too: else their runs might never end.
 
 Why nothing is lost and nothing ends twice.  A call is held, or a part of one chunk, or
 over; which, changes under the sender's lock only.  A chunk is opened once, when its
@@ -54,7 +54,7 @@ from weakref import WeakKeyDictionary
 
 from fastflow.run.job import Job
 from fastflow.run.lanes import Call, Chunk, Lane, Submit
-from fastflow.run.remote import Outcome, Run, explained, process_id
+from fastflow.run.remote import Outcome, Run, explained
 from fastflow.run.travel import BYTES, Travel
 
 __all__ = ["Sender", "sender_of"]
@@ -96,7 +96,7 @@ class Sender:
         self._refusal: BaseException | None = None  # the executor is broken
         self._processes: set[int] = set()  # that have answered
         self._asking = 0  # whether a process is there
-        self._there = 0  # that have just said so
+        self._there = 0  # answers that no call has made use of
         self._ended: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self._has_thread = False
 
@@ -310,7 +310,7 @@ class Sender:
         calls = chunk.calls
         chunk.sent = time.perf_counter()
         if chunk.asks:
-            future = chunk.lane.submit(process_id)
+            future = self._travel.ask(chunk.lane)
         else:
             future = self._travel.submit(chunk.lane, parcels, alone=chunk.alone)
         with self._lock:
@@ -373,13 +373,15 @@ class Sender:
             del chunk
 
     def _serve_here(self, error: BaseException) -> None:
-        """Open what has ended, and send nothing: see above why."""
-        before, self._refusal = self._refusal, self._refusal or error
+        """Open what has ended, in a callback: so what is held has failed."""
         with self._lock:
             self._has_thread = False
+            self._refusal = self._refusal or error
         while not self._ended.empty():
             self._handle(self._ended.get())
-        self._refusal = before
+        with self._lock:
+            if self._refusal is error:
+                self._refusal = None
 
     def _handle(self, chunk: Chunk | None) -> None:
         try:
@@ -400,7 +402,9 @@ class Sender:
         elif (failed := future.exception()) is not None:
             self._fail(chunk, failed)
         elif chunk.asks:
-            self._answered(chunk, future.result())
+            with self._lock:
+                self._processes.add(future.result())
+            self._close(chunk, [])
         else:
             try:
                 outcomes, seconds = self._travel.opened(future.result())
@@ -419,12 +423,6 @@ class Sender:
         for call in calls:
             call.job.raised(call.ticket, explained(error))
 
-    def _answered(self, chunk: Chunk, process: int) -> None:
-        with self._lock:
-            self._there += 1
-            self._processes.add(process)
-        self._close(chunk, [])
-
     def _tell(self, chunk: Chunk, outcomes: list[Outcome], seconds: float) -> None:
         with self._lock:
             if self._starts:
@@ -440,7 +438,9 @@ class Sender:
         """Note that a chunk is back; those of its calls that are not over are held."""
         with self._lock:
             self._under_way.discard(chunk)
-            self._asking -= chunk.asks
+            if chunk.asks:  # if nobody has answered, a call finds out why
+                self._asking -= 1
+                self._there += 1
             self._hanging -= chunk.hangs
             chunk.hangs = False
             left = self._put_back(chunk.calls[len(over) :])

@@ -306,6 +306,17 @@ def test_a_pool_that_breaks_before_a_process_is_there():
     assert rig.sender.is_empty
 
 
+def test_an_executor_that_is_shut_down_before_a_process_is_there():
+    rig = Rig(starts=True)
+    jobs = limited(rig, 3)
+    rig.executor.refusal = RuntimeError("shut down")
+    for question in rig.executor.questions:
+        question.cancel()
+    rig.sender.settle()
+    assert [str(job.attempts.error) for job in jobs] == ["shut down"] * 3
+    assert rig.sender.is_empty
+
+
 # What is given up
 
 
@@ -628,6 +639,31 @@ def test_a_sender_does_not_keep_its_executor():
     del executor, rig, job, future
     gc.collect()
     assert gone() is None
+
+
+def test_where_there_can_be_no_thread(monkeypatch):
+    """What has ended is told all the same, and what is held has failed."""
+
+    def start(_thread):
+        raise RuntimeError("can't start new thread")
+
+    rig = Rig()
+    executor = Held()
+    rig.backend = backend_of(executor)
+    (first, second) = rig.launch(2)
+    rig.backend._sender.capacity = 1
+    waiting = rig.launch(3)
+    future, fn, args = executor.chunks[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        future.set_result(fn(*args))
+    assert first.attempts.succeeded
+    assert [str(job.attempts.error) for job in waiting] == [
+        "can't start new thread"
+    ] * 3
+    assert not second.attempts.ended
+    (later,) = rig.launch(1, timeout=5.0)
+    later.cancel()
 
 
 def test_executors_that_are_no_keys():
