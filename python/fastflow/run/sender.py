@@ -25,11 +25,12 @@ over; which, changes under the sender's lock only.  A chunk is opened once, when
 future has ended, or has failed as it could not be sent; each of its calls is then told,
 or held again.  What a job is told with a ticket that isn't live it drops.
 
-Why nothing stands still.  Who sends is a flag, not a lock that others wait for: a
-thread that finds it set leaves its work to the one that has set it, and this one takes
-the flag back in the same step, under the lock, in which it finds that nothing may
-leave.  What lets something leave (a launch, the end of a chunk) is noted under that
-lock before the flag is looked at.
+Why nothing stands still.  Calls leave one after another, in the order in which they
+came.  Who sends is a flag, not a lock that others wait for: a thread that finds it set
+leaves its work to the one that has set it, and this one takes the flag back in the same
+step, under the lock, in which it finds that nothing may leave.  What lets something
+leave (a launch, the end of a chunk) is noted under that lock before the flag is looked
+at.
 
 Why nothing waits for itself.  An executor may hold its locks while it sets the outcomes
 of futures: a `ProcessPoolExecutor` that breaks does, from Python 3.12 on, and so do
@@ -317,7 +318,7 @@ class Sender:
             chunk.future = future
         for call in calls:  # nobody can have been told of their ends
             call.sent()
-        future.add_done_callback(lambda future: self._arrived(chunk, future))
+        future.add_done_callback(lambda _: self._hand_over(chunk))
         with self._lock:
             unwanted = chunk.unwanted() if calls else None
         if unwanted is not None:  # while nobody could cancel it
@@ -337,15 +338,11 @@ class Sender:
 
     # What came of it.
 
-    def _arrived(self, chunk: Chunk, future: cf.Future[Any]) -> None:
-        """Note, in whichever thread and under whichever locks, the end of a chunk."""
-        error = None if future.cancelled() else future.exception()
-        if isinstance(error, cf.BrokenExecutor):
-            self._refusal = error
-        self._hand_over(chunk)
-
     def _hand_over(self, chunk: Chunk | None) -> None:
-        """Let the sender's own thread open a chunk, and send what may leave then."""
+        """Let the sender's own thread open a chunk, and send what may leave then.
+
+        In whichever thread, under whichever locks: see above.
+        """
         self._ended.put(chunk)
         with self._lock:
             if self._has_thread:

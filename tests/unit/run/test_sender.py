@@ -164,6 +164,25 @@ def test_one_by_one_with_a_key_of_its_own():
     assert rig.sender.is_empty
 
 
+class Leading(Work):
+    """Launches another one while it is packed."""
+
+    __slots__ = ("rig",)
+
+    def remote_arguments(self):
+        self.rig.launch(1, cube)
+        return self.args
+
+
+def test_what_is_launched_while_others_are_packed_leaves_after_them():
+    rig = Rig()
+    job = Leading(rig, square, (1,))
+    job.rig = rig
+    job.start()
+    functions = [pickle.loads(args[0])[1] for _, _, args in rig.executor.chunks]
+    assert functions == [square, cube]
+
+
 # Limits
 
 
