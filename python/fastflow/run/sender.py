@@ -35,9 +35,9 @@ at.
 Why nothing waits for itself.  An executor may hold its locks while it sets the outcomes
 of futures: a `ProcessPoolExecutor` that breaks does, from Python 3.12 on, and so do
 pools of threads that are shut down.  In a future's callback, therefore, nothing is sent
-and no job is told: the chunk is handed to a thread of the sender's own.  And an
-executor that is broken is given nothing any more.  No foreign code is called under the
-lock.
+and no job is told: the chunk is handed to a thread of the sender's own, which is there
+as long as anything is under way.  And an executor that is broken is given nothing any
+more.  No foreign code is called under the lock.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ __all__ = ["Sender", "sender_of"]
 
 _LOGGER = logging.getLogger("fastflow")
 
-_IDLE = 5.0  # seconds; then the thread ends
+_IDLE = 5.0  # seconds; then the thread ends if nothing is under way
 
 
 class Sender:
@@ -259,6 +259,7 @@ class Sender:
             with self._lock:
                 self._sending = False
             self._hand_over(None)
+            self._have_thread()
             raise
 
     def _send(self, chunk: Chunk) -> None:
@@ -308,6 +309,7 @@ class Sender:
         return parcels
 
     def _submit(self, chunk: Chunk, parcels: list[Any]) -> None:
+        self._have_thread()
         calls = chunk.calls
         chunk.sent = time.perf_counter()
         if chunk.asks:
@@ -344,6 +346,9 @@ class Sender:
         In whichever thread, under whichever locks: see above.
         """
         self._ended.put(chunk)
+
+    def _have_thread(self) -> None:
+        """Start the thread if need be; it stays while anything is under way."""
         with self._lock:
             if self._has_thread:
                 return
@@ -353,8 +358,10 @@ class Sender:
         )
         try:
             thread.start()
-        except RuntimeError as error:  # the program ends, or there are too many
-            self._serve_here(error)
+        except BaseException:  # the program ends, or there are too many
+            with self._lock:
+                self._has_thread = False
+            raise
 
     def _serve(self) -> None:
         while True:
@@ -362,23 +369,12 @@ class Sender:
                 chunk = self._ended.get(timeout=_IDLE)
             except queue.Empty:
                 with self._lock:
-                    if self._ended.empty():
+                    if self._ended.empty() and not self._under_way:
                         self._has_thread = False
                         return
                 continue
             self._handle(chunk)
             del chunk
-
-    def _serve_here(self, error: BaseException) -> None:
-        """Open what has ended, in a callback: so what is held has failed."""
-        with self._lock:
-            self._has_thread = False
-            self._refusal = self._refusal or error
-        while not self._ended.empty():
-            self._handle(self._ended.get())
-        with self._lock:
-            if self._refusal is error:
-                self._refusal = None
 
     def _handle(self, chunk: Chunk | None) -> None:
         try:

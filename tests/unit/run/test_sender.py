@@ -661,28 +661,44 @@ def test_a_sender_does_not_keep_its_executor():
 
 
 def test_where_there_can_be_no_thread(monkeypatch):
-    """What has ended is told all the same, and what is held has failed."""
-
     def start(_thread):
         raise RuntimeError("can't start new thread")
 
     rig = Rig()
     executor = Held()
     rig.backend = backend_of(executor)
-    (first, second) = rig.launch(2)
-    rig.backend._sender.capacity = 1
-    waiting = rig.launch(3)
-    future, fn, args = executor.chunks[0]
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
-        future.set_result(fn(*args))
-    assert first.attempts.succeeded
-    assert [str(job.attempts.error) for job in waiting] == [
-        "can't start new thread"
-    ] * 3
-    assert not second.attempts.ended
-    (later,) = rig.launch(1, timeout=5.0)
+        (job,) = rig.launch(1)
+        assert str(job.attempts.error) == "can't start new thread"
+    assert not executor.chunks
+    (later,) = rig.launch(1)
+    assert len(executor.chunks) == 1
     later.cancel()
+
+
+def test_the_thread_stays_while_anything_is_under_way(monkeypatch):
+    monkeypatch.setattr(sender, "_IDLE", 0.0)
+    rig = Rig()
+    executor = Held()
+    rig.backend = backend_of(executor)
+    before = set(threading.enumerate())
+    job = Work(rig, square, (3,))
+    ended = queue.SimpleQueue()
+    job.done = ended.put
+    job.start()
+    (thread,) = set(threading.enumerate()) - before
+    future, fn, args = executor.chunks.pop()
+    future.set_result(fn(*args))
+    assert ended.get(timeout=60) is job
+    thread.join(60)
+    assert not thread.is_alive()
+    again = Work(rig, square, (3,))
+    again.done = ended.put
+    again.start()
+    future, fn, args = executor.chunks.pop()
+    future.set_result(fn(*args))
+    assert ended.get(timeout=60) is again
 
 
 def test_executors_that_are_no_keys():
