@@ -70,6 +70,9 @@ class Here(Sender):
     def _hand_over(self, chunk):
         self.arrived.append(chunk)
 
+    def _have_thread(self):
+        pass
+
     def settle(self):
         while self.arrived:
             self._handle(self.arrived.popleft())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,19 @@ def test_one_that_waits_for_its_turn_is_cancelled(pool, go):
     go.touch()
     assert long.result(SECONDS).last == ["late"] * 2
     assert step(flow_tasks.in_time, 30).run(executor=pool).last == "in time"
+
+
+def wait_for(path):
+    """Be an initializer that takes a while."""
+    while not Path(path).exists():
+        time.sleep(0.005)
+
+
+def test_the_start_of_a_process_does_not_count(go):
+    quick = step(flow_tasks.in_time, 1)
+    with cf.ProcessPoolExecutor(2, initializer=wait_for, initargs=(go,)) as pool:
+        runs = [quick.start(executor=pool) for _ in range(4)]
+        opened = threading.Event()
+        call_later(1.5, lambda: (opened.set(), go.touch()))
+        assert [run.result(SECONDS).last for run in runs] == ["in time"] * 4
+        assert opened.is_set()

@@ -29,8 +29,8 @@ class Model(Rig):
     def step(self):
         name = self.random.choices(
             ["start", "answer", "begin", "cancel", "stop", "wait", "settle", "lose",
-             "break_"],
-            [8, 8, 4, 2, 1, 1, 6, 0.5, 0.1],
+             "break_", "shut_down"],
+            [8, 8, 4, 2, 1, 1, 6, 0.5, 0.1, 0.1],
         )[0]  # fmt: skip
         getattr(self, name)()
 
@@ -73,14 +73,21 @@ class Model(Rig):
 
     def answer(self):
         if self.executor.questions and self.random.random() < 0.5:
-            process = self.random.randint(1, self.capacity)
-            self.executor.questions.pop(0).set_result(process)
+            question = self.executor.questions.pop(0)
+            if self.random.random() < 0.1:
+                question.cancel()
+            else:
+                question.set_result(self.random.randint(1, self.capacity))
         elif (chunk := self.take()) is not None:
             future, _, (_, calls, seconds, *_) = chunk
             early = seconds < 1 and self.random.random() < 0.3
             count = self.random.randint(1, len(calls)) if early else len(calls)
             seconds = self.random.choice([1e-5, 0.01, 0.3]) * count
             future.set_result(Returned([NOTHING] * count, seconds))
+
+    def shut_down(self):
+        if not self.broken:
+            self.executor.refusal = RuntimeError("shut down")
 
     def lose(self):
         if (chunk := self.take()) is not None:

@@ -23,12 +23,14 @@ class ThreadBackend(Backend):
     ----------
     executor : concurrent.futures.Executor
         Of threads.
-    workers : int, optional
-        How many there are.
     activity : Activity, optional
         Told of every call.
     loop : Loop, optional
         For functions that are async.
+    workers : int, optional
+        How many threads there are.
+    nested : bool
+        Whether calls that wait for others leave these their threads.
     """
 
     def __init__(
@@ -37,8 +39,11 @@ class ThreadBackend(Backend):
         activity: Activity | None = None,
         loop: Loop | None = None,
         workers: int | None = None,
+        *,
+        nested: bool = True,
     ) -> None:
         self.executor = executor
+        self.nested = nested
         self._workers = workers
         self.loop = loop or Loop(activity)
         self._dispatcher = Dispatcher(executor)

@@ -37,7 +37,10 @@ def backend_of(
         For functions that are async.
     """
     if isinstance(executor, _THREADS) and not isinstance(executor, _INTERPRETERS):
-        return ThreadBackend(executor, activity, loop, _workers(executor))
+        nested = isinstance(executor, Executor)
+        return ThreadBackend(
+            executor, activity, loop, _workers(executor), nested=nested
+        )
     local = isinstance(executor, cf.ProcessPoolExecutor)
     sender = sender_of(executor, lambda: _sender(executor))
     return RemoteBackend(executor, sender, local=local, loop=loop)

@@ -6,6 +6,7 @@ executor's own trouble: it is broken or shut down, or what it was given can't tr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import time
@@ -175,8 +176,11 @@ def attempt_task(
     return task_of(reference, "task").attempt(args, kwargs)
 
 
-def process_id() -> int:
-    """Say that a process is there."""
+def process_id(function: bytes) -> int:
+    """Say that a process is there, once it has the modules that a function needs."""
+    if function:
+        with contextlib.suppress(Exception):  # its calls will tell
+            pickle.loads(function)
     return os.getpid()
 
 

@@ -14,29 +14,30 @@ grow large, comes back early, and what was not run in it is held here again.
 is right if a process is free then: a call with a limit leaves, alone, while fewer
 chunks of ours are under way than there are processes; where such calls wait, chunks
 don't leave ahead of their time, and take turns with them.  A process may have to be
-started first, which is not to take the call's time: until enough of them have answered,
-one that does nothing goes before it.  A call whose time is over, as a chunk that nobody
-awaits any more, keeps its process busy and counts for as long as it does.  Should all
-processes hang like that, the time of those that wait runs, too: else their runs might
-never end.
+started first, and import what it needs, which is not to take the call's time: until
+enough of them have answered, one that does nothing goes before it.  A call whose time
+is over, as a chunk that nobody awaits any more, keeps its process busy and counts for
+as long as it does.  Should all processes hang like that, the time of those that wait
+runs, too: else their runs might never end.
 
 Why nothing is lost and nothing ends twice.  A call is held, or a part of one chunk, or
 over; which, changes under the sender's lock only.  A chunk is opened once, when its
 future has ended, or has failed as it could not be sent; each of its calls is then told,
 or held again.  What a job is told with a ticket that isn't live it drops.
 
-Why nothing stands still.  Who sends is a flag, not a lock that others wait for: a
-thread that finds it set leaves its work to the one that has set it, and this one takes
-the flag back in the same step, under the lock, in which it finds that nothing may
-leave.  What lets something leave (a launch, the end of a chunk) is noted under that
-lock before the flag is looked at.
+Why nothing stands still.  Calls leave one after another, in the order in which they
+came.  Who sends is a flag, not a lock that others wait for: a thread that finds it set
+leaves its work to the one that has set it, and this one takes the flag back in the same
+step, under the lock, in which it finds that nothing may leave.  What lets something
+leave (a launch, the end of a chunk) is noted under that lock before the flag is looked
+at.
 
 Why nothing waits for itself.  An executor may hold its locks while it sets the outcomes
 of futures: a `ProcessPoolExecutor` that breaks does, from Python 3.12 on, and so do
 pools of threads that are shut down.  In a future's callback, therefore, nothing is sent
-and no job is told: the chunk is handed to a thread of the sender's own.  And an
-executor that is broken is given nothing any more.  No foreign code is called under the
-lock.
+and no job is told: the chunk is handed to a thread of the sender's own, which is there
+as long as anything is under way.  And an executor that is broken is given nothing any
+more.  No foreign code is called under the lock.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ from weakref import WeakKeyDictionary
 
 from fastflow.run.job import Job
 from fastflow.run.lanes import Call, Chunk, Lane, Submit
-from fastflow.run.remote import Outcome, Run, explained, process_id
+from fastflow.run.remote import Outcome, Run, explained
 from fastflow.run.travel import BYTES, Travel
 
 __all__ = ["Sender", "sender_of"]
 
 _LOGGER = logging.getLogger("fastflow")
 
-_IDLE = 5.0  # seconds; then the thread ends
+_IDLE = 5.0  # seconds; then the thread ends if nothing is under way
 
 
 class Sender:
@@ -96,7 +97,7 @@ class Sender:
         self._refusal: BaseException | None = None  # the executor is broken
         self._processes: set[int] = set()  # that have answered
         self._asking = 0  # whether a process is there
-        self._there = 0  # that have just said so
+        self._there = 0  # answers that no call has made use of
         self._ended: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self._has_thread = False
 
@@ -258,6 +259,7 @@ class Sender:
             with self._lock:
                 self._sending = False
             self._hand_over(None)
+            self._have_thread()
             raise
 
     def _send(self, chunk: Chunk) -> None:
@@ -307,17 +309,18 @@ class Sender:
         return parcels
 
     def _submit(self, chunk: Chunk, parcels: list[Any]) -> None:
+        self._have_thread()
         calls = chunk.calls
         chunk.sent = time.perf_counter()
         if chunk.asks:
-            future = chunk.lane.submit(process_id)
+            future = self._travel.ask(chunk.lane)
         else:
             future = self._travel.submit(chunk.lane, parcels, alone=chunk.alone)
         with self._lock:
             chunk.future = future
         for call in calls:  # nobody can have been told of their ends
             call.sent()
-        future.add_done_callback(lambda future: self._arrived(chunk, future))
+        future.add_done_callback(lambda _: self._hand_over(chunk))
         with self._lock:
             unwanted = chunk.unwanted() if calls else None
         if unwanted is not None:  # while nobody could cancel it
@@ -337,16 +340,15 @@ class Sender:
 
     # What came of it.
 
-    def _arrived(self, chunk: Chunk, future: cf.Future[Any]) -> None:
-        """Note, in whichever thread and under whichever locks, the end of a chunk."""
-        error = None if future.cancelled() else future.exception()
-        if isinstance(error, cf.BrokenExecutor):
-            self._refusal = error
-        self._hand_over(chunk)
-
     def _hand_over(self, chunk: Chunk | None) -> None:
-        """Let the sender's own thread open a chunk, and send what may leave then."""
+        """Let the sender's own thread open a chunk, and send what may leave then.
+
+        In whichever thread, under whichever locks: see above.
+        """
         self._ended.put(chunk)
+
+    def _have_thread(self) -> None:
+        """Start the thread if need be; it stays while anything is under way."""
         with self._lock:
             if self._has_thread:
                 return
@@ -356,8 +358,10 @@ class Sender:
         )
         try:
             thread.start()
-        except RuntimeError as error:  # the program ends, or there are too many
-            self._serve_here(error)
+        except BaseException:  # the program ends, or there are too many
+            with self._lock:
+                self._has_thread = False
+            raise
 
     def _serve(self) -> None:
         while True:
@@ -365,21 +369,12 @@ class Sender:
                 chunk = self._ended.get(timeout=_IDLE)
             except queue.Empty:
                 with self._lock:
-                    if self._ended.empty():
+                    if self._ended.empty() and not self._under_way:
                         self._has_thread = False
                         return
                 continue
             self._handle(chunk)
             del chunk
-
-    def _serve_here(self, error: BaseException) -> None:
-        """Open what has ended, and send nothing: see above why."""
-        before, self._refusal = self._refusal, self._refusal or error
-        with self._lock:
-            self._has_thread = False
-        while not self._ended.empty():
-            self._handle(self._ended.get())
-        self._refusal = before
 
     def _handle(self, chunk: Chunk | None) -> None:
         try:
@@ -400,7 +395,9 @@ class Sender:
         elif (failed := future.exception()) is not None:
             self._fail(chunk, failed)
         elif chunk.asks:
-            self._answered(chunk, future.result())
+            with self._lock:
+                self._processes.add(future.result())
+            self._close(chunk, [])
         else:
             try:
                 outcomes, seconds = self._travel.opened(future.result())
@@ -419,12 +416,6 @@ class Sender:
         for call in calls:
             call.job.raised(call.ticket, explained(error))
 
-    def _answered(self, chunk: Chunk, process: int) -> None:
-        with self._lock:
-            self._there += 1
-            self._processes.add(process)
-        self._close(chunk, [])
-
     def _tell(self, chunk: Chunk, outcomes: list[Outcome], seconds: float) -> None:
         with self._lock:
             if self._starts:
@@ -440,7 +431,9 @@ class Sender:
         """Note that a chunk is back; those of its calls that are not over are held."""
         with self._lock:
             self._under_way.discard(chunk)
-            self._asking -= chunk.asks
+            if chunk.asks:  # if nobody has answered, a call finds out why
+                self._asking -= 1
+                self._there += 1
             self._hanging -= chunk.hangs
             chunk.hangs = False
             left = self._put_back(chunk.calls[len(over) :])

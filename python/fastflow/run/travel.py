@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import contextlib
 import itertools
 import os
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from fastflow.run.remote import (
     Returned,
     opened,
     packed,
+    process_id,
     run_chunk,
     run_one,
 )
@@ -39,6 +41,9 @@ class Travel(Protocol):
     def submit(self, lane: Lane, calls: list[Any], *, alone: bool) -> cf.Future[Any]:
         """Give calls to the executor."""
 
+    def ask(self, lane: Lane) -> cf.Future[int]:
+        """Ask whether a process is there that has what a lane's calls need."""
+
     def opened(self, result: Any) -> tuple[list[Outcome], float]:
         """Return outcomes of the first calls, and the seconds these took together."""
 
@@ -62,14 +67,23 @@ class Together:
 
     def pack(self, lane: Lane, arguments: tuple[Any, ...]) -> bytes:
         """See `Travel`."""
+        self._pack_function(lane)
+        return packed(arguments)
+
+    def _pack_function(self, lane: Lane) -> None:
         if lane.packed is None:
             lane.packed = packed((lane.run, lane.fn))
-        return packed(arguments)
 
     def submit(self, lane: Lane, calls: list[bytes], *, alone: bool) -> cf.Future[Any]:
         """See `Travel`."""
         seconds, size = (_NO_LIMIT, _NO_LIMIT) if alone else (_OVERDUE, BYTES)
         return lane.submit(run_chunk, lane.packed, calls, seconds, size, self._threads)
+
+    def ask(self, lane: Lane) -> cf.Future[int]:
+        """See `Travel`."""
+        with contextlib.suppress(Exception):  # the calls will tell
+            self._pack_function(lane)
+        return lane.submit(process_id, lane.packed or b"")
 
     def opened(self, result: Returned) -> tuple[list[Outcome], float]:
         """See `Travel`."""
@@ -103,6 +117,10 @@ class Alone:
         (arguments,) = calls
         key = f"{self._prefix}-{next(self._numbers)}"
         return lane.submit(run_one, lane.run, lane.fn, arguments, key)
+
+    def ask(self, lane: Lane) -> cf.Future[int]:
+        """See `Travel`."""
+        return lane.submit(process_id, b"")
 
     def opened(self, result: Outcome) -> tuple[list[Outcome], float]:
         """See `Travel`."""

@@ -164,6 +164,25 @@ def test_one_by_one_with_a_key_of_its_own():
     assert rig.sender.is_empty
 
 
+class Leading(Work):
+    """Launches another one while it is packed."""
+
+    __slots__ = ("rig",)
+
+    def remote_arguments(self):
+        self.rig.launch(1, cube)
+        return self.args
+
+
+def test_what_is_launched_while_others_are_packed_leaves_after_them():
+    rig = Rig()
+    job = Leading(rig, square, (1,))
+    job.rig = rig
+    job.start()
+    functions = [pickle.loads(args[0])[1] for _, _, args in rig.executor.chunks]
+    assert functions == [square, cube]
+
+
 # Limits
 
 
@@ -303,6 +322,17 @@ def test_a_pool_that_breaks_before_a_process_is_there():
     rig.executor.questions[1].set_exception(BrokenProcessPool("dead"))
     rig.sender.settle()
     assert [type(job.attempts.error) for job in jobs] == [BrokenProcessPool] * 3
+    assert rig.sender.is_empty
+
+
+def test_an_executor_that_is_shut_down_before_a_process_is_there():
+    rig = Rig(starts=True)
+    jobs = limited(rig, 3)
+    rig.executor.refusal = RuntimeError("shut down")
+    for question in rig.executor.questions:
+        question.cancel()
+    rig.sender.settle()
+    assert [str(job.attempts.error) for job in jobs] == ["shut down"] * 3
     assert rig.sender.is_empty
 
 
@@ -628,6 +658,47 @@ def test_a_sender_does_not_keep_its_executor():
     del executor, rig, job, future
     gc.collect()
     assert gone() is None
+
+
+def test_where_there_can_be_no_thread(monkeypatch):
+    def start(_thread):
+        raise RuntimeError("can't start new thread")
+
+    rig = Rig()
+    executor = Held()
+    rig.backend = backend_of(executor)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        (job,) = rig.launch(1)
+        assert str(job.attempts.error) == "can't start new thread"
+    assert not executor.chunks
+    (later,) = rig.launch(1)
+    assert len(executor.chunks) == 1
+    later.cancel()
+
+
+def test_the_thread_stays_while_anything_is_under_way(monkeypatch):
+    monkeypatch.setattr(sender, "_IDLE", 0.0)
+    rig = Rig()
+    executor = Held()
+    rig.backend = backend_of(executor)
+    before = set(threading.enumerate())
+    job = Work(rig, square, (3,))
+    ended = queue.SimpleQueue()
+    job.done = ended.put
+    job.start()
+    (thread,) = set(threading.enumerate()) - before
+    future, fn, args = executor.chunks.pop()
+    future.set_result(fn(*args))
+    assert ended.get(timeout=60) is job
+    thread.join(60)
+    assert not thread.is_alive()
+    again = Work(rig, square, (3,))
+    again.done = ended.put
+    again.start()
+    future, fn, args = executor.chunks.pop()
+    future.set_result(fn(*args))
+    assert ended.get(timeout=60) is again
 
 
 def test_executors_that_are_no_keys():
