@@ -199,11 +199,15 @@ class Execution:
 
         self.aside(cancel, f"execution {name!r} could not be cancelled")
 
-    def aside(self, call: Callable[[], object], failed: str) -> None:
+    def aside(self, call: Callable[[], object], failed: str) -> bool:
         """Make a call that may have to wait for the journal, on some other thread.
 
-        It is not made if there are no threads any more, at exit: then it must be one
-        that whoever goes on with the execution makes up for.
+        Returns
+        -------
+        bool
+            Whether it will be made.  It is not if there are no threads any more, at
+            exit: then it must be one that whoever goes on with the execution makes up
+            for, or that the caller makes.
         """
         scheduler = self.engine.scheduler
 
@@ -220,6 +224,8 @@ class Execution:
                 self.engine.calls.submit(call, done)
         except Exception:
             scheduler.leave()
+            return False
+        return True
 
 
 BRANCHES: frozenset[Any] = frozenset(("ParallelBranch", "MapIteration", "RaceBranch"))

@@ -182,6 +182,13 @@ class Scheduler:
                 line.woken = True
         self._start(member)
 
+    def withdraw(self, line: Any) -> bool:
+        """Have a line run no more, as its end is decided; whether it was queued."""
+        with self._lock:
+            was_queued: bool = line.queued
+            line.queued = False  # its place in the queue will be passed over
+        return was_queued
+
     def give_up(self, line: Any) -> None:
         """Count on a line no longer, which nobody waits for and which may hang."""
         with self._lock:
@@ -262,6 +269,8 @@ class Scheduler:
                 item = self._ready[-1]
                 if item.single:
                     self._ready.pop()
+                    if not item.queued:  # withdrawn
+                        continue
                     item.queued = False
                 line = item.next_line()
                 if line is not None:
