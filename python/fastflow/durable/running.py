@@ -24,6 +24,7 @@ from fastflow.durable.journal import (
 from fastflow.durable.records import Failure, Record
 from fastflow.durable.writer import Scope, Stream
 from fastflow.errors import add_note, text_of
+from fastflow.run.pauses import PAUSES
 
 __all__ = ["Execution", "Listener"]
 
@@ -53,6 +54,8 @@ class Execution:
         self.number = entry.number
         self.input = entry.input
         self.context = _core.task_context()
+        if engine.pauses is not None:
+            self.context.run(PAUSES.set, engine.pauses)
         self.scope = Scope()
         self.stream = Stream(entry.number, entry.fence, entry.frames)
         self.stream.on_broken = self._broke

@@ -120,14 +120,17 @@ class Scheduler:
         """Count one activity less; that is done even if what follows raises."""
         with self._lock:
             self._active -= 1
-            idle = self._active == 0
+            idle = self._active <= 0
         if idle:
             self._on_idle()
 
     @property
     def idle(self) -> bool:
-        """Whether there is no activity."""
-        return self._active == 0
+        """Whether there is no activity.
+
+        Of several that pause, one may count for all: then there is less than none.
+        """
+        return self._active <= 0
 
     # Lines
 
