@@ -8,6 +8,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 
+import fastflow
 from fastflow.cli import main
 from fastflow.durable import (
     CompletionConfig,
@@ -304,3 +305,34 @@ def test_names_below(journal):
     assert journal.below("a") == ["a/1", "a/1/2", "a/\u00fc"]
     assert journal.below("a/1") == ["a/1/2"]
     assert journal.below("%") == []
+
+
+@pytest.mark.parametrize("pool", [fastflow.Executor, cf.ThreadPoolExecutor])
+def test_one_that_waits_for_a_worker_ends_at_once(pool):
+    hangs, may_end, ran = threading.Event(), threading.Event(), []
+
+    @durable_execution(name="tests.hanging")
+    def hanging(event, context):
+        hangs.set()
+        return context.step(lambda _: may_end.wait(LIMIT))
+
+    @durable_execution(name="tests.never")
+    def never(event, context):
+        ran.append(event)
+
+    with pool(1) as executor, DurableRunner(":memory:", executor) as runner:
+        try:
+            first = runner.start(hanging)
+            assert hangs.wait(LIMIT)
+            others = [runner.start(never, n, f"x{n}") for n in range(3)]
+            assert others[1].cancel()
+            assert isinstance(others[1].exception(LIMIT), cf.CancelledError)
+            assert not others[1].cancel()
+            assert others[1].status == "CANCELLED"
+            assert not may_end.is_set()
+            assert ran == []
+        finally:
+            may_end.set()
+        assert first.result(LIMIT) is True
+        assert [others[n].result(LIMIT) for n in (0, 2)] == [None, None]
+        assert sorted(ran) == [0, 2]

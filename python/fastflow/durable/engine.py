@@ -16,6 +16,7 @@ from fastflow.durable.writer import Probe, Writer
 from fastflow.executor import default_executor
 from fastflow.run.backend import ThreadBackend
 from fastflow.run.events import Events
+from fastflow.run.pauses import Pauses
 from fastflow.timers import Clock, SystemClock, Timer, VirtualClock, system_clock
 
 __all__ = ["Engine", "RetryStrategy"]
@@ -58,6 +59,8 @@ class Engine:
             self._idle,
         )
         self.virtual = clock
+        self.pauses = None if clock is None else Pauses(clock, self.scheduler)
+        """For tasks that are called in steps, and have retries of their own."""
         self.clock: Clock | SystemClock = clock or system_clock
         self.holds = 0
         """How many want the virtual clock to stand still while callbacks are open."""

@@ -457,8 +457,12 @@ class DurableRunner:
         line.root = True
 
         def stop() -> None:
-            self._engine.scheduler.give_up(line)  # should it hang
+            scheduler = self._engine.scheduler
+            scheduler.give_up(line)  # should it hang
             expire(line.wake)
+            # One that waits for a worker has ended: that need not wait, too.
+            if scheduler.withdraw(line) and not execution.aside(line.run, "not ended"):
+                scheduler.push(line)
 
         execution.on_stop = stop
         self._handles[entry.name] = handle

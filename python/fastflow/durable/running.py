@@ -24,6 +24,7 @@ from fastflow.durable.journal import (
 from fastflow.durable.records import Failure, Record
 from fastflow.durable.writer import Scope, Stream
 from fastflow.errors import add_note, text_of
+from fastflow.run.pauses import PAUSES
 
 __all__ = ["Execution", "Listener"]
 
@@ -53,6 +54,8 @@ class Execution:
         self.number = entry.number
         self.input = entry.input
         self.context = _core.task_context()
+        if engine.pauses is not None:
+            self.context.run(PAUSES.set, engine.pauses)
         self.scope = Scope()
         self.stream = Stream(entry.number, entry.fence, entry.frames)
         self.stream.on_broken = self._broke
@@ -199,11 +202,15 @@ class Execution:
 
         self.aside(cancel, f"execution {name!r} could not be cancelled")
 
-    def aside(self, call: Callable[[], object], failed: str) -> None:
+    def aside(self, call: Callable[[], object], failed: str) -> bool:
         """Make a call that may have to wait for the journal, on some other thread.
 
-        It is not made if there are no threads any more, at exit: then it must be one
-        that whoever goes on with the execution makes up for.
+        Returns
+        -------
+        bool
+            Whether it will be made.  It is not if there are no threads any more, at
+            exit: then it must be one that whoever goes on with the execution makes up
+            for, or that the caller makes.
         """
         scheduler = self.engine.scheduler
 
@@ -220,6 +227,8 @@ class Execution:
                 self.engine.calls.submit(call, done)
         except Exception:
             scheduler.leave()
+            return False
+        return True
 
 
 BRANCHES: frozenset[Any] = frozenset(("ParallelBranch", "MapIteration", "RaceBranch"))

@@ -120,14 +120,17 @@ class Scheduler:
         """Count one activity less; that is done even if what follows raises."""
         with self._lock:
             self._active -= 1
-            idle = self._active == 0
+            idle = self._active <= 0
         if idle:
             self._on_idle()
 
     @property
     def idle(self) -> bool:
-        """Whether there is no activity."""
-        return self._active == 0
+        """Whether there is no activity.
+
+        Of several that pause, one may count for all: then there is less than none.
+        """
+        return self._active <= 0
 
     # Lines
 
@@ -181,6 +184,13 @@ class Scheduler:
             else:
                 line.woken = True
         self._start(member)
+
+    def withdraw(self, line: Any) -> bool:
+        """Have a line run no more, as its end is decided; whether it was queued."""
+        with self._lock:
+            was_queued: bool = line.queued
+            line.queued = False  # its place in the queue will be passed over
+        return was_queued
 
     def give_up(self, line: Any) -> None:
         """Count on a line no longer, which nobody waits for and which may hang."""
@@ -262,6 +272,8 @@ class Scheduler:
                 item = self._ready[-1]
                 if item.single:
                     self._ready.pop()
+                    if not item.queued:  # withdrawn
+                        continue
                     item.queued = False
                 line = item.next_line()
                 if line is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures
 import inspect
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from fastflow.cache import MISSING
 from fastflow.errors import TaskTimeout
 from fastflow.interrupts import wait_until
 from fastflow.run.attempts import CALL, DELIVER, PAUSE, Attempts, Do
+from fastflow.run.pauses import sleep, sleep_async
 from fastflow.tasks import InvalidInput, Task
 
 __all__ = [
@@ -108,7 +108,7 @@ def _go_on(
         attempts,
         action,
         lambda attempts: _attempt(attempts, task, args, kwargs),
-        _sleep,
+        lambda attempts: sleep(attempts.pause),
         recover,
     )
     return recovered
@@ -141,11 +141,6 @@ def carry_out(
         else:
             assert recover is not None
             action = recover(attempts)
-
-
-def _sleep(attempts: Attempts) -> None:
-    with _core.Blocking():
-        time.sleep(attempts.pause)
 
 
 def outcome(attempts: Attempts) -> Any:
@@ -265,8 +260,6 @@ def _on_own_thread(
 
 async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an ``async def`` task in the caller's event loop and return its result."""
-    import asyncio
-
     cache = task.cache
     if cache is not None:
         key = cache.key(args, kwargs)
@@ -279,7 +272,7 @@ async def run_async(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         if action is CALL:
             action = await _attempt_async(attempts, task, args, kwargs)
         elif action is PAUSE:
-            await asyncio.sleep(attempts.pause)
+            await sleep_async(attempts.pause)
             action = attempts.due()
         else:
             recovered = True

@@ -24,6 +24,7 @@ from contract.behaviour.machines import (
     handled,
 )
 from fastflow.durable import (
+    Cancelled,
     CompletionConfig,
     DurableRunner,
     MapConfig,
@@ -75,6 +76,8 @@ class Durable(Machine):
         self.file = file
         self.name = f"{self.family}: {backend}, {'file' if file else 'memory'}"
         self.runner: Any = None
+        self.begun: set[str] = set()
+        """Names of executions."""
 
     @contextmanager
     def opened(self) -> Iterator[Machine]:
@@ -132,6 +135,7 @@ class DurableSteps(Durable):
     ) -> list[Any]:
         @durable_execution
         def handler(number: int, context: Any) -> Any:
+            self.begun.add(context.execution_context.durable_execution_arn)
             return self._step(context, fn, items[number], options)
 
         return [
@@ -160,15 +164,16 @@ class DurableSteps(Durable):
 
     def started(self, fn: Function, items: Sequence[Any]) -> Any:
         """Start calls that `cancelled` can cancel."""
-        handles = self._handles(fn, items, {})
-        handles[0].result(SECONDS)
-        return handles
+        first = self._handles(fn, items[:1], {})  # else the newest are run first
+        first[0].result(SECONDS)
+        return first + self._handles(fn, items[1:], {})
 
     def cancelled(self, handle: Any) -> str:
         """Cancel them; return what is told to whoever waits for results."""
-        for each in reversed(handle):  # those that wait first, else they take turns
+        waiting = [each for each in handle if each.name not in self.begun]
+        for each in (*waiting, *handle):  # else they take turns
             each.cancel()
-        return str(self._outcome(handle[-1]).kind)
+        return str(self._outcome(waiting[-1]).kind)
 
 
 class DurableMap(Durable):
@@ -192,7 +197,7 @@ class DurableMap(Durable):
         def branch(context: Any, item: Any, number: int, _: Any) -> Any:
             try:
                 return self._call(context, fn, item, options)
-            except Exception as error:
+            except (Exception, Cancelled) as error:
                 found[number].error = self.unwrapped(error)
                 found[number].raised = error
                 raise

@@ -53,13 +53,6 @@ _DIFFERS = {
         ),
     },
 }
-_DRIFT = {
-    "fastflow.Cancelled": {
-        "durable map*": "the item counts as succeeded, with None",
-        "durable branch*": "the branch counts as succeeded, with None",
-    }
-}
-
 #: These have no limits.
 _UNLIMITED = ("Executor.map: *", "submit: * | TaskGroup: *", "durable branch*")
 
@@ -78,7 +71,6 @@ for _name, _kind in SPECIAL.items():
                 (_kind.__name__, _name in ("KeyboardInterrupt", "SystemExit")),
                 (TIMEOUT,) if _limit else (),
                 _of(_DIFFERS, _name, limit=_limit),
-                _of(_DRIFT, _name, limit=_limit),
             )
         )
 

@@ -24,7 +24,6 @@ from contract.behaviour.machines import (
 )
 from contract.behaviour.table import (
     BY_VALUE,
-    DURABLE,
     FAN_OUT,
     FLOWS_BY_VALUE,
     FLOWS_HERE,
@@ -200,14 +199,7 @@ def one_iterator_twice_gives_pairs(m: Machine, _: Scratch):
     return m.columns(lambda *items: list(items), numbers, numbers)
 
 
-@row(
-    (WORKERS, True),
-    CANCEL,
-    SIDE_BY_SIDE,
-    drift={
-        DURABLE: "a cancelled execution that waits for a worker ends when one is free"
-    },
-)
+@row((WORKERS, True), CANCEL, SIDE_BY_SIDE)
 def what_is_cancelled_never_begins(m: Machine, scratch: Scratch):
     """The first has ended, two hang, and the rest waits for a worker."""
     hangs = [(scratch, number > 0, number) for number in range(WORKERS + 4)]
