@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextvars
 import itertools
 import os
 import time
@@ -130,6 +131,10 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
     def _is_bounded(self) -> bool:
         """Whether `submit` may wait for room."""
         return bool(self._options[0])
+
+    def _context(self) -> contextvars.Context:
+        """Return what tasks have a copy of that are submitted here and now."""
+        return _core.task_context() if self._options[2] else contextvars.Context()
 
     def _renew(self) -> None:
         """Make the engine: at first, and in a forked child at first use."""

@@ -14,6 +14,7 @@ looks whether the run stops after the job is known to those who stop them.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from typing import Any, NamedTuple, Protocol
@@ -100,6 +101,8 @@ class Host:
     backend : Backend
         Where attempts are made, but for those that a worker of the graph makes itself.
     clock : Clock
+    context : contextvars.Context
+        Of which each attempt has a copy.
 
     Attributes
     ----------
@@ -111,14 +114,16 @@ class Host:
 
     graph: GraphRun
 
-    def __init__(self, run: Run, backend: Backend, clock: Clock) -> None:
+    def __init__(
+        self, run: Run, backend: Backend, clock: Clock, context: contextvars.Context
+    ) -> None:
         self.run = run
         self.backend = backend
         self.clock = clock
         self.over: BaseException | None = None
         self.stopping = self.closed = False
         self.lock = threading.Lock()
-        self._context = _core.task_context()
+        self._context = context
         self._open: dict[Any, TaskJob] = {}  # by the task's number, or that and index
         self._groups: dict[int, Items] = {}
 

@@ -30,11 +30,11 @@ def run_hosted(
     if places is not None:
         backend = Admission(backend, places, counts_async=one_at_a_time)
     check_loop(run.plan.name, [node.task for node in run.plan.kinds])
-    host = Host(run, backend, clock)
+    own = executor if isinstance(executor, Executor) else default_executor()
+    host = Host(run, backend, clock, own._context())
     timer = None
     if run.options.timeout is not None:
         timer = clock.call_later(run.options.timeout, expire, host.expire)
-    own = executor if isinstance(executor, Executor) else default_executor()
     try:
         drive(host, own, host.begin, ALONE)
     finally:

@@ -47,7 +47,7 @@ def can_run(plan: FlowPlan, max_workers: int | None, executor: Executor) -> bool
     Of these as many are made as take part; but tasks that run item by item, or in
     several attempts, would need more places.
     """
-    if max_workers is None or executor._max_workers <= max_workers:
+    if max_workers is None or engine_of(executor, None)[1] <= max_workers:
         return True
     return all(node.task.is_direct and node.each < 0 for node in plan.kinds)
 
@@ -59,7 +59,7 @@ def run_native(run: Run, executor: Executor, *, clock: Clock = system_clock) -> 
         _run_direct(run, executor, make_calls(run, items))
         return
     check_loop(run.plan.name, [node.task for node in run.plan.kinds])
-    host = WorkerHost(run, ThreadBackend(executor), clock)
+    host = WorkerHost(run, ThreadBackend(executor), clock, executor._context())
     body = _mixed_body(host, make_calls(run, items, host.call_of))
     limited = any(node.task.timeout is not None for node in run.plan.kinds)
     try:
@@ -102,6 +102,9 @@ def _drive(run: Run, graph: _core.CallRun, caller: int) -> None:
             graph.run(caller)
     finally:
         active.set_current(before)
+    for number, error in graph.failures():  # not the task's: there was no memory, say
+        if number not in run.track.errors:
+            run.fail(number, error)
 
 
 def _graph_of(plan: FlowPlan) -> Graph:

@@ -8,6 +8,7 @@ over, or ``LOST`` if the call's time was over before it has returned.
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import threading
 import time
@@ -48,8 +49,10 @@ class WorkerHost(Host):
     Units of the graph, numbers from the count of tasks on, are items.
     """
 
-    def __init__(self, run: Run, backend: Backend, clock: Clock) -> None:
-        super().__init__(run, backend, clock)
+    def __init__(
+        self, run: Run, backend: Backend, clock: Clock, context: contextvars.Context
+    ) -> None:
+        super().__init__(run, backend, clock, context)
         self._units: dict[int, tuple[Items, int, Any]] = {}
         self._unused = itertools.count(len(run.plan.names))
         self._limits: dict[float, Limits] = {}
