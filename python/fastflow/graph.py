@@ -17,6 +17,7 @@ from fastflow.errors import (
 )
 from fastflow.executor import Executor, engine_of
 from fastflow.nested import STATIC_CONTAINERS, Kind, template_of
+from fastflow.options import OnError, check_choice, check_on_error
 from fastflow.progress import Monitor, Progress
 from fastflow.status import Status
 
@@ -28,7 +29,6 @@ __all__ = ["Graph", "GraphResult", "Node", "NodeResults", "NodeTimings"]
 
 Node = _core.Node
 
-OnError = Literal["stop", "continue"]
 Keep = Literal["all", "sinks", "none"]
 
 _NODES = Kind(Node, lambda node: f"a node (here {node!r})", "add a node that makes it")
@@ -134,9 +134,10 @@ class Graph(_core.Graph):
             Default: ``default_executor(max_workers)``.
         max_workers : int, optional
             Nodes that run at a time at most.
-        on_error : {"stop", "continue"}
-            After a failure, start nothing more; or go on with all that does not depend
-            on the failed node.
+        on_error : {"stop", "continue", "return"}
+            After a failure, start nothing more and raise ("raise" is another word for
+            it); or run first all that does not depend on the failed node; or do so and
+            return the result in any case.
         keep : {"all", "sinks", "none"}
             Which results stay in the result: all, those of nodes that nobody waits for,
             or none.  The others are dropped as soon as their last reader is done.
@@ -159,11 +160,12 @@ class Graph(_core.Graph):
         """
         if isinstance(body, Executor):  # run(executor)
             body, executor = None, body
-        self._check_run(body, on_error, keep)
+        self._check_run(body, keep)
         engine, most = engine_of(executor, max_workers)
         recorded = _new_timings(self.n_nodes) if timings else None
         arrays = recorded.arrays if recorded else None
-        stop = on_error == "stop"
+        after_failure = check_on_error(on_error)
+        stop = after_failure == "raise"
         work: _core.KernelRun | _core.CallRun
         if isinstance(body, _core.Kernel):
             work = _core.KernelRun(engine, self, body, most, stop, arrays)
@@ -174,13 +176,12 @@ class Graph(_core.Graph):
         # MemoryError passes, with all results still there, are in short functions.
         works = [work]
         del work
+        if after_failure == "return":
+            return _ended(self, works, engine, progress, recorded)
         return _checked(self, _ended(self, works, engine, progress, recorded))
 
-    def _check_run(self, body: object, on_error: str, keep: str) -> None:
-        if on_error not in ("stop", "continue"):
-            raise ValueError(f"on_error must be 'stop' or 'continue', not {on_error!r}")
-        if keep not in _KEEP:
-            raise ValueError(f"keep must be 'all', 'sinks' or 'none', not {keep!r}")
+    def _check_run(self, body: object, keep: str) -> None:
+        check_choice("keep", keep, tuple(_KEEP))
         if self.is_numbered:
             if not callable(body):
                 raise TypeError(

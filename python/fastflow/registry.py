@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from fastflow import active
+from fastflow.durations import Time
 from fastflow.handles import Handle
 from fastflow.retry import Retries
 from fastflow.run.inline import run_async, run_blocking
@@ -130,12 +131,12 @@ def task(
     validate_input: Callable[..., Any] | None = None,
     validate_output: Callable[[Any], Any] | None = None,
     retries: Retries = 0,
-    retry_delay: float | str = 1.0,
+    retry_delay: Time = 1.0,
     backoff: float = 2.0,
-    max_delay: float | str = 60.0,
+    max_delay: Time = 60.0,
     jitter: float | str = 0.1,
     retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
-    timeout: float | str | None = None,
+    timeout: Time | None = None,
     fallback: Any = None,
     cache: Any = None,
     tags: Iterable[str] = (),
@@ -163,15 +164,16 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     retries : int, RetryPolicy or callable
         Attempts after the first, >= 0; the following options belong to a number. A
         callable is a strategy: ``(error, attempt)`` -> `RetryDecision`.
-    retry_delay, max_delay : float or str
-        Seconds, or a text such as ``"500ms"``: before the first retry, and at most.
+    retry_delay, max_delay : time
+        Seconds, a text such as ``"500ms"``, or a timedelta: before the
+        first retry, and at most.
     backoff : float
         Factor from one delay to the next, >= 1.
     jitter : float or {"full", "half"}
         Fraction of a delay by which it varies at random, 0 to 1; see `RetryPolicy`.
     retry_on : exception type or tuple of them
         Other exceptions are final.
-    timeout : float or str, optional
+    timeout : time, optional
         Time of one attempt; when it is over, the attempt fails with `TaskTimeout` at
         once. A coroutine is cancelled then; a thread can't be stopped: it runs on, and
         its result is dropped.

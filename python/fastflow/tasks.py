@@ -11,7 +11,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from fastflow.cache import ResultCache, make_cache
-from fastflow.durations import parse_duration
+from fastflow.durations import Time, positive_limit_of
 from fastflow.errors import ValidationError
 from fastflow.names import check_name
 from fastflow.retry import Retries, RetryPolicy
@@ -150,12 +150,12 @@ def make_task(
     validate_input: Callable[..., Any] | None = None,
     validate_output: Callable[[Any], Any] | None = None,
     retries: Retries = 0,
-    retry_delay: float | str = 1.0,
+    retry_delay: Time = 1.0,
     backoff: float = 2.0,
-    max_delay: float | str = 60.0,
+    max_delay: Time = 60.0,
     jitter: float | str = 0.1,
     retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
-    timeout: float | str | None = None,
+    timeout: Time | None = None,
     fallback: Any = None,
     cache: Any = None,
     tags: Iterable[str] = (),
@@ -188,13 +188,13 @@ def make_task(
         validate_output=validate_output,
         retry=RetryPolicy.of(
             retries,
-            delay=retry_delay,
+            retry_delay=retry_delay,
             backoff=backoff,
             max_delay=max_delay,
             jitter=jitter,
             retry_on=retry_on,
         ),
-        timeout=None if timeout is None else _positive("timeout", timeout),
+        timeout=positive_limit_of("timeout", timeout),
         fallback=NO_FALLBACK if fallback is None else fallback,
         cache=make_cache(cache, fn),
         tags=_tags(tags),
@@ -263,10 +263,3 @@ def _tags(tags: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(tag, str):
             raise TypeError(f"a tag must be a str, not {type(tag).__name__}")
     return tags
-
-
-def _positive(option: str, value: float | str) -> float:
-    seconds = parse_duration(value)
-    if not seconds:
-        raise ValueError(f"{option} must be more than 0 seconds")
-    return seconds

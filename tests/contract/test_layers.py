@@ -24,6 +24,7 @@ LAYERS = {
     "durations": 0,
     "errors": 0,
     "names": 0,
+    "options": 0,
     "containers": 0,
     "modules": 0,
     "params": 1,

@@ -6,7 +6,6 @@ import math
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,8 +19,9 @@ from fastflow.durable.completion import (
     continue_batch,
 )
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durations import parse_duration
+from fastflow.durations import Time, seconds_of
 from fastflow.errors import described
+from fastflow.options import check_count, checked
 from fastflow.retry import spread
 
 if TYPE_CHECKING:
@@ -113,17 +113,14 @@ def _amount(value: Any) -> float:
 def _seconds_of(what: str, value: Any) -> float:
     if isinstance(value, Duration):
         return value.seconds
-    try:
-        seconds = parse_duration(value)
-    except (TypeError, ValueError) as error:
-        raise ValidationError(f"{what}: {error}") from None
+    seconds = checked(ValidationError, seconds_of, what, value)
     if seconds > _LONGEST:
         # A journal's times are microseconds in 64 bits.
         raise ValidationError(f"{what}: {seconds:g} s is more than 10,000 years")
     return seconds
 
 
-def to_seconds(value: Duration | float | str | timedelta | None) -> float:
+def to_seconds(value: Time | None, what: str = "duration") -> float:
     """Return the seconds of a `Duration`, number, text or timedelta.
 
     Raises
@@ -131,7 +128,7 @@ def to_seconds(value: Duration | float | str | timedelta | None) -> float:
     ValidationError
         If it is none of these, negative, not finite, or more than 10,000 years.
     """
-    return _seconds_of("duration", value)
+    return _seconds_of(what, value)
 
 
 class JitterStrategy(StrEnum):
@@ -223,16 +220,9 @@ def _check_count(config: object, name: str, least: int) -> None:
     value = getattr(config, name)
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValidationError(
-            f"{type(config).__name__}.{name} must be an int or None, not "
-            f"{type(value).__name__}"
-        )
-    if value < least:
-        raise ValidationError(
-            f"{type(config).__name__}.{name} must be at least {least}, not "
-            f"{described(value)}"
-        )
+    what = f"{type(config).__name__}.{name}"
+    count = checked(ValidationError, check_count, what, value, least)
+    object.__setattr__(config, name, count)
 
 
 def check_growth(config: Any, *times: str) -> None:
@@ -297,7 +287,7 @@ class StepConfig:
     step_semantics : StepSemantics
     serdes : SerDes, optional
         For the result.
-    timeout : Duration, float or str, optional
+    timeout : time, optional
         For each attempt.  One that takes longer fails with ``TaskTimeout``; on a
         thread it runs on, and its result is dropped.
     sub_type : str, optional
@@ -307,7 +297,7 @@ class StepConfig:
     retry_strategy: Callable[[Exception, int], Any] | None = None
     step_semantics: StepSemantics = StepSemantics.AT_LEAST_ONCE_PER_RETRY
     serdes: SerDes[Any] | None = None
-    timeout: Duration | float | str | None = None
+    timeout: Time | None = None
     sub_type: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -412,7 +402,7 @@ class ParallelConfig:
     summary_generator : callable, optional
         Taken for compatibility and never called: results of any size are kept whole.
     nesting_type : NestingType
-    timeout : Duration, float or str, optional
+    timeout : time, optional
         For the batch: branches in flight then count as failed with ``TaskTimeout``,
         and no more are begun.
     """
@@ -425,7 +415,7 @@ class ParallelConfig:
     item_serdes: SerDes[Any] | None = None
     summary_generator: Callable[[Any], str] | None = None
     nesting_type: NestingType = NestingType.NESTED
-    timeout: Duration | float | str | None = None
+    timeout: Time | None = None
 
     def __post_init__(self) -> None:
         _check_count(self, "max_concurrency", 1)
@@ -527,9 +517,9 @@ class CallbackConfig:
 
     Parameters
     ----------
-    timeout : Duration, float or str
+    timeout : time
         For the result, from the callback's making; zero: no limit.
-    heartbeat_timeout : Duration, float or str
+    heartbeat_timeout : time
         For the next sign of life; zero: no limit.
     serdes : SerDes, optional
         ``deserialize`` is called with what was sent.
@@ -537,8 +527,8 @@ class CallbackConfig:
         A label in place of "Callback" for histories.
     """
 
-    timeout: Duration | float | str = field(default_factory=Duration)
-    heartbeat_timeout: Duration | float | str = field(default_factory=Duration)
+    timeout: Time = field(default_factory=Duration)
+    heartbeat_timeout: Time = field(default_factory=Duration)
     serdes: SerDes[Any] | None = None
     sub_type: str | None = field(default=None, kw_only=True)
 
@@ -581,11 +571,11 @@ class InvokeConfig(Generic[P, R]):
 
     Parameters
     ----------
-    timeout : Duration, float or str, optional
+    timeout : time, optional
         For its result; the other execution goes on when it is over.
     """
 
-    timeout: Duration | float | str | None = None
+    timeout: Time | None = None
 
     def __post_init__(self) -> None:
         _check_time(self, "timeout")

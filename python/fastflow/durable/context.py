@@ -14,7 +14,6 @@ from fastflow.durable.config import (
     CallbackConfig,
     ChildConfig,
     CompletionConfig,
-    Duration,
     InvokeConfig,
     MapConfig,
     ParallelBranch,
@@ -41,6 +40,7 @@ from fastflow.durable.types import (
 )
 from fastflow.durable.waiting import Wait
 from fastflow.durable.waits import WaitForConditionConfig
+from fastflow.durations import Time
 from fastflow.names import check_name
 
 if TYPE_CHECKING:
@@ -149,12 +149,12 @@ class DurableContext:
         """
         return Step(self, func, _name_of(name, func), config).perform()
 
-    def wait(self, duration: Duration | float | str, name: str | None = None) -> None:
+    def wait(self, duration: Time, name: str | None = None) -> None:
         """Wait; a branch holds no thread meanwhile, and a restart does not prolong it.
 
         Parameters
         ----------
-        duration : Duration, float or str
+        duration : time
             Seconds, or a text like ``"30s"``.
         """
         Wait(self, duration, _checked(name)).perform()

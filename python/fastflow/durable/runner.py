@@ -51,8 +51,10 @@ from fastflow.durable.serdes import SerDesContext
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
+from fastflow.durations import Time, seconds_of
 from fastflow.errors import Cancelled, add_note, text_of
 from fastflow.names import check_name
+from fastflow.options import check_choice
 from fastflow.timers import VirtualClock
 
 __all__ = ["DurableRunner"]
@@ -79,8 +81,8 @@ class DurableRunner:
         disk and survives a power failure.
     default_retry : callable, optional
         The strategy of steps that name none.  Default: no retries.
-    lease : float
-        Seconds without a sign of life after which another process may take over an
+    lease : time
+        Without a sign of life after which another process may take over an
         execution of this one.  A process that was killed is noticed at once.
 
     Notes
@@ -102,15 +104,16 @@ class DurableRunner:
     def __init__(
         self,
         store: str | os.PathLike[str] | Journal = ":memory:",
+        *,
         executor: cf.Executor | None = None,
         durability: str = "normal",
         default_retry: Callable[[Exception, int], Any] | None = None,
-        *,
-        lease: float = 10.0,
+        lease: Time = 10.0,
         _clock: VirtualClock | None = None,
         _probe: Probe | None = None,
     ) -> None:
-        _check(executor, default_retry, lease)
+        _check(executor, default_retry)
+        seconds = _lease(lease)
         self._owns_journal = isinstance(store, str | os.PathLike)
         self.journal = _open(store, durability)
         self._functions: dict[str, DurableFunction[Any]] = {}
@@ -122,7 +125,7 @@ class DurableRunner:
             # Last, as it is known to other processes.
             self._keeper = Keeper(
                 self.journal,
-                lease,
+                seconds,
                 poll=not isinstance(self.journal, MemoryJournal),
             )
         except BaseException:
@@ -567,7 +570,7 @@ def _checked(name: Any) -> str:
         raise ValidationError(f"execution_name: {error}") from None
 
 
-def _check(executor: Any, default_retry: Any, lease: float) -> None:
+def _check(executor: Any, default_retry: Any) -> None:
     if executor is not None and not isinstance(executor, cf.ThreadPoolExecutor):
         raise TypeError(
             "executor must be a fastflow.Executor or a ThreadPoolExecutor, not "
@@ -577,20 +580,20 @@ def _check(executor: Any, default_retry: Any, lease: float) -> None:
         raise TypeError(
             "default_retry must be a retry strategy: (error, attempt) -> ..."
         )
-    if isinstance(lease, bool) or not isinstance(lease, int | float):
-        raise TypeError(
-            f"lease must be a number of seconds, not {type(lease).__name__}"
-        )
-    if not 0 < lease <= _LONGEST_LEASE:
+
+
+def _lease(value: Any) -> float:
+    seconds = seconds_of("lease", value)
+    if not 0 < seconds <= _LONGEST_LEASE:
         raise ValueError(
-            "lease must be a positive number of seconds, and at most "
-            f"{_LONGEST_LEASE:,.0f}; not {float(min(lease, 1e300)):g}"
+            f"lease: it must be more than 0 and at most {_LONGEST_LEASE:,.0f} seconds, "
+            f"not {seconds:g}"
         )
+    return seconds
 
 
 def _open(store: str | os.PathLike[str] | Journal, durability: str) -> Journal:
-    if durability not in ("normal", "full"):
-        raise ValueError(f"durability must be 'normal' or 'full', not {durability!r}")
+    check_choice("durability", durability, ("normal", "full"))
     if isinstance(store, str | os.PathLike):
         if os.fspath(store) == ":memory:":
             return MemoryJournal()

@@ -14,6 +14,7 @@ from fastflow.durable.config import (
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError, WaitForConditionError
+from fastflow.durations import Time
 from fastflow.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -42,11 +43,9 @@ class WaitForConditionDecision:
         return self.delay.to_seconds()
 
     @classmethod
-    def continue_waiting(
-        cls, delay: Duration | float | str
-    ) -> WaitForConditionDecision:
+    def continue_waiting(cls, delay: Time) -> WaitForConditionDecision:
         """Poll again after a delay."""
-        return cls(True, Duration(to_seconds(delay)))
+        return cls(True, Duration(to_seconds(delay, "delay")))
 
     @classmethod
     def stop_polling(cls) -> WaitForConditionDecision:
@@ -64,15 +63,15 @@ class WaitStrategyConfig(Generic[T]):
         State -> whether it is not right yet.
     max_attempts : int
         Polls, >= 1; after that many it fails.
-    initial_delay, max_delay : Duration, float or str
+    initial_delay, max_delay : time
     backoff_rate : float
     jitter_strategy : JitterStrategy
     """
 
     should_continue_polling: Callable[[T], bool]
     max_attempts: int = 60
-    initial_delay: Duration | float | str = field(default_factory=lambda: Duration(5))
-    max_delay: Duration | float | str = field(default_factory=lambda: Duration(300))
+    initial_delay: Time = field(default_factory=lambda: Duration(5))
+    max_delay: Time = field(default_factory=lambda: Duration(300))
     backoff_rate: float = 1.5
     jitter_strategy: JitterStrategy = JitterStrategy.FULL
 

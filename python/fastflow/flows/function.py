@@ -23,6 +23,7 @@ from fastflow.flows.outcome import error_of, task_error
 from fastflow.handles import HANDLES, Handle
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.nested import Template, template_of
+from fastflow.options import check_limit
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
 from fastflow.run.inline import Tries, run_blocking
 from fastflow.tasks import task_of
@@ -86,9 +87,8 @@ class FlowFunction(Generic[P, R]):
             As for ``Flow.run``.
         """
         check_executor(executor)
-        return FlowFunction(
-            self._fn, self.name, self.description, executor, max_workers
-        )
+        most = check_limit("max_workers", max_workers)
+        return FlowFunction(self._fn, self.name, self.description, executor, most)
 
     def __reduce__(self) -> str:
         return str(self.__qualname__)  # type: ignore[attr-defined]

@@ -162,7 +162,9 @@ class ForEach(Instruction):
 
 
 def _policy(options: FanOptions, describe: Callable[[int], str]) -> Policy:
-    return AllSettled() if options.settle else AllSucceeded(describe)
+    if options.on_error == "raise":
+        return AllSucceeded(describe)
+    return AllSettled(describe if options.on_error == "continue" else None)
 
 
 def _calls(

@@ -53,10 +53,19 @@ class AllSucceeded:
 
 
 class AllSettled:
-    """Values in order, with exceptions in the places of failed branches."""
+    """Values in order, with exceptions in the places of failed branches.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    describe : callable, optional
+        Branch -> what errors call it.  If it's given, failures are raised in the end:
+        one as it is, several as an ExceptionGroup.
+    """
+
+    def __init__(self, describe: Callable[[int], str] | None = None) -> None:
         self._values: list[Any] = []
+        self._failures: dict[int, Exception] = {}
+        self._describe = describe
         self._signal: BaseException | None = None
 
     def opened(self) -> None:
@@ -68,13 +77,23 @@ class AllSettled:
         if error is not None and not isinstance(error, Exception):
             self._signal = error
             return True
+        if error is not None and self._describe is not None:
+            add_note(error, f"in {self._describe(index)}")
+            self._failures[index] = error
         self._values[index] = value if error is None else error
         return False
 
     def outcome(self) -> list[Any]:
-        """Return values and exceptions."""
+        """Return values and exceptions, or raise."""
         if self._signal is not None:
             raise self._signal
+        failures = [self._failures[index] for index in sorted(self._failures)]
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise ExceptionGroup(
+                f"{len(failures)} of {len(self._values)} branches failed", failures
+            )
         return self._values
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow import _core, aio
 from fastflow.dispatch import after_limit
+from fastflow.durations import Time, wait_of
 from fastflow.errors import Cancelled, TaskError, TaskTimeout, shown
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.timers import Clock, Timer
@@ -195,7 +196,7 @@ class Run:
         """Whether it has ended."""
         return self._result is not None
 
-    def result(self, timeout: float | None = None) -> RunResult:
+    def result(self, timeout: Time | None = None) -> RunResult:
         """Wait for the end, and return the same as ``wf.run()`` does.
 
         Raises
@@ -208,16 +209,18 @@ class Run:
         concurrent.futures.CancelledError
             If it was cancelled.
         TimeoutError
-            If it has not ended after `timeout` seconds; it goes on.
+            If it has not ended after `timeout`; it goes on.
         """
-        if not self.wait(timeout):
+        seconds = wait_of(timeout)
+        if not self.wait(seconds):
             raise TimeoutError(
-                f"{self.label} has not ended within {timeout:g} s; it goes on"
+                f"{self.label} has not ended within {seconds:g} s; it goes on"
             )
         return self.outcome()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; False if it has not come after `timeout` seconds."""
+    def wait(self, timeout: Time | None = None) -> bool:
+        """Wait for the end; False if it has not come after `timeout`."""
+        seconds = wait_of(timeout)
         with self._lock:
             if self._told:
                 return True
@@ -229,7 +232,7 @@ class Run:
                 "result() would block the event loop that async steps need; wait in "
                 "another thread: asyncio.to_thread(run.result)"
             )
-        return wait_until(ended.wait, timeout)
+        return wait_until(ended.wait, seconds)
 
     def outcome(self) -> RunResult:
         """Return the result, or raise why there is none; the run must have ended."""
