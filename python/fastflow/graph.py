@@ -19,6 +19,7 @@ from fastflow.executor import Executor, engine_of
 from fastflow.nested import STATIC_CONTAINERS, Kind, template_of
 from fastflow.options import OnError, check_choice, check_on_error
 from fastflow.progress import Monitor, Progress
+from fastflow.results import Result, TaskRecord
 from fastflow.status import Status
 
 if TYPE_CHECKING:
@@ -206,14 +207,14 @@ def _ended(
     timings: NodeTimings | None,
 ) -> GraphResult:
     work = works.pop()
-    start = time.perf_counter()
+    started, origin = time.time(), time.monotonic()
     try:
         if progress:
             with Monitor(progress, work, graph.n_nodes, "graph"):
                 work.run(engine.caller_may_run)
         else:
             work.run(engine.caller_may_run)
-        return GraphResult(graph, work, time.perf_counter() - start, timings)
+        return GraphResult(graph, work, timings, started, origin)
     finally:
         del work  # it has the nodes' exceptions, whose tracebacks have this frame
 
@@ -227,7 +228,7 @@ def _checked(graph: Graph, result: GraphResult) -> GraphResult:
         del result  # likewise
 
 
-class GraphResult:
+class GraphResult(Result):
     """What became of the nodes of one run.
 
     Attributes
@@ -236,6 +237,8 @@ class GraphResult:
         Mapping from node (or its number) to the result of its call.
     status : Status
         Of the run: COMPLETED, FAILED or CANCELLED.
+    started : float
+        Seconds since the epoch.
     duration : float
         Seconds.
     errors : dict
@@ -248,13 +251,16 @@ class GraphResult:
         self,
         graph: Graph,
         work: _core.KernelRun | _core.CallRun,
-        duration: float,
         timings: NodeTimings | None,
+        started: float,
+        origin: float,
     ) -> None:
         self._graph: Graph | _Copy = graph
         self._work: _Work = work
         self._states: bytes | bytearray | None = None
-        self.duration = duration
+        self.started = started
+        self.origin = origin
+        self.duration = time.monotonic() - origin
         self.timings = timings
         self.results = NodeResults(graph, work)
         self.errors = {
@@ -270,6 +276,24 @@ class GraphResult:
 
     def _key(self, index: int) -> Any:
         return _key(self._graph, index)
+
+    @property
+    def name(self) -> str:
+        """What a graph is called: it has no name of its own."""
+        return "graph"
+
+    @property
+    def value(self) -> NodeResults:
+        """Another name of `results`."""
+        return self.results
+
+    @property
+    def records(self) -> Mapping[Any, TaskRecord]:
+        """What became of each node, by node or by number; made when asked for.
+
+        Times and workers are known after ``run(timings=True)``.
+        """
+        return _NodeRecords(self)
 
     def state(self, node: Node | int) -> Status:
         """Return what became of `node`.
@@ -313,7 +337,8 @@ class GraphResult:
             if result is not nothing
         }
         copy = _Copy(self._graph.n_nodes, results, bytes(self.states), self._work.done)
-        return _restored, (copy, self.status, self.duration, errors, self.timings)
+        times = self.started, self.origin, self.duration
+        return _restored, (copy, self.status, times, errors, self.timings)
 
     def __repr__(self) -> str:
         return (
@@ -349,17 +374,46 @@ class _Copy:
 def _restored(
     copy: _Copy,
     status: Status,
-    duration: float,
+    times: tuple[float, float, float],
     errors: dict[int, BaseException],
     timings: NodeTimings | None,
 ) -> GraphResult:
     made = GraphResult.__new__(GraphResult)
     made._graph = made._work = copy
     made._states = copy.states()
-    made.status, made.duration = status, duration
+    made.status = status
+    made.started, made.origin, made.duration = times
     made.errors, made.timings = errors, timings
     made.results = NodeResults(copy, copy)
     return made
+
+
+class _NodeRecords(Mapping[Any, TaskRecord]):
+    """Node, or its number -> `TaskRecord`."""
+
+    def __init__(self, result: GraphResult) -> None:
+        self._result = result
+
+    def __getitem__(self, node: Node | int) -> TaskRecord:
+        result = self._result
+        graph = result._graph
+        index = index_of(graph, node)
+        key = result._key(index)
+        name = graph.label(index) if isinstance(graph, Graph) else str(index)
+        record = TaskRecord(name, result.state(index), None, result.origin)
+        record.output = result.results.get(key)
+        record.error = result.errors.get(key)
+        record.attempts = int(record.status in (Status.COMPLETED, Status.FAILED))
+        timings = result.timings
+        if timings is not None and timings.start[index]:
+            record.began, record.ended, record.worker = timings.of(index)
+        return record
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._result._key, range(len(self)))
+
+    def __len__(self) -> int:
+        return self._result._graph.n_nodes
 
 
 class NodeResults(Mapping[Any, Any]):
@@ -429,6 +483,11 @@ class NodeTimings:
         self.start: npt.NDArray[np.int64] = np.zeros(n, np.int64)
         self.end: npt.NDArray[np.int64] = np.zeros(n, np.int64)
         self.worker: npt.NDArray[np.int32] = np.full(n, -1, np.int32)
+
+    def of(self, index: int) -> tuple[float, float, str]:
+        """Return a node's start and end, in seconds of the clock, and its worker."""
+        start, end, worker = (column[index].item() for column in self.arrays)
+        return start / 1e9, end / 1e9, f"worker {worker}" if worker else "caller"
 
     @property
     def arrays(self) -> tuple[Any, Any, Any]:

@@ -63,7 +63,7 @@ class Line:
 
     __slots__ = (
         "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
-        "home", "loops", "now", "origin", "pc", "program", "run", "steps",
+        "home", "loops", "now", "origin", "pc", "program", "run", "since", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class Line:
         self.ctx = ctx
         self.steps: Steps = ctx.steps
         self.now = run.clock.now
+        self.since = run.since
         self.pc = 0
         self.loops: dict[int, int] = {}
         self.failure: Exception | None = None
@@ -149,7 +150,7 @@ class Line:
 
     def begin(self, name: str) -> StepRecord:
         """Open the record of a step."""
-        record = StepRecord(name, self.now())
+        record = StepRecord(name, RUNNING, self.now(), self.since)
         self.steps.open(record)
         return record
 
@@ -159,7 +160,7 @@ class Line:
             return SUSPENDED  # the record is closed already
         self.ctx.last = record.output = value
         record.status = COMPLETED
-        record.end = self.now()
+        record.ended = self.now()
         return self.pc + 1
 
     def call(self, fn: Callable[..., Any], then: Callable[[Any], int]) -> int:

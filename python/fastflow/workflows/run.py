@@ -6,6 +6,7 @@ import concurrent.futures as cf
 import contextvars
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,8 @@ class Run:
         self.steps = Steps(program.names)
         self.places = places
         self.clock = clock or service.clock
+        self.since = self.clock.now()
+        self.started = time.time()
         self.mailbox = mailbox or Mailbox()
         outer = () if actions is None else (actions,)
         self.actions = Actions(service.actions, *outer)
@@ -106,7 +109,6 @@ class Run:
         self._delivered = False  # before that
         self._admitted = False
         self._timer: Timer | None = None
-        self._since = self.clock.now()
         self._told = False  # everybody who waited for the result
         self._waited_for: threading.Event | None = None
         self._result: RunResult | None = None
@@ -353,8 +355,8 @@ class Run:
         self.steps.finish()
         explained = self._explain(line, error)
         result = RunResult(
-            self.id, self.workflow, status, last, self.steps, now - self._since,
-            explained,
+            self.id, self.workflow, status, last, self.steps, now - self.since,
+            explained, self.started,
         )  # fmt: skip
         if isinstance(explained, TaskError | TaskTimeout):
             explained.result = result
