@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from fastflow import _core
 from fastflow.columns import Column, columns_of
 from fastflow.durations import Time, limit_of
 from fastflow.executor import Executor, engine_of
-from fastflow.options import check_limit
+from fastflow.options import check_callable, check_limit
 from fastflow.progress import Monitor, Progress
 
 if TYPE_CHECKING:
@@ -20,27 +20,37 @@ __all__ = ["for_each", "imap", "map", "map_array", "starmap"]
 T = TypeVar("T")
 
 
+class _Options(TypedDict, total=False):
+    """What all take, for type checkers; see `map`."""
+
+    executor: Executor | None
+    max_workers: int | None
+    timeout: Time | None
+    progress: Progress
+
+
+class _MapOptions(_Options, total=False):
+    chunksize: int | None
+
+
+class _StreamOptions(_Options, total=False):
+    buffersize: int | None
+    ordered: bool
+
+
 @overload
 def map(  # noqa: A001
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: Time | None = None,
     return_exceptions: Literal[False] = False,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T]: ...
 @overload
 def map(  # noqa: A001
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: Time | None = None,
     return_exceptions: bool,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T | BaseException]: ...
 def map(  # noqa: A001  (the name is the point)
     fn: Callable[..., T],
@@ -109,24 +119,16 @@ def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
     *,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: Time | None = None,
     return_exceptions: Literal[False] = False,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T]: ...
 @overload
 def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
     *,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: Time | None = None,
     return_exceptions: bool,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T | BaseException]: ...
 def starmap(
     fn: Callable[..., T],
@@ -192,25 +194,15 @@ def for_each(
 def imap(
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    buffersize: int | None = None,
-    ordered: bool = True,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    timeout: Time | None = None,
     return_exceptions: Literal[False] = False,
-    progress: Progress = None,
+    **options: Unpack[_StreamOptions],
 ) -> Iterator[T]: ...
 @overload
 def imap(
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    buffersize: int | None = None,
-    ordered: bool = True,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    timeout: Time | None = None,
     return_exceptions: bool,
-    progress: Progress = None,
+    **options: Unpack[_StreamOptions],
 ) -> Iterator[T | BaseException]: ...
 def imap(
     fn: Callable[..., T],
@@ -259,7 +251,7 @@ def imap(
     >>> [next(squares) for _ in range(4)]
     [0, 1, 4, 9]
     """
-    _check_callable(fn)
+    check_callable("fn", fn)
     engine, most = engine_of(executor, max_workers)
     size = check_limit("buffersize", buffersize) or max(16, 4 * most)
     seconds = limit_of("timeout", timeout)
@@ -334,7 +326,7 @@ def map_array(
     """
     from fastflow.arrays import run_chunks
 
-    _check_callable(fn)
+    check_callable("fn", fn)
     _, most = engine_of(executor, max_workers)
 
     def run(task: Callable[[int], None], count: int) -> None:
@@ -349,11 +341,6 @@ def map_array(
     return run_chunks(fn, array, out, axis, chunks, most, run)
 
 
-def _check_callable(fn: object) -> None:
-    if not callable(fn):
-        raise TypeError(f"fn must be callable, not {type(fn).__name__}")
-
-
 def _prepare(
     fn: Callable[..., Any],
     columns: tuple[Column, ...],
@@ -365,7 +352,7 @@ def _prepare(
     keep: bool,
     return_exceptions: bool,
 ) -> tuple[_core.Map, int, bool]:
-    _check_callable(fn)
+    check_callable("fn", fn)
     size = check_limit("chunksize", chunksize) or 0
     if not columns:
         raise TypeError("map() needs at least one iterable")

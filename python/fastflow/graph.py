@@ -11,9 +11,9 @@ from fastflow.errors import (
     GraphError,
     KernelFailedError,
     TaskError,
-    TaskErrorGroup,
+    group_of,
     portable,
-    shown,
+    task_error,
 )
 from fastflow.executor import Executor, engine_of
 from fastflow.nested import STATIC_CONTAINERS, Kind, template_of
@@ -554,19 +554,11 @@ def _error_of(graph: Graph, result: GraphResult) -> TaskError:
     errors = [
         _task_error(graph, key, cause, result) for key, cause in result.errors.items()
     ]
-    if len(errors) == 1:
-        return errors[0]
-    group = TaskErrorGroup(
-        f"{len(errors)} nodes of the graph failed", errors, errors[0].task, result
-    )
-    group.__cause__ = errors[0].__cause__
-    return group
+    return group_of(f"{len(errors)} nodes of the graph", errors, result)
 
 
 def _task_error(
     graph: Graph, key: Any, cause: BaseException, result: GraphResult
 ) -> TaskError:
     name = graph.label(index_of(graph, key))
-    error = TaskError(f"node {name!r} failed: {shown(cause)}", name, result)
-    error.__cause__ = cause
-    return error
+    return task_error(f"node {name!r}", cause, name, result)

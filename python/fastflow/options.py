@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 __all__ = [
     "OnError",
+    "check_callable",
     "check_choice",
     "check_count",
     "check_limit",
@@ -42,6 +43,13 @@ def check_on_error(value: object, what: str = "on_error") -> str:
     if isinstance(value, str):
         value = _SYNONYMS.get(value, value)
     return check_choice(what, value, _ON_ERROR)
+
+
+def check_callable(what: str, value: object) -> Any:
+    """Return what can be called, or raise TypeError."""
+    if not callable(value):
+        raise TypeError(f"{what} must be callable, not {type(value).__name__}")
+    return value
 
 
 def check_choice(what: str, value: object, choices: tuple[str, ...]) -> str:

@@ -45,6 +45,7 @@ from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
 from fastflow.durations import Time, seconds_of
+from fastflow.options import check_choice, check_count
 from fastflow.timers import VirtualClock
 
 __all__ = [
@@ -426,12 +427,8 @@ class DurableFunctionTestRunner:
             Which record of that name, from 1.  A wait, a batch, a callback and a step
             with retries have more than one: how they begin, go on, and end.
         """
-        if when not in ("before_commit", "after_commit"):
-            raise ValueError(
-                f"when must be 'before_commit' or 'after_commit', not {when!r}"
-            )
-        if record < 1:
-            raise ValueError(f"record counts from 1, not {record}")
+        check_choice("when", when, ("before_commit", "after_commit"))
+        check_count("record", record)
         self._crash = (operation_name, when, record)
 
     def _probe(self, moment: str, records: list[Record]) -> None:

@@ -33,7 +33,7 @@ LAYERS = {
     "status": 0,
     "terminal": 0,
     "textfiles": 1,
-    "topology": 0,
+    "topology": 1,
     "aio": 1,
     "arrays": 1,
     "blas": 1,

@@ -233,7 +233,6 @@ NOT_TIMES = {
     "fastflow.Future.exception.timeout": "native, and nothing may be added to it",
     "fastflow.Future.result.timeout": "native, and nothing may be added to it",
     "fastflow.FlowResult.duration": "what has been measured, in seconds",
-    "fastflow.GraphResult.duration": "what has been measured, in seconds",
     "fastflow.RunResult.duration": "what has been measured, in seconds",
     "fastflow.RetryDecision.delay": "made by retry(); read as delay_seconds",
     "fastflow.durable.RetryDecision.delay": "a Duration, as the AWS SDK has it",

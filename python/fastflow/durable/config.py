@@ -21,7 +21,7 @@ from fastflow.durable.completion import (
 from fastflow.durable.exceptions import ValidationError
 from fastflow.durations import Time, seconds_of
 from fastflow.errors import described
-from fastflow.options import check_count, checked
+from fastflow.options import check_callable, check_count, checked
 from fastflow.retry import spread
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _check_subtype(config: Any) -> None:
     object.__setattr__(config, "sub_type", str.__str__(value))  # no subclass
 
 
-def _check_serdes(config: object, *names: str) -> None:
+def check_serdes(config: object, *names: str) -> None:
     for name in names:
         serdes = getattr(config, name)
         if serdes is not None and not (
@@ -202,11 +202,9 @@ def _check_serdes(config: object, *names: str) -> None:
 def _check_callable(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if value is not None and not callable(value):
-            raise ValidationError(
-                f"{type(config).__name__}.{name} must be callable, not "
-                f"{type(value).__name__}"
-            )
+        if value is not None:
+            what = f"{type(config).__name__}.{name}"
+            checked(ValidationError, check_callable, what, value)
 
 
 def _check_time(config: object, *names: str) -> None:
@@ -303,7 +301,7 @@ class StepConfig:
     def __post_init__(self) -> None:
         _check_callable(self, "retry_strategy")
         _check_type(self, "step_semantics", StepSemantics)
-        _check_serdes(self, "serdes")
+        check_serdes(self, "serdes")
         _check_time(self, "timeout")
         _check_subtype(self)
 
@@ -420,7 +418,7 @@ class ParallelConfig:
     def __post_init__(self) -> None:
         _check_count(self, "max_concurrency", 1)
         _check_type(self, "completion_config", CompletionConfig)
-        _check_serdes(self, "serdes", "item_serdes")
+        check_serdes(self, "serdes", "item_serdes")
         _check_callable(self, "summary_generator")
         _check_type(self, "nesting_type", NestingType)
         _check_time(self, "timeout")
@@ -471,10 +469,7 @@ class ParallelBranch(Generic[T]):
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.func):
-            raise ValidationError(
-                f"ParallelBranch.func must be callable, not {type(self.func).__name__}"
-            )
+        checked(ValidationError, check_callable, "ParallelBranch.func", self.func)
         if self.name is not None:
             _check_type(self, "name", str)
 
@@ -505,7 +500,7 @@ class ChildConfig(Generic[T]):
     is_virtual: bool = False
 
     def __post_init__(self) -> None:
-        _check_serdes(self, "serdes")
+        check_serdes(self, "serdes")
         _check_subtype(self)
         _check_callable(self, "summary_generator")
         _check_type(self, "is_virtual", bool)
@@ -534,7 +529,7 @@ class CallbackConfig:
 
     def __post_init__(self) -> None:
         _check_time(self, "timeout", "heartbeat_timeout")
-        _check_serdes(self, "serdes")
+        check_serdes(self, "serdes")
         _check_subtype(self)
 
     @property

@@ -42,6 +42,7 @@ from fastflow.durable.waiting import Wait
 from fastflow.durable.waits import WaitForConditionConfig
 from fastflow.durations import Time
 from fastflow.names import check_name
+from fastflow.options import check_callable, checked
 
 if TYPE_CHECKING:
     from fastflow.durable.line import Line
@@ -232,11 +233,7 @@ class DurableContext:
         _check_order(functions, "parallel()")
         functions = list(functions)
         for index, function in enumerate(functions):
-            if not callable(function):
-                raise ValidationError(
-                    f"functions[{index}] must be callable, not "
-                    f"{type(function).__name__}"
-                )
+            checked(ValidationError, check_callable, f"functions[{index}]", function)
 
         def label(index: int) -> str:
             given = getattr(functions[index], "name", None)

@@ -53,7 +53,7 @@ from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
 from fastflow.durations import Time, seconds_of
 from fastflow.errors import Cancelled, add_note, text_of
-from fastflow.names import check_name
+from fastflow.names import check_name, name_of
 from fastflow.options import check_choice
 from fastflow.timers import VirtualClock
 
@@ -615,7 +615,7 @@ def _shut(keeper: Keeper, journal: Journal | None) -> None:
 def _as_function(handler: Any) -> DurableFunction[Any]:
     if isinstance(handler, DurableFunction):
         return handler
-    name = getattr(handler, "__name__", type(handler).__name__)
+    name = name_of(handler)
     raise ValidationError(
         f"{name} is not a durable function; decorate it with @durable_execution"
     )

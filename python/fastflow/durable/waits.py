@@ -10,11 +10,13 @@ from fastflow.durable.config import (
     Duration,
     JitterStrategy,
     check_growth,
+    check_serdes,
     policy_options,
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError, WaitForConditionError
 from fastflow.durations import Time
+from fastflow.options import check_callable, checked
 from fastflow.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -76,10 +78,8 @@ class WaitStrategyConfig(Generic[T]):
     jitter_strategy: JitterStrategy = JitterStrategy.FULL
 
     def __post_init__(self) -> None:
-        if not callable(self.should_continue_polling):
-            raise ValidationError(
-                "WaitStrategyConfig.should_continue_polling must be callable"
-            )
+        what = "WaitStrategyConfig.should_continue_polling"
+        checked(ValidationError, check_callable, what, self.should_continue_polling)
         check_growth(self, "initial_delay", "max_delay")
 
     def __call__(self, state: T, attempts_made: int) -> WaitForConditionDecision:
@@ -121,12 +121,6 @@ class WaitForConditionConfig(Generic[T]):
     serdes: SerDes[Any] | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.wait_strategy):
-            raise ValidationError(
-                "WaitForConditionConfig.wait_strategy must be callable"
-            )
-        if self.serdes is not None and not hasattr(self.serdes, "deserialize"):
-            raise ValidationError(
-                "WaitForConditionConfig.serdes must be a SerDes, not "
-                f"{type(self.serdes).__name__}"
-            )
+        what = "WaitForConditionConfig.wait_strategy"
+        checked(ValidationError, check_callable, what, self.wait_strategy)
+        check_serdes(self, "serdes")

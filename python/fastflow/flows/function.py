@@ -23,7 +23,7 @@ from fastflow.flows.outcome import error_of, task_error
 from fastflow.handles import HANDLES, Handle
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.nested import Template, template_of
-from fastflow.options import check_limit
+from fastflow.options import check_callable, check_limit
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
 from fastflow.run.inline import Tries, run_blocking
 from fastflow.tasks import task_of
@@ -477,8 +477,7 @@ def flow(
     """
 
     def mark(function: Callable[..., Any]) -> FlowFunction[..., Any]:
-        if not callable(function):
-            raise TypeError(f"a flow must be callable, not {type(function).__name__}")
+        check_callable("a flow", function)
         if inspect.iscoroutinefunction(function):
             raise TypeError(
                 "a flow function must be a plain function; it can call async tasks"

@@ -9,6 +9,7 @@ import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from fastflow import names
 from fastflow.durations import Time, limit_of
 from fastflow.errors import FlowError
 from fastflow.options import check_count, check_limit, check_on_error, checked
@@ -35,8 +36,6 @@ T = TypeVar("T")
 
 Function = Callable[..., Any]
 
-_LONGEST_NAME = 1024
-
 
 def verb(method: Callable[P, T]) -> Callable[P, T]:
     """Make unknown options a FlowError with a suggestion."""
@@ -55,20 +54,9 @@ def verb(method: Callable[P, T]) -> Callable[P, T]:
     return checked
 
 
-def check_name(name: object) -> str:
+def check_name(name: Any) -> str:
     """Return the name, if it can be one."""
-    if not isinstance(name, str):
-        raise FlowError(f"a name must be a str, not {type(name).__name__}: {name!r}")
-    if not name or len(name) > _LONGEST_NAME or "\0" in name:
-        raise FlowError(
-            f"a name must have 1 to {_LONGEST_NAME:,} characters and no NUL: "
-            f"{name[:40]!r}"
-        )
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise FlowError(f"a name must be valid Unicode: {name!r}") from None
-    return name
+    return checked(FlowError, names.check_name, name)
 
 
 def check_function(what: str, fn: object) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
 from fastflow.errors import add_note
+from fastflow.names import name_of
 from fastflow.tasks import is_async
 from fastflow.workflows.context import Context, Token
 from fastflow.workflows.fan import Branch, Fan
@@ -56,8 +57,7 @@ class Parallel(Instruction):
 
     def _describe(self, index: int) -> str:
         fn = self._functions[index]
-        called = getattr(fn, "__name__", type(fn).__name__)
-        return f"branch {index} ({called}) of {self.name!r}"
+        return f"branch {index} ({name_of(fn)}) of {self.name!r}"
 
 
 class Race(Parallel):

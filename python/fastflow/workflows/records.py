@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastflow.names import composed
 from fastflow.results import Result, TaskRecord
 from fastflow.status import Status
 
@@ -53,6 +54,8 @@ class Steps(Mapping[str, StepRecord]):
             return StepRecord(name, status=self._absent)
         if self._outer is not None:
             return self._outer[name]
+        if isinstance(name, str) and composed(name) != name:
+            return self[composed(name)]
         near = difflib.get_close_matches(str(name), self._names, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise KeyError(f"the workflow has no step {name!r}{hint}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastflow import _core, aio
 from fastflow.dispatch import after_limit
 from fastflow.durations import Time, wait_of
-from fastflow.errors import Cancelled, TaskError, TaskTimeout, shown
+from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.actions import Actions
@@ -374,12 +374,7 @@ class Run:
         if error is None or origin is None or origin[0] is not error:
             return error
         name = origin[1]
-        wrapped = TaskError(
-            f"step {name!r} of workflow {self.workflow!r} failed: {shown(error)}",
-            name,
-        )
-        wrapped.__cause__ = error
-        return wrapped
+        return task_error(f"step {name!r} of workflow {self.workflow!r}", error, name)
 
     # What its lines need.
 

@@ -172,10 +172,10 @@ WRONG = {
         "on_pause of 'h' must be a function",
     ),
     "bad handler": (lambda w: w.on_error(None), "the handler of on_error"),
-    "empty name": (lambda w: w.step("", identity), "1 to 1,024 characters"),
-    "long name": (lambda w: w.step("x" * 1025, identity), "1 to 1,024 characters"),
-    "NUL": (lambda w: w.step("a\0b", identity), "no NUL"),
-    "surrogate": (lambda w: w.step("\ud800", identity), "valid Unicode"),
+    "empty name": (lambda w: w.step("", identity), "a name can't be empty"),
+    "long name": (lambda w: w.step("x" * 1025, identity), "1,024 are allowed"),
+    "NUL": (lambda w: w.step("a\0b", identity), "can't contain control characters"),
+    "surrogate": (lambda w: w.step("\ud800", identity), "half of a surrogate pair"),
     "name of another type": (lambda w: w.step(identity, identity), "must be a str"),
 }
 
