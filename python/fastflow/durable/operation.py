@@ -25,7 +25,7 @@ from fastflow.errors import Cancelled
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
-    from fastflow.durable.writer import Scope
+    from fastflow.scope import Scope
 
 __all__ = ["Operation"]
 

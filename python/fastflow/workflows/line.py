@@ -126,7 +126,7 @@ class Line:
 
     def stop(self) -> None:
         """Stop before the next instruction; `cancel` is to follow."""
-        self.ctx._token.set()
+        self.ctx._token.close()
         self._stopped = True
 
     def cancel(self) -> None:

@@ -15,9 +15,10 @@ from fastflow.dispatch import after_limit
 from fastflow.durations import Time, wait_of
 from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.scope import Scope
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.actions import Actions
-from fastflow.workflows.context import Context, Token
+from fastflow.workflows.context import Context
 from fastflow.workflows.hooks import HookCall
 from fastflow.workflows.jobs import Done, StepJob
 from fastflow.workflows.line import Line
@@ -74,7 +75,7 @@ class Run:
         timeout: float | None = None,
         clock: Clock | None = None,
         mailbox: Mailbox | None = None,
-        token: Token | None = None,
+        token: Scope | None = None,
         done: Done | None = None,
         actions: Actions | None = None,
         shares_home: bool = False,
@@ -98,7 +99,7 @@ class Run:
         self.apart = _core.ContextPerCall().run
         self._notify = done
         ctx = Context(
-            self, payload, self.steps, service.state, service.global_state, Token(token)
+            self, payload, self.steps, service.state, service.global_state, Scope(token)
         )
         # It refers to the run; dropped at the end, so that the run is freed at once.
         self._line: Line | None = Line(self, program, home, ctx, self._ended)
@@ -297,7 +298,7 @@ class Run:
             fn = self._service.hook(error)
             if fn is not None:
                 # That the run was stopped doesn't mean that its hook is to stop.
-                ctx = line.ctx.branch(Token())
+                ctx = line.ctx.branch(Scope())
                 ctx.error = error
                 if line.origin is not None and line.origin[0] is error:
                     ctx.failed_step = line.origin[1]

@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.errors import shown
-from fastflow.workflows.context import Token
+from fastflow.scope import Scope
 from fastflow.workflows.line import SUSPENDED
 from fastflow.workflows.options import LOG_FIELDS, CallOptions
 from fastflow.workflows.program import Instruction
@@ -93,7 +93,7 @@ class GuardedStep(Instruction):
 
         home = line.home if self.options.timeout is None else None
         call = line.run.make_call(
-            f"step {self.name!r}", self.fn, line.ctx.branch(Token(line.ctx._token)),
+            f"step {self.name!r}", self.fn, line.ctx.branch(Scope(line.ctx._token)),
             (), done, self.options, home,
         )  # fmt: skip
         line.suspend(call)
@@ -127,7 +127,7 @@ class Action(Instruction):
                 )
             run.actions.remove(call)
 
-        ctx = line.ctx.branch(Token(line.ctx._token))
+        ctx = line.ctx.branch(Scope(line.ctx._token))
         call = run.make_call(f"action {self.name!r}", self.fn, ctx, (), done)
         run.actions.add(call, record)
         call.start()
