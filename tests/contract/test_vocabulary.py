@@ -558,6 +558,7 @@ def test_on_error_takes_the_same_words_and_they_mean_the_same(name):
 
 
 BY_POSITION = {
+    "fastflow.durable.DurableRunner.executor": "the spec has it beside the store",
     "fastflow.TaskGroup.executor": "TaskGroup(executor): it is all that it takes",
     "fastflow.Executor.max_workers": "as ThreadPoolExecutor",
     "fastflow.default_executor.max_workers": "it is all that it takes",

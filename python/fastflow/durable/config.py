@@ -168,6 +168,9 @@ class StepSemantics(Enum):
     """It is made again."""
 
 
+Check = Callable[[str, Any], object]
+"""``check(what, value)`` raises if a value is no good."""
+
 _LETTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 
@@ -187,40 +190,29 @@ def _check_subtype(config: Any) -> None:
     object.__setattr__(config, "sub_type", str.__str__(value))  # no subclass
 
 
-def check_serdes(config: object, *names: str) -> None:
-    for name in names:
-        serdes = getattr(config, name)
-        if serdes is not None and not (
-            hasattr(serdes, "serialize") and hasattr(serdes, "deserialize")
-        ):
-            raise ValidationError(
-                f"{type(config).__name__}.{name} must be a SerDes, with serialize() "
-                f"and deserialize(); not {type(serdes).__name__}"
-            )
-
-
-def _check_callable(config: object, *names: str) -> None:
+def check_each(check: Check, config: object, *names: str) -> None:
+    """Check some fields of a configuration that are not None."""
     for name in names:
         value = getattr(config, name)
         if value is not None:
-            what = f"{type(config).__name__}.{name}"
-            checked(ValidationError, check_callable, what, value)
+            checked(ValidationError, check, f"{type(config).__name__}.{name}", value)
 
 
-def _check_time(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None:
-            _seconds_of(f"{type(config).__name__}.{name}", value)
+def check_serdes(what: str, serdes: Any) -> None:
+    """Raise unless it is a serdes."""
+    if not (hasattr(serdes, "serialize") and hasattr(serdes, "deserialize")):
+        raise ValidationError(
+            f"{what} must be a SerDes, with serialize() and deserialize(); not "
+            f"{type(serdes).__name__}"
+        )
 
 
 def _check_count(config: object, name: str, least: int) -> None:
     value = getattr(config, name)
-    if value is None:
-        return
-    what = f"{type(config).__name__}.{name}"
-    count = checked(ValidationError, check_count, what, value, least)
-    object.__setattr__(config, name, count)
+    if value is not None:
+        what = f"{type(config).__name__}.{name}"
+        count = checked(ValidationError, check_count, what, value, least)
+        object.__setattr__(config, name, count)
 
 
 def check_growth(config: Any, *times: str) -> None:
@@ -236,7 +228,7 @@ def check_growth(config: Any, *times: str) -> None:
     _check_count(config, "max_attempts", 1)
     if config.max_attempts is None:
         raise ValidationError(f"{type(config).__name__}.max_attempts can't be None")
-    for name in times:
+    for name in times:  # None is none of these
         _seconds_of(f"{type(config).__name__}.{name}", getattr(config, name))
     _check_type(config, "jitter_strategy", JitterStrategy)
     rate = getattr(config, "backoff_rate", 1)
@@ -299,10 +291,10 @@ class StepConfig:
     sub_type: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_callable(self, "retry_strategy")
+        check_each(check_callable, self, "retry_strategy")
         _check_type(self, "step_semantics", StepSemantics)
-        check_serdes(self, "serdes")
-        _check_time(self, "timeout")
+        check_each(check_serdes, self, "serdes")
+        check_each(_seconds_of, self, "timeout")
         _check_subtype(self)
 
 
@@ -346,7 +338,7 @@ class CompletionConfig:
                 "CompletionConfig.tolerated_failure_percentage must be a number from 0 "
                 f"to 100, not {described(share)}"
             )
-        _check_callable(self, "should_complete")
+        check_each(check_callable, self, "should_complete")
         others = (
             self.min_successful,
             self.tolerated_failure_count,
@@ -418,10 +410,10 @@ class ParallelConfig:
     def __post_init__(self) -> None:
         _check_count(self, "max_concurrency", 1)
         _check_type(self, "completion_config", CompletionConfig)
-        check_serdes(self, "serdes", "item_serdes")
-        _check_callable(self, "summary_generator")
+        check_each(check_serdes, self, "serdes", "item_serdes")
+        check_each(check_callable, self, "summary_generator")
         _check_type(self, "nesting_type", NestingType)
-        _check_time(self, "timeout")
+        check_each(_seconds_of, self, "timeout")
 
 
 @dataclass(frozen=True)
@@ -456,7 +448,7 @@ class MapConfig(ParallelConfig, Generic[T]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_callable(self, "item_namer")
+        check_each(check_callable, self, "item_namer")
         if self.item_batcher is not None:
             _check_type(self, "item_batcher", ItemBatcher)
 
@@ -500,9 +492,9 @@ class ChildConfig(Generic[T]):
     is_virtual: bool = False
 
     def __post_init__(self) -> None:
-        check_serdes(self, "serdes")
+        check_each(check_serdes, self, "serdes")
         _check_subtype(self)
-        _check_callable(self, "summary_generator")
+        check_each(check_callable, self, "summary_generator")
         _check_type(self, "is_virtual", bool)
 
 
@@ -528,8 +520,8 @@ class CallbackConfig:
     sub_type: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_time(self, "timeout", "heartbeat_timeout")
-        check_serdes(self, "serdes")
+        check_each(_seconds_of, self, "timeout", "heartbeat_timeout")
+        check_each(check_serdes, self, "serdes")
         _check_subtype(self)
 
     @property
@@ -557,7 +549,7 @@ class WaitForCallbackConfig(CallbackConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_callable(self, "retry_strategy")
+        check_each(check_callable, self, "retry_strategy")
 
 
 @dataclass(frozen=True)
@@ -573,4 +565,4 @@ class InvokeConfig(Generic[P, R]):
     timeout: Time | None = None
 
     def __post_init__(self) -> None:
-        _check_time(self, "timeout")
+        check_each(_seconds_of, self, "timeout")

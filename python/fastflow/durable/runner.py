@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from fastflow.dispatch import expire
@@ -104,8 +103,8 @@ class DurableRunner:
     def __init__(
         self,
         store: str | os.PathLike[str] | Journal = ":memory:",
-        *,
         executor: cf.Executor | None = None,
+        *,
         durability: str = "normal",
         default_retry: Callable[[Exception, int], Any] | None = None,
         lease: Time = 10.0,
@@ -549,12 +548,7 @@ class DurableRunner:
     def __enter__(self) -> DurableRunner:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

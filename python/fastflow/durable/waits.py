@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from fastflow.durable.config import (
     Duration,
     JitterStrategy,
+    check_each,
     check_growth,
     check_serdes,
     policy_options,
@@ -123,4 +124,4 @@ class WaitForConditionConfig(Generic[T]):
     def __post_init__(self) -> None:
         what = "WaitForConditionConfig.wait_strategy"
         checked(ValidationError, check_callable, what, self.wait_strategy)
-        check_serdes(self, "serdes")
+        check_each(check_serdes, self, "serdes")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from fastflow import aio
@@ -228,12 +227,7 @@ class Workflow(Verbs):
     def __enter__(self) -> Workflow:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
