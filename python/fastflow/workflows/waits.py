@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.dispatch import expire
-from fastflow.durations import parse_duration
+from fastflow.durations import seconds_of
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.line import SUSPENDED
@@ -106,7 +106,9 @@ class Sleep(Instruction):
         if callable(self._duration):
             return line.call(
                 self._duration,
-                lambda value: self._sleep(line, record, parse_duration(value)),
+                lambda value: self._sleep(
+                    line, record, seconds_of(f"time of {self.name!r}", value)
+                ),
             )
         return self._sleep(line, record, self._duration)
 
