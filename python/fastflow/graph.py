@@ -207,14 +207,16 @@ def _ended(
     timings: NodeTimings | None,
 ) -> GraphResult:
     work = works.pop()
-    started, origin = time.time(), time.monotonic()
+    # The clock of the timings may be a coarse one.
+    started, origin, start = time.time(), time.monotonic(), time.perf_counter()
     try:
         if progress:
             with Monitor(progress, work, graph.n_nodes, "graph"):
                 work.run(engine.caller_may_run)
         else:
             work.run(engine.caller_may_run)
-        return GraphResult(graph, work, timings, started, origin)
+        times = started, origin, time.perf_counter() - start
+        return GraphResult(graph, work, timings, times)
     finally:
         del work  # it has the nodes' exceptions, whose tracebacks have this frame
 
@@ -252,15 +254,12 @@ class GraphResult(Result):
         graph: Graph,
         work: _core.KernelRun | _core.CallRun,
         timings: NodeTimings | None,
-        started: float,
-        origin: float,
+        times: tuple[float, float, float],
     ) -> None:
         self._graph: Graph | _Copy = graph
         self._work: _Work = work
         self._states: bytes | bytearray | None = None
-        self.started = started
-        self.origin = origin
-        self.duration = time.monotonic() - origin
+        self.started, self.origin, self.duration = times
         self.timings = timings
         self.results = NodeResults(graph, work)
         self.errors = {

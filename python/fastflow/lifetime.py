@@ -24,6 +24,7 @@ PHASES = RUNS, LOOP, TIMERS, WORKERS = range(4)
 
 Action = Callable[[], object]
 
+_lock = threading.Lock()
 _exits: dict[int, list[Action] | None] = {}
 """Actions of the phases that the interpreter knows of; None: the phase is over."""
 _forks: tuple[list[Action], ...] = tuple([] for _ in PHASES)
@@ -37,19 +38,21 @@ def at_exit(phase: int, action: Action) -> None:
     RuntimeError
         If it is too late for that.
     """
-    # The interpreter calls in the reverse order of the registrations.
-    for other in reversed(PHASES[phase:]):
-        if other not in _exits:
-            threading._register_atexit(_end, other)  # type: ignore[attr-defined]
-            _exits[other] = []
-    actions = _exits[phase]
-    if actions is None:
-        raise RuntimeError("the interpreter is ending")
-    actions.append(action)
+    with _lock:  # modules may be imported by several threads
+        # The interpreter calls in the reverse order of the registrations.
+        for other in reversed(PHASES[phase:]):
+            if other not in _exits:
+                threading._register_atexit(_end, other)  # type: ignore[attr-defined]
+                _exits[other] = []
+        actions = _exits[phase]
+        if actions is None:
+            raise RuntimeError("the interpreter is ending")
+        actions.append(action)
 
 
 def _end(phase: int) -> None:
-    actions, _exits[phase] = _exits[phase], None
+    with _lock:
+        actions, _exits[phase] = _exits[phase], None
     for action in actions or ():
         action()
 
@@ -60,6 +63,8 @@ def in_forked_child(phase: int, action: Action) -> None:
 
 
 def _begin_anew() -> None:
+    global _lock
+    _lock = threading.Lock()  # whoever held it is not here
     failed: BaseException | None = None
     for actions in reversed(_forks):
         for action in actions:

@@ -1,7 +1,8 @@
 """One vocabulary of parameters: a name means the same, and takes the same, everywhere.
 
 The public interface is looked at for parameters with these names; each must be in the
-tables of `vocabulary`, which say how to call it, or among the exceptions, with the reason.
+tables of `vocabulary`, which say how to call what has it, or among the exceptions, with
+the reason.
 """
 
 from __future__ import annotations
