@@ -45,9 +45,7 @@ class Parallel(Instruction):
 
     def execute(self, line: Line) -> int:
         """Start the branches."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         outcomes = _outcomes(self._options, self._describe)
         return self._fan_out(line, record, outcomes)
 
@@ -79,9 +77,7 @@ class Race(Parallel):
 
     def execute(self, line: Line) -> int:
         """Start the branches."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         rules = CompletionPolicy
         policy = rules.first() if self._settled else rules.first_successful()
         outcomes = RaceOutcomes(policy, self._describe, record)
@@ -135,9 +131,7 @@ class ForEach(Instruction):
 
     def execute(self, line: Line) -> int:
         """Get the items, then start."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         if not callable(self._items):
             return self._fan_out(line, record, self._items)
         if line.home.one_thread or is_async(self._items):

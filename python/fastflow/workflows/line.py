@@ -148,9 +148,11 @@ class Line:
         self._outcome = (None, self.ctx.last)
         return _ENDED
 
-    def begin(self, name: str) -> StepRecord:
-        """Open the record of a step."""
+    def begin(self, name: str | None) -> StepRecord:
+        """Open the record of a step that is called, for the first time."""
+        assert name is not None
         record = StepRecord(name, RUNNING, self.now(), self.since)
+        record.attempts = 1
         self.steps.open(record)
         return record
 
@@ -187,7 +189,6 @@ class Line:
             record = self.steps[name]
             if record.status != RUNNING:
                 record = self.begin(name)
-                record.attempts = 1
             record.close(status, error, self.now())
         if self.origin is not None and self.origin[0] is error:
             name = self.origin[1]  # passed on by on_error

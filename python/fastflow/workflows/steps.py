@@ -35,9 +35,7 @@ class Step(Instruction):
 
     def execute(self, line: Line) -> int:
         """Call it; the value is the output."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         value = line.run.apart(self.fn, line.ctx)
         if type(value) is CoroutineType:
             return line.wait_for(value, lambda value: line.complete(record, value))
@@ -60,8 +58,8 @@ class GuardedStep(Instruction):
 
     def execute(self, line: Line) -> int:
         """Look into the cache, else call."""
-        assert self.name is not None
         record = line.begin(self.name)
+        record.attempts = 0  # if the output is in the cache
         cache = self.options.cache
         if cache is None:
             return self._call(line, record, None)
@@ -112,9 +110,7 @@ class Action(Instruction):
 
     def execute(self, line: Line) -> int:
         """Start it and go on."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         run = line.run
 
         def done(error: BaseException | None, value: Any) -> None:
@@ -199,9 +195,7 @@ class OnError(Instruction):
         error, line.failure = line.failure, None
         if error is None:
             return line.pc + 1
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         ctx = line.ctx
         ctx.error = error
         ctx.failed_step = line.origin[1] if line.origin is not None else None
