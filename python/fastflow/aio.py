@@ -5,12 +5,11 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import contextvars
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastflow import _core
+from fastflow import _core, lifetime
 
 if TYPE_CHECKING:
     import asyncio
@@ -176,8 +175,7 @@ def is_loop_thread() -> bool:
 
 
 try:
-    threading._register_atexit(_runtime.close)  # type: ignore[attr-defined]
+    lifetime.at_exit(lifetime.LOOP, _runtime.close)
 except RuntimeError:  # first imported while the interpreter ends
     _runtime.close()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_runtime.forget)
+lifetime.in_forked_child(lifetime.LOOP, _runtime.forget)

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from fastflow.names import name_of
+
 __all__ = ["run_chunks"]
 
 Array = np.ndarray[Any, Any]
@@ -48,8 +50,7 @@ def run_chunks(
     def task(i: int) -> None:
         work.run(i)
 
-    name = getattr(fn, "__name__", None)
-    task.__name__ = name if isinstance(name, str) else type(fn).__name__  # in notes
+    task.__name__ = name_of(fn)  # in notes
     run(task, len(cut.parts))
     result = work.result()
     if out is not None and result is not target:

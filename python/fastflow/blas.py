@@ -15,6 +15,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from fastflow import lifetime
+
 __all__ = ["BlasCap", "limited", "look_again", "share_of"]
 
 # Modules that bring a BLAS or OpenMP runtime with them.
@@ -84,8 +86,7 @@ def _reset_after_fork() -> None:
     _limits = _Limits()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
+lifetime.in_forked_child(lifetime.WORKERS, _reset_after_fork)
 
 
 def share_of(workers: int) -> int:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from typing import Any
 
-from fastflow.durations import parse_duration
+from fastflow.durations import seconds_of
 from fastflow.signatures import signature
 
 __all__ = [
@@ -255,7 +255,7 @@ def make_cache(option: Any, fn: Callable[..., Any] | None = None) -> ResultCache
     if isinstance(option, MutableMapping):
         return ResultCache(option, None, fn)
     try:
-        ttl = parse_duration(option)
+        ttl = seconds_of("cache", option)
     except TypeError:
         raise TypeError(
             "cache must be True, a duration such as '5m', or a mapping; not "

@@ -207,13 +207,11 @@ def fmt(files: tuple[Path, ...], check_only: bool, write: bool) -> None:
 )
 def run(file: str, timeout: str | None, **options: Any) -> None:
     """Run a .flow file, or module.py:NAME; print the result as JSON."""
-    from fastflow.durations import parse_duration
+    from fastflow.durations import limit_of
     from fastflow.flows import commands
+    from fastflow.options import checked
 
-    try:
-        seconds = None if timeout is None else parse_duration(timeout)
-    except ValueError as error:
-        raise click.UsageError(f"--timeout: {error}") from None
+    seconds = checked(click.UsageError, limit_of, "--timeout", timeout)
     raise SystemExit(commands.run(file, timeout=seconds, **options))
 
 
@@ -301,12 +299,10 @@ def runs_cancel(name: str, store: Path) -> None:
 def runs_gc(store: Path, older_than: str, dry_run: bool) -> None:
     """Remove executions that have ended; those that haven't stay."""
     from fastflow.durable import commands
-    from fastflow.durations import parse_duration
+    from fastflow.durations import seconds_of
+    from fastflow.options import checked
 
-    try:
-        seconds = parse_duration(older_than)
-    except ValueError as error:
-        raise click.UsageError(f"--older-than: {error}") from None
+    seconds = checked(click.UsageError, seconds_of, "--older-than", older_than)
     raise SystemExit(commands.collect(store, seconds, dry_run))
 
 

@@ -33,13 +33,12 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from fastflow import _core
+from fastflow import _core, lifetime
 from fastflow.executor import Executor
 from fastflow.timers import call_later
 
@@ -384,8 +383,7 @@ def _start_over() -> None:
     _lock, _apart = threading.Lock(), 0
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over)
+lifetime.in_forked_child(lifetime.WORKERS, _start_over)
 
 
 class Dispatcher:

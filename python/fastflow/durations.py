@@ -4,9 +4,33 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["parse_duration"]
+__all__ = [
+    "Time",
+    "limit_of",
+    "parse_duration",
+    "positive_limit_of",
+    "seconds_of",
+    "wait_of",
+]
+
+
+class _TimeDelta(Protocol):
+    """As ``datetime.timedelta`` and pandas' are."""
+
+    def total_seconds(self) -> float: ...
+
+
+class _Duration(Protocol):
+    """As ``fastflow.durable.Duration`` is."""
+
+    def to_seconds(self) -> float: ...
+
+
+Time = float | str | _TimeDelta | _Duration
+"""What every option that is a time takes."""
+
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TEXT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([^\W\d_]*)\s*", re.ASCII)
@@ -47,23 +71,59 @@ def parse_duration(value: Any) -> float:
     else:
         raise TypeError(f"a duration can't be a {type(value).__name__}; {_FORMS}")
     if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"a duration must be finite and not negative: {value!r}")
+        raise ValueError(
+            f"a duration must be finite and not negative: {value!r}; {_FORMS}"
+        )
     return seconds
+
+
+def seconds_of(what: str, value: Any) -> float:
+    """Return the seconds that the option `what` means; see `parse_duration`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the name of the option, what is wrong, and what to write.
+    """
+    try:
+        return parse_duration(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from None
+
+
+def limit_of(what: str, value: Any) -> float | None:
+    """Return the seconds of an option that may be None: no limit."""
+    return None if value is None else seconds_of(what, value)
+
+
+def positive_limit_of(what: str, value: Any) -> float | None:
+    """Return the seconds of a limit that nothing could meet if it were 0."""
+    seconds = limit_of(what, value)
+    if seconds == 0:
+        raise ValueError(f"{what}: a time limit must be more than 0 seconds")
+    return seconds
+
+
+def wait_of(value: Any, what: str = "timeout") -> float | None:
+    """Return the seconds that a wait like those of ``concurrent.futures`` may take.
+
+    There, a negative number means a time that is up already; here, too.
+    """
+    if value is None or (type(value) in (int, float) and value <= 0):
+        return value  # type: ignore[no-any-return]
+    return seconds_of(what, value)
 
 
 def _parse_text(text: str) -> float:
     match = _TEXT.fullmatch(text)
     if match is None:
         if text.lstrip().startswith("-"):
-            raise ValueError(f"a duration must not be negative: {text!r}")
+            raise ValueError(f"a duration must not be negative: {text!r}; {_FORMS}")
         raise ValueError(f"not a duration: {text!r}; {_FORMS}")
     number, unit = match.groups()
     scale = _UNITS.get(unit or "s")
     if scale is None:
-        raise ValueError(
-            f"unknown unit {unit!r} in the duration {text!r}; units: "
-            + ", ".join(_UNITS)
-        )
+        raise ValueError(f"unknown unit {unit!r} in the duration {text!r}; {_FORMS}")
     return float(number) * scale
 
 
@@ -71,4 +131,4 @@ def _as_float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError("a duration must be finite") from None
+        raise ValueError(f"a duration must be finite; {_FORMS}") from None

@@ -32,8 +32,11 @@ __all__ = [
     "ValidationError",
     "add_note",
     "described",
+    "group_of",
     "portable",
+    "shortened",
     "shown",
+    "task_error",
     "text_of",
 ]
 
@@ -68,7 +71,12 @@ def described(value: object) -> str:
         text = repr(value)
     except Exception:
         return f"a {type(value).__name__} that can't be shown"
-    return text if len(text) <= 200 else text[:197] + "..."
+    return shortened(text)
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text of at most so many characters, with dots for what is left out."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _message_of(error: BaseException) -> tuple[str | None, str]:
@@ -273,11 +281,8 @@ class TaskError(FastflowError):
 
         A cause that can't travel becomes a `RemoteError`, a result that can't, None.
         """
-        result, state = self.result, _state_of(self)
-        if not _can_travel(result):
-            result = state["result"] = None
-            state["__notes__"] = [*state.get("__notes__", ()), _LOST]
-        return (type(self), (self.args[0], self.task, result), state)
+        state = _state_of(self)
+        return (type(self), (self.args[0], self.task, state["result"]), state)
 
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         for name, value in (state or {}).items():
@@ -320,22 +325,41 @@ class TaskErrorGroup(TaskError, ExceptionGroup[Exception]):  # noqa: N818
         return ExceptionGroup.__str__(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        result, state = self.result, _state_of(self)
-        if not _can_travel(result):
-            result = state["result"] = None
-            state["__notes__"] = [*state.get("__notes__", ()), _LOST]
-        arguments = (self.message, list(self.exceptions), self.task, result)
+        state = _state_of(self)
+        arguments = (self.message, list(self.exceptions), self.task, state["result"])
         return (type(self), arguments, state)
 
 
 _LOST = "something in the result of the run can't be pickled, so it did not travel"
 
 
-def _state_of(error: BaseException) -> dict[str, Any]:
+def _state_of(error: TaskError) -> dict[str, Any]:
     cause = error.__cause__
     if cause is not None and not isinstance(cause, TaskError):  # sees to that itself
         cause = portable(cause)
-    return {**error.__dict__, "__cause__": cause}
+    state = {**error.__dict__, "__cause__": cause}
+    if not _can_travel(error.result):
+        state["result"] = None
+        state["__notes__"] = [*state.get("__notes__", ()), _LOST]
+    return state
+
+
+def task_error(
+    what: str, error: BaseException, name: str, result: Any = None, which: str = ""
+) -> TaskError:
+    """Return the error that says what has failed, of an error that says why."""
+    wrapped = TaskError(f"{what} failed{which}: {shown(error)}", name, result)
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def group_of(what: str, errors: Sequence[TaskError], result: Any) -> TaskError:
+    """Return what is raised for the failures of a run: one as it is, else a group."""
+    if len(errors) == 1:
+        return errors[0]
+    group = TaskErrorGroup(f"{what} failed", errors, errors[0].task, result)
+    group.__cause__ = errors[0].__cause__
+    return group
 
 
 class _Tried(threading.local):

@@ -15,6 +15,8 @@ from fastflow import _core
 from fastflow import future as _future  # noqa: F401  (configures _core)
 from fastflow.blas import BlasCap
 from fastflow.columns import columns_of
+from fastflow.durations import Time, wait_of
+from fastflow.options import check_choice, check_count, check_limit
 from fastflow.workers import Crew, track
 
 __all__ = ["Executor", "ExecutorStats", "default_executor", "engine_of"]
@@ -108,18 +110,15 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         self._max_workers = _worker_count(max_workers)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if max_pending is not None and _integer("max_pending", max_pending) < 1:
-            raise ValueError(f"max_pending must be at least 1, not {max_pending}")
-        if on_full not in _ON_FULL:
-            raise ValueError(
-                f"on_full must be one of {', '.join(_ON_FULL)}; not {on_full!r}"
-            )
-        _check_blas(blas_threads)
+        pending = check_limit("max_pending", max_pending)
+        check_choice("on_full", on_full, _ON_FULL)
+        if blas_threads != "auto":
+            check_limit("blas_threads", blas_threads)
         self._prefix = thread_name_prefix or f"fastflow-{next(_numbers)}"
         self._start: tuple[Callable[..., object] | None, tuple[Any, ...]]
         self._start = (initializer, initargs)
         self._options = (
-            max_pending or 0,
+            pending or 0,
             _ON_FULL.index(on_full),
             bool(propagate_context),
         )
@@ -161,7 +160,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any],
-        timeout: float | None = None,
+        timeout: Time | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
@@ -177,8 +176,8 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             Takes as many arguments as there are iterables.
         *iterables
             Read at once, unless `buffersize` is given.
-        timeout : float, optional
-            Seconds from this call until the last result.
+        timeout : time, optional
+            From this call until the last result.
         chunksize : int
             Consecutive items that one worker takes at a time, >= 1.
         buffersize : int, optional
@@ -191,11 +190,12 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
-        deadline = None if timeout is None else time.monotonic() + timeout
+        seconds = wait_of(timeout)
+        deadline = None if seconds is None else time.monotonic() + seconds
         if buffersize is not None:
-            if not hasattr(buffersize, "__index__"):
+            if not hasattr(buffersize, "__index__"):  # the standard library's texts
                 raise TypeError("buffersize must be an integer or None")
-            if _integer("buffersize", buffersize) < 1:
+            if buffersize < 1:
                 raise ValueError("buffersize must be None or > 0")
         if type(self).submit is not Executor.submit:
             rows = zip(*iterables, strict=False)
@@ -206,7 +206,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
                 return iter(())
             stream = _core.Stream(
                 self._engine, fn, iterators, buffersize, True, False, False,
-                self._max_workers, timeout,
+                self._max_workers, seconds,
             )  # fmt: skip
             stream.start()  # not only at the first next()
             return stream
@@ -308,12 +308,6 @@ def _results_of(
             future.cancel()
 
 
-def _integer(name: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    return value.__index__()  # type: ignore[no-any-return]
-
-
 def _worker_count(max_workers: int | None) -> int:
     if max_workers is None:
         given = os.environ.get("FASTFLOW_MAX_WORKERS")
@@ -327,17 +321,7 @@ def _worker_count(max_workers: int | None) -> int:
         else:
             count = getattr(os, "process_cpu_count", os.cpu_count)
             max_workers = min(32, (count() or 1) + 4)
-    workers = _integer("max_workers", max_workers)
-    if workers <= 0:
-        raise ValueError("max_workers must be greater than 0")
-    return workers
-
-
-def _check_blas(threads: object) -> None:
-    if threads is None or threads == "auto":
-        return
-    if _integer("blas_threads", threads) < 1:
-        raise ValueError("blas_threads must be at least 1, 'auto' or None")
+    return check_count("max_workers", max_workers)
 
 
 _defaults: dict[int | None, Executor] = {}
@@ -351,6 +335,7 @@ def default_executor(max_workers: int | None = None) -> Executor:
     max_workers : int, optional
         Each size has an executor of its own; None stands for the default size.
     """
+    max_workers = check_limit("max_workers", max_workers)  # True is no 1
     executor = _defaults.get(max_workers)
     if executor is None or executor._engine.shut_down:
         executor = Executor(max_workers, thread_name_prefix="fastflow")
@@ -375,5 +360,5 @@ def engine_of(
         )
     most = executor._max_workers
     if max_workers is not None:
-        most = min(most, _worker_count(max_workers))
+        most = min(most, check_count("max_workers", max_workers))
     return executor._engine, most

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from fastflow import _core
 from fastflow.columns import Column, columns_of
+from fastflow.durations import Time, limit_of
 from fastflow.executor import Executor, engine_of
+from fastflow.options import check_callable, check_limit
 from fastflow.progress import Monitor, Progress
 
 if TYPE_CHECKING:
@@ -18,27 +20,37 @@ __all__ = ["for_each", "imap", "map", "map_array", "starmap"]
 T = TypeVar("T")
 
 
+class _Options(TypedDict, total=False):
+    """What all take, for type checkers; see `map`."""
+
+    executor: Executor | None
+    max_workers: int | None
+    timeout: Time | None
+    progress: Progress
+
+
+class _MapOptions(_Options, total=False):
+    chunksize: int | None
+
+
+class _StreamOptions(_Options, total=False):
+    buffersize: int | None
+    ordered: bool
+
+
 @overload
 def map(  # noqa: A001
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: float | None = None,
     return_exceptions: Literal[False] = False,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T]: ...
 @overload
 def map(  # noqa: A001
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: float | None = None,
     return_exceptions: bool,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T | BaseException]: ...
 def map(  # noqa: A001  (the name is the point)
     fn: Callable[..., T],
@@ -46,7 +58,7 @@ def map(  # noqa: A001  (the name is the point)
     executor: Executor | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
-    timeout: float | None = None,
+    timeout: Time | None = None,
     return_exceptions: bool = False,
     progress: Progress = None,
 ) -> list[Any]:
@@ -68,8 +80,9 @@ def map(  # noqa: A001  (the name is the point)
     chunksize : int, optional
         Consecutive items that a worker takes at a time, >= 1.  By default this adapts:
         slow items are taken one by one.
-    timeout : float, optional
-        Seconds; calls that run at that time go on in the background.
+    timeout : time, optional
+        For all of it: seconds, a text such as ``"30s"``, or a timedelta;
+        calls that run at that time go on in the background.
     return_exceptions : bool
         Put exceptions into the result in place of raising the first one.
     progress : bool or callable, optional
@@ -106,24 +119,16 @@ def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
     *,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: float | None = None,
     return_exceptions: Literal[False] = False,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T]: ...
 @overload
 def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
     *,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    timeout: float | None = None,
     return_exceptions: bool,
-    progress: Progress = None,
+    **options: Unpack[_MapOptions],
 ) -> list[T | BaseException]: ...
 def starmap(
     fn: Callable[..., T],
@@ -132,7 +137,7 @@ def starmap(
     executor: Executor | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
-    timeout: float | None = None,
+    timeout: Time | None = None,
     return_exceptions: bool = False,
     progress: Progress = None,
 ) -> list[Any]:
@@ -154,7 +159,7 @@ def for_each(
     executor: Executor | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
-    timeout: float | None = None,
+    timeout: Time | None = None,
     progress: Progress = None,
 ) -> None:
     """Call ``fn(item)`` for every item, in parallel; results are dropped.
@@ -189,25 +194,15 @@ def for_each(
 def imap(
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    buffersize: int | None = None,
-    ordered: bool = True,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    timeout: float | None = None,
     return_exceptions: Literal[False] = False,
-    progress: Progress = None,
+    **options: Unpack[_StreamOptions],
 ) -> Iterator[T]: ...
 @overload
 def imap(
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    buffersize: int | None = None,
-    ordered: bool = True,
-    executor: Executor | None = None,
-    max_workers: int | None = None,
-    timeout: float | None = None,
     return_exceptions: bool,
-    progress: Progress = None,
+    **options: Unpack[_StreamOptions],
 ) -> Iterator[T | BaseException]: ...
 def imap(
     fn: Callable[..., T],
@@ -216,7 +211,7 @@ def imap(
     ordered: bool = True,
     executor: Executor | None = None,
     max_workers: int | None = None,
-    timeout: float | None = None,
+    timeout: Time | None = None,
     return_exceptions: bool = False,
     progress: Progress = None,
 ) -> Iterator[Any]:
@@ -237,8 +232,8 @@ def imap(
         False hands results out as they come.
     executor, max_workers
         As for :func:`map`.
-    timeout : float, optional
-        Seconds to wait for each result.
+    timeout : time, optional
+        To wait for each result.
     return_exceptions : bool
         Hand exceptions out in place of raising them.
     progress : bool or callable, optional
@@ -256,18 +251,16 @@ def imap(
     >>> [next(squares) for _ in range(4)]
     [0, 1, 4, 9]
     """
-    _check_callable(fn)
+    check_callable("fn", fn)
     engine, most = engine_of(executor, max_workers)
-    if buffersize is None:
-        buffersize = max(16, 4 * most)
-    elif buffersize < 1:
-        raise ValueError("buffersize must be at least 1")
+    size = check_limit("buffersize", buffersize) or max(16, 4 * most)
+    seconds = limit_of("timeout", timeout)
     if not iterables:
         raise TypeError("imap() needs at least one iterable")
     iterators = tuple(iter(it) for it in iterables)
     stream: Iterator[T] = _core.Stream(
-        engine, fn, iterators, buffersize, ordered, return_exceptions,
-        engine.caller_may_run and timeout is None, most, timeout,
+        engine, fn, iterators, size, ordered, return_exceptions,
+        engine.caller_may_run and seconds is None, most, seconds,
     )  # fmt: skip
     return _shown(stream, progress) if progress else stream
 
@@ -333,7 +326,7 @@ def map_array(
     """
     from fastflow.arrays import run_chunks
 
-    _check_callable(fn)
+    check_callable("fn", fn)
     _, most = engine_of(executor, max_workers)
 
     def run(task: Callable[[int], None], count: int) -> None:
@@ -348,11 +341,6 @@ def map_array(
     return run_chunks(fn, array, out, axis, chunks, most, run)
 
 
-def _check_callable(fn: object) -> None:
-    if not callable(fn):
-        raise TypeError(f"fn must be callable, not {type(fn).__name__}")
-
-
 def _prepare(
     fn: Callable[..., Any],
     columns: tuple[Column, ...],
@@ -364,23 +352,23 @@ def _prepare(
     keep: bool,
     return_exceptions: bool,
 ) -> tuple[_core.Map, int, bool]:
-    _check_callable(fn)
-    if chunksize is not None and chunksize < 1:
-        raise ValueError("chunksize must be at least 1")
+    check_callable("fn", fn)
+    size = check_limit("chunksize", chunksize) or 0
     if not columns:
         raise TypeError("map() needs at least one iterable")
     engine, most = engine_of(executor, max_workers)
     work = _core.Map(
-        engine, fn, columns, star, keep, return_exceptions, True, chunksize or 0, most
+        engine, fn, columns, star, keep, return_exceptions, True, size, most
     )
     return work, work.n, engine.caller_may_run
 
 
 def _run(
-    work: _core.Map, total: int, help_: bool, timeout: float | None, progress: Progress
+    work: _core.Map, total: int, help_: bool, timeout: Time | None, progress: Progress
 ) -> Any:
-    help_ = help_ and timeout is None
+    seconds = limit_of("timeout", timeout)
+    help_ = help_ and seconds is None
     if not progress:
-        return work.run(help_, timeout)
+        return work.run(help_, seconds)
     with Monitor(progress, work, total, "map"):
-        return work.run(help_, timeout)
+        return work.run(help_, seconds)

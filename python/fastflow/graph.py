@@ -11,13 +11,15 @@ from fastflow.errors import (
     GraphError,
     KernelFailedError,
     TaskError,
-    TaskErrorGroup,
+    group_of,
     portable,
-    shown,
+    task_error,
 )
 from fastflow.executor import Executor, engine_of
 from fastflow.nested import STATIC_CONTAINERS, Kind, template_of
+from fastflow.options import OnError, check_choice, check_on_error
 from fastflow.progress import Monitor, Progress
+from fastflow.results import Result, TaskRecord
 from fastflow.status import Status
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ __all__ = ["Graph", "GraphResult", "Node", "NodeResults", "NodeTimings"]
 
 Node = _core.Node
 
-OnError = Literal["stop", "continue"]
 Keep = Literal["all", "sinks", "none"]
 
 _NODES = Kind(Node, lambda node: f"a node (here {node!r})", "add a node that makes it")
@@ -134,9 +135,10 @@ class Graph(_core.Graph):
             Default: ``default_executor(max_workers)``.
         max_workers : int, optional
             Nodes that run at a time at most.
-        on_error : {"stop", "continue"}
-            After a failure, start nothing more; or go on with all that does not depend
-            on the failed node.
+        on_error : {"stop", "continue", "return"}
+            After a failure, start nothing more and raise ("raise" is another word for
+            it); or run first all that does not depend on the failed node; or do so and
+            return the result in any case.
         keep : {"all", "sinks", "none"}
             Which results stay in the result: all, those of nodes that nobody waits for,
             or none.  The others are dropped as soon as their last reader is done.
@@ -159,11 +161,12 @@ class Graph(_core.Graph):
         """
         if isinstance(body, Executor):  # run(executor)
             body, executor = None, body
-        self._check_run(body, on_error, keep)
+        self._check_run(body, keep)
         engine, most = engine_of(executor, max_workers)
         recorded = _new_timings(self.n_nodes) if timings else None
         arrays = recorded.arrays if recorded else None
-        stop = on_error == "stop"
+        after_failure = check_on_error(on_error)
+        stop = after_failure == "raise"
         work: _core.KernelRun | _core.CallRun
         if isinstance(body, _core.Kernel):
             work = _core.KernelRun(engine, self, body, most, stop, arrays)
@@ -174,13 +177,12 @@ class Graph(_core.Graph):
         # MemoryError passes, with all results still there, are in short functions.
         works = [work]
         del work
+        if after_failure == "return":
+            return _ended(self, works, engine, progress, recorded)
         return _checked(self, _ended(self, works, engine, progress, recorded))
 
-    def _check_run(self, body: object, on_error: str, keep: str) -> None:
-        if on_error not in ("stop", "continue"):
-            raise ValueError(f"on_error must be 'stop' or 'continue', not {on_error!r}")
-        if keep not in _KEEP:
-            raise ValueError(f"keep must be 'all', 'sinks' or 'none', not {keep!r}")
+    def _check_run(self, body: object, keep: str) -> None:
+        check_choice("keep", keep, tuple(_KEEP))
         if self.is_numbered:
             if not callable(body):
                 raise TypeError(
@@ -205,14 +207,16 @@ def _ended(
     timings: NodeTimings | None,
 ) -> GraphResult:
     work = works.pop()
-    start = time.perf_counter()
+    # The clock of the timings may be a coarse one.
+    started, origin, start = time.time(), time.monotonic(), time.perf_counter()
     try:
         if progress:
             with Monitor(progress, work, graph.n_nodes, "graph"):
                 work.run(engine.caller_may_run)
         else:
             work.run(engine.caller_may_run)
-        return GraphResult(graph, work, time.perf_counter() - start, timings)
+        times = started, origin, time.perf_counter() - start
+        return GraphResult(graph, work, timings, times)
     finally:
         del work  # it has the nodes' exceptions, whose tracebacks have this frame
 
@@ -226,7 +230,7 @@ def _checked(graph: Graph, result: GraphResult) -> GraphResult:
         del result  # likewise
 
 
-class GraphResult:
+class GraphResult(Result):
     """What became of the nodes of one run.
 
     Attributes
@@ -235,6 +239,8 @@ class GraphResult:
         Mapping from node (or its number) to the result of its call.
     status : Status
         Of the run: COMPLETED, FAILED or CANCELLED.
+    started : float
+        Seconds since the epoch.
     duration : float
         Seconds.
     errors : dict
@@ -247,13 +253,13 @@ class GraphResult:
         self,
         graph: Graph,
         work: _core.KernelRun | _core.CallRun,
-        duration: float,
         timings: NodeTimings | None,
+        times: tuple[float, float, float],
     ) -> None:
         self._graph: Graph | _Copy = graph
         self._work: _Work = work
         self._states: bytes | bytearray | None = None
-        self.duration = duration
+        self.started, self.origin, self.duration = times
         self.timings = timings
         self.results = NodeResults(graph, work)
         self.errors = {
@@ -269,6 +275,24 @@ class GraphResult:
 
     def _key(self, index: int) -> Any:
         return _key(self._graph, index)
+
+    @property
+    def name(self) -> str:
+        """What a graph is called: it has no name of its own."""
+        return "graph"
+
+    @property
+    def value(self) -> NodeResults:
+        """Another name of `results`."""
+        return self.results
+
+    @property
+    def records(self) -> Mapping[Any, TaskRecord]:
+        """What became of each node, by node or by number; made when asked for.
+
+        Times and workers are known after ``run(timings=True)``.
+        """
+        return _NodeRecords(self)
 
     def state(self, node: Node | int) -> Status:
         """Return what became of `node`.
@@ -312,7 +336,8 @@ class GraphResult:
             if result is not nothing
         }
         copy = _Copy(self._graph.n_nodes, results, bytes(self.states), self._work.done)
-        return _restored, (copy, self.status, self.duration, errors, self.timings)
+        times = self.started, self.origin, self.duration
+        return _restored, (copy, self.status, times, errors, self.timings)
 
     def __repr__(self) -> str:
         return (
@@ -348,17 +373,46 @@ class _Copy:
 def _restored(
     copy: _Copy,
     status: Status,
-    duration: float,
+    times: tuple[float, float, float],
     errors: dict[int, BaseException],
     timings: NodeTimings | None,
 ) -> GraphResult:
     made = GraphResult.__new__(GraphResult)
     made._graph = made._work = copy
     made._states = copy.states()
-    made.status, made.duration = status, duration
+    made.status = status
+    made.started, made.origin, made.duration = times
     made.errors, made.timings = errors, timings
     made.results = NodeResults(copy, copy)
     return made
+
+
+class _NodeRecords(Mapping[Any, TaskRecord]):
+    """Node, or its number -> `TaskRecord`."""
+
+    def __init__(self, result: GraphResult) -> None:
+        self._result = result
+
+    def __getitem__(self, node: Node | int) -> TaskRecord:
+        result = self._result
+        graph = result._graph
+        index = index_of(graph, node)
+        key = result._key(index)
+        name = graph.label(index) if isinstance(graph, Graph) else str(index)
+        record = TaskRecord(name, result.state(index), None, result.origin)
+        record.output = result.results.get(key)
+        record.error = result.errors.get(key)
+        record.attempts = int(record.status in (Status.COMPLETED, Status.FAILED))
+        timings = result.timings
+        if timings is not None and timings.start[index]:
+            record.began, record.ended, record.worker = timings.of(index)
+        return record
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._result._key, range(len(self)))
+
+    def __len__(self) -> int:
+        return self._result._graph.n_nodes
 
 
 class NodeResults(Mapping[Any, Any]):
@@ -429,6 +483,11 @@ class NodeTimings:
         self.end: npt.NDArray[np.int64] = np.zeros(n, np.int64)
         self.worker: npt.NDArray[np.int32] = np.full(n, -1, np.int32)
 
+    def of(self, index: int) -> tuple[float, float, str]:
+        """Return a node's start and end, in seconds of the clock, and its worker."""
+        start, end, worker = (column[index].item() for column in self.arrays)
+        return start / 1e9, end / 1e9, f"worker {worker}" if worker else "caller"
+
     @property
     def arrays(self) -> tuple[Any, Any, Any]:
         """Start, end and worker."""
@@ -494,19 +553,11 @@ def _error_of(graph: Graph, result: GraphResult) -> TaskError:
     errors = [
         _task_error(graph, key, cause, result) for key, cause in result.errors.items()
     ]
-    if len(errors) == 1:
-        return errors[0]
-    group = TaskErrorGroup(
-        f"{len(errors)} nodes of the graph failed", errors, errors[0].task, result
-    )
-    group.__cause__ = errors[0].__cause__
-    return group
+    return group_of(f"{len(errors)} nodes of the graph", errors, result)
 
 
 def _task_error(
     graph: Graph, key: Any, cause: BaseException, result: GraphResult
 ) -> TaskError:
     name = graph.label(index_of(graph, key))
-    error = TaskError(f"node {name!r} failed: {shown(cause)}", name, result)
-    error.__cause__ = cause
-    return error
+    return task_error(f"node {name!r}", cause, name, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fastflow.durations import Time, wait_of
 from fastflow.future import Future
 from fastflow.nested import Kind
 
@@ -42,7 +43,7 @@ class Handle(_Future[T]):
         self.seen = False
         """Whether the flow function knows how the task has ended."""
 
-    def result(self, timeout: float | None = None) -> T:
+    def result(self, timeout: Time | None = None) -> T:
         """Wait for the task and return its result.
 
         Raises
@@ -51,14 +52,14 @@ class Handle(_Future[T]):
             If it failed, or one that it waited for; an error that is caught here does
             not make the flow fail.
         TimeoutError
-            After `timeout` seconds.
+            After `timeout`.
         """
-        self._wait(timeout)
+        self._wait(wait_of(timeout))
         return super().result(0)
 
-    def exception(self, timeout: float | None = None) -> BaseException | None:
+    def exception(self, timeout: Time | None = None) -> BaseException | None:
         """Wait for the task and return its error, None if it has succeeded."""
-        self._wait(timeout)
+        self._wait(wait_of(timeout))
         return super().exception(0)
 
     def wait(self) -> None:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
-__all__ = ["HALF", "check_name", "plain_text", "refuse_surrogates"]
+__all__ = [
+    "HALF",
+    "check_name",
+    "composed",
+    "name_of",
+    "plain_text",
+    "refuse_surrogates",
+]
 
 _LONGEST = 1_024  # characters
 HALF = "half of a surrogate pair is not a character"
@@ -22,8 +30,7 @@ def check_name(name: str) -> str:
         halves of surrogate pairs.
     """
     name = plain_text(name)
-    if not name.isascii():
-        name = unicodedata.normalize("NFC", name)
+    name = composed(name)
     if not name.strip():
         raise ValueError("a name can't be empty")
     if len(name) > _LONGEST:
@@ -33,6 +40,17 @@ def check_name(name: str) -> str:
     if not name.isprintable() and any(unicodedata.category(c) == "Cc" for c in name):
         raise ValueError("a name can't contain control characters")
     return name
+
+
+def composed(name: str) -> str:
+    """Return a text with its letters and their accents as single characters (NFC)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def name_of(fn: Any) -> str:
+    """Return what a callable is called in messages: its name, else that of its type."""
+    name = getattr(fn, "__name__", None)
+    return name if isinstance(name, str) else type(fn).__name__
 
 
 def plain_text(text: str) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from fastflow import active
 from fastflow.handles import Handle
-from fastflow.retry import Retries
 from fastflow.run.inline import run_async, run_blocking
-from fastflow.tasks import Task, make_task, mark, task_of
+from fastflow.tasks import Task, TaskOptions, make_task, mark, task_of
 
 __all__ = ["TaskRegistry", "default_registry", "task"]
 
@@ -87,7 +86,7 @@ class TaskRegistry(Mapping[str, Callable[..., Any]]):
     @overload
     def task(self, fn: Callable[P, R], /) -> Callable[P, Handle[R]]: ...
     @overload
-    def task(self, fn: None = None, /, **options: Any) -> TaskMaker: ...
+    def task(self, fn: None = None, /, **options: Unpack[TaskOptions]) -> TaskMaker: ...
     def task(self, fn: Any = None, /, **options: Any) -> Any:
         """Decorate a function as `fastflow.task` does, and add it to this registry."""
         if fn is None:
@@ -123,23 +122,7 @@ def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Handle[R]]: 
 @overload
 def task(fn: Callable[P, R], /) -> Callable[P, Handle[R]]: ...
 @overload
-def task(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    validate_input: Callable[..., Any] | None = None,
-    validate_output: Callable[[Any], Any] | None = None,
-    retries: Retries = 0,
-    retry_delay: float | str = 1.0,
-    backoff: float = 2.0,
-    max_delay: float | str = 60.0,
-    jitter: float | str = 0.1,
-    retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
-    timeout: float | str | None = None,
-    fallback: Any = None,
-    cache: Any = None,
-    tags: Iterable[str] = (),
-) -> TaskMaker: ...
+def task(fn: None = None, /, **options: Unpack[TaskOptions]) -> TaskMaker: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Mark a function as a task, so that flows find it by its name.
 
@@ -163,15 +146,16 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     retries : int, RetryPolicy or callable
         Attempts after the first, >= 0; the following options belong to a number. A
         callable is a strategy: ``(error, attempt)`` -> `RetryDecision`.
-    retry_delay, max_delay : float or str
-        Seconds, or a text such as ``"500ms"``: before the first retry, and at most.
+    retry_delay, max_delay : time
+        Seconds, a text such as ``"500ms"``, or a timedelta: before the
+        first retry, and at most.
     backoff : float
         Factor from one delay to the next, >= 1.
     jitter : float or {"full", "half"}
         Fraction of a delay by which it varies at random, 0 to 1; see `RetryPolicy`.
     retry_on : exception type or tuple of them
         Other exceptions are final.
-    timeout : float or str, optional
+    timeout : time, optional
         Time of one attempt; when it is over, the attempt fails with `TaskTimeout` at
         once. A coroutine is cancelled then; a thread can't be stopped: it runs on, and
         its result is dropped.

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastflow.durations import parse_duration
+from fastflow.durations import Time, parse_duration, seconds_of
 from fastflow.errors import add_note, shown
+from fastflow.options import check_count
 
 __all__ = ["Retries", "RetryDecision", "RetryPolicy", "StrategyPolicy", "spread"]
 
@@ -43,7 +44,7 @@ class RetryDecision:
     @classmethod
     def retry(cls, delay: Any = 0.0) -> RetryDecision:
         """Try again after a delay."""
-        return cls(True, parse_duration(delay))
+        return cls(True, seconds_of("delay", delay))
 
     @classmethod
     def no_retry(cls) -> RetryDecision:
@@ -74,11 +75,11 @@ class RetryPolicy:
     ----------
     retries : int
         Attempts after the first one, >= 0.
-    delay : float or str
-        Time before the first retry: seconds, or a text such as ``"500ms"``.
+    delay : time
+        Before the first retry: seconds, a text such as ``"500ms"``, or a timedelta.
     backoff : float
         Each further delay is so many times the last one, >= 1.
-    max_delay : float or str
+    max_delay : time
         No delay is longer.
     jitter : float or {"full", "half"}
         Each delay is made longer or shorter by up to this fraction of it, 0 to 1, so
@@ -86,7 +87,7 @@ class RetryPolicy:
         anything from nothing to the whole delay; "half": from half of it.
     retry_on : exception type or tuple of them
         Other exceptions are not retried.
-    increment : float or str
+    increment : time
         Each further delay is longer by this, too; with ``backoff=1`` delays grow
         linearly.
 
@@ -113,24 +114,25 @@ class RetryPolicy:
     def __init__(
         self,
         retries: int = 0,
-        delay: float | str = 1.0,
+        delay: Time = 1.0,
+        *,
         backoff: float = 2.0,
-        max_delay: float | str = 60.0,
+        max_delay: Time = 60.0,
         jitter: float | str = 0.1,
         retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
-        increment: float | str = 0.0,
+        increment: Time = 0.0,
     ) -> None:
         # Not the generated one: `delay` is a parameter here, and a method below.
         def keep(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        keep("retries", _count(retries))
-        keep("first_delay", parse_duration(delay))
+        keep("retries", check_count("retries", retries, 0))
+        keep("first_delay", seconds_of("delay", delay))
         keep("backoff", _number("backoff", backoff, 1.0, math.inf))
-        keep("max_delay", parse_duration(max_delay))
+        keep("max_delay", seconds_of("max_delay", max_delay))
         keep("jitter", _jitter(jitter))
         keep("retry_on", _exception_types(retry_on))
-        keep("increment", parse_duration(increment))
+        keep("increment", seconds_of("increment", increment))
 
     @classmethod
     def of(cls, retries: Any, **options: Any) -> RetryPolicy:
@@ -140,7 +142,8 @@ class RetryPolicy:
         ----------
         retries : int, RetryPolicy or strategy
         options
-            Those of a policy, which belong to a number of retries.
+            Those of a policy, which belong to a number of retries; ``retry_delay`` is
+            another name of ``delay``.
 
         Raises
         ------
@@ -148,6 +151,8 @@ class RetryPolicy:
             If a value is out of range or of the wrong type, or an option is given
             where it would have no meaning.
         """
+        if "retry_delay" in options:
+            options["delay"] = seconds_of("retry_delay", options.pop("retry_delay"))
         if not callable(retries):
             return RetryPolicy(retries, **options)
         if RetryPolicy(**options) != RetryPolicy():
@@ -166,12 +171,12 @@ class RetryPolicy:
         """Return the policy with other values, where they are given."""
         return RetryPolicy(
             self.retries if retries is None else retries,
-            self.first_delay if delay is None else delay,
-            self.backoff if backoff is None else backoff,
-            max(self.max_delay, delay or 0.0),
-            self.jitter,
-            self.retry_on,
-            self.increment,
+            delay=self.first_delay if delay is None else delay,
+            backoff=self.backoff if backoff is None else backoff,
+            max_delay=max(self.max_delay, delay or 0.0),
+            jitter=self.jitter,
+            retry_on=self.retry_on,
+            increment=self.increment,
         )
 
     def __call__(self, error: BaseException, attempt: int) -> RetryDecision:
@@ -282,14 +287,6 @@ class StrategyPolicy(RetryPolicy):
 
 _last = _Last()
 _ENDLESS = 2**31
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"retries must be an int, not {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"retries must not be negative: {value}")
-    return value
 
 
 def _number(name: str, value: Any, least: float, most: float) -> float:

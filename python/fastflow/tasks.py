@@ -8,16 +8,17 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, TypedDict
 
 from fastflow.cache import ResultCache, make_cache
-from fastflow.durations import parse_duration
+from fastflow.durations import Time, positive_limit_of
 from fastflow.errors import ValidationError
 from fastflow.names import check_name
+from fastflow.options import check_callable
 from fastflow.retry import Retries, RetryPolicy
 from fastflow.signatures import signature
 
-__all__ = ["NO_FALLBACK", "InvalidInput", "Task", "make_task", "task_of"]
+__all__ = ["NO_FALLBACK", "InvalidInput", "Task", "TaskOptions", "make_task", "task_of"]
 
 NO_FALLBACK: Any = type("NoFallback", (), {"__repr__": lambda _: "NO_FALLBACK"})()
 
@@ -142,6 +143,25 @@ class Task:
         return replace(self, **options)
 
 
+class TaskOptions(TypedDict, total=False):
+    """What `make_task` takes, for type checkers."""
+
+    name: str | None
+    description: str | None
+    validate_input: Callable[..., Any] | None
+    validate_output: Callable[[Any], Any] | None
+    retries: Retries
+    retry_delay: Time
+    backoff: float
+    max_delay: Time
+    jitter: float | str
+    retry_on: type[Exception] | tuple[type[Exception], ...]
+    timeout: Time | None
+    fallback: Any
+    cache: Any
+    tags: Iterable[str]
+
+
 def make_task(
     fn: Callable[..., Any],
     *,
@@ -150,12 +170,12 @@ def make_task(
     validate_input: Callable[..., Any] | None = None,
     validate_output: Callable[[Any], Any] | None = None,
     retries: Retries = 0,
-    retry_delay: float | str = 1.0,
+    retry_delay: Time = 1.0,
     backoff: float = 2.0,
-    max_delay: float | str = 60.0,
+    max_delay: Time = 60.0,
     jitter: float | str = 0.1,
     retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
-    timeout: float | str | None = None,
+    timeout: Time | None = None,
     fallback: Any = None,
     cache: Any = None,
     tags: Iterable[str] = (),
@@ -167,15 +187,15 @@ def make_task(
     TypeError, ValueError
         If an option makes no sense.
     """
-    if not callable(fn):
-        raise TypeError(f"a task must be callable, not {type(fn).__name__}")
+    check_callable("a task", fn)
     for option, value in (
         ("validate_input", validate_input),
         ("validate_output", validate_output),
     ):
-        if value is not None and not callable(value):
-            raise TypeError(f"{option} must be callable, not {type(value).__name__}")
-        if value is not None and is_async(value) and not is_async(fn):
+        if value is None:
+            continue
+        check_callable(option, value)
+        if is_async(value) and not is_async(fn):
             raise TypeError(
                 f"{option} is an async function, so nobody would await it; the task "
                 "must be async, too, or the validator a plain function"
@@ -188,13 +208,13 @@ def make_task(
         validate_output=validate_output,
         retry=RetryPolicy.of(
             retries,
-            delay=retry_delay,
+            retry_delay=retry_delay,
             backoff=backoff,
             max_delay=max_delay,
             jitter=jitter,
             retry_on=retry_on,
         ),
-        timeout=None if timeout is None else _positive("timeout", timeout),
+        timeout=positive_limit_of("timeout", timeout),
         fallback=NO_FALLBACK if fallback is None else fallback,
         cache=make_cache(cache, fn),
         tags=_tags(tags),
@@ -213,8 +233,7 @@ def task_of(fn: Callable[..., Any], name: str = "") -> Task:
             cache = known.cache and known.cache.bound_to(fn.__self__)
             return replace(known, fn=method, reference=fn, cache=cache)
         # What wraps a decorated function has copied its attributes; it comes first.
-    if not callable(fn):
-        raise TypeError(f"a task must be callable, not {type(fn).__name__}")
+    check_callable("a task", fn)
     return Task(fn, name or _name(fn, None), is_async=is_async(fn))
 
 
@@ -263,10 +282,3 @@ def _tags(tags: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(tag, str):
             raise TypeError(f"a tag must be a str, not {type(tag).__name__}")
     return tags
-
-
-def _positive(option: str, value: float | str) -> float:
-    seconds = parse_duration(value)
-    if not seconds:
-        raise ValueError(f"{option} must be more than 0 seconds")
-    return seconds

@@ -44,6 +44,8 @@ from fastflow.durable.serdes import decode
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
+from fastflow.durations import Time, seconds_of
+from fastflow.options import check_choice, check_count
 from fastflow.timers import VirtualClock
 
 __all__ = [
@@ -250,7 +252,7 @@ class DurableFunctionTestRunner:
     def run(
         self,
         input: Any = None,  # noqa: A002
-        timeout: float = 60.0,
+        timeout: Time = 60.0,
         execution_name: str | None = None,
     ) -> DurableFunctionTestResult:
         """Run the function to its end and return how that was.
@@ -261,8 +263,8 @@ class DurableFunctionTestRunner:
         ----------
         input
             The event.
-        timeout : float
-            Real seconds.
+        timeout : time
+            Real time.
 
         Raises
         ------
@@ -273,6 +275,7 @@ class DurableFunctionTestRunner:
         UnrecoverableError, JournalError
             If the execution could neither succeed nor fail.
         """
+        seconds = seconds_of("timeout", timeout)
         name = self._next_name(execution_name)
         runner = self._runner
         outcome: list[BaseException | None] = []
@@ -286,10 +289,10 @@ class DurableFunctionTestRunner:
 
         thread = threading.Thread(target=target, name="durable-test", daemon=True)
         thread.start()
-        thread.join(timeout)
+        thread.join(seconds)
         if thread.is_alive():
             runner.cancel(name)
-            raise TimeoutError(f"the run did not end within {timeout:g} s")
+            raise TimeoutError(f"the run did not end within {seconds:g} s")
         return self._finish(name, outcome[0])
 
     def _next_name(self, given: str | None) -> str:
@@ -333,24 +336,25 @@ class DurableFunctionTestRunner:
         return name
 
     def wait_for_result(
-        self, execution_name: str, timeout: float = 60.0
+        self, execution_name: str, timeout: Time = 60.0
     ) -> DurableFunctionTestResult:
         """Wait for a function that `run_async` started; see `run`."""
+        seconds = seconds_of("timeout", timeout)
         handle = self._handles.pop(execution_name)
         engine = self._runner._engine
         engine.holds -= 1
         engine.nudge()
         try:
-            error = handle.exception(timeout)
+            error = handle.exception(seconds)
         except TimeoutError:
             handle.cancel()
-            raise TimeoutError(f"it did not end within {timeout:g} s") from None
+            raise TimeoutError(f"it did not end within {seconds:g} s") from None
         return self._finish(execution_name, error)
 
     # Callbacks
 
     def wait_for_callback(
-        self, execution_name: str, name: str | None = None, timeout: float = 60.0
+        self, execution_name: str, name: str | None = None, timeout: Time = 60.0
     ) -> str:
         """Return the id of an open callback, as soon as there is one.
 
@@ -359,14 +363,15 @@ class DurableFunctionTestRunner:
         name : str, optional
             Of the callback; default: any.
         """
-        end = time.monotonic() + timeout
+        seconds = seconds_of("timeout", timeout)
+        end = time.monotonic() + seconds
         with self._changed:
             while True:
                 found = self._open_callback(execution_name, name)
                 if found is not None:
                     return found
                 if not self._changed.wait(end - time.monotonic()):
-                    raise TimeoutError(f"no callback is open after {timeout:g} s")
+                    raise TimeoutError(f"no callback is open after {seconds:g} s")
 
     def _open_callback(self, execution_name: str, name: str | None) -> str | None:
         entry = self._journal.find(execution_name)
@@ -422,12 +427,8 @@ class DurableFunctionTestRunner:
             Which record of that name, from 1.  A wait, a batch, a callback and a step
             with retries have more than one: how they begin, go on, and end.
         """
-        if when not in ("before_commit", "after_commit"):
-            raise ValueError(
-                f"when must be 'before_commit' or 'after_commit', not {when!r}"
-            )
-        if record < 1:
-            raise ValueError(f"record counts from 1, not {record}")
+        check_choice("when", when, ("before_commit", "after_commit"))
+        check_count("record", record)
         self._crash = (operation_name, when, record)
 
     def _probe(self, moment: str, records: list[Record]) -> None:

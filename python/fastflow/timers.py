@@ -10,11 +10,12 @@ import functools
 import heapq
 import itertools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from fastflow import lifetime
 
 __all__ = [
     "Clock",
@@ -288,5 +289,4 @@ def _after_fork_in_child() -> None:
     system_clock._start_over()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+lifetime.in_forked_child(lifetime.TIMERS, _after_fork_in_child)

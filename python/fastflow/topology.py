@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from fastflow.errors import shortened
+
 __all__ = ["Neighbours", "Structure", "cycle_text", "find_cycles", "sort_tasks"]
 
 _MOST_CYCLES = 10
@@ -152,4 +154,4 @@ def cycle_text(cycle: Sequence[str]) -> str:
     if len(cycle) > 12:
         gap = f"... ({len(cycle) - 10:,} more) ..."
         cycle = [*cycle[:5], gap, *cycle[-5:]]
-    return " -> ".join(name if len(name) < 60 else name[:57] + "..." for name in cycle)
+    return " -> ".join(shortened(name, 60) for name in cycle)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastflow import _core
+from fastflow.durations import Time, wait_of
 
 __all__ = ["as_completed", "wait"]
 
@@ -39,7 +40,7 @@ class _Finished:
 
 
 def as_completed(
-    fs: Iterable[cf.Future[Any]], timeout: float | None = None
+    fs: Iterable[cf.Future[Any]], timeout: Time | None = None
 ) -> Iterator[cf.Future[Any]]:
     """Yield the futures as they end; each of them once.
 
@@ -47,8 +48,8 @@ def as_completed(
     ----------
     fs : iterable of Future
         Of any executors; duplicates count once.
-    timeout : float, optional
-        Seconds from this call on.
+    timeout : time, optional
+        From this call on.
 
     Raises
     ------
@@ -60,7 +61,8 @@ def as_completed(
     A future that was yielded is not kept, so its result can be freed while others are
     awaited.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    seconds = wait_of(timeout)
+    deadline = None if seconds is None else time.monotonic() + seconds
     pending = set(fs)
     return _as_completed(pending, deadline)
 
@@ -90,7 +92,7 @@ def _as_completed(
 
 def wait(
     fs: Iterable[cf.Future[Any]],
-    timeout: float | None = None,
+    timeout: Time | None = None,
     return_when: str = cf.ALL_COMPLETED,
 ) -> cf._base.DoneAndNotDoneFutures[Any]:
     """Wait for futures; return the named tuple of sets ``(done, not_done)``.
@@ -99,13 +101,14 @@ def wait(
     ----------
     fs : iterable of Future
         Of any executors.
-    timeout : float, optional
-        Seconds to wait at most.
+    timeout : time, optional
+        To wait at most.
     return_when : {ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION}
         The standard library's constants.
     """
     futures = set(fs)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    seconds = wait_of(timeout)
+    deadline = None if seconds is None else time.monotonic() + seconds
     if return_when == cf.ALL_COMPLETED:
         _wait_for_all(futures, deadline)
     elif return_when in (cf.FIRST_COMPLETED, cf.FIRST_EXCEPTION):

@@ -11,7 +11,6 @@ import contextvars
 import functools
 import itertools
 import logging
-import os
 import sys
 import threading
 import types
@@ -19,7 +18,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from fastflow import _core
+from fastflow import _core, lifetime
 
 __all__ = ["Crew", "track"]
 
@@ -202,6 +201,5 @@ def _after_fork_in_child() -> None:
     _working.clear()
 
 
-threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+lifetime.at_exit(lifetime.WORKERS, _at_exit)
+lifetime.in_forked_child(lifetime.WORKERS, _after_fork_in_child)

@@ -148,7 +148,10 @@ class TestReaches:
             context.parallel([both])
 
         wanted = ["RUNNING", "CANCELLED", "CANCELLED"]
-        with cf.ThreadPoolExecutor(2) as pool, DurableRunner(journal, pool) as runner:
+        with (
+            cf.ThreadPoolExecutor(2) as pool,
+            DurableRunner(journal, executor=pool) as runner,
+        ):
             handle = runner.start(busy, None, "order")
             try:
                 assert ended(journal, wanted) == wanted

@@ -327,7 +327,7 @@ def test_records_count_from_one():
         context.wait(1, name="wait")
 
     runner = DurableFunctionTestRunner(counting)
-    with pytest.raises(ValueError, match="from 1"):
+    with pytest.raises(ValueError, match="record must be greater than 0"):
         runner.crash_at("wait", record=0)
     runner.close()
 

@@ -156,6 +156,37 @@ def test_settle(wf):
     assert run.status == "COMPLETED"
 
 
+def test_continue_raises_when_all_have_ended(wf):
+    first, second = OSError("first"), LookupError("second")
+    ended = []
+    functions = [
+        failing(first)[0],
+        lambda ctx: ended.append(1),
+        failing(second)[1],
+        lambda ctx: ended.append(2),
+    ]
+    wf.parallel(functions, "p", on_error="continue", max_concurrency=1)
+    with pytest.raises(TaskError) as raised:
+        wf.run()
+    assert ended == [1, 2]
+    group = raised.value.__cause__
+    assert isinstance(group, ExceptionGroup)
+    assert str(group) == "2 of 4 branches failed (2 sub-exceptions)"
+    assert group.exceptions == (first, second)
+    assert first.__notes__ == ["in branch 0 (fail) of 'p'"]
+
+
+def test_continue_raises_a_single_failure_as_it_is(wf):
+    error = OSError("it")
+    wf.for_each("e", range(3), lambda ctx, n: 1 // n, on_error="continue")
+    with pytest.raises(TaskError) as raised:
+        wf.run()
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    other = fastflow.workflow("w").parallel([failing(error)[0]], on_error="continue")
+    other.on_error(lambda ctx: ctx.error)
+    assert other.run().last is error
+
+
 def test_settle_lets_signals_through(wf):
     def stop(ctx):
         raise KeyboardInterrupt

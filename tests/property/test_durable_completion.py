@@ -190,9 +190,9 @@ def test_every_combination(part):
     ("wrong", "message"),
     [
         ({"min_successful": 3}, "only 2 branches"),
-        ({"min_successful": 0}, "at least 1"),
+        ({"min_successful": 0}, "greater than 0"),
         ({"min_successful": True}, "must be an int"),
-        ({"tolerated_failure_count": -1}, "at least 0"),
+        ({"tolerated_failure_count": -1}, "not be negative"),
         ({"tolerated_failure_percentage": 101}, "0 to 100"),
         ({"tolerated_failure_percentage": float("nan")}, "0 to 100"),
         ({"should_complete": 1}, "callable"),

@@ -92,7 +92,7 @@ def test_attempts_count_from_one():
 
 
 def test_delays_that_grow_linearly():
-    policy = RetryPolicy(9, 1, 1, "4s", jitter=0, increment="1500ms")
+    policy = RetryPolicy(9, 1, backoff=1, max_delay="4s", jitter=0, increment="1500ms")
     assert [policy.delay(n) for n in range(1, 5)] == [1.0, 2.5, 4.0, 4.0]
 
 
@@ -108,7 +108,7 @@ def test_other_kinds_of_jitter(jitter, least):
 @pytest.mark.parametrize("error", [KeyError(), OSError(), KeyboardInterrupt()])
 @pytest.mark.parametrize("attempt", [1, 2, 3])
 def test_a_policy_is_a_strategy(error, attempt):
-    policy = RetryPolicy(2, "3s", 2, jitter=0, retry_on=OSError)
+    policy = RetryPolicy(2, "3s", backoff=2, jitter=0, retry_on=OSError)
     seconds = policy.decide(error, attempt)
     assert (seconds is not None) is policy.wants(error, attempt)
     decision = policy(error, attempt)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastflow.dsl.lexer import is_plain_name
 from fastflow.durations import parse_duration
+from fastflow.errors import shortened
 from fastflow.names import HALF, check_name, refuse_surrogates
 
 __all__ = [
@@ -229,7 +230,7 @@ def _no_constant(name: str) -> None:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
+    return repr(shortened(text, 43))
 
 
 #: Property of a task -> how its value is read. ``code`` has a block, see the parser.

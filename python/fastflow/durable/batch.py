@@ -45,8 +45,8 @@ from fastflow.durable.payloads import dump, load, through
 from fastflow.durable.records import BEGUN, FAILED, SUCCEEDED, Failure, Record
 from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
 from fastflow.durable.serdes import SerDesContext, decode
-from fastflow.durable.writer import Scope
 from fastflow.errors import Cancelled, TaskTimeout
+from fastflow.scope import Scope
 from fastflow.timers import Timer
 
 if TYPE_CHECKING:

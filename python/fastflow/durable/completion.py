@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from fastflow import completion
+from fastflow.completion import CompletionReason
 from fastflow.durable.exceptions import ValidationError
 from fastflow.durable.failures import leaves_unfinished
 from fastflow.durable.statuses import WithFlowStatus
@@ -37,16 +38,6 @@ class BatchItemStatus(WithFlowStatus):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     STARTED = "STARTED"
-
-
-class CompletionReason(Enum):
-    """Why a batch was complete."""
-
-    ALL_COMPLETED = "ALL_COMPLETED"
-    MIN_SUCCESSFUL_REACHED = "MIN_SUCCESSFUL_REACHED"
-    FAILURE_TOLERANCE_EXCEEDED = "FAILURE_TOLERANCE_EXCEEDED"
-    CUSTOM_COMPLETION_SUCCEEDED = "CUSTOM_COMPLETION_SUCCEEDED"
-    CUSTOM_COMPLETION_FAILED = "CUSTOM_COMPLETION_FAILED"
 
 
 class CompletionOutcome(WithFlowStatus):
@@ -137,13 +128,9 @@ class CompletionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class CompletionPolicy:
-    """The rules of one batch of `total` branches."""
+class CompletionPolicy(completion.CompletionPolicy):
+    """The rules of one batch of `total` branches; a predicate decides alone."""
 
-    total: int
-    min_successful: int | None = None
-    tolerated_failure_count: int | None = None
-    tolerated_failure_percentage: float | None = None
     should_complete: Callable[[CompletionStatus], Any] | None = None
 
     @classmethod
@@ -156,18 +143,6 @@ class CompletionPolicy:
             config.tolerated_failure_percentage,
             config.should_complete,
         )
-
-    def tolerance_exceeded(self, failed: int) -> bool:
-        """Whether so many failures are too many."""
-        if self.should_complete is not None:
-            return False
-        count, share = self.tolerated_failure_count, self.tolerated_failure_percentage
-        if count is None and share is None and self.min_successful is None:
-            return failed > 0
-        if count is not None and failed > count:
-            return True
-        # Not failed / total * 100: that is 7.000000000000001 for 7 of 100.
-        return share is not None and failed * 100 > share * self.total
 
     def decide(
         self,
@@ -187,18 +162,15 @@ class CompletionPolicy:
         ValidationError
             If the predicate raises, or returns something else than a decision.
         """
-        if failed and self.tolerance_exceeded(failed):
-            return CompletionReason.FAILURE_TOLERANCE_EXCEEDED
-        if self.should_complete is not None:
-            outcome = self._ask(succeeded, failed, items)
-            if outcome is CompletionOutcome.FAILED:
-                return CompletionReason.CUSTOM_COMPLETION_FAILED
-            if outcome is CompletionOutcome.SUCCEEDED:
-                return CompletionReason.CUSTOM_COMPLETION_SUCCEEDED
+        if self.should_complete is None:
+            return completion.CompletionPolicy.decide(self, succeeded, failed)
+        outcome = self._ask(succeeded, failed, items)
+        if outcome is CompletionOutcome.FAILED:
+            return CompletionReason.CUSTOM_COMPLETION_FAILED
+        if outcome is CompletionOutcome.SUCCEEDED:
+            return CompletionReason.CUSTOM_COMPLETION_SUCCEEDED
         if succeeded + failed >= self.total:
             return CompletionReason.ALL_COMPLETED
-        if self.min_successful is not None and succeeded >= self.min_successful:
-            return CompletionReason.MIN_SUCCESSFUL_REACHED
         return None
 
     def _ask(
@@ -208,7 +180,7 @@ class CompletionPolicy:
         items: Callable[[], tuple[CompletionItemStatus, ...]],
     ) -> CompletionOutcome | None:
         assert self.should_complete is not None
-        status = CompletionStatus(succeeded, failed, self.total, items)
+        status = CompletionStatus(succeeded, failed, int(self.total), items)
         try:
             decision = self.should_complete(status)
         except BaseException as error:

@@ -6,7 +6,6 @@ import math
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,8 +19,9 @@ from fastflow.durable.completion import (
     continue_batch,
 )
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durations import parse_duration
+from fastflow.durations import Time, seconds_of
 from fastflow.errors import described
+from fastflow.options import check_callable, check_count, checked
 from fastflow.retry import spread
 
 if TYPE_CHECKING:
@@ -113,17 +113,14 @@ def _amount(value: Any) -> float:
 def _seconds_of(what: str, value: Any) -> float:
     if isinstance(value, Duration):
         return value.seconds
-    try:
-        seconds = parse_duration(value)
-    except (TypeError, ValueError) as error:
-        raise ValidationError(f"{what}: {error}") from None
+    seconds = checked(ValidationError, seconds_of, what, value)
     if seconds > _LONGEST:
         # A journal's times are microseconds in 64 bits.
         raise ValidationError(f"{what}: {seconds:g} s is more than 10,000 years")
     return seconds
 
 
-def to_seconds(value: Duration | float | str | timedelta | None) -> float:
+def to_seconds(value: Time | None, what: str = "duration") -> float:
     """Return the seconds of a `Duration`, number, text or timedelta.
 
     Raises
@@ -131,7 +128,7 @@ def to_seconds(value: Duration | float | str | timedelta | None) -> float:
     ValidationError
         If it is none of these, negative, not finite, or more than 10,000 years.
     """
-    return _seconds_of("duration", value)
+    return _seconds_of(what, value)
 
 
 class JitterStrategy(StrEnum):
@@ -171,6 +168,9 @@ class StepSemantics(Enum):
     """It is made again."""
 
 
+Check = Callable[[str, Any], object]
+"""``check(what, value)`` raises if a value is no good."""
+
 _LETTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 
@@ -190,49 +190,29 @@ def _check_subtype(config: Any) -> None:
     object.__setattr__(config, "sub_type", str.__str__(value))  # no subclass
 
 
-def _check_serdes(config: object, *names: str) -> None:
-    for name in names:
-        serdes = getattr(config, name)
-        if serdes is not None and not (
-            hasattr(serdes, "serialize") and hasattr(serdes, "deserialize")
-        ):
-            raise ValidationError(
-                f"{type(config).__name__}.{name} must be a SerDes, with serialize() "
-                f"and deserialize(); not {type(serdes).__name__}"
-            )
-
-
-def _check_callable(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not callable(value):
-            raise ValidationError(
-                f"{type(config).__name__}.{name} must be callable, not "
-                f"{type(value).__name__}"
-            )
-
-
-def _check_time(config: object, *names: str) -> None:
+def check_each(check: Check, config: object, *names: str) -> None:
+    """Check some fields of a configuration that are not None."""
     for name in names:
         value = getattr(config, name)
         if value is not None:
-            _seconds_of(f"{type(config).__name__}.{name}", value)
+            checked(ValidationError, check, f"{type(config).__name__}.{name}", value)
+
+
+def check_serdes(what: str, serdes: Any) -> None:
+    """Raise unless it is a serdes."""
+    if not (hasattr(serdes, "serialize") and hasattr(serdes, "deserialize")):
+        raise ValidationError(
+            f"{what} must be a SerDes, with serialize() and deserialize(); not "
+            f"{type(serdes).__name__}"
+        )
 
 
 def _check_count(config: object, name: str, least: int) -> None:
     value = getattr(config, name)
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValidationError(
-            f"{type(config).__name__}.{name} must be an int or None, not "
-            f"{type(value).__name__}"
-        )
-    if value < least:
-        raise ValidationError(
-            f"{type(config).__name__}.{name} must be at least {least}, not "
-            f"{described(value)}"
-        )
+    if value is not None:
+        what = f"{type(config).__name__}.{name}"
+        count = checked(ValidationError, check_count, what, value, least)
+        object.__setattr__(config, name, count)
 
 
 def check_growth(config: Any, *times: str) -> None:
@@ -248,7 +228,7 @@ def check_growth(config: Any, *times: str) -> None:
     _check_count(config, "max_attempts", 1)
     if config.max_attempts is None:
         raise ValidationError(f"{type(config).__name__}.max_attempts can't be None")
-    for name in times:
+    for name in times:  # None is none of these
         _seconds_of(f"{type(config).__name__}.{name}", getattr(config, name))
     _check_type(config, "jitter_strategy", JitterStrategy)
     rate = getattr(config, "backoff_rate", 1)
@@ -297,7 +277,7 @@ class StepConfig:
     step_semantics : StepSemantics
     serdes : SerDes, optional
         For the result.
-    timeout : Duration, float or str, optional
+    timeout : time, optional
         For each attempt.  One that takes longer fails with ``TaskTimeout``; on a
         thread it runs on, and its result is dropped.
     sub_type : str, optional
@@ -307,14 +287,14 @@ class StepConfig:
     retry_strategy: Callable[[Exception, int], Any] | None = None
     step_semantics: StepSemantics = StepSemantics.AT_LEAST_ONCE_PER_RETRY
     serdes: SerDes[Any] | None = None
-    timeout: Duration | float | str | None = None
+    timeout: Time | None = None
     sub_type: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_callable(self, "retry_strategy")
+        check_each(check_callable, self, "retry_strategy")
         _check_type(self, "step_semantics", StepSemantics)
-        _check_serdes(self, "serdes")
-        _check_time(self, "timeout")
+        check_each(check_serdes, self, "serdes")
+        check_each(_seconds_of, self, "timeout")
         _check_subtype(self)
 
 
@@ -358,7 +338,7 @@ class CompletionConfig:
                 "CompletionConfig.tolerated_failure_percentage must be a number from 0 "
                 f"to 100, not {described(share)}"
             )
-        _check_callable(self, "should_complete")
+        check_each(check_callable, self, "should_complete")
         others = (
             self.min_successful,
             self.tolerated_failure_count,
@@ -412,7 +392,7 @@ class ParallelConfig:
     summary_generator : callable, optional
         Taken for compatibility and never called: results of any size are kept whole.
     nesting_type : NestingType
-    timeout : Duration, float or str, optional
+    timeout : time, optional
         For the batch: branches in flight then count as failed with ``TaskTimeout``,
         and no more are begun.
     """
@@ -425,15 +405,15 @@ class ParallelConfig:
     item_serdes: SerDes[Any] | None = None
     summary_generator: Callable[[Any], str] | None = None
     nesting_type: NestingType = NestingType.NESTED
-    timeout: Duration | float | str | None = None
+    timeout: Time | None = None
 
     def __post_init__(self) -> None:
         _check_count(self, "max_concurrency", 1)
         _check_type(self, "completion_config", CompletionConfig)
-        _check_serdes(self, "serdes", "item_serdes")
-        _check_callable(self, "summary_generator")
+        check_each(check_serdes, self, "serdes", "item_serdes")
+        check_each(check_callable, self, "summary_generator")
         _check_type(self, "nesting_type", NestingType)
-        _check_time(self, "timeout")
+        check_each(_seconds_of, self, "timeout")
 
 
 @dataclass(frozen=True)
@@ -468,7 +448,7 @@ class MapConfig(ParallelConfig, Generic[T]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_callable(self, "item_namer")
+        check_each(check_callable, self, "item_namer")
         if self.item_batcher is not None:
             _check_type(self, "item_batcher", ItemBatcher)
 
@@ -481,10 +461,7 @@ class ParallelBranch(Generic[T]):
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.func):
-            raise ValidationError(
-                f"ParallelBranch.func must be callable, not {type(self.func).__name__}"
-            )
+        checked(ValidationError, check_callable, "ParallelBranch.func", self.func)
         if self.name is not None:
             _check_type(self, "name", str)
 
@@ -515,9 +492,9 @@ class ChildConfig(Generic[T]):
     is_virtual: bool = False
 
     def __post_init__(self) -> None:
-        _check_serdes(self, "serdes")
+        check_each(check_serdes, self, "serdes")
         _check_subtype(self)
-        _check_callable(self, "summary_generator")
+        check_each(check_callable, self, "summary_generator")
         _check_type(self, "is_virtual", bool)
 
 
@@ -527,9 +504,9 @@ class CallbackConfig:
 
     Parameters
     ----------
-    timeout : Duration, float or str
+    timeout : time
         For the result, from the callback's making; zero: no limit.
-    heartbeat_timeout : Duration, float or str
+    heartbeat_timeout : time
         For the next sign of life; zero: no limit.
     serdes : SerDes, optional
         ``deserialize`` is called with what was sent.
@@ -537,14 +514,14 @@ class CallbackConfig:
         A label in place of "Callback" for histories.
     """
 
-    timeout: Duration | float | str = field(default_factory=Duration)
-    heartbeat_timeout: Duration | float | str = field(default_factory=Duration)
+    timeout: Time = field(default_factory=Duration)
+    heartbeat_timeout: Time = field(default_factory=Duration)
     serdes: SerDes[Any] | None = None
     sub_type: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_time(self, "timeout", "heartbeat_timeout")
-        _check_serdes(self, "serdes")
+        check_each(_seconds_of, self, "timeout", "heartbeat_timeout")
+        check_each(check_serdes, self, "serdes")
         _check_subtype(self)
 
     @property
@@ -572,7 +549,7 @@ class WaitForCallbackConfig(CallbackConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_callable(self, "retry_strategy")
+        check_each(check_callable, self, "retry_strategy")
 
 
 @dataclass(frozen=True)
@@ -581,11 +558,11 @@ class InvokeConfig(Generic[P, R]):
 
     Parameters
     ----------
-    timeout : Duration, float or str, optional
+    timeout : time, optional
         For its result; the other execution goes on when it is over.
     """
 
-    timeout: Duration | float | str | None = None
+    timeout: Time | None = None
 
     def __post_init__(self) -> None:
-        _check_time(self, "timeout")
+        check_each(_seconds_of, self, "timeout")

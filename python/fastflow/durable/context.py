@@ -14,7 +14,6 @@ from fastflow.durable.config import (
     CallbackConfig,
     ChildConfig,
     CompletionConfig,
-    Duration,
     InvokeConfig,
     MapConfig,
     ParallelBranch,
@@ -41,7 +40,9 @@ from fastflow.durable.types import (
 )
 from fastflow.durable.waiting import Wait
 from fastflow.durable.waits import WaitForConditionConfig
+from fastflow.durations import Time
 from fastflow.names import check_name
+from fastflow.options import check_callable, checked
 
 if TYPE_CHECKING:
     from fastflow.durable.line import Line
@@ -149,12 +150,12 @@ class DurableContext:
         """
         return Step(self, func, _name_of(name, func), config).perform()
 
-    def wait(self, duration: Duration | float | str, name: str | None = None) -> None:
+    def wait(self, duration: Time, name: str | None = None) -> None:
         """Wait; a branch holds no thread meanwhile, and a restart does not prolong it.
 
         Parameters
         ----------
-        duration : Duration, float or str
+        duration : time
             Seconds, or a text like ``"30s"``.
         """
         Wait(self, duration, _checked(name)).perform()
@@ -232,11 +233,7 @@ class DurableContext:
         _check_order(functions, "parallel()")
         functions = list(functions)
         for index, function in enumerate(functions):
-            if not callable(function):
-                raise ValidationError(
-                    f"functions[{index}] must be callable, not "
-                    f"{type(function).__name__}"
-                )
+            checked(ValidationError, check_callable, f"functions[{index}]", function)
 
         def label(index: int) -> str:
             given = getattr(functions[index], "name", None)

@@ -10,7 +10,7 @@ from fastflow.durable.config import ParallelBranch
 from fastflow.durable.context import DurableContext
 from fastflow.durable.types import StepContext, WaitForCallbackContext
 from fastflow.modules import other_name
-from fastflow.names import check_name
+from fastflow.names import check_name, name_of
 
 __all__ = [
     "DurableFunction",
@@ -219,5 +219,5 @@ def _named(bound: Any, func: Callable[..., Any]) -> Any:
 
 
 def _label(func: Callable[..., Any]) -> str:
-    label: str = getattr(func, "__name__", type(func).__name__)
+    label: str = name_of(func)
     return label

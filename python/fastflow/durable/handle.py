@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from fastflow.durable.journal import End
 from fastflow.durable.running import Execution
 from fastflow.durable.statuses import ExecutionStatus
+from fastflow.durations import Time, wait_of
 
 __all__ = ["Handle"]
 
@@ -31,8 +32,8 @@ class Handle(Generic[T]):
         self.end: End | None = None
         """How it ended, as the journal has it; None while it is unfinished."""
 
-    def result(self, timeout: float | None = None) -> T:
-        """Return what the function returned; wait for it up to `timeout` seconds.
+    def result(self, timeout: Time | None = None) -> T:
+        """Return what the function returned; wait for it up to `timeout`.
 
         Raises
         ------
@@ -43,12 +44,12 @@ class Handle(Generic[T]):
         Exception
             What the function raised, or what interrupted it; see `status`.
         """
-        return self._future.result(timeout)
+        return self._future.result(wait_of(timeout))
 
-    def exception(self, timeout: float | None = None) -> BaseException | None:
+    def exception(self, timeout: Time | None = None) -> BaseException | None:
         """Return what the function raised, or None; wait for it like `result`."""
         try:
-            return self._future.exception(timeout)
+            return self._future.exception(wait_of(timeout))
         except cf.CancelledError as error:
             return error
 

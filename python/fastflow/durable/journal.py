@@ -28,7 +28,7 @@ from fastflow.durable.exceptions import (
 from fastflow.durable.inputs import same_input
 from fastflow.durable.records import BlobRef, Failure, Record
 from fastflow.durable.statuses import ExecutionStatus
-from fastflow.errors import shown
+from fastflow.errors import shortened, shown
 from fastflow.modules import other_name
 
 __all__ = [
@@ -255,4 +255,4 @@ def check_same(entry: Entry, function: str, data: bytes) -> None:
 
 def _short(value: str | bytes) -> str:
     text = value if isinstance(value, str) else value.decode("utf-8", "replace")
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(text, 80)

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from fastflow import _core
 from fastflow.durable.exceptions import InvocationError, SuspendExecution
 from fastflow.durable.recorder import JournalRecorder
-from fastflow.durable.writer import Scope
 from fastflow.errors import Cancelled
 from fastflow.interrupts import wait_until
+from fastflow.scope import Scope
 
 if TYPE_CHECKING:
     from fastflow.durable.operation import Operation

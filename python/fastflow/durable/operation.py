@@ -26,7 +26,7 @@ from fastflow.run.events import JobKey
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
-    from fastflow.durable.writer import Scope
+    from fastflow.scope import Scope
 
 __all__ = ["Operation"]
 

@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from fastflow.dispatch import expire
@@ -51,8 +50,10 @@ from fastflow.durable.serdes import SerDesContext
 from fastflow.durable.sqlite import SqliteJournal
 from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durable.writer import Probe
+from fastflow.durations import Time, seconds_of
 from fastflow.errors import Cancelled, add_note, text_of
-from fastflow.names import check_name
+from fastflow.names import check_name, name_of
+from fastflow.options import check_choice
 from fastflow.timers import VirtualClock
 
 __all__ = ["DurableRunner"]
@@ -79,8 +80,8 @@ class DurableRunner:
         disk and survives a power failure.
     default_retry : callable, optional
         The strategy of steps that name none.  Default: no retries.
-    lease : float
-        Seconds without a sign of life after which another process may take over an
+    lease : time
+        Without a sign of life after which another process may take over an
         execution of this one.  A process that was killed is noticed at once.
     subscribers : iterable of fastflow.run.events.Subscriber
         Are told what happens to executions, and to steps and polls as their jobs.
@@ -105,15 +106,16 @@ class DurableRunner:
         self,
         store: str | os.PathLike[str] | Journal = ":memory:",
         executor: cf.Executor | None = None,
+        *,
         durability: str = "normal",
         default_retry: Callable[[Exception, int], Any] | None = None,
-        *,
-        lease: float = 10.0,
+        lease: Time = 10.0,
         subscribers: Iterable[Any] = (),
         _clock: VirtualClock | None = None,
         _probe: Probe | None = None,
     ) -> None:
-        _check(executor, default_retry, lease)
+        _check(executor, default_retry)
+        seconds = _lease(lease)
         self._owns_journal = isinstance(store, str | os.PathLike)
         self.journal = _open(store, durability)
         self._functions: dict[str, DurableFunction[Any]] = {}
@@ -127,7 +129,7 @@ class DurableRunner:
             # Last, as it is known to other processes.
             self._keeper = Keeper(
                 self.journal,
-                lease,
+                seconds,
                 poll=not isinstance(self.journal, MemoryJournal),
             )
         except BaseException:
@@ -560,12 +562,7 @@ class DurableRunner:
     def __enter__(self) -> DurableRunner:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -581,7 +578,7 @@ def _checked(name: Any) -> str:
         raise ValidationError(f"execution_name: {error}") from None
 
 
-def _check(executor: Any, default_retry: Any, lease: float) -> None:
+def _check(executor: Any, default_retry: Any) -> None:
     if executor is not None and not isinstance(executor, cf.ThreadPoolExecutor):
         raise TypeError(
             "executor must be a fastflow.Executor or a ThreadPoolExecutor, not "
@@ -591,20 +588,20 @@ def _check(executor: Any, default_retry: Any, lease: float) -> None:
         raise TypeError(
             "default_retry must be a retry strategy: (error, attempt) -> ..."
         )
-    if isinstance(lease, bool) or not isinstance(lease, int | float):
-        raise TypeError(
-            f"lease must be a number of seconds, not {type(lease).__name__}"
-        )
-    if not 0 < lease <= _LONGEST_LEASE:
+
+
+def _lease(value: Any) -> float:
+    seconds = seconds_of("lease", value)
+    if not 0 < seconds <= _LONGEST_LEASE:
         raise ValueError(
-            "lease must be a positive number of seconds, and at most "
-            f"{_LONGEST_LEASE:,.0f}; not {float(min(lease, 1e300)):g}"
+            f"lease: it must be more than 0 and at most {_LONGEST_LEASE:,.0f} seconds, "
+            f"not {seconds:g}"
         )
+    return seconds
 
 
 def _open(store: str | os.PathLike[str] | Journal, durability: str) -> Journal:
-    if durability not in ("normal", "full"):
-        raise ValueError(f"durability must be 'normal' or 'full', not {durability!r}")
+    check_choice("durability", durability, ("normal", "full"))
     if isinstance(store, str | os.PathLike):
         if os.fspath(store) == ":memory:":
             return MemoryJournal()
@@ -626,7 +623,7 @@ def _shut(keeper: Keeper, journal: Journal | None) -> None:
 def _as_function(handler: Any) -> DurableFunction[Any]:
     if isinstance(handler, DurableFunction):
         return handler
-    name = getattr(handler, "__name__", type(handler).__name__)
+    name = name_of(handler)
     raise ValidationError(
         f"{name} is not a durable function; decorate it with @durable_execution"
     )

@@ -22,9 +22,10 @@ from fastflow.durable.journal import (
     journal_errors,
 )
 from fastflow.durable.records import Failure, Record
-from fastflow.durable.writer import Scope, Stream
+from fastflow.durable.writer import Stream
 from fastflow.errors import add_note, text_of
 from fastflow.run.pauses import PAUSES
+from fastflow.scope import Scope
 
 __all__ = ["Execution", "Listener"]
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from fastflow import lifetime
 from fastflow.durable import sqlite_values as values
 from fastflow.durable.exceptions import (
     ExecutionInProgress,
@@ -713,5 +714,4 @@ def _after_fork_in_child() -> None:
         )
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+lifetime.in_forked_child(lifetime.RUNS, _after_fork_in_child)

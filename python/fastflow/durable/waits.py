@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from fastflow.durable.config import (
     Duration,
     JitterStrategy,
+    check_each,
     check_growth,
+    check_serdes,
     policy_options,
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError, WaitForConditionError
+from fastflow.durations import Time
+from fastflow.options import check_callable, checked
 from fastflow.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -42,11 +46,9 @@ class WaitForConditionDecision:
         return self.delay.to_seconds()
 
     @classmethod
-    def continue_waiting(
-        cls, delay: Duration | float | str
-    ) -> WaitForConditionDecision:
+    def continue_waiting(cls, delay: Time) -> WaitForConditionDecision:
         """Poll again after a delay."""
-        return cls(True, Duration(to_seconds(delay)))
+        return cls(True, Duration(to_seconds(delay, "delay")))
 
     @classmethod
     def stop_polling(cls) -> WaitForConditionDecision:
@@ -64,23 +66,21 @@ class WaitStrategyConfig(Generic[T]):
         State -> whether it is not right yet.
     max_attempts : int
         Polls, >= 1; after that many it fails.
-    initial_delay, max_delay : Duration, float or str
+    initial_delay, max_delay : time
     backoff_rate : float
     jitter_strategy : JitterStrategy
     """
 
     should_continue_polling: Callable[[T], bool]
     max_attempts: int = 60
-    initial_delay: Duration | float | str = field(default_factory=lambda: Duration(5))
-    max_delay: Duration | float | str = field(default_factory=lambda: Duration(300))
+    initial_delay: Time = field(default_factory=lambda: Duration(5))
+    max_delay: Time = field(default_factory=lambda: Duration(300))
     backoff_rate: float = 1.5
     jitter_strategy: JitterStrategy = JitterStrategy.FULL
 
     def __post_init__(self) -> None:
-        if not callable(self.should_continue_polling):
-            raise ValidationError(
-                "WaitStrategyConfig.should_continue_polling must be callable"
-            )
+        what = "WaitStrategyConfig.should_continue_polling"
+        checked(ValidationError, check_callable, what, self.should_continue_polling)
         check_growth(self, "initial_delay", "max_delay")
 
     def __call__(self, state: T, attempts_made: int) -> WaitForConditionDecision:
@@ -122,12 +122,6 @@ class WaitForConditionConfig(Generic[T]):
     serdes: SerDes[Any] | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.wait_strategy):
-            raise ValidationError(
-                "WaitForConditionConfig.wait_strategy must be callable"
-            )
-        if self.serdes is not None and not hasattr(self.serdes, "deserialize"):
-            raise ValidationError(
-                "WaitForConditionConfig.serdes must be a SerDes, not "
-                f"{type(self.serdes).__name__}"
-            )
+        what = "WaitForConditionConfig.wait_strategy"
+        checked(ValidationError, check_callable, what, self.wait_strategy)
+        check_each(check_serdes, self, "serdes")

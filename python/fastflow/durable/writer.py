@@ -28,34 +28,9 @@ from fastflow.durable.exceptions import JournalError, LeaseLostError
 from fastflow.durable.journal import Change, End, Journal
 from fastflow.durable.records import Record
 from fastflow.errors import Cancelled
+from fastflow.scope import Scope
 
-__all__ = ["Scope", "Stream", "Writer"]
-
-
-class Scope:
-    """What may still record something: the branches of a batch, or an execution.
-
-    Attributes
-    ----------
-    closed : bool
-        Whether it may not any more.
-    """
-
-    __slots__ = ("closed", "parent")
-
-    def __init__(self, parent: Scope | None = None) -> None:
-        self.closed = False
-        self.parent = parent
-
-    @property
-    def over(self) -> bool:
-        """Whether this scope or one around it is closed."""
-        scope: Scope | None = self
-        while scope is not None:
-            if scope.closed:
-                return True
-            scope = scope.parent
-        return False
+__all__ = ["Stream", "Writer"]
 
 
 class Stream:

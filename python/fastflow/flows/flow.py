@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from fastflow.dsl.compiler import Allowed, compile_plan
 from fastflow.dsl.reader import ReadFlow, check_text, choose, read
 from fastflow.dsl.source import Problems, Source
 from fastflow.dsl.spec import FlowSpec
-from fastflow.durations import parse_duration
+from fastflow.durations import Time, limit_of
 from fastflow.engines.base import Run, RunOptions
 from fastflow.engines.choose import choose_engine
 from fastflow.errors import FlowError, ParameterError
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, result_of, timeout_of
+from fastflow.options import OnError, check_limit, check_on_error
 from fastflow.plan import FlowPlan
 from fastflow.progress import Progress
 from fastflow.registry import default_registry
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 Registry = Mapping[str, Callable[..., Any]]
-OnError = Literal["raise", "continue", "return"]
 
 
 class Flow:
@@ -111,7 +111,7 @@ class Flow:
         executor: Any = None,
         max_workers: int | None = None,
         on_error: OnError = "raise",
-        timeout: float | str | None = None,
+        timeout: Time | None = None,
         progress: Progress = None,
         history: str | os.PathLike[str] | None = None,
     ) -> FlowResult:
@@ -130,8 +130,8 @@ class Flow:
         on_error : {"raise", "continue", "return"}
             After a failure, start nothing more and raise; or run first all that does
             not depend on it; or do so and return the result in any case.
-        timeout : float or str, optional
-            Seconds, or a text such as ``"5m"``, for the whole run.
+        timeout : time, optional
+            Seconds, a text such as ``"5m"``, or a timedelta: for the whole run.
         progress : bool or callable, optional
             True shows a bar on a terminal; a callable gets (done, total) now and then.
         history : path, optional
@@ -171,18 +171,19 @@ class Flow:
         executor: Any,
         max_workers: int | None,
         on_error: OnError,
-        timeout: float | str | None,
+        timeout: Time | None,
         progress: Progress,
         history: str | os.PathLike[str] | None,
     ) -> FlowResult:
-        options = _options(max_workers, on_error, timeout, progress)
+        after_failure = check_on_error(on_error)
+        options = _options(max_workers, after_failure, timeout, progress)
         engine = choose_engine(self._plan, executor, options, sequential=sequential)
         directory = history_dir(history)
         started = time.time()
         try:
             run = Run(self._plan, input_data, options)
         except ParameterError as error:
-            if on_error != "return":
+            if after_failure != "return":
                 raise
             run = Run(self._plan, input_data, options, bind=False)
             run.fail(self._plan.index[error.task], error)
@@ -194,7 +195,7 @@ class Flow:
         finally:
             if directory is not None:  # Ctrl-C, too, leaves a record
                 write_record(directory, result or result_of(run, started, failed=True))
-        if on_error != "return":
+        if after_failure != "return":
             if run.timed_out:
                 raise timeout_of(self.name, options.timeout or 0.0, result)
             if result.errors:
@@ -221,21 +222,11 @@ def _check_registry(registry: Any) -> Registry:
 
 
 def _options(
-    max_workers: Any, on_error: str, timeout: float | str | None, progress: Progress
+    max_workers: Any, on_error: str, timeout: Time | None, progress: Progress
 ) -> RunOptions:
-    if on_error not in ("raise", "continue", "return"):
-        raise ValueError(
-            f"on_error must be 'raise', 'continue' or 'return', not {on_error!r}"
-        )
-    if max_workers is not None:
-        if isinstance(max_workers, bool) or not isinstance(max_workers, int):
-            raise TypeError(
-                f"max_workers must be an int, not {type(max_workers).__name__}"
-            )
-        if max_workers < 1:
-            raise ValueError("max_workers must be at least 1")
-    seconds = None if timeout is None else parse_duration(timeout)
-    return RunOptions(on_error != "raise", max_workers, seconds, progress)
+    most = check_limit("max_workers", max_workers)
+    seconds = limit_of("timeout", timeout)
+    return RunOptions(on_error != "raise", most, seconds, progress)
 
 
 def _plan_of_text(
@@ -319,7 +310,7 @@ def run_parallel_flow_from_dsl(
     max_workers: int | None = None,
     registry: Registry | None = None,
     on_error: OnError = "raise",
-    timeout: float | str | None = None,
+    timeout: Time | None = None,
     progress: Progress = None,
     flow: str | None = None,
     history: str | os.PathLike[str] | None = None,
@@ -356,7 +347,7 @@ def run_flow_from_dsl(
     executor: Any = None,
     registry: Registry | None = None,
     on_error: OnError = "raise",
-    timeout: float | str | None = None,
+    timeout: Time | None = None,
     progress: Progress = None,
     flow: str | None = None,
     history: str | os.PathLike[str] | None = None,

@@ -19,6 +19,7 @@ from fastflow.flows.outcome import error_of
 from fastflow.future import Future
 from fastflow.handles import HANDLES, Handle
 from fastflow.nested import template_of
+from fastflow.options import check_callable, check_limit
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
 
 __all__ = ["FlowFunction", "flow"]
@@ -81,9 +82,8 @@ class FlowFunction(Generic[P, R]):
             As for ``Flow.run``.
         """
         check_executor(executor)
-        return FlowFunction(
-            self._fn, self.name, self.description, executor, max_workers
-        )
+        most = check_limit("max_workers", max_workers)
+        return FlowFunction(self._fn, self.name, self.description, executor, most)
 
     def __reduce__(self) -> str:
         return str(self.__qualname__)  # type: ignore[attr-defined]
@@ -232,8 +232,7 @@ def flow(
     """
 
     def mark(function: Callable[..., Any]) -> FlowFunction[..., Any]:
-        if not callable(function):
-            raise TypeError(f"a flow must be callable, not {type(function).__name__}")
+        check_callable("a flow", function)
         if inspect.iscoroutinefunction(function):
             raise TypeError(
                 "a flow function must be a plain function; it can call async tasks"

@@ -6,13 +6,8 @@ import time
 from collections.abc import Sequence
 
 from fastflow.engines.base import Run
-from fastflow.errors import (
-    ParameterError,
-    TaskError,
-    TaskErrorGroup,
-    TaskTimeout,
-    shown,
-)
+from fastflow.errors import ParameterError, TaskError, TaskTimeout, group_of
+from fastflow.errors import task_error as failed
 from fastflow.results import FlowResult
 from fastflow.status import Status
 
@@ -59,13 +54,8 @@ def task_error(
         error.args = (error.args[0], name, result)
         return error
     which = "" if item is None else f" for item {item}"
-    wrapped = TaskError(
-        f"task {name!r} failed{which}: {shown(error)}",
-        name,
-        result,
-    )
+    wrapped = failed(f"task {name!r}", error, name, result, which)
     wrapped.item = item
-    wrapped.__cause__ = error
     return wrapped
 
 
@@ -73,8 +63,6 @@ def error_of(
     flow: str, errors: Sequence[TaskError], result: FlowResult | None
 ) -> TaskError:
     """Return what is raised for the failures of a run: one, or a group."""
-    if len(errors) == 1:
-        return errors[0]
     first = errors[0]
     tasks = {error.task for error in errors}
     items = sum(error.item is not None for error in errors)
@@ -83,11 +71,7 @@ def error_of(
         what = f"{items} items of task {first.task!r}"
     elif items:
         what += f" ({items} items)"
-    group = TaskErrorGroup(
-        f"{what} of flow {flow!r} failed", errors, first.task, result
-    )
-    group.__cause__ = first.__cause__
-    return group
+    return group_of(f"{what} of flow {flow!r}", errors, result)
 
 
 def timeout_of(flow: str, seconds: float, result: FlowResult) -> TaskTimeout:

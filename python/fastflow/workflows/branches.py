@@ -38,9 +38,7 @@ class TestIf(Instruction):
 
     def execute(self, line: Line) -> int:
         """Call the predicate; its truth is the record's output, ``last`` stays."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
 
         def decided(value: Any) -> int:
             record.output = bool(value)
@@ -70,8 +68,7 @@ class EnterLoop(Instruction):
 
     def execute(self, line: Line) -> int:
         """Reset the counter of the test, which is the next instruction."""
-        assert self.name is not None
-        line.begin(self.name)
+        line.begin(self.name).attempts = 0
         line.loops[line.pc + 1] = 0
         return line.pc + 1
 
@@ -155,9 +152,7 @@ class Subflow(Instruction):
 
     def execute(self, line: Line) -> int:
         """Start the other run; its last value is the output."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
 
         def ended(error: BaseException | None, value: Any) -> None:
             line.resume(lambda: complete(error, value))

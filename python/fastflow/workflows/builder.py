@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from fastflow import aio
+from fastflow.durations import Time, limit_of, seconds_of
 from fastflow.errors import FlowError
+from fastflow.options import check_limit
 from fastflow.progress import Monitor, Progress
 from fastflow.timers import Clock, system_clock
 from fastflow.workflows.checks import (
-    check_count,
     check_function,
     check_name,
-    duration,
+    option,
     verb,
 )
 from fastflow.workflows.harness import Harness
@@ -88,7 +88,8 @@ class Workflow(Verbs):
     def run(
         self,
         payload: Any = None,
-        timeout: float | str | None = None,
+        *,
+        timeout: Time | None = None,
         executor: cf.Executor | None = None,
         progress: Progress = None,
     ) -> RunResult:
@@ -101,7 +102,7 @@ class Workflow(Verbs):
         ----------
         payload
             What the functions find as ``ctx.payload``, the same object.
-        timeout : float or str, optional
+        timeout : time, optional
             For this run, waiting for admission included; the workflow's own holds, too.
         executor : concurrent.futures.Executor, optional
             For the functions of parallel, race, for_each and batch that are not async,
@@ -154,7 +155,8 @@ class Workflow(Verbs):
     def start(
         self,
         payload: Any = None,
-        timeout: float | str | None = None,
+        *,
+        timeout: Time | None = None,
         executor: cf.Executor | None = None,
     ) -> Run:
         """Start a run in the background and return it; the parameters are `run`'s.
@@ -170,7 +172,7 @@ class Workflow(Verbs):
 
     def _limit(self, timeout: Any) -> float | None:
         """Return the time limit of a run, the workflow's own included."""
-        limits = (self.service.timeout, duration("timeout", timeout))
+        limits = (self.service.timeout, option(limit_of, "timeout", timeout))
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _run(
@@ -202,19 +204,17 @@ class Workflow(Verbs):
             "is unknown, was used already, or its time was up"
         )
 
-    def test(self, patience: float | str = 1.0) -> Harness:
+    def test(self, patience: Time = 1.0) -> Harness:
         """Return a test run with mocks and expectations.
 
         Time passes when nothing is going on.  A function that does go on, but from
         which nothing comes for `patience` (seconds, or a text such as ``"50ms"``), is
         taken for one that waits: then time passes, too, and its time limit is up.
         """
-        seconds = duration("patience", patience)
-        if seconds is None:
-            raise FlowError("test() needs patience: seconds, or a text such as '50ms'")
+        seconds = option(seconds_of, "patience", patience)
         return Harness(self.program(), self.service, seconds)
 
-    def close(self, timeout: float | str | None = None) -> list[str]:
+    def close(self, timeout: Time | None = None) -> list[str]:
         """Wait for all runs and background actions.
 
         Returns
@@ -222,17 +222,12 @@ class Workflow(Verbs):
         list of str
             What has not ended after `timeout`; empty if all has.  It goes on.
         """
-        return self.service.wait(duration("timeout", timeout))
+        return self.service.wait(option(limit_of, "timeout", timeout))
 
     def __enter__(self) -> Workflow:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -255,7 +250,7 @@ def workflow(
     name: str,
     description: str | None = None,
     *,
-    timeout: float | str | None = None,
+    timeout: Time | None = None,
     concurrency: int | None = None,
     rate_limit: Any = None,
     on_success: Callable[..., Any] | None = None,
@@ -270,7 +265,7 @@ def workflow(
         For messages and logs.
     description : str, optional
         For people.
-    timeout : float or str, optional
+    timeout : time, optional
         For each run: seconds, or a text such as ``"30s"``.
     concurrency : int, optional
         Runs at a time; others wait, first come first served.
@@ -309,8 +304,8 @@ def workflow(
     service = Service(
         name,
         clock,
-        timeout=duration("timeout", timeout),
-        concurrency=check_count("concurrency", concurrency),
+        timeout=option(limit_of, "timeout", timeout),
+        concurrency=option(check_limit, "concurrency", concurrency),
         rate=None if rate_limit is None else parse_rate(rate_limit),
         on_success=on_success,
         on_failure=on_failure,

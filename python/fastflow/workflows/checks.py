@@ -9,23 +9,23 @@ import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from fastflow.durations import parse_duration
+from fastflow import names
+from fastflow.durations import Time, limit_of
 from fastflow.errors import FlowError
+from fastflow.options import check_count, check_limit, check_on_error, checked
 from fastflow.retry import Retries, RetryPolicy
 from fastflow.signatures import signature
 from fastflow.workflows.cache import StepCache
 from fastflow.workflows.options import LOG_FIELDS, FanOptions
 
 __all__ = [
-    "check_choice",
-    "check_count",
     "check_function",
     "check_functions",
     "check_items",
     "check_name",
     "check_template",
-    "duration",
     "fan_options",
+    "option",
     "retry_policy",
     "step_cache",
     "verb",
@@ -35,10 +35,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Function = Callable[..., Any]
-Duration = float | str
-
-ON_ERROR = ("fail_fast", "settle")
-_LONGEST_NAME = 1024
 
 
 def verb(method: Callable[P, T]) -> Callable[P, T]:
@@ -58,20 +54,9 @@ def verb(method: Callable[P, T]) -> Callable[P, T]:
     return checked
 
 
-def check_name(name: object) -> str:
+def check_name(name: Any) -> str:
     """Return the name, if it can be one."""
-    if not isinstance(name, str):
-        raise FlowError(f"a name must be a str, not {type(name).__name__}: {name!r}")
-    if not name or len(name) > _LONGEST_NAME or "\0" in name:
-        raise FlowError(
-            f"a name must have 1 to {_LONGEST_NAME:,} characters and no NUL: "
-            f"{name[:40]!r}"
-        )
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise FlowError(f"a name must be valid Unicode: {name!r}") from None
-    return name
+    return checked(FlowError, names.check_name, name)
 
 
 def check_function(what: str, fn: object) -> Callable[..., Any]:
@@ -84,32 +69,9 @@ def check_function(what: str, fn: object) -> Callable[..., Any]:
     return fn
 
 
-def check_count(what: str, value: Any) -> int | None:
-    """Return a number of things, at least 1; None stands for no limit."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise FlowError(f"{what} must be an int, not {type(value).__name__}: {value!r}")
-    if value < 1:
-        raise FlowError(f"{what} must be at least 1, not {value}")
-    return value
-
-
-def check_choice(what: str, value: object, choices: tuple[str, ...]) -> str:
-    """Return one of some words."""
-    if value not in choices:
-        raise FlowError(f"{what} must be one of {', '.join(choices)}; not {value!r}")
-    return str(value)
-
-
-def duration(what: str, value: Any) -> float | None:
-    """Return seconds; None stays None."""
-    if value is None:
-        return None
-    try:
-        return parse_duration(value)
-    except (TypeError, ValueError) as error:
-        raise FlowError(f"{what}: {error}") from None
+def option(check: Callable[..., T], what: str, value: Any) -> T:
+    """Return ``check(what, value)``; what is wrong with an option is a FlowError."""
+    return checked(FlowError, check, what, value)
 
 
 def retry_policy(what: str, retries: Retries, **options: Any) -> RetryPolicy | None:
@@ -132,13 +94,13 @@ def check_functions(name: str, functions: Sequence[Function]) -> tuple[Function,
 
 
 def fan_options(
-    name: str, max_concurrency: int | None, timeout: Duration | None, on_error: str
+    name: str, max_concurrency: int | None, timeout: Time | None, on_error: str
 ) -> FanOptions:
     """Make the options of a fan-out."""
     return FanOptions(
-        check_count(f"max_concurrency of {name!r}", max_concurrency),
-        duration(f"timeout of {name!r}", timeout),
-        check_choice(f"on_error of {name!r}", on_error, ON_ERROR) == "settle",
+        option(check_limit, f"max_concurrency of {name!r}", max_concurrency),
+        option(limit_of, f"timeout of {name!r}", timeout),
+        checked(FlowError, check_on_error, on_error, f"on_error of {name!r}"),
     )
 
 
@@ -157,18 +119,16 @@ def check_items(name: str, items: object) -> None:
 
 
 def step_cache(
-    what: str, key: Function | None, ttl: Duration | None, size: int
+    what: str, key: Function | None, ttl: Time | None, size: int
 ) -> StepCache | None:
     """Make the cache of a step; None if it has none."""
-    seconds = duration(f"cache_ttl of {what}", ttl)
-    most = check_count(f"cache_size of {what}", size)
+    seconds = option(limit_of, f"cache_ttl of {what}", ttl)
+    most = option(check_count, f"cache_size of {what}", size)
     if key is None:
         if seconds is not None:
             raise FlowError(f"cache_ttl of {what} needs cache=: a function for the key")
         return None
     check_function(f"cache of {what}", key)
-    if most is None:
-        raise FlowError(f"cache_size of {what} must be a number")
     return StepCache(key, seconds, most)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastflow.errors import Cancelled
+from fastflow.scope import Scope
 from fastflow.workflows.records import Steps
 
 if TYPE_CHECKING:
@@ -14,28 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Context", "Elsewhere", "RunInfo", "Token"]
 
 
-class Token:
-    """Whether something was cancelled, itself or what it is a part of."""
-
-    __slots__ = ("_parent", "_set")
-
-    def __init__(self, parent: Token | None = None) -> None:
-        self._parent = parent
-        self._set = False
-
-    def set(self) -> None:
-        """Cancel it, and with it all its parts."""
-        self._set = True
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether it was."""
-        token: Token | None = self
-        while token is not None:
-            if token._set:
-                return True
-            token = token._parent
-        return False
+Token = Scope
+"""Its name in `fastflow.workflows.jobs`."""
 
 
 class Context:
@@ -73,7 +54,7 @@ class Context:
         steps: Steps,
         state: Any,
         global_state: Any,
-        token: Token,
+        token: Scope,
     ) -> None:
         self.run = run
         self.payload = payload
@@ -95,14 +76,14 @@ class Context:
         It lost a race, another branch of its parallel failed, its time is up, or the
         run was cancelled.
         """
-        return self._token.cancelled
+        return self._token.over
 
     def check(self) -> None:
         """Raise `fastflow.Cancelled` if this function was asked to stop."""
-        if self._token.cancelled:
+        if self._token.over:
             raise Cancelled("the result of this step is not wanted any more")
 
-    def branch(self, token: Token, steps: Steps | None = None) -> Context:
+    def branch(self, token: Scope, steps: Steps | None = None) -> Context:
         """Return a context for a part of the run that goes its own way."""
         steps = self.steps if steps is None else steps
         other = Context(
@@ -157,6 +138,6 @@ def _rebuild(
     index: int | None,
 ) -> Context:
     steps = Steps.of_outputs(outputs, names)
-    context = Context(info, payload, steps, Elsewhere(), Elsewhere(), Token())
+    context = Context(info, payload, steps, Elsewhere(), Elsewhere(), Scope())
     context.last, context.item, context.index = last, item, index
     return context

@@ -11,7 +11,7 @@ from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.items import END, Items, ItemsThread
 from fastflow.workflows.jobs import Done
-from fastflow.workflows.policies import Policy
+from fastflow.workflows.policies import Outcomes
 
 if TYPE_CHECKING:
     from fastflow.workflows.line import Line
@@ -52,7 +52,7 @@ class Fan:
         What the branches are made of; may be endless if the limit is given.
     make : callable
         ``make(index, item, done)`` returns a branch.
-    policy : Policy
+    outcomes : Outcomes
         Decides.
     limit : int
         Branches at a time.
@@ -67,7 +67,7 @@ class Fan:
         line: Line,
         items: Items,
         make: Make,
-        policy: Policy,
+        outcomes: Outcomes,
         limit: int | None,
         finish: Callable[[Any], int],
         release: Callable[[], object] | None = None,
@@ -75,7 +75,7 @@ class Fan:
         self._line = line
         self._items = items
         self._make = make
-        self._policy = policy
+        self._outcomes = outcomes
         self._limit = limit or WINDOW
         self._finish = finish
         self._release = release
@@ -160,7 +160,7 @@ class Fan:
         with self._lock:
             if self._over:
                 return  # decided while it was being drawn
-            self._policy.opened()
+            self._outcomes.opened()
         try:
             branch = self._make(
                 index, item, lambda error, value: self._closed(index, error, value)
@@ -224,7 +224,7 @@ class Fan:
                     return
                 self._branches.pop(index, None)
                 self._running -= 1
-                enough = self._policy.closed(index, error, value)
+                enough = self._outcomes.closed(index, error, value)
                 enough = enough or (self._exhausted and self._running == 0)
         except BaseException as mistake:
             self._fail(mistake)
@@ -259,7 +259,7 @@ class Fan:
             self._release()
 
     def _decide(self) -> None:
-        self._resume(self._policy.outcome)
+        self._resume(self._outcomes.outcome)
 
     def _fail(self, error: BaseException) -> None:
         def outcome() -> Any:

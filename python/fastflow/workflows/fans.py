@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
+from fastflow.completion import CompletionPolicy
 from fastflow.errors import add_note
+from fastflow.names import name_of
+from fastflow.scope import Scope
 from fastflow.tasks import is_async
-from fastflow.workflows.context import Context, Token
+from fastflow.workflows.context import Context
 from fastflow.workflows.fan import Branch, Fan
 from fastflow.workflows.items import Getting, Items
 from fastflow.workflows.jobs import Done
 from fastflow.workflows.line import SUSPENDED, Line
 from fastflow.workflows.options import FanOptions
 from fastflow.workflows.places import Home
-from fastflow.workflows.policies import AllSettled, AllSucceeded, FirstOf, Policy
+from fastflow.workflows.policies import Outcomes, RaceOutcomes
 from fastflow.workflows.program import Instruction, Program
 from fastflow.workflows.records import StepRecord, Steps
 
@@ -42,22 +45,19 @@ class Parallel(Instruction):
 
     def execute(self, line: Line) -> int:
         """Start the branches."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
-        policy = _policy(self._options, self._describe)
-        return self._fan_out(line, record, policy)
+        outcomes = _outcomes(self._options, self._describe)
+        return self._fan_out(line, record, outcomes)
 
-    def _fan_out(self, line: Line, record: StepRecord, policy: Policy) -> int:
+    def _fan_out(self, line: Line, record: StepRecord, outcomes: Outcomes) -> int:
         parcel = _parcel(line)
         make = _calls(line, self._describe, lambda fn: (fn, ()), parcel)
         items = Items(self._functions)
-        return _start(line, record, items, make, policy, self._options, parcel)
+        return _start(line, record, items, make, outcomes, self._options, parcel)
 
     def _describe(self, index: int) -> str:
         fn = self._functions[index]
-        called = getattr(fn, "__name__", type(fn).__name__)
-        return f"branch {index} ({called}) of {self.name!r}"
+        return f"branch {index} ({name_of(fn)}) of {self.name!r}"
 
 
 class Race(Parallel):
@@ -77,11 +77,11 @@ class Race(Parallel):
 
     def execute(self, line: Line) -> int:
         """Start the branches."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
-        policy = FirstOf(record, self._describe, self._settled)
-        return self._fan_out(line, record, policy)
+        rules = CompletionPolicy
+        policy = rules.first() if self._settled else rules.first_successful()
+        outcomes = RaceOutcomes(policy, self._describe, record)
+        return self._fan_out(line, record, outcomes)
 
 
 class ForEach(Instruction):
@@ -131,9 +131,7 @@ class ForEach(Instruction):
 
     def execute(self, line: Line) -> int:
         """Get the items, then start."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         if not callable(self._items):
             return self._fan_out(line, record, self._items)
         if line.home.one_thread or is_async(self._items):
@@ -147,7 +145,7 @@ class ForEach(Instruction):
         self, line: Line, record: StepRecord, items: Iterable[Any] | Getting
     ) -> int:
         source = Items(items, self._size)
-        policy = _policy(self._options, self._describe)
+        outcomes = _outcomes(self._options, self._describe)
         parcel = None
         if isinstance(self._body, Program):
             make = _lines(line, self._body)
@@ -155,14 +153,19 @@ class ForEach(Instruction):
             body, parcel = self._body, _parcel(line)
             make = _calls(line, self._describe, lambda item: (body, (item,)), parcel)
         cancel = items.cancel if isinstance(items, Getting) else None
-        return _start(line, record, source, make, policy, self._options, parcel, cancel)
+        return _start(
+            line, record, source, make, outcomes, self._options, parcel, cancel
+        )
 
     def _describe(self, index: int) -> str:
         return f"item {index} of {self.name!r}"
 
 
-def _policy(options: FanOptions, describe: Callable[[int], str]) -> Policy:
-    return AllSettled() if options.settle else AllSucceeded(describe)
+def _outcomes(options: FanOptions, describe: Callable[[int], str]) -> Outcomes:
+    if options.on_error == "raise":
+        return Outcomes(CompletionPolicy.fail_fast(), describe)
+    raises = options.on_error == "continue"
+    return Outcomes(CompletionPolicy.settle(), describe if raises else None)
 
 
 def _calls(
@@ -176,7 +179,7 @@ def _calls(
 
     def make(index: int, item: Any, done: Done) -> Branch:
         fn, args = call(item)
-        ctx = line.ctx.branch(Token(line.ctx._token))
+        ctx = line.ctx.branch(Scope(line.ctx._token))
         ctx._parcel = parcel
         return line.run.make_call(describe(index), fn, ctx, args, done, context=context)
 
@@ -199,7 +202,7 @@ def _lines(line: Line, program: Program) -> Callable[[int, Any, Done], Branch]:
 
     def make(index: int, item: Any, done: Done) -> Branch:
         steps = Steps(program.names, line.steps)
-        ctx = line.ctx.branch(Token(line.ctx._token), steps)
+        ctx = line.ctx.branch(Scope(line.ctx._token), steps)
         ctx.last = ctx.item = item
         ctx.index = index
         return _LineBranch(line.run, program, home, ctx, done)
@@ -234,7 +237,7 @@ def _start(
     record: StepRecord,
     items: Items,
     make: Callable[[int, Any, Done], Branch],
-    policy: Policy,
+    outcomes: Outcomes,
     options: FanOptions,
     parcel: Parcel | None,
     cancel: Callable[[], None] | None = None,
@@ -249,7 +252,7 @@ def _start(
             cancel()
 
     limit = options.max_concurrency
-    fan = Fan(line, items, make, policy, limit, finish, release)
+    fan = Fan(line, items, make, outcomes, limit, finish, release)
     line.suspend(fan)
     fan.start(options.timeout, f"step {record.name!r}")
     return SUSPENDED

@@ -99,7 +99,7 @@ class HookCall:
             self._over = True  # at once: a coroutine that comes now is cancelled, too
         if not over:
             _LOGGER.warning("a hook of %s is not waited for any longer", self._label)
-            self._ctx._token.set()
+            self._ctx._token.close()
             if future is not None:
                 future.cancel()
         self._finish()

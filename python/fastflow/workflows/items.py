@@ -7,13 +7,12 @@ import concurrent.futures as cf
 import contextvars
 import itertools
 import logging
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
-from fastflow import _core
+from fastflow import _core, lifetime
 from fastflow.errors import shown
 from fastflow.workflows.context import Context
 from fastflow.workflows.places import OwnThread, Places
@@ -193,5 +192,4 @@ class _Crew:
 
 
 _crew = _Crew()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_crew.start_over)
+lifetime.in_forked_child(lifetime.RUNS, _crew.start_over)

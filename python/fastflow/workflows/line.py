@@ -63,7 +63,7 @@ class Line:
 
     __slots__ = (
         "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
-        "home", "loops", "now", "origin", "pc", "program", "run", "steps",
+        "home", "loops", "now", "origin", "pc", "program", "run", "since", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class Line:
         self.ctx = ctx
         self.steps: Steps = ctx.steps
         self.now = run.clock.now
+        self.since = run.since
         self.pc = 0
         self.loops: dict[int, int] = {}
         self.failure: Exception | None = None
@@ -125,7 +126,7 @@ class Line:
 
     def stop(self) -> None:
         """Stop before the next instruction; `cancel` is to follow."""
-        self.ctx._token.set()
+        self.ctx._token.close()
         self._stopped = True
 
     def cancel(self) -> None:
@@ -147,9 +148,11 @@ class Line:
         self._outcome = (None, self.ctx.last)
         return _ENDED
 
-    def begin(self, name: str) -> StepRecord:
-        """Open the record of a step."""
-        record = StepRecord(name, self.now())
+    def begin(self, name: str | None) -> StepRecord:
+        """Open the record of a step that is called, for the first time."""
+        assert name is not None
+        record = StepRecord(name, RUNNING, self.now(), self.since)
+        record.attempts = 1
         self.steps.open(record)
         return record
 
@@ -159,7 +162,7 @@ class Line:
             return SUSPENDED  # the record is closed already
         self.ctx.last = record.output = value
         record.status = COMPLETED
-        record.end = self.now()
+        record.ended = self.now()
         return self.pc + 1
 
     def call(self, fn: Callable[..., Any], then: Callable[[Any], int]) -> int:
@@ -186,7 +189,6 @@ class Line:
             record = self.steps[name]
             if record.status != RUNNING:
                 record = self.begin(name)
-                record.attempts = 1
             record.close(status, error, self.now())
         if self.origin is not None and self.origin[0] is error:
             name = self.origin[1]  # passed on by on_error

@@ -189,9 +189,7 @@ class _Detour(Instruction):
 
     def execute(self, line: Line) -> int:
         """Call it and go behind the loop."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
 
         def finish(value: Any) -> int:
             line.complete(record, value)

@@ -29,4 +29,5 @@ class FanOptions:
 
     max_concurrency: int | None = None
     timeout: float | None = None
-    settle: bool = False
+    on_error: str = "raise"
+    """"raise", "continue" or "return"."""

@@ -19,7 +19,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from fastflow.workflows.context import Context, Elsewhere, RunInfo, Token
+from fastflow.scope import Scope
+from fastflow.workflows.context import Context, Elsewhere, RunInfo
 from fastflow.workflows.records import Steps
 
 __all__ = ["Parcel"]
@@ -91,7 +92,7 @@ class _Distant(Context):
         self.run = run
         self.state = self.global_state = Elsewhere()
         self.error = self.failed_step = None
-        self._token = Token()
+        self._token = Scope()
         self._parcel = None
         self._path = path
 

@@ -1,126 +1,118 @@
-"""When a fan-out is decided, and what its value is."""
+"""What has become of the branches of a fan-out: enough of them, and its value."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
+from fastflow.completion import CompletionPolicy
 from fastflow.errors import add_note
 from fastflow.workflows.records import StepRecord
 
-__all__ = ["AllSettled", "AllSucceeded", "FirstOf", "Policy"]
+__all__ = ["Outcomes", "RaceOutcomes"]
 
 
-class Policy(Protocol):
-    """Decides from the outcomes of the branches when it's enough; called in turn."""
+class Outcomes:
+    """Values in the order of the branches, or their failures.
+
+    What is no Exception ends the fan-out at once, whatever its policy is. Its methods
+    are called in turn, by whoever holds the lock of the fan-out.
+
+    Parameters
+    ----------
+    policy : CompletionPolicy
+        When they are enough.
+    describe : callable, optional
+        Branch -> what errors call it. Without it, exceptions take the places of the
+        values of failed branches.
+    """
+
+    def __init__(
+        self, policy: CompletionPolicy, describe: Callable[[int], str] | None = None
+    ) -> None:
+        self._policy = policy
+        self._describe = describe
+        self._values: list[Any] = []
+        self._failures: dict[int, BaseException] = {}
+        self._succeeded = self._failed = 0
+        # Else the fan-out itself knows when all have ended.
+        self._counts = policy.min_successful is not None or policy.total < math.inf
 
     def opened(self) -> None:
-        """Note that one more branch has started."""
+        """Make a place for the value of one more branch."""
+        self._values.append(None)
 
     def closed(self, index: int, error: BaseException | None, value: Any) -> bool:
         """Note an outcome; whether the others don't matter any more."""
+        if error is None:
+            self._values[index] = value
+            if not self._counts:
+                return False
+            self._succeeded += 1
+            return self._enough()
+        self._failed += 1
+        if self._describe is not None:
+            add_note(error, f"in {self._describe(index)}")
+        elif isinstance(error, Exception):
+            self._values[index] = error
+            return False
+        self._failures[index] = error
+        if not isinstance(error, Exception):
+            self._failures = {index: error}
+            return True
+        return self._enough()
+
+    def _enough(self) -> bool:
+        return self._policy.decide(self._succeeded, self._failed) is not None
 
     def outcome(self) -> Any:
         """Return the value of the whole, or raise; once decided or all have ended."""
-
-
-class AllSucceeded:
-    """Values in order; the first failure ends it."""
-
-    def __init__(self, describe: Callable[[int], str]) -> None:
-        self._values: list[Any] = []
-        self._error: BaseException | None = None
-        self._describe = describe
-
-    def opened(self) -> None:
-        """Make a place for the value."""
-        self._values.append(None)
-
-    def closed(self, index: int, error: BaseException | None, value: Any) -> bool:
-        """Keep the value, or the failure."""
-        if error is None:
-            self._values[index] = value
-            return False
-        add_note(error, f"in {self._describe(index)}")
-        self._error = error
-        return True
-
-    def outcome(self) -> list[Any]:
-        """Return the values, or raise the failure."""
-        if self._error is not None:
-            raise self._error
+        failures = self._in_order()
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise ExceptionGroup(  # type: ignore[type-var]
+                f"{len(failures)} of {len(self._values)} branches failed", failures
+            )
         return self._values
 
-
-class AllSettled:
-    """Values in order, with exceptions in the places of failed branches."""
-
-    def __init__(self) -> None:
-        self._values: list[Any] = []
-        self._signal: BaseException | None = None
-
-    def opened(self) -> None:
-        """Make a place for the value."""
-        self._values.append(None)
-
-    def closed(self, index: int, error: BaseException | None, value: Any) -> bool:
-        """Keep either; what is no Exception ends it all."""
-        if error is not None and not isinstance(error, Exception):
-            self._signal = error
-            return True
-        self._values[index] = value if error is None else error
-        return False
-
-    def outcome(self) -> list[Any]:
-        """Return values and exceptions."""
-        if self._signal is not None:
-            raise self._signal
-        return self._values
+    def _in_order(self) -> list[BaseException]:
+        return [self._failures[index] for index in sorted(self._failures)]
 
 
-class FirstOf:
-    """The first success, or the first outcome of any kind.
+class RaceOutcomes(Outcomes):
+    """The outcome of the branch that decided.
 
     Raises
     ------
     ExceptionGroup
-        With all failures, in the order of the branches, if none succeeds.
+        With all failures, in the order of the branches, if none did.
     """
 
     def __init__(
-        self, record: StepRecord, describe: Callable[[int], str], settled: bool
+        self,
+        policy: CompletionPolicy,
+        describe: Callable[[int], str],
+        record: StepRecord,
     ) -> None:
+        super().__init__(policy, describe)
         self._record = record
-        self._describe = describe
-        self._settled = settled
-        self._failures: dict[int, BaseException] = {}
-        self._value: Any = None
-
-    def opened(self) -> None:
-        """Nothing to note."""
 
     def closed(self, index: int, error: BaseException | None, value: Any) -> bool:
-        """Keep the winner's value."""
-        if error is not None:
-            add_note(error, f"in {self._describe(index)}")
-            self._failures[index] = error
-        else:
-            self._value = value
-        if error is None or self._settled or not isinstance(error, Exception):
+        """Note the winner."""
+        decided = super().closed(index, error, value)
+        if decided:
             self._record.winner = index
-            return True
-        return False
+        return decided
 
     def outcome(self) -> Any:
         """Return the winner's value, or raise."""
         winner = self._record.winner
-        if winner is not None:
-            if winner in self._failures:
-                raise self._failures[winner]
-            return self._value
-        failures = [
-            self._failures[index]
-            for index in sorted(self._failures)
-            if isinstance(self._failures[index], Exception)
-        ]
-        raise ExceptionGroup(f"all branches of {self._record.name!r} failed", failures)  # type: ignore[type-var]
+        if winner is None:
+            raise ExceptionGroup(  # type: ignore[type-var]
+                f"all branches of {self._record.name!r} failed", self._in_order()
+            )
+        if winner in self._failures:
+            raise self._failures[winner]
+        return self._values[winner]

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastflow.errors import portable
+from fastflow.names import composed
+from fastflow.results import Result, TaskRecord
 from fastflow.status import Status
 
 __all__ = [
@@ -26,64 +27,8 @@ __all__ = [
 PENDING, RUNNING, COMPLETED, FAILED, SKIPPED, CANCELLED = Status
 
 
-class StepRecord:
-    """What is known about one step of a run.
-
-    Attributes
-    ----------
-    name : str
-        The step's name.
-    status : Status
-        PENDING, RUNNING, COMPLETED, FAILED, CANCELLED or SKIPPED.
-    output
-        What the step's function returned; None before.
-    error : BaseException or None
-        What made it fail.
-    attempts : int
-        Calls of the function; 0 if the output came from the cache.
-    start, end : float or None
-        Seconds on the run's clock (``time.monotonic()``).
-    winner : int or None
-        Of a race: the position of the branch that decided it.
-    """
-
-    __slots__ = (
-        "attempts", "end", "error", "name", "output", "start", "status", "winner",
-    )  # fmt: skip
-
-    def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        state = {name: getattr(self, name) for name in self.__slots__}
-        if self.error is not None:
-            state["error"] = portable(self.error)
-        return None, state
-
-    def __init__(
-        self, name: str, start: float | None = None, status: Status = RUNNING
-    ) -> None:
-        self.name = name
-        self.status = status
-        self.output: Any = None
-        self.error: BaseException | None = None
-        self.attempts = 0
-        self.start = start
-        self.end: float | None = None
-        self.winner: int | None = None
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds from start to end, waits and retries included; None before."""
-        if self.start is None or self.end is None:
-            return None
-        return self.end - self.start
-
-    def close(self, status: Status, error: BaseException | None, now: float) -> None:
-        """Note how it ended."""
-        self.status = status
-        self.error = error
-        self.end = now
-
-    def __repr__(self) -> str:
-        return f"<step {self.name!r} {self.status}>"
+StepRecord = TaskRecord
+"""What is known about one step of a run."""
 
 
 class Steps(Mapping[str, StepRecord]):
@@ -109,6 +54,8 @@ class Steps(Mapping[str, StepRecord]):
             return StepRecord(name, status=self._absent)
         if self._outer is not None:
             return self._outer[name]
+        if isinstance(name, str) and composed(name) != name:
+            return self[composed(name)]
         near = difflib.get_close_matches(str(name), self._names, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise KeyError(f"the workflow has no step {name!r}{hint}")
@@ -140,7 +87,7 @@ class Steps(Mapping[str, StepRecord]):
         for record in list(self._records.values()):
             if id(record) not in going_on:
                 record = copy.copy(record)
-                if record.status == RUNNING or record.end is None:
+                if record.status == RUNNING or record.ended is None:
                     record.close(status, None, now)
             other.open(record)
         other.finish()
@@ -175,7 +122,7 @@ class Steps(Mapping[str, StepRecord]):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RunResult:
+class RunResult(Result):
     """A finished run.
 
     Attributes
@@ -192,6 +139,8 @@ class RunResult:
         By name; steps that never ran are SKIPPED.  Background actions may still go on.
     duration : float
         Seconds, waiting for admission included.
+    started : float
+        Seconds since the epoch.
     error : BaseException or None
         Why it is not COMPLETED.
     """
@@ -203,6 +152,27 @@ class RunResult:
     steps: Steps
     duration: float
     error: BaseException | None = None
+    started: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """That of the workflow."""
+        return self.workflow
+
+    @property
+    def value(self) -> Any:
+        """The last value."""
+        return self.last
+
+    @property
+    def records(self) -> Mapping[str, StepRecord]:
+        """Another name of `steps`."""
+        return self.steps
+
+    @property
+    def errors(self) -> tuple[BaseException, ...]:
+        """Why it is not COMPLETED: one error, or none."""
+        return () if self.error is None else (self.error,)
 
     def __repr__(self) -> str:
         return f"<run {self.id} {self.status} in {self.duration:.3g} s>"

@@ -6,16 +6,19 @@ import concurrent.futures as cf
 import contextvars
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core, aio
 from fastflow.dispatch import after_limit
-from fastflow.errors import Cancelled, TaskError, TaskTimeout, shown
+from fastflow.durations import Time, wait_of
+from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.scope import Scope
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.actions import Actions
-from fastflow.workflows.context import Context, Token
+from fastflow.workflows.context import Context
 from fastflow.workflows.hooks import HookCall
 from fastflow.workflows.jobs import Done, StepJob
 from fastflow.workflows.line import Line
@@ -72,7 +75,7 @@ class Run:
         timeout: float | None = None,
         clock: Clock | None = None,
         mailbox: Mailbox | None = None,
-        token: Token | None = None,
+        token: Scope | None = None,
         done: Done | None = None,
         actions: Actions | None = None,
         shares_home: bool = False,
@@ -83,6 +86,8 @@ class Run:
         self.steps = Steps(program.names)
         self.places = places
         self.clock = clock or service.clock
+        self.since = self.clock.now()
+        self.started = time.time()
         self.mailbox = mailbox or Mailbox()
         outer = () if actions is None else (actions,)
         self.actions = Actions(service.actions, *outer)
@@ -94,7 +99,7 @@ class Run:
         self.apart = _core.ContextPerCall().run
         self._notify = done
         ctx = Context(
-            self, payload, self.steps, service.state, service.global_state, Token(token)
+            self, payload, self.steps, service.state, service.global_state, Scope(token)
         )
         # It refers to the run; dropped at the end, so that the run is freed at once.
         self._line: Line | None = Line(self, program, home, ctx, self._ended)
@@ -105,7 +110,6 @@ class Run:
         self._delivered = False  # before that
         self._admitted = False
         self._timer: Timer | None = None
-        self._since = self.clock.now()
         self._told = False  # everybody who waited for the result
         self._waited_for: threading.Event | None = None
         self._result: RunResult | None = None
@@ -195,7 +199,7 @@ class Run:
         """Whether it has ended."""
         return self._result is not None
 
-    def result(self, timeout: float | None = None) -> RunResult:
+    def result(self, timeout: Time | None = None) -> RunResult:
         """Wait for the end, and return the same as ``wf.run()`` does.
 
         Raises
@@ -208,16 +212,18 @@ class Run:
         concurrent.futures.CancelledError
             If it was cancelled.
         TimeoutError
-            If it has not ended after `timeout` seconds; it goes on.
+            If it has not ended after `timeout`; it goes on.
         """
-        if not self.wait(timeout):
+        seconds = wait_of(timeout)
+        if not self.wait(seconds):
             raise TimeoutError(
-                f"{self.label} has not ended within {timeout:g} s; it goes on"
+                f"{self.label} has not ended within {seconds:g} s; it goes on"
             )
         return self.outcome()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; False if it has not come after `timeout` seconds."""
+    def wait(self, timeout: Time | None = None) -> bool:
+        """Wait for the end; False if it has not come after `timeout`."""
+        seconds = wait_of(timeout)
         with self._lock:
             if self._told:
                 return True
@@ -229,7 +235,7 @@ class Run:
                 "result() would block the event loop that async steps need; wait in "
                 "another thread: asyncio.to_thread(run.result)"
             )
-        return wait_until(ended.wait, timeout)
+        return wait_until(ended.wait, seconds)
 
     def outcome(self) -> RunResult:
         """Return the result, or raise why there is none; the run must have ended."""
@@ -292,7 +298,7 @@ class Run:
             fn = self._service.hook(error)
             if fn is not None:
                 # That the run was stopped doesn't mean that its hook is to stop.
-                ctx = line.ctx.branch(Token())
+                ctx = line.ctx.branch(Scope())
                 ctx.error = error
                 if line.origin is not None and line.origin[0] is error:
                     ctx.failed_step = line.origin[1]
@@ -350,8 +356,8 @@ class Run:
         self.steps.finish()
         explained = self._explain(line, error)
         result = RunResult(
-            self.id, self.workflow, status, last, self.steps, now - self._since,
-            explained,
+            self.id, self.workflow, status, last, self.steps, now - self.since,
+            explained, self.started,
         )  # fmt: skip
         if isinstance(explained, TaskError | TaskTimeout):
             explained.result = result
@@ -369,12 +375,7 @@ class Run:
         if error is None or origin is None or origin[0] is not error:
             return error
         name = origin[1]
-        wrapped = TaskError(
-            f"step {name!r} of workflow {self.workflow!r} failed: {shown(error)}",
-            name,
-        )
-        wrapped.__cause__ = error
-        return wrapped
+        return task_error(f"step {name!r} of workflow {self.workflow!r}", error, name)
 
     # What its lines need.
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
 import time
 import weakref
 
-from fastflow import aio, workers
+from fastflow import aio, lifetime
 from fastflow.timers import system_clock
 from fastflow.workflows.run import Run
 from fastflow.workflows.service import Service
 from fastflow.workflows.state import global_state
 
 __all__ = ["finish_at_exit"]
-
-# Handlers run in the reverse order of their registration: the pool and the event loop,
-# which the runs need, must have registered theirs before.
-assert workers
 
 _LOGGER = logging.getLogger("fastflow")
 _runs: weakref.WeakSet[Run] = weakref.WeakSet()
@@ -66,6 +60,5 @@ def _after_fork_in_child() -> None:
     global_state.renew_lock()
 
 
-threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+lifetime.at_exit(lifetime.RUNS, _at_exit)
+lifetime.in_forked_child(lifetime.RUNS, _after_fork_in_child)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from fastflow.durations import parse_duration
+from fastflow.durations import Time, limit_of
 from fastflow.timers import Clock, system_clock
 
 __all__ = ["State", "global_state"]
@@ -31,21 +31,21 @@ class State:
         with self._lock:
             return self._live(key, default)
 
-    def set(self, key: Hashable, value: Any, ttl: float | str | None = None) -> None:
+    def set(self, key: Hashable, value: Any, ttl: Time | None = None) -> None:
         """Store a value; after `ttl` (seconds, or a text such as ``"5m"``) it is gone.
 
         Without `ttl` it stays, also if the old value would have expired.
         """
-        seconds = None if ttl is None else parse_duration(ttl)
+        seconds = limit_of("ttl", ttl)
         with self._lock:
             self._store(key, value, self._expiry(seconds))
 
-    def incr(self, key: Hashable, by: float = 1, ttl: float | str | None = None) -> Any:
+    def incr(self, key: Hashable, by: float = 1, ttl: Time | None = None) -> Any:
         """Add to a number and return the sum; a missing one counts as 0.
 
         `ttl` is for a number that is made by this; an existing one keeps its own.
         """
-        seconds = None if ttl is None else parse_duration(ttl)
+        seconds = limit_of("ttl", ttl)
         with self._lock:
             missing = object()
             value = self._live(key, missing)

@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.errors import shown
-from fastflow.workflows.context import Token
+from fastflow.scope import Scope
 from fastflow.workflows.line import SUSPENDED
 from fastflow.workflows.options import LOG_FIELDS, CallOptions
 from fastflow.workflows.program import Instruction
@@ -35,9 +35,7 @@ class Step(Instruction):
 
     def execute(self, line: Line) -> int:
         """Call it; the value is the output."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         value = line.run.apart(self.fn, line.ctx)
         if type(value) is CoroutineType:
             return line.wait_for(value, lambda value: line.complete(record, value))
@@ -60,8 +58,8 @@ class GuardedStep(Instruction):
 
     def execute(self, line: Line) -> int:
         """Look into the cache, else call."""
-        assert self.name is not None
         record = line.begin(self.name)
+        record.attempts = 0  # if the output is in the cache
         cache = self.options.cache
         if cache is None:
             return self._call(line, record, None)
@@ -93,7 +91,7 @@ class GuardedStep(Instruction):
 
         home = line.home if self.options.timeout is None else None
         call = line.run.make_call(
-            f"step {self.name!r}", self.fn, line.ctx.branch(Token(line.ctx._token)),
+            f"step {self.name!r}", self.fn, line.ctx.branch(Scope(line.ctx._token)),
             (), done, self.options, home,
         )  # fmt: skip
         line.suspend(call)
@@ -112,9 +110,7 @@ class Action(Instruction):
 
     def execute(self, line: Line) -> int:
         """Start it and go on."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         run = line.run
 
         def done(error: BaseException | None, value: Any) -> None:
@@ -127,7 +123,7 @@ class Action(Instruction):
                 )
             run.actions.remove(call)
 
-        ctx = line.ctx.branch(Token(line.ctx._token))
+        ctx = line.ctx.branch(Scope(line.ctx._token))
         call = run.make_call(f"action {self.name!r}", self.fn, ctx, (), done)
         run.actions.add(call, record)
         call.start()
@@ -199,9 +195,7 @@ class OnError(Instruction):
         error, line.failure = line.failure, None
         if error is None:
             return line.pc + 1
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         ctx = line.ctx
         ctx.error = error
         ctx.failed_step = line.origin[1] if line.origin is not None else None

@@ -6,19 +6,20 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from fastflow.durations import Time, limit_of, seconds_of
 from fastflow.errors import FlowError
+from fastflow.options import OnError as OnErrorWord
+from fastflow.options import check_choice, check_count, checked
 from fastflow.retry import Retries
 from fastflow.workflows.branches import EnterLoop, LoopBody, Subflow, TestIf, TestLoop
 from fastflow.workflows.checks import (
-    check_choice,
-    check_count,
     check_function,
     check_functions,
     check_items,
     check_name,
     check_template,
-    duration,
     fan_options,
+    option,
     retry_policy,
     step_cache,
     verb,
@@ -36,8 +37,6 @@ __all__ = ["Verbs"]
 
 Function = Callable[..., Any]
 Build = Callable[["Verbs"], object]
-Duration = float | str
-
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -57,16 +56,16 @@ class Verbs:
         fn: Function,
         *,
         retries: Retries = 0,
-        retry_delay: Duration = 1.0,
+        retry_delay: Time = 1.0,
         backoff: float = 2.0,
-        max_delay: Duration = 60.0,
+        max_delay: Time = 60.0,
         jitter: float | str = 0.1,
         retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
-        timeout: Duration | None = None,
+        timeout: Time | None = None,
         cache: Function | None = None,
-        cache_ttl: Duration | None = None,
+        cache_ttl: Time | None = None,
         cache_size: int = 1024,
-        delay: Duration | None = None,
+        delay: Time | None = None,
     ) -> Self:
         """Call a function; what it returns is the step's output and ``ctx.last``.
 
@@ -81,26 +80,26 @@ class Verbs:
             A callable is a strategy: ``(error, attempt)`` -> `RetryDecision`.
         retry_delay, backoff, max_delay, jitter, retry_on
             See `RetryPolicy`.
-        timeout : float or str, optional
+        timeout : time, optional
             Time for each attempt; then it fails with `TaskTimeout`.
         cache : callable, optional
             ``cache(ctx)`` returns a hashable key, and may be async; the outputs of runs
             that completed this step are used again for the same key.
-        cache_ttl : float or str, optional
+        cache_ttl : time, optional
             How long.
         cache_size : int
             How many; the least recently used are dropped.
-        delay : float or str, optional
+        delay : time, optional
             Wait before the first attempt.
         """
         what = f"step {name!r}"
         retry = retry_policy(
-            what, retries, delay=retry_delay, backoff=backoff, max_delay=max_delay,
-            jitter=jitter, retry_on=retry_on,
+            what, retries, retry_delay=retry_delay, backoff=backoff,
+            max_delay=max_delay, jitter=jitter, retry_on=retry_on,
         )  # fmt: skip
-        seconds = duration(f"timeout of {what}", timeout)
+        seconds = option(limit_of, f"timeout of {what}", timeout)
         kept = step_cache(what, cache, cache_ttl, cache_size)
-        before = duration(f"delay of {what}", delay) or 0.0
+        before = option(limit_of, f"delay of {what}", delay) or 0.0
         check_function(f"fn of {what}", fn)
         options = CallOptions(retry, seconds, before, kept)
         name = self._name(name)
@@ -117,8 +116,8 @@ class Verbs:
         name: str | None = None,
         *,
         max_concurrency: int | None = None,
-        timeout: Duration | None = None,
-        on_error: str = "fail_fast",
+        timeout: Time | None = None,
+        on_error: OnErrorWord = "fail_fast",
     ) -> Self:
         """Call functions side by side; ``ctx.last`` becomes the list of their values.
 
@@ -130,11 +129,12 @@ class Verbs:
             Default: ``parallel-1``, ``parallel-2``, ...
         max_concurrency : int, optional
             Calls at a time.
-        timeout : float or str, optional
+        timeout : time, optional
             For all of them together.
-        on_error : {"fail_fast", "settle"}
-            The first failure cancels the others and fails the step; or all go on to
-            their ends, and exceptions take the places of their values.
+        on_error : {"raise", "continue", "return"}
+            The first failure cancels the others and fails the step ("fail_fast" is
+            another word for it); or all go on to their ends, and then it fails; or
+            ("settle") exceptions take the places of their values.
         """
         name = self._name(name, "parallel")
         options = fan_options(name, max_concurrency, timeout, on_error)
@@ -149,7 +149,7 @@ class Verbs:
         name: str | None = None,
         *,
         win: str = "success",
-        timeout: Duration | None = None,
+        timeout: Time | None = None,
     ) -> Self:
         """Call functions side by side; the value of the first becomes ``ctx.last``.
 
@@ -165,15 +165,18 @@ class Verbs:
         win : {"success", "settled"}
             The first that succeeds (the step fails if none does, with an ExceptionGroup
             of all failures); or the first that ends, even if it fails.
-        timeout : float or str, optional
+        timeout : time, optional
             For a winner to be found.
         """
         name = self._name(name, "race")
-        settled = check_choice("win", win, ("success", "settled")) == "settled"
+        settled = (
+            checked(FlowError, check_choice, "win", win, ("success", "settled"))
+            == "settled"
+        )
         branches = check_functions(name, functions)
         if not branches:
             raise FlowError(f"race {name!r} needs at least one function")
-        options = FanOptions(timeout=duration(f"timeout of {name!r}", timeout))
+        options = FanOptions(timeout=option(limit_of, f"timeout of {name!r}", timeout))
         self._emit(Race(name, branches, options, settled))
         return self
 
@@ -219,8 +222,8 @@ class Verbs:
         *,
         build: Build | None = None,
         max_concurrency: int | None = None,
-        timeout: Duration | None = None,
-        on_error: str = "fail_fast",
+        timeout: Time | None = None,
+        on_error: OnErrorWord = "fail_fast",
     ) -> Self:
         """Do something for each of some items; ``ctx.last`` becomes the list of values.
 
@@ -240,9 +243,9 @@ class Verbs:
             steps have names of their own, the ones outside can be read.
         max_concurrency : int, optional
             Items at a time.
-        timeout : float or str, optional
+        timeout : time, optional
             For all of them together.
-        on_error : {"fail_fast", "settle"}
+        on_error : {"raise", "continue", "return"}
             As for `parallel`.
         """
         name = self._name(name)
@@ -269,8 +272,8 @@ class Verbs:
         fn: Function | None = None,
         *,
         max_concurrency: int | None = None,
-        timeout: Duration | None = None,
-        on_error: str = "fail_fast",
+        timeout: Time | None = None,
+        on_error: OnErrorWord = "fail_fast",
     ) -> Self:
         """Call ``fn(ctx, chunk)`` with lists of `size` items; the last may be shorter.
 
@@ -281,8 +284,7 @@ class Verbs:
         options = fan_options(name, max_concurrency, timeout, on_error)
         check_function(f"fn of batch {name!r}", fn)
         assert fn is not None
-        if check_count(f"size of batch {name!r}", size) is None:
-            raise FlowError(f"batch {name!r} needs a size")
+        option(check_count, f"size of batch {name!r}", size)
         check_items(name, items)
         self._emit(ForEach(name, items, fn, size, options))
         return self
@@ -315,9 +317,7 @@ class Verbs:
         """
         name = self._name(name)
         check_function(f"predicate of while_ {name!r}", predicate)
-        most = check_count(f"max_iterations of while_ {name!r}", max_iterations)
-        if most is None:
-            raise FlowError(f"while_ {name!r} needs max_iterations")
+        most = option(check_count, f"max_iterations of while_ {name!r}", max_iterations)
         if (fn is None) == (build is None):
             raise FlowError(f"while_ {name!r} takes either fn or build=")
         check_function(f"body of while_ {name!r}", fn or build)
@@ -326,15 +326,15 @@ class Verbs:
         return self
 
     @verb
-    def sleep(self, time: Duration | Function, *, name: str | None = None) -> Self:
+    def sleep(self, time: Time | Function, *, name: str | None = None) -> Self:
         """Wait, without occupying a thread; ``ctx.last`` stays.
 
         `time` may be a function of ctx.  The default name is ``sleep-1``, ...
         """
         name = self._name(name, "sleep")
-        seconds = time if callable(time) else duration(f"time of {name!r}", time)
-        if seconds is None:
-            raise FlowError(f"{name!r} needs a time")
+        seconds = (
+            time if callable(time) else option(seconds_of, f"time of {name!r}", time)
+        )
         self._emit(Sleep(name, seconds))
         return self
 
@@ -362,7 +362,7 @@ class Verbs:
         level : str
             debug, info, warning, error or critical.
         """
-        check_choice("level", level, _LEVELS)
+        checked(FlowError, check_choice, "level", level, _LEVELS)
         if isinstance(text, str):
             check_template(text)
         else:
@@ -394,7 +394,7 @@ class Verbs:
         self,
         event: str,
         *,
-        timeout: Duration | None = None,
+        timeout: Time | None = None,
         name: str | None = None,
     ) -> Self:
         """Wait until ``run.emit(event, payload)``; the payload becomes ``ctx.last``.
@@ -403,7 +403,7 @@ class Verbs:
         event unless it has a `name`.  After `timeout` it fails with `TaskTimeout`.
         """
         check_name(event)
-        seconds = duration(f"timeout of wait_for_event {event!r}", timeout)
+        seconds = option(limit_of, f"timeout of wait_for_event {event!r}", timeout)
         step = self._name(event if name is None else name)
         self._emit(WaitForEvent(step, event, seconds))
         return self
@@ -414,7 +414,7 @@ class Verbs:
         name: str,
         on_pause: Function | None = None,
         *,
-        timeout: Duration | None = None,
+        timeout: Time | None = None,
     ) -> Self:
         """Pause until somebody answers; the answer becomes ``ctx.last``.
 
@@ -426,12 +426,12 @@ class Verbs:
             Called as ``on_pause(ctx, token)``, to tell the human.  The answer is given
             by ``run.resume(token, answer)`` or ``wf.resume(token, answer)``.  Open
             tokens are in ``run.pauses``, too.
-        timeout : float or str, optional
+        timeout : time, optional
             Then it fails with `TaskTimeout`.
         """
         if on_pause is not None:
             check_function(f"on_pause of {name!r}", on_pause)
-        seconds = duration(f"timeout of human_in_the_loop {name!r}", timeout)
+        seconds = option(limit_of, f"timeout of human_in_the_loop {name!r}", timeout)
         self._emit(Ask(self._name(name), on_pause, seconds))
         return self
 

@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.dispatch import expire
-from fastflow.durations import parse_duration
+from fastflow.durations import seconds_of
 from fastflow.errors import TaskTimeout
 from fastflow.timers import Timer
 from fastflow.workflows.line import SUSPENDED
@@ -100,13 +100,13 @@ class Sleep(Instruction):
 
     def execute(self, line: Line) -> int:
         """Set a timer."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         if callable(self._duration):
             return line.call(
                 self._duration,
-                lambda value: self._sleep(line, record, parse_duration(value)),
+                lambda value: self._sleep(
+                    line, record, seconds_of(f"time of {self.name!r}", value)
+                ),
             )
         return self._sleep(line, record, self._duration)
 
@@ -133,9 +133,7 @@ class WaitForEvent(Instruction):
 
     def execute(self, line: Line) -> int:
         """Look into the mailbox, or wait for it."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         mailbox, event = line.run.mailbox, self._event
         wait = _Wait(line, lambda value: line.complete(record, value))
         wait.withdraw = lambda: mailbox.give_up(event, wait.deliver)
@@ -169,12 +167,10 @@ class Ask(Instruction):
 
     def execute(self, line: Line) -> int:
         """Make a token and tell on_pause; then wait."""
-        assert self.name is not None
         record = line.begin(self.name)
-        record.attempts = 1
         mailbox = line.run.mailbox
         answer = _Answer()
-        token = mailbox.pause(self.name, answer.deliver)
+        token = mailbox.pause(record.name, answer.deliver)
 
         def wait(_: object) -> int:
             waiting = _Wait(line, lambda value: line.complete(record, value))

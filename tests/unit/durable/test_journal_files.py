@@ -364,7 +364,7 @@ def test_bad_arguments_have_one_error(path, what):
     "lease", [0, -1, 1e30, float("nan"), float("inf"), pytest.param(HUGE, id="huge")]
 )
 def test_a_lease_has_bounds(path, lease):
-    with pytest.raises(ValueError, match="lease must be a positive number"):
+    with pytest.raises(ValueError, match="lease: "):
         DurableRunner(path, lease=lease)
     assert not path.exists() or SqliteJournal(path).close() is None
 

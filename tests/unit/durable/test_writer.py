@@ -8,8 +8,9 @@ from fastflow.durable.exceptions import JournalFullError, LeaseLostError
 from fastflow.durable.journal import Change, End
 from fastflow.durable.memory import MemoryJournal
 from fastflow.durable.records import Record
-from fastflow.durable.writer import Scope, Stream, Writer
+from fastflow.durable.writer import Stream, Writer
 from fastflow.errors import Cancelled
+from fastflow.scope import Scope
 
 
 def record(number):
