@@ -37,8 +37,6 @@ class Scope:
         """End it, and with it all that is below."""
         self.closed = True
 
-    set = close  # as workflows/jobs calls it
-
     @property
     def over(self) -> bool:
         """Whether this scope or one around it is closed."""

@@ -6,7 +6,6 @@ What is here belongs to a `fastflow.run.sender.Sender`, and changes under its lo
 from __future__ import annotations
 
 import concurrent.futures as cf
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from fastflow.lifetime import WORKERS, in_forked_child
 from fastflow.run.job import Job
 from fastflow.run.remote import Outcome, Run, explained
 
@@ -55,8 +55,7 @@ class _Usual:
 
 
 _usual = _Usual()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_usual.start_over)
+in_forked_child(WORKERS, _usual.start_over)
 
 
 class Lane:

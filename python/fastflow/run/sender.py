@@ -44,7 +44,6 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import logging
-import os
 import queue
 import threading
 import time
@@ -53,6 +52,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from fastflow.lifetime import WORKERS, in_forked_child
 from fastflow.run.job import Job
 from fastflow.run.lanes import Call, Chunk, Lane, Submit
 from fastflow.run.remote import Outcome, Run, explained
@@ -453,8 +453,7 @@ def _start_over() -> None:
     _all, _lock = WeakKeyDictionary(), threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over)
+in_forked_child(WORKERS, _start_over)
 
 
 def sender_of(executor: cf.Executor, make: Callable[[], Sender]) -> Sender:

@@ -12,11 +12,7 @@ from fastflow.workflows.records import Steps
 if TYPE_CHECKING:
     from fastflow.workflows.parcel import Parcel
 
-__all__ = ["Context", "Elsewhere", "RunInfo", "Token"]
-
-
-Token = Scope
-"""Its name in `fastflow.workflows.jobs`."""
+__all__ = ["Context", "Elsewhere", "RunInfo"]
 
 
 class Context:

@@ -12,9 +12,10 @@ from fastflow.run.attempts import Attempts, State
 from fastflow.run.backend import make
 from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Loop
+from fastflow.scope import Scope
 from fastflow.tasks import is_async
 from fastflow.timers import Clock
-from fastflow.workflows.context import Context, Token
+from fastflow.workflows.context import Context
 from fastflow.workflows.options import CallOptions
 from fastflow.workflows.places import Home, Places
 
@@ -34,7 +35,7 @@ class StepJob(Job):
     name : str
         For messages.
     ctx : Context
-        Its token is set when the result isn't wanted any more.
+        Its scope is closed when the result isn't wanted any more.
     context : contextvars.Context
         Copied for each attempt.
     home : Home, optional
@@ -74,12 +75,12 @@ class StepJob(Job):
     def context_of_attempt(self) -> Context:
         """Return what the function gets.
 
-        With a limit each attempt has a token: one whose time is up must stop, the next
+        With a limit each attempt has a scope: one whose time is up must stop, the next
         not.
         """
         if self.attempts.timeout is None:
             return self.ctx
-        self._attempt = self.ctx.branch(Token(self.ctx._token))
+        self._attempt = self.ctx.branch(Scope(self.ctx._token))
         return self._attempt
 
     def call(self, ticket: int) -> Any:  # noqa: ARG002
@@ -108,11 +109,11 @@ class StepJob(Job):
     def time_is_up(self, ticket: int) -> None:  # noqa: ARG002
         """See `Job`."""
         if self._attempt is not None:
-            self._attempt._token.set()
+            self._attempt._token.close()
 
     def cancel(self) -> bool:
         """Ask the function to stop; nothing is reported from now on."""
-        self.ctx._token.set()
+        self.ctx._token.close()
         self._tell = _nobody
         return super().cancel()
 

@@ -329,12 +329,12 @@ def test_a_function_that_stops_when_its_time_is_up_is_late(monkeypatch):
 
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
 
-        class Slow(jobs.Token):
-            def set(self):
-                super().set()
+        class Slow(jobs.Scope):
+            def close(self):
+                super().close()
                 executor.submit(int).result()  # the function has returned by now
 
-        monkeypatch.setattr(jobs, "Token", Slow)
+        monkeypatch.setattr(jobs, "Scope", Slow)
         wf = fastflow.workflow("w", clock=clock).step("s", loops, timeout=10)
         run = wf.on_error(lambda ctx: "handled").start(executor=executor)
         assert running.wait(60)

@@ -12,7 +12,8 @@ import pytest
 
 import fastflow
 from fastflow import TaskError
-from fastflow.workflows.context import Context, Token
+from fastflow.scope import Scope
+from fastflow.workflows.context import Context
 from fastflow.workflows.parcel import Parcel
 from fastflow.workflows.records import COMPLETED, StepRecord, Steps
 
@@ -116,7 +117,7 @@ def a_context():
     record.output = [1, 2]
     steps.open(record)
     run = fastflow.workflow("w").start()
-    ctx = Context(run, "payload", steps, None, None, Token())
+    ctx = Context(run, "payload", steps, None, None, Scope())
     ctx.last = record.output
     ctx._parcel = Parcel(ctx)
     return ctx
