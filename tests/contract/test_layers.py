@@ -44,7 +44,6 @@ LAYERS = {
     "interrupts": 1,
     "kernel": 1,
     "nested": 1,
-    "portable": 1,
     "results": 1,
     "retry": 1,
     "timers": 1,

@@ -6,6 +6,7 @@ What is here belongs to a `fastflow.run.sender.Sender`, and changes under its lo
 from __future__ import annotations
 
 import concurrent.futures as cf
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from fastflow.run.sender import Sender
 
 __all__ = ["Call", "Chunk", "Lane", "Submit"]
+
+_LOGGER = logging.getLogger("fastflow")
 
 _SECONDS = 0.1  # that a chunk should take
 
@@ -135,27 +138,50 @@ class Call:
         """Whether somebody waits for what comes of it."""
         return self.job.attempts.live == self.ticket
 
+    # What its job is told, whose mistakes are not those of its neighbours.
+
     def sent(self) -> None:
-        """Tell the job that it is on its way."""
+        """Say that it is on its way."""
         try:
             self.job.sent(self.ticket)
             self.job.begun(self.ticket)
         except Exception as error:  # its limit can't be watched
-            self.job.raised(self.ticket, error)
+            self.failed(error)
 
-    def tell(self, outcome: Outcome, sent: float) -> None:
-        """Tell the job what came of it; `sent`: when, by ``time.perf_counter``."""
-        job, ticket = self.job, self.ticket
-        if outcome.process:
-            # The other process has another clock; both know the time of day.
-            start = time.perf_counter() - max(time.time() - outcome.began, 0.0)
-            start = max(start, sent)
-            where = f"process {outcome.process}"
-            job.ran(ticket, start, start + outcome.seconds, where)
-        if outcome.failure is None:
-            job.returned(ticket, outcome.value)
+    def ended(self, outcome: Outcome, sent: float) -> None:
+        """Say what came of it; `sent`: when it left, by ``time.perf_counter``."""
+        try:
+            if outcome.process:
+                self._ran(outcome, sent)
+            if outcome.failure is None:
+                self.job.returned(self.ticket, outcome.value)
+                return
+            error = outcome.failure.error()
+        except Exception:
+            _LOGGER.exception("exception at the end of a call")
         else:
-            job.raised(ticket, explained(outcome.failure.error()))
+            self.failed(error)
+
+    def _ran(self, outcome: Outcome, sent: float) -> None:
+        # The other process has another clock; both know the time of day.
+        start = time.perf_counter() - max(time.time() - outcome.began, 0.0)
+        start = max(start, sent)
+        where = f"process {outcome.process}"
+        self.job.ran(self.ticket, start, start + outcome.seconds, where)
+
+    def failed(self, error: BaseException) -> None:
+        """Say why nothing came of it."""
+        try:
+            self.job.raised(self.ticket, explained(error))
+        except Exception:
+            _LOGGER.exception("exception at the end of a call")
+
+    def left(self) -> None:
+        """Say that it was not made."""
+        try:
+            self.job.left(self.ticket)
+        except Exception:
+            _LOGGER.exception("exception at the end of a call")
 
 
 class Chunk:

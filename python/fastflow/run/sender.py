@@ -55,7 +55,7 @@ from weakref import WeakKeyDictionary
 from fastflow.lifetime import WORKERS, in_forked_child
 from fastflow.run.job import Job
 from fastflow.run.lanes import Call, Chunk, Lane, Submit
-from fastflow.run.remote import Outcome, Run, explained
+from fastflow.run.remote import Outcome, Run
 from fastflow.run.travel import BYTES, Travel
 
 __all__ = ["Sender", "sender_of"]
@@ -133,7 +133,7 @@ class Sender:
                 call.taken_back = True
                 future = call.chunk.unwanted()
         if held:
-            call.job.left(call.ticket)
+            call.left()
         return held or (future is not None and future.cancel())
 
     def give_up(self, call: Call) -> None:
@@ -303,9 +303,9 @@ class Sender:
             if not (packed or chunk.asks):
                 self._under_way.discard(chunk)
         for call, reason in failed:
-            call.job.raised(call.ticket, explained(reason))
+            call.failed(reason)
         for call in unwanted:
-            call.job.left(call.ticket)
+            call.left()
         return parcels
 
     def _submit(self, chunk: Chunk, parcels: list[Any]) -> None:
@@ -391,7 +391,7 @@ class Sender:
             calls = chunk.calls
             self._close(chunk, calls)
             for call in calls:
-                call.job.left(call.ticket)
+                call.left()
         elif (failed := future.exception()) is not None:
             self._fail(chunk, failed)
         elif chunk.asks:
@@ -414,7 +414,7 @@ class Sender:
         calls = chunk.calls
         self._close(chunk, calls)
         for call in calls:
-            call.job.raised(call.ticket, explained(error))
+            call.failed(error)
 
     def _tell(self, chunk: Chunk, outcomes: list[Outcome], seconds: float) -> None:
         with self._lock:
@@ -425,7 +425,7 @@ class Sender:
         calls = chunk.calls
         self._close(chunk, calls[: len(outcomes)])
         for call, outcome in zip(calls, outcomes, strict=False):
-            call.tell(outcome, chunk.sent)
+            call.ended(outcome, chunk.sent)
 
     def _close(self, chunk: Chunk, over: list[Call]) -> None:
         """Note that a chunk is back; those of its calls that are not over are held."""
@@ -441,7 +441,7 @@ class Sender:
                 self._note_over(call)
             chunk.calls = []  # the executor may keep the future, and that the chunk
         for call in left:
-            call.job.left(call.ticket)
+            call.left()
 
 
 _all: WeakKeyDictionary[cf.Executor, Sender] = WeakKeyDictionary()

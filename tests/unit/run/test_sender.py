@@ -633,6 +633,24 @@ def test_jobs_are_told_when_and_where():
         assert where.startswith("process ")
 
 
+def test_what_is_done_with_an_outcome_concerns_nobody_else(caplog):
+    rig = Rig()
+    rig.launch(4)
+    rig.answer_all(seconds=1e-5)
+    jobs = rig.launch(100)
+    broken = jobs[50]
+
+    def fail_at_the_end(_job):
+        raise LookupError("at the end")
+
+    broken.done = fail_at_the_end
+    while rig.executor.chunks:
+        rig.answer()
+    assert {*rig.ended, broken} >= set(jobs)
+    assert "at the end" in caplog.text
+    assert rig.sender.is_empty
+
+
 # Lifetime
 
 

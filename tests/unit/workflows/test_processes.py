@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import tempfile
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -175,6 +176,45 @@ def test_an_error_that_cannot_be_made_again_breaks_no_pool():
         assert wf.run([1, 2], executor=executor).last == [1, 2]
     assert isinstance(caught.value.__cause__, fastflow.errors.RemoteError)
     assert "Refused: 3 no" in str(caught.value)
+
+
+def die_at_fifty(ctx, item):
+    if item == 50:
+        os._exit(3)
+    return item
+
+
+def test_a_process_that_dies_under_a_fan_with_items_left():
+    wf = fastflow.workflow("w").for_each(
+        "f", range(300), die_at_fifty, max_concurrency=60, on_error="settle"
+    )
+    with concurrent.futures.ProcessPoolExecutor(2) as executor:
+        found = wf.start(executor=executor).result(60).last
+    failed = [value for value in found if not isinstance(value, int)]
+    assert failed
+    assert {type(error) for error in failed} == {BrokenProcessPool}
+    assert all(value == n for n, value in enumerate(found) if isinstance(value, int))
+
+
+def test_short_items_travel_together():
+    wf = fastflow.workflow("w").for_each("f", range(2_000), ignore_ctx)
+    with Counting(2) as executor:
+        assert wf.run(executor=executor).last == list(range(1, 2_001))
+    assert executor.submitted < 300
+
+
+class Counting(concurrent.futures.ProcessPoolExecutor):
+    """Counts what is submitted."""
+
+    submitted = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.submitted += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+def ignore_ctx(ctx, item):
+    return item + 1
 
 
 def test_a_forgotten_parcel_leaves_no_file(files):
