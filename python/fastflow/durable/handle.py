@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from fastflow.durable.journal import End
 from fastflow.durable.running import Execution
+from fastflow.durable.scheduler import blocking
 from fastflow.durable.statuses import ExecutionStatus
+from fastflow.interrupts import wait_until
 
 __all__ = ["Handle"]
 
@@ -43,14 +45,22 @@ class Handle(Generic[T]):
         Exception
             What the function raised, or what interrupted it; see `status`.
         """
-        return self._future.result(timeout)
+        self._wait(timeout)
+        return self._future.result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what the function raised, or None; wait for it like `result`."""
+        self._wait(timeout)
         try:
-            return self._future.exception(timeout)
+            return self._future.exception(0)
         except cf.CancelledError as error:
             return error
+
+    def _wait(self, timeout: float | None) -> None:
+        future = self._future
+        if not future.done():
+            with blocking():
+                wait_until(lambda most: bool(cf.wait([future], most).done), timeout)
 
     def cancel(self) -> bool:
         """Have it end at its next operation; False if it has ended already."""
