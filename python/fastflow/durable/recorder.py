@@ -15,6 +15,7 @@ from fastflow.durable.records import BEGUN, FAILED, RETRYING, SUCCEEDED, Record
 if TYPE_CHECKING:
     from fastflow.durable.operation import Operation
     from fastflow.durable.running import Execution
+    from fastflow.run.recorder import Recorder
 
 __all__ = ["JournalRecorder"]
 
@@ -96,3 +97,7 @@ class JournalRecorder:
         failure = to_failure(error)
         self.execution.commit(operation.add(FAILED, error=failure, attempt=attempt))
         raise operation_error(operation.error_kind, failure)
+
+
+if TYPE_CHECKING:
+    _: type[Recorder[Operation, Record]] = JournalRecorder
