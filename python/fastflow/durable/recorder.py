@@ -57,7 +57,10 @@ class JournalRecorder:
         NonDeterministicExecutionError
             If it is that of another one.
         """
-        record = self.find(operation.id)
+        local, key = self.local, operation.id  # as `find` does; replays are short
+        record = local.get(key) if local else None
+        if record is None:
+            record = self.execution.loaded.get(key)
         if record is not None and (
             record.name != operation.name
             or record.subtype != operation.subtype
