@@ -8,6 +8,10 @@ line waits for it like for anything else, so ten thousand of them need no thread
 An attempt counts as activity from when it is wanted until it has an outcome or nobody
 wants it any more; one that hangs after that keeps no virtual clock from going on.  So
 the count is kept here, not by the backend, whose calls end when they end.
+
+Why it is counted out once: a job is either cancelled, which `Job.cancel` tells one
+caller, or tells its end once.  Why a line sees the outcome: the job's machine has it
+before the job tells its end; that is what sets ``done``, which the line reads first.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from fastflow.timers import system_clock
 
 if TYPE_CHECKING:
     from fastflow.durable.attempted import Attempted
+    from fastflow.durable.engine import Engine
     from fastflow.durable.operation import Operation
 
 __all__ = ["Coroutines", "Elsewhere", "Outcome", "make_attempt"]
@@ -41,7 +46,21 @@ Outcome = tuple[Any, BaseException | None]
 
 
 class _Call(Job):
-    """An attempt that is made elsewhere."""
+    """An attempt that is made elsewhere.
+
+    Parameters
+    ----------
+    what : str
+        The operation, for messages.
+    timeout : float, optional
+        Seconds that the call may take.
+    context : contextvars.Context
+        For the call.
+    fn : callable, optional
+        To be called on the executor; a coroutine that it returns is awaited.
+    made : coroutine, optional
+        To be run on the event loop, in place of a call.
+    """
 
     __slots__ = ("_fn", "_timeout", "_what", "made")
 
@@ -49,21 +68,26 @@ class _Call(Job):
 
     def __init__(
         self,
+        engine: Engine,
         what: str,
         timeout: float | None,
-        limit: float | None,
-        backend: Backend,
         done: Callable[[Any], object],
         context: contextvars.Context,
         fn: Callable[[], Any] | None,
         made: Any,
     ) -> None:
+        limit = timeout
+        if timeout is not None and engine.virtual is not None:
+            # On a virtual clock nothing else moves while a call runs, so its time limit
+            # is real time.
+            limit = min(timeout, _GRACE)
+        backend = engine.threads if made is None else engine.coroutines
         super().__init__(Attempts(None, limit), backend, system_clock, done, context)
         self._what = what
         self._timeout = timeout
         self._fn = fn
         self.made = made
-        """The coroutine that is to be run, until the loop has it."""
+        """The coroutine, until the loop has it."""
 
     def call(self, ticket: int) -> Any:  # noqa: ARG002
         """See `Job`."""
@@ -100,21 +124,7 @@ class Coroutines(Backend):
 
 
 class Elsewhere(Pending):
-    """Waits for an attempt that is made elsewhere.
-
-    Parameters
-    ----------
-    what : str
-        The operation, for messages.
-    timeout : float, optional
-        Seconds that the call may take.
-    context : contextvars.Context
-        For the call.
-    fn : callable, optional
-        To be called on the executor; a coroutine that it returns is awaited.
-    made : coroutine, optional
-        To be run on the event loop.
-    """
+    """Waits for an attempt that is made elsewhere; parameters as for the call."""
 
     __slots__ = ("job",)
 
@@ -129,12 +139,7 @@ class Elsewhere(Pending):
     ) -> None:
         super().__init__(line)
         engine = line.execution.engine
-        # On a virtual clock nothing else moves while a call runs, so its time limit is
-        # real time.
-        virtual = engine.virtual is not None and timeout is not None
-        limit = min(timeout, _GRACE) if virtual and timeout is not None else timeout
-        backend = engine.threads if made is None else engine.coroutines
-        self.job = _Call(what, timeout, limit, backend, self._over, context, fn, made)
+        self.job = _Call(engine, what, timeout, self._over, context, fn, made)
         engine.scheduler.enter()
 
     def start(self) -> None:

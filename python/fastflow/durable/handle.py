@@ -8,8 +8,10 @@ from typing import Any, Generic, TypeVar
 
 from fastflow.durable.journal import End
 from fastflow.durable.running import Execution
+from fastflow.durable.scheduler import blocking
 from fastflow.durable.statuses import ExecutionStatus
 from fastflow.durations import Time, wait_of
+from fastflow.interrupts import wait_until
 
 __all__ = ["Handle"]
 
@@ -44,14 +46,22 @@ class Handle(Generic[T]):
         Exception
             What the function raised, or what interrupted it; see `status`.
         """
-        return self._future.result(wait_of(timeout))
+        self._wait(wait_of(timeout))
+        return self._future.result(0)
 
     def exception(self, timeout: Time | None = None) -> BaseException | None:
         """Return what the function raised, or None; wait for it like `result`."""
+        self._wait(wait_of(timeout))
         try:
-            return self._future.exception(wait_of(timeout))
+            return self._future.exception(0)
         except cf.CancelledError as error:
             return error
+
+    def _wait(self, timeout: float | None) -> None:
+        future = self._future
+        if not future.done():
+            with blocking():
+                wait_until(lambda most: bool(cf.wait([future], most).done), timeout)
 
     def cancel(self) -> bool:
         """Have it end at its next operation; False if it has ended already."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fastflow import _core
 from fastflow.durable.exceptions import InvocationError, SuspendExecution
 from fastflow.durable.recorder import JournalRecorder
+from fastflow.durable.scheduler import blocking
 from fastflow.errors import Cancelled
 from fastflow.interrupts import wait_until
 from fastflow.scope import Scope
@@ -236,7 +237,8 @@ class BlockingLine(Line):
             # even so, and has to be counted again.
             try:
                 scheduler.leave()
-                wait_until(self._signal.wait, None)
+                with blocking():
+                    wait_until(self._signal.wait, None)
             finally:
                 if self._unblock():
                     scheduler.enter()

@@ -15,6 +15,7 @@ from fastflow.durable.records import BEGUN, FAILED, RETRYING, SUCCEEDED, Record
 if TYPE_CHECKING:
     from fastflow.durable.operation import Operation
     from fastflow.durable.running import Execution
+    from fastflow.run.recorder import Recorder
 
 __all__ = ["JournalRecorder"]
 
@@ -56,7 +57,10 @@ class JournalRecorder:
         NonDeterministicExecutionError
             If it is that of another one.
         """
-        record = self.find(operation.id)
+        local, key = self.local, operation.id  # as `find` does; replays are short
+        record = local.get(key) if local else None
+        if record is None:
+            record = self.execution.loaded.get(key)
         if record is not None and (
             record.name != operation.name
             or record.subtype != operation.subtype
@@ -96,3 +100,7 @@ class JournalRecorder:
         failure = to_failure(error)
         self.execution.commit(operation.add(FAILED, error=failure, attempt=attempt))
         raise operation_error(operation.error_kind, failure)
+
+
+if TYPE_CHECKING:
+    _: type[Recorder[Operation, Record]] = JournalRecorder

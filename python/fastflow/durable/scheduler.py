@@ -9,8 +9,10 @@ asked.
 The crew are tasks on the executor that take lines until there are none.  It begins with
 one member; how many it should have is looked at every few milliseconds (`crew`).  A
 member that hangs in a line which was given up is none any more: it leaves as soon as
-it can, and others are called in its place.  And a line that goes on because a time
-limit is over has a member of its own, so it waits for nobody.
+it can, and others are called in its place.  One that waits for another execution in the
+midst of a line is none for as long as that takes (`blocking`), so that others can see
+to what it waits for.  And a line that goes on because a time limit is over has a member
+of its own, so it waits for nobody.
 
 *Activity* is what may lead to more without anybody's doing: members of the crew, calls
 that run elsewhere, the thread of a handler that isn't blocked.  When there is none,
@@ -25,14 +27,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from fastflow.dispatch import Dispatch, Dispatcher, is_after_limit
 from fastflow.durable.crew import CrewSize
+from fastflow.run.backends import workers_of
 from fastflow.timers import system_clock
 
-__all__ = ["Ready", "Scheduler"]
+__all__ = ["Ready", "Scheduler", "blocking"]
 
 _LOGGER = logging.getLogger("fastflow")
 
@@ -58,7 +61,7 @@ class Ready(Protocol):
 class _Member:
     """A task on the executor that takes lines."""
 
-    __slots__ = ("dispatch", "first", "gone", "running")
+    __slots__ = ("blocks", "dispatch", "first", "gone", "running")
 
     def __init__(self, first: Callable[[], object] | None = None) -> None:
         self.first = first
@@ -66,7 +69,32 @@ class _Member:
         self.running: Callable[[], object] | None = None
         self.gone = False
         """Whether he isn't counted any more, as he hangs."""
+        self.blocks = False
+        """Whether he isn't counted now, as he waits for others."""
         self.dispatch: Dispatch | None = None
+
+
+class _Here(threading.local):
+    scheduler: Scheduler | None = None
+    """Of which this thread is a member."""
+
+
+_here = _Here()
+
+
+@contextlib.contextmanager
+def blocking() -> Iterator[None]:
+    """Say that this thread waits for an execution, perhaps in the midst of a line.
+
+    Whoever it waits for may need a place in the crew.
+    """
+    scheduler = _here.scheduler
+    member = None if scheduler is None else scheduler.lend()
+    try:
+        yield
+    finally:
+        if scheduler is not None and member is not None:
+            scheduler.take_back(member)
 
 
 class Scheduler:
@@ -93,7 +121,7 @@ class Scheduler:
     ) -> None:
         self._calls = Dispatcher(executor)
         self._members: dict[int, _Member] = {}  # by thread
-        self._limit = max(int(getattr(executor, "_max_workers", 1)), 1)
+        self._limit = workers_of(executor) or 1
         self._flush = flush
         self._waiting = waiting
         self._on_idle = on_idle
@@ -199,7 +227,8 @@ class Scheduler:
             if member is None or member.gone or member.running != line.run:
                 return  # it doesn't run, or not on our threads
             member.gone = True
-            self._crew -= 1
+            if not member.blocks:
+                self._crew -= 1
             self._active -= 1
             idle = self._active == 0
             new = None
@@ -211,6 +240,33 @@ class Scheduler:
         self._start(new)
         if idle:
             self._on_idle()
+
+    def lend(self) -> _Member | None:
+        """Let another one be called in the place of this thread, if it is a member."""
+        with self._lock:
+            member = self._members.get(threading.get_ident())
+            if member is None or member.gone or member.blocks:
+                return None
+            member.blocks = True
+            self._crew -= 1
+            new = None
+            if self._ready:
+                if self._crew:
+                    self._keep_looking()
+                else:
+                    new = self._begin_crew()
+        self._start(new)
+        return member
+
+    def take_back(self, member: _Member) -> None:
+        """Count a member again."""
+        with self._lock:
+            member.blocks = False
+            if member.gone:
+                return
+            self._crew += 1
+            if self._crew > self._limit:
+                self._surplus = 1
 
     def hold(self, change: Callable[[], Any]) -> Any:
         """Call a short function while no source is asked for lines."""
@@ -290,7 +346,9 @@ class Scheduler:
     def _serve(self, member: _Member) -> None:
         thread = threading.get_ident()
         before = self._members.get(thread)  # if it serves in the middle of a line
+        outer = _here.scheduler
         self._members[thread] = member
+        _here.scheduler = self
         try:
             self._take_lines(member)
         except BaseException:  # no memory for a line
@@ -299,6 +357,7 @@ class Scheduler:
                     self._crew -= 1
             raise
         finally:
+            _here.scheduler = outer
             if before is None:
                 self._members.pop(thread, None)
             else:

@@ -12,7 +12,7 @@ from fastflow.run.remote_backend import RemoteBackend
 from fastflow.run.sender import Sender, sender_of
 from fastflow.run.travel import MANY, Alone, Together
 
-__all__ = ["backend_of"]
+__all__ = ["backend_of", "workers_of"]
 
 _THREADS: tuple[type, ...] = (Executor, cf.ThreadPoolExecutor)
 _INTERPRETERS: tuple[type, ...] = ()
@@ -39,21 +39,21 @@ def backend_of(
     if isinstance(executor, _THREADS) and not isinstance(executor, _INTERPRETERS):
         nested = isinstance(executor, Executor)
         return ThreadBackend(
-            executor, activity, loop, _workers(executor), nested=nested
+            executor, activity, loop, workers_of(executor), nested=nested
         )
     local = isinstance(executor, cf.ProcessPoolExecutor)
     sender = sender_of(executor, lambda: _sender(executor))
     return RemoteBackend(executor, sender, local=local, loop=loop)
 
 
-def _workers(executor: cf.Executor) -> int | None:
+def workers_of(executor: cf.Executor) -> int | None:
     """Return how many calls an executor makes at a time, if it says so."""
     found = getattr(executor, "_max_workers", None)
     return found if isinstance(found, int) and found > 0 else None
 
 
 def _sender(executor: cf.Executor) -> Sender:
-    workers = _workers(executor)
+    workers = workers_of(executor)
     if not isinstance(executor, cf.ProcessPoolExecutor):
         return Sender(Alone(), workers)
     # One whose processes are replaced after some calls counts what is submitted.

@@ -155,6 +155,7 @@ class Loop:
             import asyncio
 
             # At exit, perhaps before its first line could run and tell of it.
+            attempt.close()
             attempt.job.raised(attempt.ticket, asyncio.CancelledError())
         self._leave(task)
 

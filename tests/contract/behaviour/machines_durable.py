@@ -260,5 +260,5 @@ DURABLE = [
 for _machine in DURABLE:
     if _machine.by_value:
         _machine.refused = "a durable runner takes executors of threads only"
-    if isinstance(_machine, DurableSteps) and _machine.backend == "threads":
+    if _machine.backend == "threads":
         _machine.cannot[NESTED] = FULL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -13,11 +14,14 @@ from fastflow.durable.retries import (
     RetryDecision,
     RetryPresets,
     RetryStrategyConfig,
+    StepPolicy,
     WithRetryConfig,
     create_linear_retry_strategy,
     create_retry_strategy,
     with_retry,
 )
+from fastflow.retry import RetryDecision as CoreDecision
+from fastflow.retry import StrategyPolicy
 
 NONE = JitterStrategy.NONE
 
@@ -194,6 +198,42 @@ def flaky(times):
 FIXED = WithRetryConfig(RetryPresets.fixed(3))
 
 
+SAID = {
+    "nothing": (None, None),
+    "no": (RetryDecision.no_retry(), None),
+    "at once": (CoreDecision(True), 0),
+    "a text": (CoreDecision(True, "1m"), 60),
+    "a timedelta": (CoreDecision(True, timedelta(hours=1)), 3600),
+    "a Duration": (RetryDecision.retry(Duration(5)), 5),
+}
+
+
+def _raise(error, attempt):
+    raise ArithmeticError("the strategy's own")
+
+
+#: Strategies, and what comes of them.
+WRONG = {
+    "raises": (_raise, ArithmeticError),
+    "no decision": (lambda *_: True, AttributeError),
+    "no delay": (lambda *_: CoreDecision(True, -1), ValidationError),
+    "for ever": (lambda *_: CoreDecision(True, 1e300), ValidationError),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_steps_make_of_a_strategy_that_fails(wrong):
+    strategy, kind = WRONG[wrong]
+    error = ValueError("no")
+    with pytest.raises(kind):
+        StepPolicy(strategy).decide(error, 1)
+    assert not hasattr(error, "__notes__")
+    # Elsewhere the task's own error stands.
+    if wrong != "for ever":
+        assert StrategyPolicy(strategy).decide(error, 1) is None
+        assert "its retry strategy raised" in error.__notes__[0]
+
+
 class TestWithRetry:
     def test_as_a_function(self):
         context = Context()
@@ -256,6 +296,25 @@ class TestWithRetry:
             with pytest.raises(type(signal)):
                 with_retry(context, block, FIXED)
             assert context.waits == []
+
+    @pytest.mark.parametrize("strategy", SAID)
+    def test_what_a_strategy_may_say(self, strategy):
+        said, delay = SAID[strategy]
+        context = Context()
+        config = WithRetryConfig(lambda error, attempt: said)
+        if delay is None:
+            with pytest.raises(ValueError, match="1"):
+                with_retry(context, flaky(1), config)
+        else:
+            assert with_retry(context, flaky(1), config) == (2,)
+        assert context.waits == ([] if delay is None else [(delay, None)])
+
+    @pytest.mark.parametrize("wrong", WRONG)
+    def test_a_strategy_that_fails_is_what_has_failed(self, wrong):
+        context = Context()
+        with pytest.raises(WRONG[wrong][1]):
+            with_retry(context, flaky(1), WithRetryConfig(WRONG[wrong][0]))
+        assert context.waits == []
 
     def test_what_is_refused(self):
         with pytest.raises(ValidationError, match="function"):
