@@ -13,7 +13,13 @@ import threading
 
 import pytest
 
-from contract.behaviour import machines_durable, rows_errors, rows_limits, rows_values  # noqa: F401
+from contract.behaviour import (  # noqa: F401
+    machines_durable,
+    rows_errors,
+    rows_events,
+    rows_limits,
+    rows_values,
+)
 from contract.behaviour.backends import close_processes
 from contract.behaviour.calls import Scratch
 from contract.behaviour.machines import TIMEOUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from fastflow.params import BoundRecipe, Unfilled
 from fastflow.plan import FlowPlan, Inputs
 from fastflow.progress import Progress
 from fastflow.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
+from fastflow.run.events import Events, JobKey
 from fastflow.tasks import Task
 
 __all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions", "check_loop"]
@@ -31,12 +33,15 @@ class RunOptions:
     timeout : float, optional
         Seconds for the whole run.
     progress : bool or callable, optional
+    events : Events, optional
+        Told of the run and its tasks.
     """
 
     keep_going: bool = False
     max_workers: int | None = None
     timeout: float | None = None
     progress: Progress = None
+    events: Events | None = None
 
 
 UNFINISHED: Any = object()
@@ -75,6 +80,14 @@ class Run:
         self.track = Track(plan.names, time.perf_counter())
         self.results = self.track.results
         self.timed_out = False
+        self.id = ""
+        """Its own name, if anybody is told."""
+        if options.events is not None:
+            self.id = f"{plan.name}-{os.urandom(6).hex()}"
+
+    def key(self, number: int) -> JobKey:
+        """Return what a task is called in events."""
+        return JobKey(self.id, str(number), self.plan.names[number])
 
     @property
     def done(self) -> int:

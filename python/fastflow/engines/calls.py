@@ -11,6 +11,7 @@ from typing import Any
 
 from fastflow.cache import reusable
 from fastflow.engines.base import Run
+from fastflow.engines.observed import observed
 from fastflow.params import BoundRecipe
 from fastflow.plan import FlowPlan, Node
 from fastflow.run.inline import Tries, run_blocking
@@ -35,7 +36,7 @@ def make_calls(
     Parameters
     ----------
     call_of : callable, optional
-        Returns those of tasks that are not direct.
+        Returns those of tasks that are not direct; they tell of themselves.
     """
     plan = run.plan
     kinds = _independent_calls(plan).copy()
@@ -47,6 +48,11 @@ def make_calls(
             kinds[id(node)] = run_items
         elif recipe is not plan.unbound.get(id(node.recipe)):
             kinds[id(node)] = _call_of(plan, node, recipe)
+    events = run.options.events
+    if events is not None:
+        for node in plan.kinds:
+            if call_of is None or node.task.is_direct:
+                kinds[id(node)] = observed(kinds[id(node)], events)
     calls = [kinds[id(node)] for node in plan.nodes]
     for number in plan.spread_out:
         calls[number] = _reusable(calls[number])  # DEFERRED and LOST are no iterators
@@ -185,7 +191,10 @@ def call_task(
 ) -> Any:
     """Run a task with its options, here and now, and write down the attempts."""
     node = run.plan.nodes[number]
+    events = run.options.events
     tries = Tries()
+    if events is not None and node.each < 0:
+        tries.tell(events, run.key(number))
     try:
         return run_blocking(node.task, args, kwargs, tries)
     finally:

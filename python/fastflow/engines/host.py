@@ -23,10 +23,11 @@ from fastflow import _core
 from fastflow.cache import reusable
 from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.items import Items
-from fastflow.errors import TaskTimeout
+from fastflow.errors import Cancelled, TaskTimeout
 from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.results import COMPLETED
 from fastflow.run.attempts import Attempts
+from fastflow.run.events import Events
 from fastflow.run.job import Backend
 from fastflow.run.task_job import TaskJob
 from fastflow.tasks import Task
@@ -138,6 +139,8 @@ class Host:
             args, kwargs = self.run.arguments(number)
         except BaseException as error:
             self.mark_instant(number)
+            if self.run.options.events is not None:
+                self.run.options.events.job_ended(self.run.key(number), 0, error)
             return self.refuse(number, error)
         self.start(self.new_job(number, node.task, args, kwargs))
         return _core.DEFERRED
@@ -173,6 +176,9 @@ class Host:
             backend=self.backend, clock=self.clock, context=self._context,
             attempts=attempts,
         )  # fmt: skip
+        events = self.run.options.events
+        if events is not None and not isinstance(tag, tuple):
+            job.events, job.key = events, self.run.key(tag)
         with self.lock:
             self._open[tag] = job
         return job
@@ -190,6 +196,8 @@ class Host:
             self.mark_instant(number)
             self.run.complete(number, [])
             return None
+        if self.run.options.events is not None:
+            self.run.options.events.job_started(self.run.key(number), 1)
         group = Items(self, number, items)
         with self.lock:
             self._groups[number] = group
@@ -287,7 +295,18 @@ class Host:
                 self.run.complete(number, group.values)
             else:
                 self.run.fail_items(number, group.errors, group.values)
+        if self.run.options.events is not None:
+            self._tell_items(self.run.options.events, group)
         self.graph.settle(number, complete)
+
+    def _tell_items(self, events: Events, group: Items) -> None:
+        error: BaseException | None = None
+        if group.errors:
+            error = group.errors[min(group.errors)]
+        elif group.dropped:
+            error = Cancelled("not all of its items have begun")
+        attempts = self.run.track.attempts.get(group.number, 1)
+        events.job_ended(self.run.key(group.number), attempts, error)
 
     def _note(self, number: int, ran: Ran, *, item: bool) -> None:
         """Write down when and where it ran; for items, the earliest and latest."""

@@ -20,6 +20,7 @@ from fastflow.engines.calls import Call, attempt_call
 from fastflow.engines.host import Host, Ran
 from fastflow.engines.items import Items
 from fastflow.engines.limits import Limited, Limits
+from fastflow.engines.observed import observed
 from fastflow.interrupts import ENDS_PROGRAM
 from fastflow.plan import Node
 from fastflow.run.inline import attempts_of
@@ -69,9 +70,13 @@ class WorkerHost(Host):
             return lambda _run, number: self.begin(number)
         attempt = attempt_call(self.run, node)
         limits = self._limits_of(task.timeout)
+        call: Call
         if limits is None:
-            return lambda run, number: self._unlimited(run, number, attempt)
-        return lambda run, number: self._limited(run, number, attempt, limits)
+            call = lambda run, number: self._unlimited(run, number, attempt)  # noqa: E731
+        else:
+            call = lambda run, number: self._limited(run, number, attempt, limits)  # noqa: E731
+        events = self.run.options.events
+        return call if events is None else observed(call, events)
 
     def _limits_of(self, seconds: float | None) -> Limits | None:
         if seconds is None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -38,6 +39,7 @@ from fastflow.nested import FlatTemplate, Template, template_of_call
 from fastflow.run.admission import Admission
 from fastflow.run.attempts import Attempts
 from fastflow.run.backends import backend_of
+from fastflow.run.events import LISTENING, JobKey
 from fastflow.run.inline import Tries, attempts_of, run_blocking
 from fastflow.run.job import Backend
 from fastflow.run.task_job import TaskJob
@@ -118,6 +120,8 @@ class Calls:
         self.name = name
         self.made: list[Call] = []
         self.errors: dict[Handle[Any], TaskError] = {}
+        self.events = LISTENING.get()
+        self.id = "" if self.events is None else f"{name}-{os.urandom(6).hex()}"
         self._counts: dict[str, int] = {}
 
     def call(
@@ -139,6 +143,10 @@ class Calls:
                 handle.set_exception(error)
             raise
         return handle
+
+    def key(self, call: Call) -> JobKey:
+        """Return what a call is called in events."""
+        return JobKey(self.id, call.handle.name, call.task.name)
 
     def start(self, call: Call) -> None:
         """Start a call, now or when it has what it needs."""
@@ -176,6 +184,9 @@ class SerialCalls(Calls):
         call.worker = threading.get_ident()
         before = active.set_current(None)
         tries, error, value = Tries(), None, None
+        if self.events is not None:
+            tries.tell(self.events, self.key(call))
+            self.events.job_started(self.key(call), 1)
         try:
             call.fill()
             value = _core.task_context().run(
@@ -189,6 +200,8 @@ class SerialCalls(Calls):
             active.set_current(before)
         call.attempts = tries.count
         call.ended = _clock()
+        if self.events is not None:
+            self.events.job_ended(self.key(call), tries.count, error)
         self.finish(call, error, value)
 
 
@@ -300,6 +313,8 @@ class ParallelCalls(Calls):
             backend=self._narrowed, clock=system_clock, context=call.context,
             attempts=attempts,
         )  # fmt: skip
+        if self.events is not None:
+            job.events, job.key = self.events, self.key(call)
         return job
 
     # First attempts that are no jobs, on workers of our own executor.
@@ -308,6 +323,9 @@ class ParallelCalls(Calls):
         task = call.task
         call.began, call.worker = _clock(), threading.get_ident()
         call.attempts = 1
+        events = self.events
+        if events is not None:
+            events.job_started(self.key(call), 1)
         limits = None if task.timeout is None else self._limits_of(task.timeout)
         limited = limits and limits.begin(call)
         error: BaseException | None = None
@@ -320,6 +338,8 @@ class ParallelCalls(Calls):
             return
         if error is None:
             call.ended = _clock()
+            if events is not None:
+                events.job_ended(self.key(call), 1, None)
             self.finish(call, None, value)
         elif isinstance(error, ENDS_PROGRAM):
             self._end_program(error)

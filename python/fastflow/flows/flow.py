@@ -22,6 +22,7 @@ from fastflow.plan import FlowPlan
 from fastflow.progress import Progress
 from fastflow.registry import default_registry
 from fastflow.results import FlowResult
+from fastflow.run.events import LISTENING
 from fastflow.topology import sort_tasks
 
 __all__ = [
@@ -188,19 +189,38 @@ class Flow:
             run = Run(self._plan, input_data, options, bind=False)
             run.fail(self._plan.index[error.task], error)
             engine = _nothing
+        events = options.events
+        if events is not None:
+            events.run_started(run.id)
         result = None
         try:
             engine(run)
             result = result_of(run, started)
+        except BaseException as error:
+            if events is not None:
+                events.run_ended(run.id, error)
+            raise
         finally:
             if directory is not None:  # Ctrl-C, too, leaves a record
                 write_record(directory, result or result_of(run, started, failed=True))
-        if after_failure != "return":
-            if run.timed_out:
-                raise timeout_of(self.name, options.timeout or 0.0, result)
-            if result.errors:
-                raise error_of(self.name, result.errors, result)
+        raises = after_failure != "return"
+        failure = None
+        if raises or events is not None:
+            failure = self._failure(run, options, result)
+        if events is not None:
+            events.run_ended(run.id, failure)
+        if raises and failure is not None:
+            raise failure
         return result
+
+    def _failure(
+        self, run: Run, options: RunOptions, result: FlowResult
+    ) -> BaseException | None:
+        if run.timed_out:
+            return timeout_of(self.name, options.timeout or 0.0, result)
+        if result.errors:
+            return error_of(self.name, result.errors, result)
+        return None
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r}: {len(self._plan.names):,} tasks>"
@@ -226,7 +246,7 @@ def _options(
 ) -> RunOptions:
     most = check_limit("max_workers", max_workers)
     seconds = limit_of("timeout", timeout)
-    return RunOptions(on_error != "raise", most, seconds, progress)
+    return RunOptions(on_error != "raise", most, seconds, progress, LISTENING.get())
 
 
 def _plan_of_text(

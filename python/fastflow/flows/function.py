@@ -21,6 +21,7 @@ from fastflow.handles import HANDLES, Handle
 from fastflow.nested import template_of
 from fastflow.options import check_callable, check_limit
 from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
+from fastflow.run.events import Events
 
 __all__ = ["FlowFunction", "flow"]
 
@@ -65,6 +66,8 @@ class FlowFunction(Generic[P, R]):
             executor = self._executor or default_executor(self._max_workers)
             calls = ParallelCalls(self.name, executor, self._max_workers)
         body = lambda: self._fn(*args, **kwargs)  # noqa: E731
+        if calls.events is not None:
+            return _observed(self.name, calls, calls.events, body)  # type: ignore[no-any-return]
         return _run(self.name, calls, body)  # type: ignore[no-any-return]
 
     def __get__(self, instance: Any, _: Any = None) -> Any:
@@ -90,6 +93,17 @@ class FlowFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name!r}>"
+
+
+def _observed(name: str, calls: Calls, events: Events, body: Callable[[], Any]) -> Any:
+    events.run_started(calls.id)
+    try:
+        value = _run(name, calls, body)
+    except BaseException as error:
+        events.run_ended(calls.id, error)
+        raise
+    events.run_ended(calls.id, None)
+    return value
 
 
 def _run(name: str, calls: Calls, body: Callable[[], Any]) -> Any:

@@ -15,13 +15,14 @@ under a lock; who reads it while that happens sees the old or the new one.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Events", "JobKey", "Subscriber"]
+__all__ = ["LISTENING", "Events", "JobKey", "Subscriber"]
 
 _LOGGER = logging.getLogger("fastflow")
 
@@ -183,3 +184,9 @@ def _table(subscribers: Iterable[Any]) -> dict[str, tuple[_Listener, ...]]:
         )
         for name in _METHODS
     }
+
+
+LISTENING: contextvars.ContextVar[Events | None] = contextvars.ContextVar(
+    "fastflow.events", default=None
+)
+"""Told of the runs that begin here, beside those who a run is given; None: nobody."""

@@ -17,6 +17,7 @@ from fastflow.cache import MISSING
 from fastflow.errors import TaskTimeout
 from fastflow.interrupts import wait_until
 from fastflow.run.attempts import CALL, DELIVER, PAUSE, Attempts, Do
+from fastflow.run.events import Events, JobKey
 from fastflow.run.pauses import sleep, sleep_async
 from fastflow.tasks import InvalidInput, Task
 
@@ -38,12 +39,28 @@ def attempts_of(task: Task) -> Attempts:
 
 
 class Tries:
-    """How many attempts a call has taken."""
+    """How many attempts a call has taken, and who is told of the next ones."""
 
-    __slots__ = ("count",)
+    __slots__ = ("_events", "_key", "count")
 
     def __init__(self) -> None:
         self.count = 0
+        self._events: Events | None = None
+        self._key: JobKey | None = None
+
+    def tell(self, events: Events, key: JobKey) -> None:
+        """Have it told when there is another attempt."""
+        self._events, self._key = events, key
+
+    def pauses(self, attempts: Attempts) -> None:
+        """Hear that an attempt has failed, and there will be another one."""
+        if self._events is not None and self._key is not None and attempts.error:
+            self._events.job_retrying(self._key, attempts.count, attempts.error)
+
+    def begins(self, attempts: Attempts) -> None:
+        """Hear that an attempt begins; whoever calls tells of the first."""
+        if self._events is not None and self._key is not None and attempts.count > 1:
+            self._events.job_started(self._key, attempts.count)
 
 
 def run_blocking(
@@ -80,7 +97,7 @@ def run_blocking(
         else:
             return value if cache is None else cache.put(key, value)
     try:
-        recovered = _go_on(attempts, action, task, args, kwargs)
+        recovered = _go_on(attempts, action, task, args, kwargs, tries)
     finally:
         tries.count = attempts.count
     value = outcome(attempts)
@@ -95,22 +112,25 @@ def _go_on(
     task: Task,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    tries: Tries,
 ) -> bool:
     """Do what follows, to the end; whether the fallback has been asked."""
     recovered = False
+
+    def call(attempts: Attempts) -> Do:
+        tries.begins(attempts)
+        return _attempt(attempts, task, args, kwargs)
+
+    def rest(attempts: Attempts) -> None:
+        tries.pauses(attempts)
+        sleep(attempts.pause)
 
     def recover(attempts: Attempts) -> Do:
         nonlocal recovered
         recovered = True
         return _recover(attempts, task, args, kwargs)
 
-    carry_out(
-        attempts,
-        action,
-        lambda attempts: _attempt(attempts, task, args, kwargs),
-        lambda attempts: sleep(attempts.pause),
-        recover,
-    )
+    carry_out(attempts, action, call, rest, recover)
     return recovered
 
 

@@ -267,8 +267,7 @@ class Job:
             self.limit(ticket)
         if first:
             assert events is not None
-            assert self.key is not None
-            events.job_started(self.key, count)
+            self._tell_started(events, count)
         return True
 
     def limit(self, ticket: int, *, anew: bool = True) -> None:
@@ -404,6 +403,10 @@ class Job:
         self._follow(action)
 
     # Subscribers
+
+    def _tell_started(self, events: Events, count: int) -> None:
+        assert self.key is not None
+        events.job_started(self.key, count)
 
     def _tell_retrying(self, events: Events, count: int, error: BaseException) -> None:
         assert self.key is not None

@@ -11,6 +11,7 @@ from typing import Any
 from fastflow.cache import MISSING
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
+from fastflow.run.events import Events, JobKey
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
 from fastflow.run.remote import attempt_task
@@ -48,8 +49,8 @@ class TaskJob(Job):
     """
 
     __slots__ = (
-        "_key", "_measured", "_sent", "args", "began", "ended", "is_async", "kwargs",
-        "leave", "recovers", "tag", "task", "worker",
+        "_key", "_measured", "_sent", "args", "began", "ended", "events", "is_async",
+        "key", "kwargs", "leave", "recovers", "tag", "task", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,8 @@ class TaskJob(Job):
         attempts: Attempts | None = None,
     ) -> None:
         super().__init__(attempts or attempts_of(task), backend, clock, done, context)
+        self.events: Events | None = None
+        self.key: JobKey | None = None
         self.task = task
         self.args = args
         self.kwargs = kwargs

@@ -42,7 +42,7 @@ class TestIf(Instruction):
 
         def decided(value: Any) -> int:
             record.output = bool(value)
-            record.close(COMPLETED, None, line.now())
+            line.close(record, COMPLETED)
             return line.pc + 1 if record.output else self._otherwise
 
         return line.call(self.fn, decided)

@@ -10,6 +10,7 @@ from typing import Any
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
 from fastflow.run.backend import make
+from fastflow.run.events import Events, JobKey
 from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Loop
 from fastflow.scope import Scope
@@ -42,7 +43,9 @@ class StepJob(Job):
         Make the calls here in place of the executor.
     """
 
-    __slots__ = ("_attempt", "_tell", "args", "ctx", "fn", "is_async", "name")
+    __slots__ = (
+        "_attempt", "_tell", "args", "ctx", "events", "fn", "is_async", "key", "name"
+    )  # fmt: skip
 
     awaits = True
 
@@ -64,6 +67,8 @@ class StepJob(Job):
         backend = places.backend if home is None else HomeBackend(home, places.loop)
         attempts = Attempts(options.retry, options.timeout, options.delay)
         super().__init__(attempts, backend, clock, _tell, context)
+        self.events: Events | None = None
+        self.key: JobKey | None = None
         self.name = name
         self.fn = fn
         self.ctx = ctx
@@ -110,6 +115,17 @@ class StepJob(Job):
         """See `Job`."""
         if self._attempt is not None:
             self._attempt._token.close()
+
+    def tell_retries(self, events: Events, key: JobKey) -> None:
+        """Have it told when an attempt is not the last; the rest, the step tells."""
+        self.events, self.key = events, key
+
+    def _tell_started(self, events: Events, count: int) -> None:
+        if count > 1:
+            super()._tell_started(events, count)
+
+    def _tell_ended(self, events: Events) -> None:
+        pass
 
     def cancel(self) -> bool:
         """Ask the function to stop; nothing is reported from now on."""

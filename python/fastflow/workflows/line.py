@@ -154,7 +154,16 @@ class Line:
         record = StepRecord(name, RUNNING, self.now(), self.since)
         record.attempts = 1
         self.steps.open(record)
+        if self.run.events is not None:
+            self.run.tell_started(record)
         return record
+
+    def close(
+        self, record: StepRecord, status: Status, error: BaseException | None = None
+    ) -> None:
+        """Close the record of a step."""
+        record.close(status, error, self.now())
+        self.run.tell_ended(record, error)
 
     def complete(self, record: StepRecord, value: Any) -> int:
         """Close the record of a step with its value, and go to the next one."""
@@ -163,6 +172,8 @@ class Line:
         self.ctx.last = record.output = value
         record.status = COMPLETED
         record.ended = self.now()
+        if self.run.events is not None:
+            self.run.tell_ended(record, None)
         return self.pc + 1
 
     def call(self, fn: Callable[..., Any], then: Callable[[Any], int]) -> int:
@@ -189,7 +200,7 @@ class Line:
             record = self.steps[name]
             if record.status != RUNNING:
                 record = self.begin(name)
-            record.close(status, error, self.now())
+            self.close(record, status, error)
         if self.origin is not None and self.origin[0] is error:
             name = self.origin[1]  # passed on by on_error
         self.origin = (error, name or "?")
@@ -212,7 +223,7 @@ class Line:
             if self.pc in loop.body and target not in loop.body:
                 record = self.steps[loop.name]
                 if record.status == RUNNING:
-                    record.close(status, error, self.now())
+                    self.close(record, status, error)
 
     def _end(self) -> None:
         # The callback refers to this line; finished runs are freed at once.

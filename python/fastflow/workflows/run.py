@@ -15,6 +15,7 @@ from fastflow.dispatch import after_limit
 from fastflow.durations import Time, wait_of
 from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
 from fastflow.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.run.events import LISTENING, JobKey
 from fastflow.scope import Scope
 from fastflow.timers import Clock, Timer
 from fastflow.workflows.actions import Actions
@@ -33,6 +34,7 @@ from fastflow.workflows.records import (
     PENDING,
     RUNNING,
     RunResult,
+    StepRecord,
     Steps,
 )
 
@@ -82,6 +84,7 @@ class Run:
     ) -> None:
         self.id = f"{service.name}-{os.urandom(6).hex()}"
         self.workflow = service.name
+        self.events = LISTENING.get()
         self.status = PENDING
         self.steps = Steps(program.names)
         self.places = places
@@ -126,6 +129,8 @@ class Run:
             if self._decided is not None:
                 return  # what it is a part of was stopped before
         self._service.enter(self)
+        if self.events is not None:
+            self.events.run_started(self.id)
         try:
             if self._timeout is not None:
                 timer = self.clock.call_later(self._timeout, self._expired)
@@ -351,6 +356,8 @@ class Run:
             status = CANCELLED if isinstance(error, Cancelled) else FAILED
         now = self.clock.now()
         if line.stopped:
+            if self.events is not None:
+                self._tell_stopped(error)
             # Functions that can't be stopped may still change the records they have.
             self.steps = self.steps.closed(CANCELLED, now, self.actions.records())
         self.steps.finish()
@@ -365,7 +372,16 @@ class Run:
         with self._lock:
             self.status = status
             self._result = result
+        if self.events is not None:
+            self.events.run_ended(self.id, explained)
         return last
+
+    def _tell_stopped(self, error: BaseException | None) -> None:
+        """Tell who listens of the steps that nobody waits for any more."""
+        for name in self.steps:
+            record = self.steps[name]
+            if record.status == RUNNING:
+                self.tell_ended(record, error)
 
     def _explain(self, line: Line, error: BaseException | None) -> BaseException | None:
         """Wrap what a step has raised, so that it says which step it was."""
@@ -396,6 +412,20 @@ class Run:
             places=self.places, clock=self.clock, options=options, home=home,
             context=context or _core.task_context(),
         )  # fmt: skip
+
+    def tell_started(self, record: StepRecord) -> None:
+        """Tell who listens that a step begins."""
+        if self.events is not None:
+            self.events.job_started(self.key(record), 1)
+
+    def tell_ended(self, record: StepRecord, error: BaseException | None) -> None:
+        """Tell who listens that a step has ended."""
+        if self.events is not None:
+            self.events.job_ended(self.key(record), record.attempts, error)
+
+    def key(self, record: StepRecord) -> JobKey:
+        """Return what a step is called in events; one in a loop ends many times."""
+        return JobKey(self.id, record.name, record.name)
 
     def child(self, workflow: Any, payload: Any, line: Line, done: Done) -> Run:
         """Return a run of another workflow as a part of this one."""

@@ -94,6 +94,8 @@ class GuardedStep(Instruction):
             f"step {self.name!r}", self.fn, line.ctx.branch(Scope(line.ctx._token)),
             (), done, self.options, home,
         )  # fmt: skip
+        if line.run.events is not None:
+            call.tell_retries(line.run.events, line.run.key(record))
         line.suspend(call)
         call.start()
         return SUSPENDED

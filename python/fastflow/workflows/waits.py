@@ -112,7 +112,7 @@ class Sleep(Instruction):
 
     def _sleep(self, line: Line, record: StepRecord, seconds: float) -> int:
         def finish(_: object) -> int:
-            record.close(COMPLETED, None, line.now())
+            line.close(record, COMPLETED)
             return line.pc + 1
 
         wait = _Wait(line, finish)

@@ -30,6 +30,7 @@ COLUMNS = "columns"
 TRAVELS = "travels"
 WRAPS = "wraps"
 BY_REFERENCE = "by reference"
+EVENTS = "events"
 
 FULL = "a pool of the standard library stands still when all its threads wait for it"
 SECONDS = 60  # a watchdog

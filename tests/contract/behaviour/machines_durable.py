@@ -10,6 +10,7 @@ from typing import Any
 from contract.behaviour.machines import (
     BY_REFERENCE,
     COLUMNS,
+    EVENTS,
     FALLBACK,
     FULL,
     NESTED,
@@ -262,3 +263,4 @@ for _machine in DURABLE:
         _machine.refused = "a durable runner takes executors of threads only"
     if _machine.backend == "threads":
         _machine.cannot[NESTED] = FULL
+    _machine.cannot[EVENTS] = "told to subscribers of the runner: test_durable_events"

@@ -10,6 +10,7 @@ from contract.behaviour.machines import (
     CANCEL,
     CLOCK,
     COLUMNS,
+    EVENTS,
     FALLBACK,
     RECORDS,
     RETRIES,
@@ -334,3 +335,5 @@ FAN_OUT = [
         GroupMachine,
     )
 ]
+for _machine in FAN_OUT:
+    _machine.cannot[EVENTS] = "its calls are no jobs: they are counted, not told of"

@@ -1,0 +1,46 @@
+"""Calls that tell who listens when they begin and end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastflow import _core
+from fastflow.engines.base import ItemErrors, Run
+from fastflow.run.events import Events
+
+if TYPE_CHECKING:
+    from fastflow.engines.calls import Call
+
+__all__ = ["observed"]
+
+
+def observed(call: Call, events: Events) -> Call:
+    """Return the call of a task so that it tells of itself.
+
+    What becomes a job on the way goes on by itself.
+    """
+
+    def told(run: Run, number: int) -> object:
+        key = run.key(number)
+        events.job_started(key, 1)
+        try:
+            value = call(run, number)
+        except BaseException as error:
+            events.job_ended(key, _attempts(run, number), _first(error))
+            raise
+        if value is not _core.DEFERRED and value is not _core.LOST:
+            events.job_ended(key, _attempts(run, number), None)
+        return value
+
+    return told
+
+
+def _attempts(run: Run, number: int) -> int:
+    return run.track.attempts.get(number, 1)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the error of the first item that has failed, if it is one of items."""
+    if isinstance(error, ItemErrors) and error.errors:
+        return error.errors[min(error.errors)]
+    return error
