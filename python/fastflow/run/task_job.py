@@ -44,8 +44,6 @@ class TaskJob(Job):
         Where the last attempt ran; a number is that of a thread.
     recovers : bool
         Whether the fallback has been asked.
-    leave : callable or None
-        To be called when the attempt that was let in has ended; see `Admission`.
     """
 
     __slots__ = (

@@ -62,8 +62,9 @@ class Line:
     """
 
     __slots__ = (
-        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
-        "home", "loops", "now", "origin", "pc", "program", "run", "since", "steps",
+        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "events",
+        "failure", "home", "loops", "now", "origin", "pc", "program", "run", "since",
+        "steps",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,7 @@ class Line:
         self.home = home
         self.ctx = ctx
         self.steps: Steps = ctx.steps
+        self.events = run.events
         self.now = run.clock.now
         self.since = run.since
         self.pc = 0
@@ -150,11 +152,10 @@ class Line:
 
     def begin(self, name: str | None) -> StepRecord:
         """Open the record of a step that is called, for the first time."""
-        assert name is not None
-        record = StepRecord(name, RUNNING, self.now(), self.since)
+        record = StepRecord(name or "", RUNNING, self.now(), self.since)
         record.attempts = 1
         self.steps.open(record)
-        if self.run.events is not None:
+        if self.events is not None:
             self.run.tell_started(record)
         return record
 
@@ -172,7 +173,7 @@ class Line:
         self.ctx.last = record.output = value
         record.status = COMPLETED
         record.ended = self.now()
-        if self.run.events is not None:
+        if self.events is not None:
             self.run.tell_ended(record, None)
         return self.pc + 1
 
