@@ -122,8 +122,7 @@ class WorkerHost(Host):
     ) -> TaskJob:
         """Return a job whose first attempt is under way."""
         task = self.run.plan.nodes[first.number].task
-        attempts = attempts_of(task)
-        attempts.resume(1, sent=True)
+        attempts = attempts_of(task, begun=True)
         job = self.new_job(tag, task, args, kwargs, attempts)
         job.began, job.worker = first.began, first.worker
         return job

@@ -361,9 +361,7 @@ class ParallelCalls(Calls):
 
     def _resumed(self, call: Call) -> TaskJob:
         """Let a job decide what follows the first attempt."""
-        attempts = attempts_of(call.task)
-        attempts.resume(1, sent=True)
-        job = self._job_of(call, attempts)
+        job = self._job_of(call, attempts_of(call.task, begun=True))
         job.began, job.worker = call.began, call.worker
         if self._cancelled:
             job.stop()
