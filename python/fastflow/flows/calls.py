@@ -327,10 +327,12 @@ class ParallelCalls(Calls):
         if events is not None:
             events.job_started(self.key(call), 1)
         limits = None if task.timeout is None else self._limits_of(task.timeout)
-        limited = limits and limits.begin(call)
+        limited: Limited | None = None
         error: BaseException | None = None
         value: Any = None
         try:
+            if limits is not None:
+                limited = limits.begin(call)
             value = task.attempt(call.args, call.kwargs)
         except BaseException as raised:
             error = raised

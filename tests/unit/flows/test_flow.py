@@ -15,7 +15,9 @@ import pytest
 import fastflow
 import flow_tasks
 from fastflow import Flow, run_flow_from_dsl, run_parallel_flow_from_dsl
+from fastflow.engines.hosted import run_hosted
 from fastflow.registry import TaskRegistry
+from fastflow.timers import VirtualClock
 
 EXECUTORS = {
     "serial": lambda: "serial",
@@ -281,19 +283,34 @@ def test_a_timeout_may_be_retried_and_the_late_result_is_dropped(executor):
     assert result.tasks["first_stuck"].attempts == 2
 
 
-def test_the_time_of_a_run(executor):
-    release = threading.Event()
-    flow = Flow(
-        text("a -> b -> c"),
-        registry={"a": lambda: 1, "b": lambda x: release.wait(), "c": lambda x: x},
-    )
-    with pytest.raises(fastflow.TaskTimeout, match="did not finish") as caught:
-        flow.run(executor=executor, timeout=0.5)
-    result = caught.value.result
-    assert statuses(result) == {"a": "COMPLETED", "b": "FAILED", "c": "SKIPPED"}
-    assert isinstance(caught.value, TimeoutError)
-    result = flow.run(executor=executor, timeout="500ms", on_error="return")
-    assert result.status == "FAILED"
+def test_the_time_of_a_run(executor, monkeypatch):
+    clock = VirtualClock()
+    monkeypatch.setitem(run_hosted.__kwdefaults__, "clock", clock)
+    begun, release = threading.Event(), threading.Event()
+
+    def hang(_):
+        begun.set()
+        return release.wait()
+
+    def let_time_pass():
+        assert begun.wait(60)
+        begun.clear()
+        clock.advance(0.5)
+
+    registry = {"a": lambda: 1, "b": hang, "c": lambda x: x}
+    flow = Flow(text("a -> b -> c"), registry=registry)
+    with cf.ThreadPoolExecutor(1) as other:
+        passing = other.submit(let_time_pass)
+        with pytest.raises(fastflow.TaskTimeout, match="did not finish") as caught:
+            flow.run(executor=executor, timeout=0.5)
+        result = caught.value.result
+        assert statuses(result) == {"a": "COMPLETED", "b": "FAILED", "c": "SKIPPED"}
+        assert isinstance(caught.value, TimeoutError)
+        passing.result(60)
+        passing = other.submit(let_time_pass)
+        result = flow.run(executor=executor, timeout="500ms", on_error="return")
+        assert result.status == "FAILED"
+        passing.result(60)
     release.set()
     assert flow.run(executor=executor, timeout="1h")["c"] is True
 
