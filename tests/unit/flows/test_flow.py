@@ -696,3 +696,20 @@ def test_fallbacks_of_tasks_in_processes_run_here():
     with cf.ProcessPoolExecutor(1) as executor:
         assert flow.run({"value": 3}, executor=executor)["fail"] == 3
     assert here == [os.getpid()]
+
+
+def test_first_runs_at_the_same_time():
+    """What a run makes of the plan, others see when it is complete."""
+    names = [f"t{number}" for number in range(300)]
+    tasks = dict.fromkeys(names, lambda x=0: x)
+    with cf.ThreadPoolExecutor(8) as threads:
+        for _ in range(20):
+            flow = Flow(text(" -> ".join(names)), registry=tasks)
+            both = threading.Barrier(8)
+
+            def run(flow=flow, both=both):
+                both.wait(60)
+                return len(flow.run(7))
+
+            found = [threads.submit(run) for _ in range(8)]
+            assert [each.result(60) for each in found] == [300] * 8
