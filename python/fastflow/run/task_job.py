@@ -14,7 +14,6 @@ from fastflow.run.attempts import Attempts, State
 from fastflow.run.events import Events, JobKey
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
-from fastflow.run.remote import attempt_task
 from fastflow.tasks import InvalidInput, Task
 from fastflow.timers import Clock
 
@@ -169,6 +168,8 @@ class TaskJob(Job):
 
     def remote_function(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """See `Job`; tasks travel by reference."""
+        from fastflow.run.remote import attempt_task
+
         return attempt_task, self.task.reference or self.task.fn
 
     def remote_arguments(self) -> tuple[Any, ...]:
