@@ -24,29 +24,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from fastflow.base.durations import Time, seconds_of
+from fastflow.base.options import check_choice, check_count
+from fastflow.base.timers import VirtualClock
 from fastflow.durable.callback import make_callback_id
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durable.failures import as_error_object
 from fastflow.durable.functions import DurableFunction
 from fastflow.durable.handle import Handle
 from fastflow.durable.history import Event, Operation, events, operations
-from fastflow.durable.journal import Change, Entry, Journal
 from fastflow.durable.lambda_service import (
     ErrorObject,
     InvocationStatus,
     OperationStatus,
     OperationType,
 )
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.records import Record, checksum, decode_frame, encode_frame
 from fastflow.durable.runner import DurableRunner
-from fastflow.durable.serdes import decode
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.durable.statuses import ExecutionStatus
-from fastflow.durable.writer import Probe
-from fastflow.durations import Time, seconds_of
-from fastflow.options import check_choice, check_count
-from fastflow.timers import VirtualClock
+from fastflow.durable.runtime.failures import as_error_object
+from fastflow.journal.journal import Change, Entry, Journal
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.records import Record, checksum, decode_frame, encode_frame
+from fastflow.journal.serdes import decode
+from fastflow.journal.sqlite import SqliteJournal
+from fastflow.journal.statuses import ExecutionStatus
+from fastflow.journal.writer import Probe
 
 __all__ = [
     "DurableFunctionTestResult",

@@ -20,8 +20,8 @@ from fastflow.durable import (
     durable_execution,
 )
 from fastflow.durable.callback import make_callback_id
-from fastflow.durable.journal import Change, End
-from fastflow.durable.sqlite import SqliteJournal
+from fastflow.journal.journal import Change, End
+from fastflow.journal.sqlite import SqliteJournal
 from support import LIMIT
 
 DAYS = 30 * 24 * 3600

@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     CallbackAlreadyCompletedError,
     CallbackConfig,
@@ -29,13 +30,12 @@ from fastflow.durable import (
     durable_execution,
 )
 from fastflow.durable.lambda_service import OperationSubType
-from fastflow.durable.memory import MemoryJournal
+from fastflow.journal.memory import MemoryJournal
 from fastflow.testing import (
     DurableFunctionTestRunner,
     InvocationStatus,
     SimulatedCrash,
 )
-from fastflow.timers import VirtualClock
 from support import LIMIT, figure
 
 PATIENT = RetryStrategyConfig(max_attempts=9, initial_delay=60)

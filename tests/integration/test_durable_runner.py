@@ -25,9 +25,9 @@ from fastflow.durable import (
     StepError,
     ValidationError,
     durable_execution,
-    engine,
-    records,
 )
+from fastflow.durable.runtime import runtime as engine
+from fastflow.journal import records
 from fastflow.testing import (
     DurableFunctionTestRunner,
     InvocationStatus,

@@ -7,9 +7,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from fastflow.run import lanes
+from fastflow.backends import lanes
+from fastflow.backends.process import Returned
 from fastflow.run.attempts import State
-from fastflow.run.remote import Returned
 from senders import NOTHING, Rig, Work, cube, square
 
 

@@ -78,7 +78,6 @@ if TYPE_CHECKING:
         durable_with_child_context,
     )
     from fastflow.durable.handle import Handle
-    from fastflow.durable.journal import Journal
     from fastflow.durable.lambda_service import (
         ErrorObject,
         InvocationStatus,
@@ -86,7 +85,6 @@ if TYPE_CHECKING:
         OperationSubType,
         OperationType,
     )
-    from fastflow.durable.memory import MemoryJournal
     from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
     from fastflow.durable.retries import (
         RetryDecision,
@@ -97,8 +95,6 @@ if TYPE_CHECKING:
         with_retry,
     )
     from fastflow.durable.runner import DurableRunner
-    from fastflow.durable.serdes import SerDes, SerDesContext
-    from fastflow.durable.sqlite import SqliteJournal
     from fastflow.durable.types import (
         DurableLogFilter,
         StepContext,
@@ -111,6 +107,10 @@ if TYPE_CHECKING:
         WaitStrategyConfig,
         create_wait_strategy,
     )
+    from fastflow.journal.journal import Journal
+    from fastflow.journal.memory import MemoryJournal
+    from fastflow.journal.serdes import SerDes, SerDesContext
+    from fastflow.journal.sqlite import SqliteJournal
 
 __all__ = [
     "BatchCompletionError",

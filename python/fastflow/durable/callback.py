@@ -8,8 +8,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from fastflow.dispatch import after_limit, expire
-from fastflow.durable.child import Child
+from fastflow.base.timers import Timer
 from fastflow.durable.config import CallbackConfig, to_seconds
 from fastflow.durable.exceptions import (
     CallbackError,
@@ -21,13 +20,15 @@ from fastflow.durable.exceptions import (
     StepError,
     ValidationError,
 )
-from fastflow.durable.failures import operation_error
-from fastflow.durable.identity import ID_BYTES
-from fastflow.durable.journal import EXPIRED, HEARTBEAT, Message, journal_errors
-from fastflow.durable.line import Pending
-from fastflow.durable.operation import Operation
-from fastflow.durable.payloads import reread
-from fastflow.durable.records import (
+from fastflow.durable.operations.child import Child
+from fastflow.durable.operations.operation import Operation
+from fastflow.durable.runtime.failures import operation_error
+from fastflow.durable.runtime.replay import Pending
+from fastflow.errors import Cancelled
+from fastflow.journal.identity import ID_BYTES
+from fastflow.journal.journal import EXPIRED, HEARTBEAT, Message, journal_errors
+from fastflow.journal.payloads import reread
+from fastflow.journal.records import (
     BEGUN,
     FAILED,
     SUCCEEDED,
@@ -35,8 +36,7 @@ from fastflow.durable.records import (
     Failure,
     Record,
 )
-from fastflow.errors import Cancelled
-from fastflow.timers import Timer
+from fastflow.pool.dispatch import after_limit, expire
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext

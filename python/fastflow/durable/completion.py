@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastflow import completion
-from fastflow.completion import CompletionReason
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durable.failures import leaves_unfinished
-from fastflow.durable.statuses import WithFlowStatus
+from fastflow.durable.runtime.failures import leaves_unfinished
 from fastflow.errors import shown
+from fastflow.journal.statuses import WithFlowStatus
+from fastflow.run import completion
+from fastflow.run.completion import CompletionReason
 
 if TYPE_CHECKING:
     from fastflow.durable.config import CompletionConfig

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from fastflow.durable.batch import BatchOperation, Branches
+from fastflow.base.durations import Time
+from fastflow.base.names import check_name
+from fastflow.base.options import check_callable, checked
 from fastflow.durable.callback import Callback, CreateCallback, wait_for_callback
-from fastflow.durable.child import Child, VirtualChild
-from fastflow.durable.condition import Condition
 from fastflow.durable.config import (
     CallbackConfig,
     ChildConfig,
@@ -26,26 +26,26 @@ from fastflow.durable.exceptions import (
     NonDeterministicExecutionError,
     ValidationError,
 )
-from fastflow.durable.identity import ROOT, child_id
-from fastflow.durable.invoke import Invoke
-from fastflow.durable.operation import non_deterministic
-from fastflow.durable.records import finished
+from fastflow.durable.operations.batch import BatchOperation, Branches
+from fastflow.durable.operations.child import Child, VirtualChild
+from fastflow.durable.operations.condition import Condition
+from fastflow.durable.operations.invoke import Invoke
+from fastflow.durable.operations.operation import non_deterministic
+from fastflow.durable.operations.step import Step
+from fastflow.durable.operations.wait import Wait
 from fastflow.durable.results import BatchResult
-from fastflow.durable.step import Step
 from fastflow.durable.types import (
     ExecutionContext,
     ReplayLogger,
     StepContext,
     WaitForConditionCheckContext,
 )
-from fastflow.durable.waiting import Wait
 from fastflow.durable.waits import WaitForConditionConfig
-from fastflow.durations import Time
-from fastflow.names import check_name
-from fastflow.options import check_callable, checked
+from fastflow.journal.identity import ROOT, child_id
+from fastflow.journal.records import finished
 
 if TYPE_CHECKING:
-    from fastflow.durable.line import Line
+    from fastflow.durable.runtime.replay import Line
 
 __all__ = ["DurableContext"]
 

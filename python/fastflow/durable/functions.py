@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from fastflow.base.modules import other_name
+from fastflow.base.names import check_name, name_of
 from fastflow.durable.config import ParallelBranch
 from fastflow.durable.context import DurableContext
 from fastflow.durable.types import StepContext, WaitForCallbackContext
-from fastflow.modules import other_name
-from fastflow.names import check_name, name_of
 
 __all__ = [
     "DurableFunction",

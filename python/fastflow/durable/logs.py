@@ -6,12 +6,12 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from fastflow.durable.identity import ROOT
-from fastflow.durable.line import current_operation
+from fastflow.durable.runtime.replay import current_operation
+from fastflow.journal.identity import ROOT
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
-    from fastflow.durable.operation import Operation
+    from fastflow.durable.operations.operation import Operation
 
 __all__ = ["DurableLogFilter", "ReplayLogger"]
 

@@ -17,12 +17,12 @@ from fastflow.durable.config import (
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durable.failures import is_fatal
+from fastflow.durable.runtime.failures import is_fatal
 from fastflow.errors import text_of
-from fastflow.retry import RetryDecision as CoreDecision
-from fastflow.retry import RetryPolicy, StrategyPolicy
 from fastflow.run.attempts import Attempts, Do
 from fastflow.run.inline import carry_out, outcome
+from fastflow.run.retry import RetryDecision as CoreDecision
+from fastflow.run.retry import RetryPolicy, StrategyPolicy
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext

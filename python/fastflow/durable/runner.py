@@ -13,25 +13,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastflow.dispatch import expire
-from fastflow.durable.answers import Answers
+from fastflow.base.durations import Time, seconds_of
+from fastflow.base.names import check_name, name_of
+from fastflow.base.options import check_choice
+from fastflow.base.timers import VirtualClock
 from fastflow.durable.context import DurableContext
-from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import (
     ExecutionInProgress,
     FunctionNotFoundError,
     JournalError,
     ValidationError,
 )
-from fastflow.durable.failures import leaves_unfinished, rebuild, to_failure
 from fastflow.durable.functions import (
     DurableFunction,
     function_called,
     registered,
 )
 from fastflow.durable.handle import Handle
-from fastflow.durable.identity import invoked_by
-from fastflow.durable.journal import (
+from fastflow.durable.lambda_service import ErrorObject
+from fastflow.durable.runtime.answers import Answers
+from fastflow.durable.runtime.execution_state import Execution
+from fastflow.durable.runtime.failures import leaves_unfinished, rebuild, to_failure
+from fastflow.durable.runtime.lease_keeper import Keeper
+from fastflow.durable.runtime.replay import BlockingLine, Line, finish_call
+from fastflow.durable.runtime.runtime import Engine
+from fastflow.errors import Cancelled, add_note, text_of
+from fastflow.journal.identity import invoked_by
+from fastflow.journal.journal import (
     RUNNING,
     End,
     Entry,
@@ -39,22 +47,14 @@ from fastflow.durable.journal import (
     Summary,
     journal_errors,
 )
-from fastflow.durable.keeper import Keeper
-from fastflow.durable.lambda_service import ErrorObject
-from fastflow.durable.line import BlockingLine, Line, finish_call
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.payloads import dump, load, through
-from fastflow.durable.records import Failure
-from fastflow.durable.running import Execution
-from fastflow.durable.serdes import SerDesContext
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.durable.statuses import ExecutionStatus
-from fastflow.durable.writer import Probe
-from fastflow.durations import Time, seconds_of
-from fastflow.errors import Cancelled, add_note, text_of
-from fastflow.names import check_name, name_of
-from fastflow.options import check_choice
-from fastflow.timers import VirtualClock
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.payloads import dump, load, through
+from fastflow.journal.records import Failure
+from fastflow.journal.serdes import SerDesContext
+from fastflow.journal.sqlite import SqliteJournal
+from fastflow.journal.statuses import ExecutionStatus
+from fastflow.journal.writer import Probe
+from fastflow.pool.dispatch import expire
 
 __all__ = ["DurableRunner"]
 

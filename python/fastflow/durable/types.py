@@ -9,7 +9,7 @@ from fastflow.durable.logs import DurableLogFilter, ReplayLogger
 
 if TYPE_CHECKING:
     from fastflow.durable.context import DurableContext
-    from fastflow.durable.operation import Operation
+    from fastflow.durable.operations.operation import Operation
 
 __all__ = [
     "DurableLogFilter",

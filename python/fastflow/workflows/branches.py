@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastflow.workflows.line import SUSPENDED
+from fastflow.workflows.fiber import SUSPENDED
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, RUNNING
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Line
 
 __all__ = ["EnterLoop", "LoopBody", "Subflow", "TestIf", "TestLoop"]
 

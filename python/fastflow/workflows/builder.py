@@ -6,25 +6,25 @@ import concurrent.futures as cf
 from collections.abc import Callable
 from typing import Any
 
-from fastflow import aio
-from fastflow.durations import Time, limit_of, seconds_of
+from fastflow.base import aio
+from fastflow.base.durations import Time, limit_of, seconds_of
+from fastflow.base.options import check_limit
+from fastflow.base.progress import Monitor, Progress
+from fastflow.base.timers import Clock, system_clock
 from fastflow.errors import FlowError
-from fastflow.options import check_limit
-from fastflow.progress import Monitor, Progress
-from fastflow.timers import Clock, system_clock
 from fastflow.workflows.checks import (
     check_function,
     check_name,
     option,
     verb,
 )
+from fastflow.workflows.dispatch import CallerHome, Home, OwnThread, Places
 from fastflow.workflows.harness import Harness
 from fastflow.workflows.limits import parse_rate
-from fastflow.workflows.places import CallerHome, Home, OwnThread, Places
 from fastflow.workflows.program import Assembler, Program
 from fastflow.workflows.records import RunResult
 from fastflow.workflows.run import Run
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Service
 from fastflow.workflows.shutdown import finish_at_exit
 from fastflow.workflows.state import State
 from fastflow.workflows.verbs import Verbs
@@ -279,7 +279,8 @@ def workflow(
         that is called because the time is up has as much time again, and at least a
         second.
     clock : Clock
-        Tells the time and sets timers; for tests, see ``fastflow.timers.VirtualClock``.
+        Tells the time and sets timers; for tests, see
+        ``fastflow.base.timers.VirtualClock``.
 
     Raises
     ------

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastflow.errors import Cancelled
-from fastflow.scope import Scope
+from fastflow.run.scope import Scope
 from fastflow.workflows.records import Steps
 
 if TYPE_CHECKING:
-    from fastflow.workflows.parcel import Parcel
+    from fastflow.workflows.shared_context import Parcel
 
 __all__ = ["Context", "Elsewhere", "RunInfo"]
 

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastflow.dispatch import expire
+from fastflow.base.timers import Timer
 from fastflow.errors import TaskTimeout
-from fastflow.timers import Timer
+from fastflow.pool.dispatch import expire
 from fastflow.workflows.items import END, Items, ItemsThread
 from fastflow.workflows.jobs import Done
 from fastflow.workflows.policies import Outcomes
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Line
 
 __all__ = ["Branch", "Fan", "Make"]
 

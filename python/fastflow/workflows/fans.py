@@ -6,25 +6,25 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
-from fastflow.completion import CompletionPolicy
+from fastflow.base.names import name_of
 from fastflow.errors import add_note
-from fastflow.names import name_of
-from fastflow.scope import Scope
-from fastflow.tasks import is_async
+from fastflow.run.completion import CompletionPolicy
+from fastflow.run.scope import Scope
+from fastflow.run.task import is_async
 from fastflow.workflows.context import Context
+from fastflow.workflows.dispatch import Home
 from fastflow.workflows.fan import Branch, Fan
+from fastflow.workflows.fiber import SUSPENDED, Line
 from fastflow.workflows.items import Getting, Items
 from fastflow.workflows.jobs import Done
-from fastflow.workflows.line import SUSPENDED, Line
 from fastflow.workflows.options import FanOptions
-from fastflow.workflows.places import Home
 from fastflow.workflows.policies import Outcomes, RaceOutcomes
 from fastflow.workflows.program import Instruction, Program
 from fastflow.workflows.records import StepRecord, Steps
 
 if TYPE_CHECKING:
-    from fastflow.workflows.parcel import Parcel
     from fastflow.workflows.run import Run
+    from fastflow.workflows.shared_context import Parcel
 
 __all__ = ["ForEach", "Parallel", "Race"]
 
@@ -191,7 +191,7 @@ def _parcel(line: Line) -> Parcel | None:
     backend = line.run.places.backend
     if not (backend.remote and backend.local):
         return None
-    from fastflow.workflows.parcel import Parcel
+    from fastflow.workflows.shared_context import Parcel
 
     return Parcel(line.ctx)
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fastflow.base.timers import VirtualClock
 from fastflow.errors import FlowError, TaskError, shown
-from fastflow.timers import VirtualClock
 from fastflow.workflows.checks import check_function
 from fastflow.workflows.differences import differences, shortened
+from fastflow.workflows.dispatch import Activity, CallerHome, Home, Places
 from fastflow.workflows.mocks import Script, Stage, has_step, step_names
-from fastflow.workflows.places import Activity, CallerHome, Home, Places
 from fastflow.workflows.program import Program
 from fastflow.workflows.records import COMPLETED, FAILED, SKIPPED, RunResult
 from fastflow.workflows.run import Run
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Service
 
 __all__ = ["Harness", "StepExpectation"]
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
-from fastflow import _core, lifetime
+from fastflow import _core
+from fastflow.base import lifetime
 from fastflow.errors import shown
 from fastflow.workflows.context import Context
-from fastflow.workflows.places import OwnThread, Places
+from fastflow.workflows.dispatch import OwnThread, Places
 
 __all__ = ["END", "Getting", "Items", "ItemsThread"]
 

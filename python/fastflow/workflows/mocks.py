@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fastflow.timers import Clock
+from fastflow.base.timers import Clock
 from fastflow.workflows.branches import (
     EnterLoop,
     LoopBody,
@@ -18,13 +18,13 @@ from fastflow.workflows.branches import (
 from fastflow.workflows.cache import StepCache
 from fastflow.workflows.fans import ForEach
 from fastflow.workflows.program import Instruction, Program
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Service
 from fastflow.workflows.state import State
 from fastflow.workflows.steps import Action, GuardedStep, OnError, Step
 from fastflow.workflows.waits import Ask
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Line
 
 __all__ = ["Script", "Stage", "has_step", "step_names"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastflow.errors import FlowError
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Line
 
 __all__ = ["Assembler", "Finish", "Instruction", "Jump", "Loop", "Program"]
 

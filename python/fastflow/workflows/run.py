@@ -10,22 +10,23 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastflow import _core, aio
-from fastflow.dispatch import after_limit
-from fastflow.durations import Time, wait_of
+from fastflow import _core
+from fastflow.base import aio
+from fastflow.base.durations import Time, wait_of
+from fastflow.base.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.base.timers import Clock, Timer
 from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
-from fastflow.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.pool.dispatch import after_limit
 from fastflow.run.events import LISTENING, JobKey
-from fastflow.scope import Scope
-from fastflow.timers import Clock, Timer
+from fastflow.run.scope import Scope
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.context import Context
+from fastflow.workflows.dispatch import Home, Places
+from fastflow.workflows.fiber import Line
 from fastflow.workflows.hooks import HookCall
+from fastflow.workflows.inbox import Mailbox
 from fastflow.workflows.jobs import Done, StepJob
-from fastflow.workflows.line import Line
-from fastflow.workflows.mailbox import Mailbox
 from fastflow.workflows.options import CallOptions
-from fastflow.workflows.places import Home, Places
 from fastflow.workflows.program import Program
 from fastflow.workflows.records import (
     CANCELLED,
@@ -39,7 +40,7 @@ from fastflow.workflows.records import (
 )
 
 if TYPE_CHECKING:
-    from fastflow.workflows.service import Service
+    from fastflow.workflows.shared import Service
 
 __all__ = ["Run"]
 

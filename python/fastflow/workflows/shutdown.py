@@ -7,10 +7,10 @@ import sys
 import time
 import weakref
 
-from fastflow import aio, lifetime
-from fastflow.timers import system_clock
+from fastflow.base import aio, lifetime
+from fastflow.base.timers import system_clock
 from fastflow.workflows.run import Run
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Service
 from fastflow.workflows.state import global_state
 
 __all__ = ["finish_at_exit"]

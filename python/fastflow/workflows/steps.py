@@ -8,14 +8,14 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.errors import shown
-from fastflow.scope import Scope
-from fastflow.workflows.line import SUSPENDED
+from fastflow.run.scope import Scope
+from fastflow.workflows.fiber import SUSPENDED
 from fastflow.workflows.options import LOG_FIELDS, CallOptions
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, FAILED, StepRecord
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Line
 
 __all__ = ["Action", "GuardedStep", "Log", "OnError", "Step"]
 

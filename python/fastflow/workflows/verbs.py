@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from fastflow.durations import Time, limit_of, seconds_of
+from fastflow.base.durations import Time, limit_of, seconds_of
+from fastflow.base.options import OnError as OnErrorWord
+from fastflow.base.options import check_choice, check_count, checked
 from fastflow.errors import FlowError
-from fastflow.options import OnError as OnErrorWord
-from fastflow.options import check_choice, check_count, checked
-from fastflow.retry import Retries
+from fastflow.run.retry import Retries
 from fastflow.workflows.branches import EnterLoop, LoopBody, Subflow, TestIf, TestLoop
 from fastflow.workflows.checks import (
     check_function,

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from fastflow.dispatch import expire
-from fastflow.durations import seconds_of
+from fastflow.base.durations import seconds_of
+from fastflow.base.timers import Timer
 from fastflow.errors import TaskTimeout
-from fastflow.timers import Timer
-from fastflow.workflows.line import SUSPENDED
+from fastflow.pool.dispatch import expire
+from fastflow.workflows.fiber import SUSPENDED
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, StepRecord
 
 if TYPE_CHECKING:
     from fastflow.workflows.context import Context
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Line
 
 __all__ = ["Ask", "Sleep", "WaitForEvent"]
 

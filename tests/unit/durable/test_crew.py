@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from fastflow.durable.crew import EVERYBODY, CrewSize
+from fastflow.durable.runtime.worker_count import EVERYBODY, CrewSize
 
 LOOK = 0.005  # seconds
 

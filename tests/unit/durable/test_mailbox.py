@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fastflow.durable.mailbox import Mailbox
+from fastflow.durable.runtime.serial_queue import Mailbox
 
 
 def test_events_are_handled_in_order_and_one_at_a_time():

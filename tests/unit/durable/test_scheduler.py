@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from fastflow.durable.scheduler import Scheduler
+from fastflow.durable.runtime.scheduler import Scheduler
 
 
 class Source:

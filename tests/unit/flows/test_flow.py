@@ -15,7 +15,7 @@ import pytest
 import fastflow
 import flow_tasks
 from fastflow import Flow, run_flow_from_dsl, run_parallel_flow_from_dsl
-from fastflow.registry import TaskRegistry
+from fastflow.run.registry import TaskRegistry
 
 EXECUTORS = {
     "serial": lambda: "serial",

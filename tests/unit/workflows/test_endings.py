@@ -14,9 +14,9 @@ from tests.support import run_script
 
 import fastflow
 from fastflow import TaskError, TaskTimeout
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 from fastflow.workflows import jobs
-from fastflow.workflows.line import Line
+from fastflow.workflows.fiber import Line
 from fastflow.workflows.records import Steps
 
 

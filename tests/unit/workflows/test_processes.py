@@ -13,10 +13,10 @@ import pytest
 
 import fastflow
 from fastflow import TaskError
-from fastflow.scope import Scope
+from fastflow.run.scope import Scope
 from fastflow.workflows.context import Context
-from fastflow.workflows.parcel import Parcel
 from fastflow.workflows.records import COMPLETED, StepRecord, Steps
+from fastflow.workflows.shared_context import Parcel
 
 
 class Counted:

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import fastflow
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 
 
 @pytest.fixture
