@@ -7,7 +7,7 @@ import pickle
 import time
 from collections import deque
 
-from fastflow.backends.process import Outcome, Returned, packed, process_id
+from fastflow.run.remote import Outcome, Returned, packed, process_id
 from fastflow.backends.remote import RemoteBackend
 from fastflow.backends.sender import Sender
 from fastflow.backends.travel import Together

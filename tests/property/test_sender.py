@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from fastflow.backends import lanes
-from fastflow.backends.process import Returned
+from fastflow.run.remote import Returned
 from fastflow.run.attempts import State
 from senders import NOTHING, Rig, Work, cube, square
 

@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from fastflow.backends.process import Outcome, Run, explained
+from fastflow.run.remote import Outcome, Run, explained
 from fastflow.base.lifetime import WORKERS, in_forked_child
 from fastflow.run.job import Job
 
@@ -72,7 +72,7 @@ class Lane:
     submit : callable
         Of the executor.
     run, fn
-        See `fastflow.backends.process.Run`.
+        See `fastflow.run.remote.Run`.
     """
 
     __slots__ = ("calls", "fn", "held", "key", "packed", "run", "seconds", "submit")

@@ -9,7 +9,7 @@ import os
 from typing import Any, Protocol
 
 from fastflow.backends.lanes import Lane
-from fastflow.backends.process import (
+from fastflow.run.remote import (
     Outcome,
     Returned,
     opened,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.backends.process import attempt_task
+from fastflow.run.remote import attempt_task
 from fastflow.base.timers import Clock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State

@@ -13,7 +13,7 @@ import fastflow
 import flow_tasks
 from contract.behaviour.backends import Cluster
 from fastflow.backends.choose import backend_of
-from fastflow.backends.process import attempt_task
+from fastflow.run.remote import attempt_task
 from fastflow.base.timers import system_clock
 from fastflow.run.attempts import State
 from senders import Work, square

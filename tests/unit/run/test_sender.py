@@ -15,9 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from fastflow.backends import lanes, sender
-from fastflow.backends import process as remote
+from fastflow.run import remote as remote
 from fastflow.backends.choose import backend_of
-from fastflow.backends.process import run_chunk
+from fastflow.run.remote import run_chunk
 from fastflow.backends.travel import Alone
 from fastflow.errors import RemoteError, TaskTimeout
 from fastflow.run.attempts import State
