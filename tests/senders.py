@@ -7,7 +7,6 @@ import pickle
 import time
 from collections import deque
 
-from fastflow.run.remote import Outcome, Returned, packed, process_id
 from fastflow.backends.remote import RemoteBackend
 from fastflow.backends.sender import Sender
 from fastflow.backends.travel import Together
@@ -15,6 +14,7 @@ from fastflow.base.timers import VirtualClock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts
 from fastflow.run.job import Job
+from fastflow.run.remote import Outcome, Returned, packed, process_id
 from fastflow.run.retry import RetryPolicy
 
 NOTHING = packed(Outcome(None, None, 0.0, 0.0, 1))

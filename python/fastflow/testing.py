@@ -105,7 +105,7 @@ class _Life:
         following = _Life(make, clock, self._probe)
         before, after = self.runner, following.runner
         after.register(*before._functions.values())
-        after._engine.holds = before._engine.holds
+        after._runtime.holds = before._runtime.holds
         before.close()
         return following
 
@@ -331,7 +331,7 @@ class DurableFunctionTestRunner:
         """
         name = self._next_name(execution_name)
         runner = self._runner
-        runner._engine.holds += 1
+        runner._runtime.holds += 1
         self._handles[name] = runner.start(self.handler, input, name)
         return name
 
@@ -341,9 +341,9 @@ class DurableFunctionTestRunner:
         """Wait for a function that `run_async` started; see `run`."""
         seconds = seconds_of("timeout", timeout)
         handle = self._handles.pop(execution_name)
-        engine = self._runner._engine
-        engine.holds -= 1
-        engine.nudge()
+        runtime = self._runner._runtime
+        runtime.holds -= 1
+        runtime.nudge()
         try:
             error = handle.exception(seconds)
         except TimeoutError:

@@ -218,7 +218,7 @@ class TestRecovery:
             return context.create_callback(name="go on").result()
 
         with DurableRunner(journal) as runner:
-            runner._engine.cancel_execution = lambda name: None
+            runner._runtime.cancel_execution = lambda name: None
             handle = runner.start(left, None, "order")
             callback = the_callback(journal)
         assert statuses(journal) == ["RUNNING"] * 3

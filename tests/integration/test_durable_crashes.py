@@ -363,7 +363,7 @@ def test_a_runner_goes_on_after_a_write_that_raised_anything(error):
     with DurableRunner(journal, _clock=VirtualClock()) as runner:
         with pytest.raises((JournalError, error)):
             runner.run(fainting, execution_name="once")
-        assert runner._engine.scheduler.idle
+        assert runner._runtime.scheduler.idle
         assert runner.run(fainting, execution_name="once") == 3
         assert runner.run(fainting, execution_name="again") == 3
-        assert runner._engine.scheduler.idle
+        assert runner._runtime.scheduler.idle

@@ -8,8 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from fastflow.backends import lanes
-from fastflow.run.remote import Returned
 from fastflow.run.attempts import State
+from fastflow.run.remote import Returned
 from senders import NOTHING, Rig, Work, cube, square
 
 

@@ -13,15 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from fastflow.run.remote import Outcome, Run, explained
 from fastflow.base.lifetime import WORKERS, in_forked_child
 from fastflow.run.job import Job
-
-if TYPE_CHECKING:
-    from fastflow.backends.sender import Sender
+from fastflow.run.remote import Outcome, Run, explained
 
 __all__ = ["Call", "Chunk", "Lane", "Submit"]
 
@@ -107,6 +104,16 @@ class Lane:
         return [self.held.popitem(last=False)[0] for _ in range(count)]
 
 
+class Sends(Protocol):
+    """What a call needs of its `fastflow.backends.sender.Sender`."""
+
+    def take_back(self, call: Call) -> bool:
+        """See `Call.cancel`."""
+
+    def give_up(self, call: Call) -> None:
+        """See `Call.give_up`."""
+
+
 class Call:
     """An attempt; see `fastflow.run.job.UnderWay`."""
 
@@ -114,7 +121,7 @@ class Call:
                  "taken_back", "ticket")  # fmt: skip
 
     def __init__(
-        self, sender: Sender, lane: Lane, job: Job, ticket: int, *, limited: bool
+        self, sender: Sends, lane: Lane, job: Job, ticket: int, *, limited: bool
     ) -> None:
         self._sender = sender
         self.lane = lane

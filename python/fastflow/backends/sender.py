@@ -53,10 +53,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from fastflow.backends.lanes import Call, Chunk, Lane, Submit
-from fastflow.run.remote import Outcome, Run
 from fastflow.backends.travel import BYTES, Travel
 from fastflow.base.lifetime import WORKERS, in_forked_child
 from fastflow.run.job import Job
+from fastflow.run.remote import Outcome, Run
 
 __all__ = ["Sender", "sender_of"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastflow.durable.direct import set_direct_call
 from fastflow.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -224,6 +225,16 @@ _HOMES = (
     "waits",
 )
 _NAMES = frozenset(__all__)
+
+
+def _call_directly(function: Any, event: Any) -> Any:
+    from fastflow.durable.runner import DurableRunner
+
+    with DurableRunner(":memory:") as runner:
+        return runner.run(function, event)
+
+
+set_direct_call(_call_directly)
 
 
 def __getattr__(name: str) -> Any:

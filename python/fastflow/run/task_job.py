@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.run.remote import attempt_task
 from fastflow.base.timers import Clock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
@@ -16,6 +15,7 @@ from fastflow.run.cache import MISSING
 from fastflow.run.events import Events, JobKey
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
+from fastflow.run.remote import attempt_task
 from fastflow.run.task import InvalidInput, Task
 
 __all__ = ["TaskJob"]

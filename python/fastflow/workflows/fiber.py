@@ -1,17 +1,24 @@
-"""A line of execution: one program counter going through a program."""
+"""Programs, and fibers: one program counter each, going through a program."""
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from fastflow.base.timers import Clock
 from fastflow.errors import Cancelled
 from fastflow.pool.dispatch import Dispatch, current_dispatch
+from fastflow.run.events import Events, JobKey
 from fastflow.run.status import Status
+from fastflow.workflows.actions import Actions
 from fastflow.workflows.context import Context
-from fastflow.workflows.dispatch import Home
-from fastflow.workflows.jobs import Done
+from fastflow.workflows.dispatch import Home, Places
+from fastflow.workflows.inbox import Inbox
+from fastflow.workflows.jobs import Done, StepJob
+from fastflow.workflows.options import CallOptions
 from fastflow.workflows.records import (
     CANCELLED,
     COMPLETED,
@@ -21,42 +28,165 @@ from fastflow.workflows.records import (
     Steps,
 )
 
-if TYPE_CHECKING:
-    from fastflow.workflows.program import Program
-    from fastflow.workflows.run import Run
-
-__all__ = ["SUSPENDED", "Line", "Operation"]
+__all__ = [
+    "SUSPENDED",
+    "Fiber",
+    "Instruction",
+    "Loop",
+    "Operation",
+    "Program",
+    "RunOfFiber",
+]
 
 SUSPENDED = -1
 """In place of the next instruction: somebody will call ``resume``."""
 
 _ENDED = -2
-"""In place of the next instruction: there is none, the line has its outcome."""
+"""In place of the next instruction: there is none, the fiber has its outcome."""
 
 
 class Operation(Protocol):
-    """What a suspended line waits for."""
+    """What a suspended fiber waits for."""
 
     def cancel(self) -> object:
-        """Stop it; the line won't be resumed."""
+        """Stop it; the fiber won't be resumed."""
 
 
-class Line:
+class Instruction:
+    """One instruction; subclasses implement ``execute``.
+
+    Attributes
+    ----------
+    name : str or None
+        Under which the run keeps a record of it.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+
+    def execute(self, fiber: Fiber) -> int:
+        """Do it, and return the number of the next instruction, or SUSPENDED."""
+        raise NotImplementedError
+
+    def retarget(self, target: int) -> None:
+        """Set where to go instead of straight on; only while it's being assembled."""
+        raise NotImplementedError
+
+    @property
+    def sub_program(self) -> Program | None:
+        """The sub-flow, if it has one."""
+        return None
+
+
+class Loop(NamedTuple):
+    """A loop of a program: the name of its step, the numbers of its instructions."""
+
+    name: str
+    body: range
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a fiber executes; may be shared by any number of fibers.
+
+    Attributes
+    ----------
+    code : tuple of Instruction
+        The last one is `Finish`.
+    handlers : tuple of int or None
+        For each instruction, that of the on_error which gets its exceptions.
+    names : frozenset of str
+        Names of the steps.
+    loops : tuple of Loop
+        The ``while_`` steps.
+    """
+
+    code: tuple[Instruction, ...]
+    handlers: tuple[int | None, ...]
+    names: frozenset[str]
+    loops: tuple[Loop, ...] = ()
+
+    def all_names(self) -> frozenset[str]:
+        """Return the names of all steps, those of sub-flows included."""
+        found, programs = set(self.names), [self]
+        while programs:
+            for instruction in programs.pop().code:
+                inner = instruction.sub_program
+                if inner is not None:
+                    found |= inner.names
+                    programs.append(inner)
+        return frozenset(found)
+
+
+class RunOfFiber(Protocol):
+    """What a fiber, and the instructions that it executes, need of their run."""
+
+    id: str
+    workflow: str
+    clock: Clock
+    since: float
+    events: Events | None
+    places: Places
+    inbox: Inbox
+    actions: Actions
+    apart: Callable[..., Any]
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+
+    def begin(self) -> None:
+        """Start it, if it is a part of another run."""
+
+    def cancel(self) -> object:
+        """Stop it."""
+
+    def make_call(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        ctx: Context,
+        args: tuple[Any, ...],
+        done: Done,
+        options: CallOptions = ...,
+        home: Home | None = None,
+        context: contextvars.Context | None = None,
+    ) -> StepJob:
+        """Return a call that belongs to this run."""
+
+    def tell_started(self, record: StepRecord) -> None:
+        """Tell who listens that a step begins."""
+
+    def tell_ended(self, record: StepRecord, error: BaseException | None) -> None:
+        """Tell who listens that a step has ended."""
+
+    def key(self, record: StepRecord) -> JobKey:
+        """Return what a step is called in events."""
+
+    def child(
+        self, workflow: Any, payload: Any, fiber: Fiber, done: Done
+    ) -> RunOfFiber:
+        """Return a run of another workflow as a part of this one."""
+
+
+class Fiber:
     """Executes a program, one instruction after the other.
 
     An instruction returns the number of the next one, or SUSPENDED after it has seen to
-    it that ``resume`` will be called.  No thread belongs to a suspended line.
+    it that ``resume`` will be called.  No thread belongs to a suspended fiber.
 
     Parameters
     ----------
     run : Run
-        What the line is a part of.
+        What the fiber is a part of.
     program : Program
         What to execute.
     home : Home
         Where to go on after having been suspended.
     ctx : Context
-        Given to the functions; its token is the line's.
+        Given to the functions; its token is the fiber's.
     done : callable
         Called with (error, None) or (None, last) at the end, unless it was cancelled.
     """
@@ -67,7 +197,7 @@ class Line:
     )  # fmt: skip
 
     def __init__(
-        self, run: Run, program: Program, home: Home, ctx: Context, done: Done
+        self, run: RunOfFiber, program: Program, home: Home, ctx: Context, done: Done
     ) -> None:
         self.run = run
         self.program = program
@@ -82,13 +212,13 @@ class Line:
         self.origin: tuple[BaseException, str] | None = None
         self._done = done
         self._dispatch: Dispatch | None = None
-        """What the line goes on in; the last one, while it is suspended."""
+        """What the fiber goes on in; the last one, while it is suspended."""
         self._operation: Operation | None = None
         self._outcome: tuple[BaseException | None, Any] = (None, None)
         self._stopped = False
 
     def advance(self, resume: Callable[[], int] | None = None) -> None:
-        """Execute instructions until the line ends or is suspended.
+        """Execute instructions until the fiber ends or is suspended.
 
         `resume` completes the instruction that suspended it.
         """
@@ -113,7 +243,7 @@ class Line:
             self._end()
 
     def suspend(self, operation: Operation) -> int:
-        """Note what the line waits for; call it before that can come."""
+        """Note what the fiber waits for; call it before that can come."""
         self._operation = operation
         if self._stopped:
             operation.cancel()
@@ -130,7 +260,7 @@ class Line:
         self._stopped = True
 
     def cancel(self) -> None:
-        """Stop before the next instruction, and whatever the line waits for."""
+        """Stop before the next instruction, and whatever the fiber waits for."""
         self.stop()
         operation = self._operation
         if operation is not None:
@@ -144,7 +274,7 @@ class Line:
         return self._stopped
 
     def finish(self) -> int:
-        """End the line with its last value."""
+        """End the fiber with its last value."""
         self._outcome = (None, self.ctx.last)
         return _ENDED
 
@@ -226,7 +356,7 @@ class Line:
                     self.close(record, status, error)
 
     def _end(self) -> None:
-        # The callback refers to this line; finished runs are freed at once.
+        # The callback refers to this fiber; finished runs are freed at once.
         done, self._done = self._done, _nobody
         (error, value), self._outcome = self._outcome, (None, None)
         done(error, value)
@@ -237,18 +367,18 @@ def _nobody(_: BaseException | None, __: Any) -> None:
 
 
 class _Awaiting:
-    """A coroutine that a line waits for."""
+    """A coroutine that a fiber waits for."""
 
-    __slots__ = ("_cancelled", "_future", "_line", "_then")
+    __slots__ = ("_cancelled", "_fiber", "_future", "_then")
 
-    def __init__(self, line: Line, then: Callable[[Any], int]) -> None:
-        self._line = line
+    def __init__(self, fiber: Fiber, then: Callable[[Any], int]) -> None:
+        self._fiber = fiber
         self._then = then
         self._future: Any = None
         self._cancelled = False
 
     def start(self, coroutine: Any) -> None:
-        future = self._line.run.places.run_coroutine(self._arrived, coroutine)
+        future = self._fiber.run.places.run_coroutine(self._arrived, coroutine)
         self._future = future
         if future.done():  # it may have arrived before that
             self._future = None
@@ -267,4 +397,4 @@ class _Awaiting:
             return
         then = self._then
         # result() raises inside of advance(), as if the function had raised there.
-        self._line.resume(lambda: then(future.result()))
+        self._fiber.resume(lambda: then(future.result()))

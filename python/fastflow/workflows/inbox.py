@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Mailbox"]
+__all__ = ["Inbox"]
 
 Deliver = Callable[[Any], object]
 
 
-class Mailbox:
+class Inbox:
     """Events and answers of a run and its sub-flows; thread-safe.
 
     An event is consumed by one wait.  Events that nobody waits for yet are kept, in

@@ -127,7 +127,7 @@ class Items:
 class ItemsThread:
     """The thread on which one fan gets its items, draws and closes them.
 
-    For lines that go on here and there, on the threads of a pool.  Threads are used
+    For fibers that go on here and there, on the threads of a pool.  Threads are used
     again; there are a few at most, and only the fans beyond these share one.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.base.timers import Clock
@@ -14,17 +14,22 @@ from fastflow.workflows.actions import Actions
 from fastflow.workflows.limits import Gate, Rate
 from fastflow.workflows.state import State, global_state
 
-if TYPE_CHECKING:
-    from fastflow.workflows.run import Run
-
-__all__ = ["Service"]
+__all__ = ["Shared"]
 
 _NO_FAILURE = (Cancelled, *ENDS_PROGRAM)
 
 Hook = Callable[[Any], Any]
 
 
-class Service:
+class Member(Protocol):
+    """What is known of a run that uses it."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+
+
+class Shared:
     """Shared by the runs of a workflow.
 
     Parameters
@@ -73,14 +78,14 @@ class Service:
             self.gate = Gate(*self._limits, self.clock)
         self.actions = Actions()
         self._changed = threading.Condition()
-        self._runs: set[Run] = set()
+        self._runs: set[Member] = set()
 
-    def enter(self, run: Run) -> None:
+    def enter(self, run: Member) -> None:
         """Note a run that begins."""
         with self._changed:
             self._runs.add(run)
 
-    def leave(self, run: Run, admitted: bool, go: Callable[[], object]) -> None:
+    def leave(self, run: Member, admitted: bool, go: Callable[[], object]) -> None:
         """Note a run that has ended; the next one may come in."""
         gate = self.gate
         # One that was cancelled while it waited may be let in at this very moment; then
@@ -98,7 +103,7 @@ class Service:
         return None if isinstance(error, _NO_FAILURE) else self.on_failure
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[Any]:
         """The runs that have not ended."""
         with self._changed:
             return list(self._runs)

@@ -23,14 +23,14 @@ from fastflow.run.scope import Scope
 from fastflow.workflows.context import Context, Elsewhere, RunInfo
 from fastflow.workflows.records import Steps
 
-__all__ = ["Parcel"]
+__all__ = ["SharedContext"]
 
-_MOST = 4  # parcels that a process keeps
+_MOST = 4  # contexts that a process keeps
 
 _received: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
 
-class Parcel:
+class SharedContext:
     """What a context refers to, for processes of this machine.
 
     It is written when the first call is pickled, and removed by ``close()``, when none
@@ -93,7 +93,7 @@ class _Distant(Context):
         self.state = self.global_state = Elsewhere()
         self.error = self.failed_step = None
         self._token = Scope()
-        self._parcel = None
+        self._shared_context = None
         self._path = path
 
     def __getattr__(self, name: str) -> Any:

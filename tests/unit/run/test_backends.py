@@ -13,9 +13,9 @@ import fastflow
 import flow_tasks
 from contract.behaviour.backends import Cluster
 from fastflow.backends.choose import backend_of
-from fastflow.run.remote import attempt_task
 from fastflow.base.timers import system_clock
 from fastflow.run.attempts import State
+from fastflow.run.remote import attempt_task
 from senders import Work, square
 
 SPAWN = multiprocessing.get_context("spawn")

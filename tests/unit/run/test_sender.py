@@ -15,12 +15,12 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from fastflow.backends import lanes, sender
-from fastflow.run import remote as remote
 from fastflow.backends.choose import backend_of
-from fastflow.run.remote import run_chunk
 from fastflow.backends.travel import Alone
 from fastflow.errors import RemoteError, TaskTimeout
+from fastflow.run import remote
 from fastflow.run.attempts import State
+from fastflow.run.remote import run_chunk
 from senders import Held, Rig, Work, cube, square
 
 

@@ -3,12 +3,12 @@
 They host the machine of `fastflow.run.attempts`: it decides, they record what it
 decides and wait for it.  The first attempt of an operation that nothing is known of
 needs no machine, which begins with the first failure, and goes on from the record of
-the last one when the line, or another process, comes back.
+the last one when the replay, or another process, comes back.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastflow.durable.exceptions import StepInterruptedError
 from fastflow.durable.operations.operation import Operation
@@ -18,10 +18,10 @@ from fastflow.journal.records import RETRYING, Record
 from fastflow.run.attempts import Attempts, Do, Retry
 from fastflow.run.inline import carry_out
 
-if TYPE_CHECKING:
-    from fastflow.durable.runtime.calls import Outcome
+__all__ = ["Attempted", "Outcome"]
 
-__all__ = ["Attempted"]
+Outcome = tuple[Any, BaseException | None]
+"""A function's value and None, or None and its exception."""
 
 
 class Attempted(Operation):
@@ -46,12 +46,12 @@ class Attempted(Operation):
     def keep_retrying(self, attempts: Attempts, due: int) -> None:
         """Record that there is another attempt, and when."""
         assert attempts.error is not None
-        self.context._line.retrying(self, attempts.count, attempts.error, due)
+        self.context._replay.retrying(self, attempts.count, attempts.error, due)
 
     def succeed(self, value: Any, attempt: int) -> Any:
         """Record the value; return it as a replay sees it."""
-        value = self.context._line.ended(self, attempt, value)
-        if self.context._line.execution.engine.events is not None:
+        value = self.context._replay.ended(self, attempt, value)
+        if self.context._replay.execution.runtime.events is not None:
             self.tell_ended(attempt, None)
         return value
 
@@ -84,7 +84,7 @@ class Attempted(Operation):
 
     def _found_begun(self, attempts: Attempts) -> Do:
         """Go on with an attempt of which there is no end in the journal."""
-        if self.id in self.context._line.pending:  # it is on its way
+        if self.id in self.context._replay.pending:  # it is on its way
             return self._call(attempts)
         # Begun by a process that died before it could say how it ended.
         interrupted = StepInterruptedError(
@@ -97,12 +97,12 @@ class Attempted(Operation):
         return _told(attempts, *self.attempt_now(attempts.count))
 
     def _rest(self, attempts: Attempts) -> None:
-        engine = self.context._line.execution.engine
-        due = engine.now_us() + round(attempts.pause * 1e6)
+        runtime = self.context._replay.execution.runtime
+        due = runtime.now_us() + round(attempts.pause * 1e6)
         self.keep_retrying(attempts, due)
-        if engine.events is not None:
+        if runtime.events is not None:
             assert attempts.error is not None
-            engine.events.job_retrying(self.job_key(), attempts.count, attempts.error)
+            runtime.events.job_retrying(self.job_key(), attempts.count, attempts.error)
         rest_until(self, due=due)
 
     def _fail(self, attempts: Attempts) -> Any:
@@ -111,16 +111,16 @@ class Attempted(Operation):
         if leaves_unfinished(error):
             raise error
         assert isinstance(error, Exception)
-        line = self.context._line
+        replay = self.context._replay
         try:
-            return line.ended(self, attempts.count, None, error)
+            return replay.ended(self, attempts.count, None, error)
         except self.error_kind:
             self.tell_ended(attempts.count, error)
             raise
 
     def tell_ended(self, attempt: int, error: Exception | None) -> None:
         """Tell subscribers that it is over."""
-        events = self.context._line.execution.engine.events
+        events = self.context._replay.execution.runtime.events
         if events is not None:
             events.job_ended(self.job_key(), attempt, error)
 

@@ -1,10 +1,10 @@
 """Batches: ``parallel``, ``map`` and ``race``.
 
-`Batch` is the coordinator of one of them.  It owns the state of the branches; lines
-only send it events through its mailbox, one at a time, so there is no lock here.  Two
+`Batch` is the coordinator of one of them.  It owns the state of the branches; replays
+only send it events through its queue, one at a time, so there is no lock here.  Two
 numbers are shared with the scheduler, each written by one side only: how many branches
 may have begun (`_allowed`, written here) and how many have (`_begun`, written while the
-scheduler asks for the next line).
+scheduler asks for the next replay).
 
 After each event the completion policy decides.  The decision is recorded together with
 the results, in the same moment in which the scope of the branches is closed, so nothing
@@ -32,15 +32,15 @@ from fastflow.durable.exceptions import (
     ChildContextError,
     SuspendExecution,
 )
-from fastflow.durable.operations.operation import Operation, non_deterministic
+from fastflow.durable.operations.operation import Operation
 from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
 from fastflow.durable.runtime.failures import (
     as_error_object,
     leaves_unfinished,
     to_failure,
 )
-from fastflow.durable.runtime.replay import Line, Pending, finish_call
-from fastflow.durable.runtime.serial_queue import Mailbox
+from fastflow.durable.runtime.replay import Pending, Replay, finish_call
+from fastflow.durable.runtime.serial_queue import SerialQueue
 from fastflow.errors import Cancelled, TaskTimeout
 from fastflow.journal.identity import branch_id
 from fastflow.journal.payloads import dump, load, through
@@ -50,7 +50,7 @@ from fastflow.pool.dispatch import after_limit
 from fastflow.run.scope import Scope
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operations.position import Position
 
 __all__ = ["Batch", "BatchOperation", "Branches"]
 
@@ -66,7 +66,7 @@ class Branches(msgspec.Struct, frozen=True):
     """What a batch consists of."""
 
     count: int
-    call: Callable[[int, DurableContext], Any]
+    call: Callable[[int, Any], Any]
     """``call(index, context)`` runs a branch."""
     name: Callable[[int], str | None]
     subtype: str
@@ -98,10 +98,10 @@ class Batch(Pending):
         "_counts",
         "_errors",
         "_lines",
-        "_mailbox",
         "_operation",
         "_payloads",
         "_policy",
+        "_queue",
         "_recalled",
         "_scope",
         "_since",
@@ -119,7 +119,7 @@ class Batch(Pending):
     def __init__(
         self, operation: BatchOperation, branches: Branches, config: ParallelConfig
     ) -> None:
-        super().__init__(operation.context._line)
+        super().__init__(operation.context._replay)
         self._operation = operation
         self._branches = branches
         self.config = config
@@ -132,8 +132,8 @@ class Batch(Pending):
         self._values: dict[int, Any] = {}
         self._errors: dict[int, Failure] = {}
         self._counts = [0, 0, 0, 0]
-        self._lines: dict[int, Line] = {}
-        self._mailbox: Mailbox[tuple[Any, ...]] = Mailbox(self._handle)
+        self._lines: dict[int, Replay] = {}
+        self._queue: SerialQueue[tuple[Any, ...]] = SerialQueue(self._handle)
         self._timer: Timer | None = None
         self._admitted = 0  # index from which on none has been admitted
         self._begun = 0  # branches, in this process
@@ -148,7 +148,7 @@ class Batch(Pending):
 
     def send(self, *event: Any) -> None:
         """Send an event: a method and its arguments."""
-        self._mailbox.send(event)
+        self._queue.send(event)
 
     def _handle(self, event: tuple[Any, ...]) -> None:
         if self.done or self._scope.closed:
@@ -162,7 +162,7 @@ class Batch(Pending):
             # can't: nothing of this execution can go on.  Unless what the batch
             # belongs to has ended meanwhile.
             if not (isinstance(error, Cancelled) and self._scope.over):
-                self.line.execution.interrupt(error)
+                self.replay.execution.interrupt(error)
             self._close()
 
     def start(self, due: int) -> None:
@@ -176,7 +176,7 @@ class Batch(Pending):
         self.send(self._start, due)
 
     def _start(self, due: int) -> None:
-        execution = self.line.execution
+        execution = self.replay.execution
         for record in execution.branches_of(self._operation.id):
             self._recall(record)
             if self._decide():
@@ -185,7 +185,7 @@ class Batch(Pending):
             return
         if due:
             most = to_seconds(self.config.timeout)
-            self._timer = execution.engine.call_at(due, most, self.send, self._expire)
+            self._timer = execution.runtime.call_at(due, most, self.send, self._expire)
         self._allow()
 
     def _recall(self, record: Record) -> None:
@@ -195,7 +195,7 @@ class Batch(Pending):
             return
         self._recalled += 1
         if record.action == SUCCEEDED:
-            data = self.line.execution.payload(record) or b"null"
+            data = self.replay.execution.payload(record) or b"null"
             value = load(data, self.config.item_serdes, self._item_context)
             self._ended(index, data, value, None)
         else:
@@ -210,9 +210,9 @@ class Batch(Pending):
             ended = self._counts[_SUCCEEDED] + self._counts[_FAILED] - self._recalled
             self._allowed = min(ended + most, self._branches.count)
         if self._allowed > before:
-            self.line.execution.engine.scheduler.push(self)
+            self.replay.execution.runtime.scheduler.push(self)
 
-    def next_line(self) -> Callable[[], object] | None:
+    def next_replay(self) -> Callable[[], object] | None:
         """Admit the next branch.  For the scheduler."""
         # Branches that ended in another process are passed over.
         if self._begun >= self._allowed or self._scope.closed:
@@ -228,7 +228,7 @@ class Batch(Pending):
         return _Branch(self, index).run
 
     def branch_ended(
-        self, branch: Line, value: Any, error: BaseException | None
+        self, branch: Replay, value: Any, error: BaseException | None
     ) -> None:
         """Be told by a branch, on its thread, how it ended."""
         assert isinstance(branch, _Branch)
@@ -246,21 +246,21 @@ class Batch(Pending):
         if error is not None and leaves_unfinished(error):
             if not isinstance(error, Cancelled):
                 # No outcome of the branch: the whole execution has to be resumed.
-                self.line.execution.interrupt(error)
+                self.replay.execution.interrupt(error)
                 return
             if self._scope.over:
                 return
             # It stopped of its own accord: that is a failure like others.
         if error is not None:
             value, failure = None, to_failure(error)
-        self._mailbox.send((self._branch_ended, branch, data, value, failure))
+        self._queue.send((self._branch_ended, branch, data, value, failure))
 
     def _branch_ended(
         self, branch: _Branch, data: bytes | None, value: Any, failure: Failure | None
     ) -> None:
         self._lines.pop(branch.index, None)
         if self.config.nesting_type is not NestingType.FLAT:
-            self.line.execution.add(branch.record(data, failure), self._scope)
+            self.replay.execution.add(branch.record(data, failure), self._scope)
         self._ended(branch.index, data, value, failure)
         if not self._decide() and self._allowed < self._branches.count:
             self._allow()
@@ -268,14 +268,14 @@ class Batch(Pending):
     def _find_since(self) -> None:
         """Find out from which frame on all that is written is of the branches.
 
-        While the handler's own line waits for this batch it records nothing, and
+        While the handler's own replay waits for this batch it records nothing, and
         batches that it has waited for are closed.  So that is any frame after the one
         with the record that this began; until that is in the journal, not known.
 
         Branches call this on their own threads; whichever of them writes, it is right.
         """
-        stream = self.line.execution.stream
-        handlers = self.line.scope is self.line.execution.scope
+        stream = self.replay.execution.stream
+        handlers = self.replay.scope is self.replay.execution.scope
         # In this order: the writer sets the frame before it says what is committed.
         if handlers and stream.committed >= self._operation.begun:
             self._since = stream.frame
@@ -296,11 +296,11 @@ class Batch(Pending):
 
     def _expire(self) -> None:
         """End the branches that have begun as failed, and the batch."""
-        with after_limit():  # whichever thread is at the mailbox
+        with after_limit():  # whichever thread is at the queue
             self._end_late()
 
     def _end_late(self) -> None:
-        scheduler = self.line.execution.engine.scheduler
+        scheduler = self.replay.execution.runtime.scheduler
         begun = scheduler.hold(self._stop_admitting)
         limit = to_seconds(self.config.timeout)
         late = to_failure(TaskTimeout(f"the batch did not end within {limit:g} s"))
@@ -341,7 +341,7 @@ class Batch(Pending):
         )
 
     def _finish(self, reason: CompletionReason) -> None:
-        scheduler = self.line.execution.engine.scheduler
+        scheduler = self.replay.execution.runtime.scheduler
         scheduler.hold(self._stop_admitting)
         states = bytes(self._states)
         results = [self._payloads[i] for i, s in enumerate(states) if s == _SUCCEEDED]
@@ -386,36 +386,36 @@ class Batch(Pending):
         self._scope.closed = True
         if self._timer is not None:
             self._timer.cancel()
-        lines, self._lines = self._lines, {}
+        replays, self._lines = self._lines, {}
         self._payloads, self._values, self._errors = {}, {}, {}
-        for line in lines.values():
-            line.give_up()
+        for replay in replays.values():
+            replay.give_up()
 
     def cancel(self) -> None:
         """End it without a result: nobody waits any more."""
         self._scope.closed = True
-        self._mailbox.send(())  # by whoever is at the mailbox: not in his midst
+        self._queue.send(())  # by whoever is at the queue: not in his midst
 
     def _item_context(self) -> SerDesContext:
         return self._operation.serdes_context()
 
 
-class _Branch(Line):
-    """One branch: a line, and what is recorded of it."""
+class _Branch(Replay):
+    """One branch: a replay, and what is recorded of it."""
 
     __slots__ = ("_batch", "_started", "id", "index")
 
     def __init__(self, batch: Batch, index: int) -> None:
         super().__init__(
-            batch.line.execution, batch._scope, self._call, batch.branch_ended
+            batch.replay.execution, batch._scope, self._call, batch.branch_ended
         )
         self._batch = batch
         self.index = index
         self.id = branch_id(batch._operation.id, index)
-        self._started = self.execution.engine.now_us()
+        self._started = self.execution.runtime.now_us()
         batch._lines[index] = self
 
-    def _call(self, _: Line) -> Any:
+    def _call(self, _: Replay) -> Any:
         batch = self._batch
         operation = batch._operation
         flat = batch.config.nesting_type is NestingType.FLAT
@@ -451,7 +451,7 @@ class _Branch(Line):
             batch._branches.subtype,
             batch._branches.name(self.index),
             SUCCEEDED if failure is None else FAILED,
-            self.execution.engine.now_us(),
+            self.execution.runtime.now_us(),
             self._started,
             self.index,
             0,
@@ -470,7 +470,7 @@ class BatchOperation(Operation):
 
     def __init__(
         self,
-        context: DurableContext,
+        context: Position,
         subtype: str,
         name: str | None,
         branches: Branches,
@@ -483,25 +483,25 @@ class BatchOperation(Operation):
 
     def advance(self, record: Record | None) -> BatchResult[Any]:
         """Begin the batch, or go on waiting for it."""
-        line = self.context._line
-        batch, due = line.pending.get(self.id), None
+        replay = self.context._replay
+        batch, due = replay.pending.get(self.id), None
         if batch is None:
             due = self._begin(record)
             batch = Batch(self, self._branches, self._config)
-            line.begin(self.id, batch)
+            replay.begin(self.id, batch)
         assert isinstance(batch, Batch)
         try:
             if due is not None:
                 batch.start(due)
-            line.wait_for(batch)
+            replay.wait_for(batch)
         except (SuspendExecution, Cancelled):
             raise
         except BaseException as error:
             # Ctrl-C, or what a signal's handler raised.  Were it caught, the program
             # would go on beside its own batch, and the journal could not be replayed.
-            line.execution.abort(error)
+            replay.execution.abort(error)
             raise
-        line.pending.pop(self.id, None)
+        replay.pending.pop(self.id, None)
         self.commit(batch.ticket)
         assert batch.result is not None
         return batch.result
@@ -509,28 +509,27 @@ class BatchOperation(Operation):
     def _begin(self, record: Record | None) -> int:
         """Record the beginning, unless it was; return when the time limit is over."""
         count = self._branches.count
-        engine = self.context._line.execution.engine
+        runtime = self.context._replay.execution.runtime
         if record is None:
-            self.started = engine.now_us()
+            self.started = runtime.now_us()
             due = 0
             if self._config.timeout is not None:
                 due = self.started + round(to_seconds(self._config.timeout) * 1e6)
             self.begun = self.add(BEGUN, attempt=count, due=due)
             return due
         if record.attempt != count:
-            error = non_deterministic(
-                self.context,
+            error = self.context._non_deterministic(
                 recorded=f"{self.describe_now()} of {record.attempt} branches",
                 current=f"{self.describe_now()} of {count} branches",
                 operation_id=self.id,
             )
-            self.context._line.execution.abort(error)
+            self.context._replay.execution.abort(error)
             raise error
         return record.due
 
     def returned(self, record: Record) -> BatchResult[Any]:
         """Make the result from its record; no branch is touched."""
-        data = self.context._line.execution.payload(record)
+        data = self.context._replay.execution.payload(record)
         assert data is not None
         if self.serdes is not None:
             found: BatchResult[Any] = load(data, self.serdes, self.serdes_context)

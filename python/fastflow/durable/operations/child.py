@@ -18,7 +18,7 @@ from fastflow.journal.payloads import through
 from fastflow.journal.records import BEGUN, FAILED, SUCCEEDED, Failure, Record
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operations.position import Position
 
 __all__ = ["Child", "VirtualChild"]
 
@@ -33,8 +33,8 @@ class Child(Operation):
 
     def __init__(
         self,
-        context: DurableContext,
-        fn: Callable[[DurableContext], Any],
+        context: Position,
+        fn: Callable[[Any], Any],
         name: str | None,
         config: ChildConfig[Any] | None = None,
         subtype: str = "RunInChildContext",
@@ -49,7 +49,7 @@ class Child(Operation):
     def advance(self, record: Record | None) -> Any:
         """Call the function with a context of its own."""
         if record is None:
-            self.started = self.context._line.execution.engine.now_us()
+            self.started = self.context._replay.execution.runtime.now_us()
             self.add(BEGUN)
         child = self.context._child(self.id, self.id)
         value, failure = _outcome(self._fn, child)
@@ -61,9 +61,7 @@ class Child(Operation):
         return value
 
 
-def _outcome(
-    fn: Callable[[DurableContext], Any], child: DurableContext
-) -> tuple[Any, Failure | None]:
+def _outcome(fn: Callable[[Any], Any], child: Position) -> tuple[Any, Failure | None]:
     """Call a child context's function; return its value, or what is kept of its error.
 
     The error itself is not passed on: a replay has only what is kept.
@@ -87,8 +85,8 @@ class VirtualChild(Operation):
 
     def __init__(
         self,
-        context: DurableContext,
-        fn: Callable[[DurableContext], Any],
+        context: Position,
+        fn: Callable[[Any], Any],
         name: str | None,
     ) -> None:
         super().__init__(context, "RunInChildContext", name)

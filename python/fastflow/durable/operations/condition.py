@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.config import to_seconds
 from fastflow.durable.exceptions import WaitForConditionError
-from fastflow.durable.operations.attempted import Attempted
-from fastflow.durable.runtime.calls import Outcome, make_attempt
+from fastflow.durable.operations.attempted import Attempted, Outcome
+from fastflow.durable.operations.calls import make_attempt
 from fastflow.durable.types import WaitForConditionCheckContext
 from fastflow.durable.waits import WaitForConditionConfig
 from fastflow.journal.payloads import load, through
@@ -16,7 +16,7 @@ from fastflow.journal.records import RETRYING, SUCCEEDED, Record
 from fastflow.run.attempts import Attempts
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operations.position import Position
 
 __all__ = ["Condition"]
 
@@ -51,7 +51,7 @@ class Condition(Attempted):
 
     def __init__(
         self,
-        context: DurableContext,
+        context: Position,
         check: Callable[[Any, WaitForConditionCheckContext], Any],
         config: WaitForConditionConfig[Any],
         name: str | None,

@@ -22,7 +22,7 @@ from fastflow.durable.runtime.failures import (
     operation_error,
     to_failure,
 )
-from fastflow.durable.runtime.replay import Line, Pending
+from fastflow.durable.runtime.replay import Pending, Replay
 from fastflow.errors import add_note, shown
 from fastflow.journal.identity import invoked_name
 from fastflow.journal.payloads import dump, load
@@ -38,8 +38,8 @@ from fastflow.journal.statuses import ExecutionStatus
 from fastflow.pool.dispatch import Dispatch, expire, given_up
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
     from fastflow.durable.handle import Handle
+    from fastflow.durable.operations.position import Position
 
 __all__ = ["Invoke"]
 
@@ -63,9 +63,9 @@ class Invoked(Pending):
                  "child", "handle", "timed_out", "trouble")  # fmt: skip
 
     def __init__(
-        self, line: Line, child: str, begin: Callable[[], Handle[Any]]
+        self, replay: Replay, child: str, begin: Callable[[], Handle[Any]]
     ) -> None:
-        super().__init__(line)
+        super().__init__(replay)
         self.child = child
         self._begin = begin
         self.handle: Handle[Any] | None = None
@@ -81,7 +81,7 @@ class Invoked(Pending):
     def start(self, due: int, most: float) -> None:
         """Settle when the execution has ended, or at `due`."""
         if due:
-            self._timer = self.line.execution.engine.call_at(
+            self._timer = self.replay.execution.runtime.call_at(
                 due, most, expire, self._expire
             )
         try:
@@ -99,7 +99,7 @@ class Invoked(Pending):
             self.handle.add_done_callback(self._ended)
 
     def _look_later(self) -> None:
-        # Not on the engine's clock: what runs elsewhere doesn't know that one.
+        # Not on the runtime's clock: what runs elsewhere doesn't know that one.
         try:
             self._look = system_clock.call_later(self._delay, expire, self._look_again)
         except Exception as error:  # no thread for the timers
@@ -112,7 +112,9 @@ class Invoked(Pending):
     def _look_again(self) -> None:
         # The journal may keep one waiting, and the timers' thread mustn't.
         try:
-            self.line.execution.engine.calls.submit(self._try, self._tried, quiet=True)
+            self.replay.execution.runtime.calls.submit(
+                self._try, self._tried, quiet=True
+            )
         except RuntimeError as error:
             self._fail(error)
 
@@ -155,8 +157,8 @@ class Invoked(Pending):
     def cancel(self) -> None:
         """Drop the timers; the other execution ends if nobody wants it any more."""
         self._drop_timers()
-        if not self.done and self.line.scope.over:
-            self.line.execution.disown(self.child)
+        if not self.done and self.replay.scope.over:
+            self.replay.execution.disown(self.child)
 
 
 class Invoke(Operation):
@@ -169,7 +171,7 @@ class Invoke(Operation):
 
     def __init__(
         self,
-        context: DurableContext,
+        context: Position,
         function: str,
         payload: Any,
         name: str | None,
@@ -183,38 +185,38 @@ class Invoke(Operation):
 
     def advance(self, record: Record | None) -> Any:
         """Start the execution under a name made from this one's, and wait for it."""
-        line = self.context._line
-        engine = line.execution.engine
+        replay = self.context._replay
+        runtime = replay.execution.runtime
         limit = None if self._config.timeout is None else to_seconds(
             self._config.timeout
         )  # fmt: skip
         due = record.due if record is not None else 0
         if record is None:
             if limit:
-                due = engine.now_us() + round(limit * 1e6)
+                due = runtime.now_us() + round(limit * 1e6)
             self.commit(self.add(BEGUN, due=due))
-        invoked = line.pending.get(self.id)
+        invoked = replay.pending.get(self.id)
         if invoked is None:
-            assert engine.start_function is not None
+            assert runtime.start_function is not None
             data = dump(self._payload, None, self.serdes_context)
-            begin = partial(engine.start_function, self._function, self._child, data)
-            line.execution.may_have_invoked = True
-            invoked = Invoked(line, self._child, begin)
-            line.begin(self.id, invoked)
+            begin = partial(runtime.start_function, self._function, self._child, data)
+            replay.execution.may_have_invoked = True
+            invoked = Invoked(replay, self._child, begin)
+            replay.begin(self.id, invoked)
             try:
                 invoked.start(due, limit or 0.0)
             except ExecutionConflictError as conflict:  # the program has changed
                 self._interrupted(conflict)
         assert isinstance(invoked, Invoked)
-        line.wait_for(invoked)
-        line.pending.pop(self.id, None)
+        replay.wait_for(invoked)
+        replay.pending.pop(self.id, None)
         return self._end(invoked)
 
     def _end(self, invoked: Invoked) -> Any:
         if invoked.timed_out:
             failure = Failure(f"{self.describe_now()} took too long", "TimeoutError")
             self.commit(self.add(TIMED_OUT, error=failure))
-            self.context._line.execution.disown(invoked.child)
+            self.context._replay.execution.disown(invoked.child)
             raise operation_error(InvokeError, failure)
         handle = invoked.handle
         end = None if handle is None else handle.end
@@ -241,7 +243,7 @@ class Invoke(Operation):
     @property
     def _child(self) -> str:
         """The name of the invoked execution."""
-        return invoked_name(self.context._line.execution.name, self.id)
+        return invoked_name(self.context._replay.execution.name, self.id)
 
 
 def _cancelled(name: str) -> cf.CancelledError:

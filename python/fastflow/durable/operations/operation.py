@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from fastflow.durable.exceptions import (
     DurableOperationError,
     InvalidStateError,
-    NonDeterministicExecutionError,
     SuspendExecution,
 )
 from fastflow.durable.runtime.failures import leaves_unfinished, operation_error
+from fastflow.durable.runtime.recorder import Recorded
 from fastflow.errors import Cancelled
 from fastflow.journal.identity import child_id
 from fastflow.journal.payloads import load
@@ -25,15 +25,10 @@ from fastflow.journal.serdes import SerDes, SerDesContext
 from fastflow.run.events import JobKey
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operations.position import Position
     from fastflow.run.scope import Scope
 
 __all__ = ["Operation"]
-
-_CODE_CHANGED = (
-    "an execution must meet the operations it met before, in the same order; let the "
-    "code that began it finish it, or give the changed function another name"
-)
 
 
 class Operation:
@@ -50,7 +45,7 @@ class Operation:
 
     def __init__(
         self,
-        context: DurableContext,
+        context: Position,
         subtype: str,
         name: str | None,
         serdes: SerDes[Any] | None = None,
@@ -69,19 +64,19 @@ class Operation:
         """Return what the operation returned before, or run it, commit, and return."""
         context = self.context
         try:
-            line = context._line
-            if line.thread != get_ident():
+            replay = context._replay
+            if replay.thread != get_ident():
                 self._refuse_thread()
-            if line.busy is not None:
-                self._refuse_nesting(line.busy)
-            if line.leaving:
+            if replay.busy is not None:
+                self._refuse_nesting(replay.busy)
+            if replay.leaving:
                 raise SuspendExecution("waiting")
             context._count = self.number = context._count + 1
             self.id = child_id(context._id, self.number)
-            record = line.recall(self)
+            record = replay.recall(self)
             if record is not None:
                 if record.action != BEGUN and record.action != RETRYING:
-                    if self.is_job and line.execution.engine.events is not None:
+                    if self.is_job and replay.execution.runtime.events is not None:
                         self._tell_recalled(record)
                     return self.replayed(record)
                 self.started = record.started or record.at
@@ -100,9 +95,9 @@ class Operation:
         if isinstance(error, SuspendExecution | Cancelled):
             return
         if leaves_unfinished(error):
-            self.context._line.execution.interrupt(error)
+            self.context._replay.execution.interrupt(error)
 
-    def _refuse_nesting(self, busy: Operation) -> None:
+    def _refuse_nesting(self, busy: Recorded) -> None:
         raise InvalidStateError(
             f"{self.describe_now()} begins inside of the function of "
             f"{busy.describe_now()}: operations can't be nested in a step; "
@@ -128,7 +123,7 @@ class Operation:
 
     def returned(self, record: Record) -> Any:
         """Return the value of an operation that succeeded."""
-        data = self.context._line.execution.payload(record)
+        data = self.context._replay.execution.payload(record)
         return None if data is None else load(data, self.serdes, self.serdes_context)
 
     # For the kinds
@@ -145,33 +140,33 @@ class Operation:
         closing: Scope | None = None,
     ) -> int:
         """Queue a record of this operation; return its number for `commit`."""
-        line = self.context._line
-        execution = line.execution
-        now = execution.engine.now_us()
+        replay = self.context._replay
+        execution = replay.execution
+        now = execution.runtime.now_us()
         record = Record(
             self.id, self.context._reported_parent, self.kind, self.subtype, self.name,
             action, now, self.started or now, attempt, due, payload, error,
             None, since,
         )  # fmt: skip
         number = execution.add(record, self.context._scope, closing)
-        line.keep(record)
+        replay.keep(record)
         return number
 
     def commit(self, number: int) -> None:
         """Return once a record is in the journal."""
-        self.context._line.execution.commit(number)
+        self.context._replay.execution.commit(number)
 
     def serdes_context(self) -> SerDesContext:
         """Return what a serdes may know of this operation."""
         return SerDesContext(
             operation_id=self.id.hex(),
-            durable_execution_arn=self.context._line.execution.name,
+            durable_execution_arn=self.context._replay.execution.name,
             name=self.describe_now(),
         )
 
     def _stop(self) -> None:
-        """Raise what ends a line whose results nobody wants any more."""
-        broken = self.context._line.execution.stream.broken
+        """Raise what ends a replay whose results nobody wants any more."""
+        broken = self.context._replay.execution.stream.broken
         if broken is not None:
             raise broken
         raise Cancelled("what this belongs to has ended meanwhile")
@@ -184,49 +179,29 @@ class Operation:
 
     def refuse(self, record: Record) -> NoReturn:
         """Raise, as the record that was found here is that of another operation."""
-        error = non_deterministic(
-            self.context,
+        error = self.context._non_deterministic(
             recorded=_describe(record.subtype, record.name),
             current=self.describe_now(),
             operation_id=self.id,
         )
-        self.context._line.execution.abort(error)
+        self.context._replay.execution.abort(error)
         raise error
 
     # For subscribers
 
     def job_key(self) -> JobKey:
         """Return what subscribers know it by."""
-        return JobKey(self.context._line.execution.name, self.id.hex(), self.name)
+        return JobKey(self.context._replay.execution.name, self.id.hex(), self.name)
 
     def _tell_recalled(self, record: Record) -> None:
         """Tell subscribers what another process has done, once."""
-        line = self.context._line
-        events = line.execution.engine.events
-        if events is None or (line.local is not None and self.id in line.local):
+        replay = self.context._replay
+        events = replay.execution.runtime.events
+        if events is None or (replay.local is not None and self.id in replay.local):
             return
-        line.keep(record)  # the line may run again, from its top
+        replay.keep(record)  # the replay may run again, from its top
         events.job_recalled(self.job_key(), record.attempt)
 
 
 def _describe(subtype: str, name: str | None) -> str:
     return f"{subtype} {name!r}" if name is not None else f"{subtype} without a name"
-
-
-def non_deterministic(
-    context: DurableContext, *, recorded: str, current: str, operation_id: bytes
-) -> NonDeterministicExecutionError:
-    """Return the error for a program that is not the one that was recorded."""
-    position = context._position()
-    execution = context._line.execution
-    return NonDeterministicExecutionError(
-        f"execution {execution.name!r} of {execution.function} met another operation "
-        f"than before at position {position}\n"
-        f"  recorded: {recorded}\n"
-        f"  current:  {current}\n"
-        f"{_CODE_CHANGED}",
-        step_id=operation_id.hex(),
-        position=position,
-        recorded=recorded,
-        current=current,
-    )

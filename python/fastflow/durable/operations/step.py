@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow.durable.config import StepConfig, StepSemantics, to_seconds
 from fastflow.durable.exceptions import StepError
-from fastflow.durable.operations.attempted import Attempted
+from fastflow.durable.operations.attempted import Attempted, Outcome
+from fastflow.durable.operations.calls import make_attempt
 from fastflow.durable.retries import StepPolicy
-from fastflow.durable.runtime.calls import Outcome, make_attempt
 from fastflow.durable.types import StepContext
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operations.position import Position
     from fastflow.durable.runtime.runtime import RetryStrategy
 
 __all__ = ["Step"]
@@ -29,7 +29,7 @@ class Step(Attempted):
 
     def __init__(
         self,
-        context: DurableContext,
+        context: Position,
         fn: Callable[[StepContext], Any],
         name: str | None,
         config: StepConfig | None,
@@ -50,7 +50,9 @@ class Step(Attempted):
 
     def retry(self) -> StepPolicy | None:
         """See `Attempted`."""
-        strategy = self._strategy or self.context._line.execution.engine.default_retry
+        strategy = (
+            self._strategy or self.context._replay.execution.runtime.default_retry
+        )
         return None if strategy is None else StepPolicy(strategy)
 
     def attempt_now(self, attempt: int) -> Outcome:

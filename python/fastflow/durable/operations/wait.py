@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from fastflow.base.timers import Timer
 from fastflow.durable.config import to_seconds
 from fastflow.durable.operations.operation import Operation
-from fastflow.durable.runtime.replay import Line, Pending
+from fastflow.durable.runtime.replay import Pending, Replay
 from fastflow.journal.records import BEGUN, SUCCEEDED, Record
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operations.position import Position
 
 __all__ = ["Rest", "Wait", "rest_until"]
 
@@ -21,14 +21,14 @@ class Rest(Pending):
 
     __slots__ = ("_timer",)
 
-    def __init__(self, line: Line) -> None:
-        super().__init__(line)
+    def __init__(self, replay: Replay) -> None:
+        super().__init__(replay)
         self._timer: Timer | None = None
 
     def start(self, due: int, most: float) -> None:
         """Settle at `due`, in microseconds; `most` seconds from now at the latest."""
-        engine = self.line.execution.engine
-        self._timer = engine.call_at(due, most, self.settle)
+        runtime = self.replay.execution.runtime
+        self._timer = runtime.call_at(due, most, self.settle)
 
     def cancel(self) -> None:
         """Drop the timer."""
@@ -39,7 +39,7 @@ class Rest(Pending):
 def rest_until(
     operation: Operation, record: Record | None = None, due: int = 0
 ) -> None:
-    """Let the operation's line wait until the time in its last record is over.
+    """Let the operation's replay wait until the time in its last record is over.
 
     Parameters
     ----------
@@ -48,20 +48,20 @@ def rest_until(
     due : int
         Else, until when, from now; in microseconds.
     """
-    line = operation.context._line
-    rest = line.pending.get(operation.id)
+    replay = operation.context._replay
+    rest = replay.pending.get(operation.id)
     if rest is not None and not isinstance(rest, Rest):
         return  # the next attempt has begun
     if rest is None:
-        now = line.execution.engine.now_us()
+        now = replay.execution.runtime.now_us()
         since, due = (record.at, record.due) if record is not None else (now, due)
         if record is not None and due <= now:
             return
-        rest = Rest(line)
-        line.begin(operation.id, rest)
+        rest = Rest(replay)
+        replay.begin(operation.id, rest)
         rest.start(due, max(due - since, 0) / 1e6)
-    line.wait_for(rest)
-    line.pending.pop(operation.id, None)
+    replay.wait_for(rest)
+    replay.pending.pop(operation.id, None)
 
 
 class Wait(Operation):
@@ -71,15 +71,15 @@ class Wait(Operation):
 
     kind = "WAIT"
 
-    def __init__(self, context: DurableContext, seconds: Any, name: str | None) -> None:
+    def __init__(self, context: Position, seconds: Any, name: str | None) -> None:
         super().__init__(context, "Wait", name)
         self._seconds = to_seconds(seconds)
 
     def advance(self, record: Record | None) -> None:
         """Wait for what is left of the time."""
         if record is None:
-            engine = self.context._line.execution.engine
-            due = engine.now_us() + round(self._seconds * 1e6)
+            runtime = self.context._replay.execution.runtime
+            due = runtime.now_us() + round(self._seconds * 1e6)
             self.add(BEGUN, due=due)
             rest_until(self, due=due)
         else:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from fastflow import _core
 from fastflow.durable.exceptions import JournalError
-from fastflow.durable.runtime.runtime import Engine
+from fastflow.durable.runtime.runtime import Runtime
 from fastflow.errors import add_note, text_of
 from fastflow.journal.journal import (
     HEARTBEAT,
@@ -40,7 +40,7 @@ class Listener(Protocol):
 
 
 class Execution:
-    """What all lines of one execution share.
+    """What all replays of one execution share.
 
     Parameters
     ----------
@@ -48,21 +48,21 @@ class Execution:
         As the journal gave it to this process, which owns it now.
     """
 
-    def __init__(self, engine: Engine, entry: Entry) -> None:
-        self.engine = engine
+    def __init__(self, runtime: Runtime, entry: Entry) -> None:
+        self.runtime = runtime
         self.name = entry.name
         self.function = entry.function
         self.number = entry.number
         self.input = entry.input
         self.context = _core.task_context()
-        if engine.pauses is not None:
-            self.context.run(PAUSES.set, engine.pauses)
+        if runtime.pauses is not None:
+            self.context.run(PAUSES.set, runtime.pauses)
         self.scope = Scope()
         self.stream = Stream(entry.number, entry.fence, entry.frames)
         self.stream.on_broken = self._broke
-        self.add = partial(engine.writer.add, self.stream)
+        self.add = partial(runtime.writer.add, self.stream)
         """Queue a record; returns its number for `commit`."""
-        self.commit = partial(engine.writer.commit, self.stream)
+        self.commit = partial(runtime.writer.commit, self.stream)
         """Return once record `number` is in the journal."""
         self.loaded: dict[bytes, Record] = {}
         """The last record of each operation, as they were when this process began."""
@@ -84,7 +84,7 @@ class Execution:
         """Read what is there below `frame`, but not what is below finished batches."""
         kept: list[list[Record]] = []
         while frame > 0:
-            for records in self.engine.journal.newest(self.number, frame):
+            for records in self.runtime.journal.newest(self.number, frame):
                 frame -= 1
                 kept.append(records)
                 since = [record.since for record in records if record.since]
@@ -114,7 +114,7 @@ class Execution:
         if record.blob is None:
             return record.payload
         with journal_errors():
-            return self.engine.journal.blob(record.blob)
+            return self.runtime.journal.blob(record.blob)
 
     def deliver(self, message: Message) -> None:
         """Take a message that has come for this execution."""
@@ -130,7 +130,7 @@ class Execution:
             listener.hear(message)
 
     def cancel(self) -> None:
-        """Let every line end at its next operation."""
+        """Let every replay end at its next operation."""
         self.cancelled = True
         self._stop()
 
@@ -138,7 +138,7 @@ class Execution:
         """Give up for a reason of the surroundings; keep what has been done."""
         try:
             if self.stream.broken is None and not isinstance(reason, JournalError):
-                self.engine.flush()
+                self.runtime.flush()
         except Exception as error:
             add_note(
                 reason, f"what had been done could not be kept either: {text_of(error)}"
@@ -148,7 +148,7 @@ class Execution:
 
     def abort(self, reason: BaseException) -> None:
         """Give up: record nothing more, and leave the execution unfinished."""
-        self.engine.writer.abandon(self.stream, reason)
+        self.runtime.writer.abandon(self.stream, reason)
 
     @property
     def end(self) -> End | None:
@@ -169,20 +169,20 @@ class Execution:
         """Record the end, and end what was invoked and isn't waited for any more."""
         assert status != RUNNING
         self.scope.closed = True
-        end = End(status, result, error, self.engine.now_us())
-        self.engine.writer.finish(self.stream, end)
-        if self.may_have_invoked and self.engine.cancel_below is not None:
-            self.engine.cancel_below(self.name)
+        end = End(status, result, error, self.runtime.now_us())
+        self.runtime.writer.finish(self.stream, end)
+        if self.may_have_invoked and self.runtime.cancel_below is not None:
+            self.runtime.cancel_below(self.name)
 
     def tell_started(self) -> None:
         """Tell subscribers that it goes on here."""
-        if self.engine.events is not None:
-            self.engine.events.run_started(self.name)
+        if self.runtime.events is not None:
+            self.runtime.events.run_started(self.name)
 
     def tell_ended(self, error: BaseException | None) -> None:
         """Tell subscribers that it is over here, or has been interrupted."""
-        if self.engine.events is not None:
-            self.engine.events.run_ended(self.name, error)
+        if self.runtime.events is not None:
+            self.runtime.events.run_ended(self.name, error)
 
     def disown(self, name: str) -> None:
         """Cancel an invoked execution, as soon as the journal has why.
@@ -194,12 +194,12 @@ class Execution:
         """
         if self.scope.closed or self.stream.broken is not None:
             return
-        engine, decided = self.engine, self.stream.queued
+        runtime, decided = self.runtime, self.stream.queued
 
         def cancel() -> None:
             self.commit(decided)
-            assert engine.cancel_execution is not None
-            engine.cancel_execution(name)
+            assert runtime.cancel_execution is not None
+            runtime.cancel_execution(name)
 
         self.aside(cancel, f"execution {name!r} could not be cancelled")
 
@@ -213,7 +213,7 @@ class Execution:
             exit: then it must be one that whoever goes on with the execution makes up
             for, or that the caller makes.
         """
-        scheduler = self.engine.scheduler
+        scheduler = self.runtime.scheduler
 
         def done(dispatch: Dispatch) -> None:
             try:
@@ -225,7 +225,7 @@ class Execution:
         scheduler.enter()
         try:
             with after_limit():  # all threads may be busy for as long as they like
-                self.engine.calls.submit(call, done)
+                self.runtime.calls.submit(call, done)
         except Exception:
             scheduler.leave()
             return False

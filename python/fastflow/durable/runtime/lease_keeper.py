@@ -10,13 +10,13 @@ from fastflow.durable.exceptions import JournalError
 from fastflow.durable.runtime.execution_state import Execution
 from fastflow.journal.journal import Journal, Message
 
-__all__ = ["Keeper"]
+__all__ = ["LeaseKeeper"]
 
 _LOGGER = logging.getLogger("fastflow.durable")
 _POLL = 0.25  # seconds between looks for messages
 
 
-class Keeper:
+class LeaseKeeper:
     """Renews a lease and polls for messages, on a thread that begins when needed.
 
     Parameters
@@ -98,7 +98,7 @@ class Keeper:
                 self._deliver(execution, message)
                 told = execution
         if told is not None:
-            told.engine.flush()  # what has come of a callback, though nobody reads it
+            told.runtime.flush()  # what has come of a callback, though nobody reads it
 
     def find(self, number: int) -> Execution | None:
         """Return the execution of that number, if it is one of this process."""

@@ -1,4 +1,4 @@
-"""The recorder of a line's calls: what it says goes into the journal.
+"""The recorder of a replay's calls: what it says goes into the journal.
 
 See `fastflow.run.recorder.Recorder`.  The key of a call is its operation, which knows
 under which id, and as what, it is recorded.
@@ -6,18 +6,62 @@ under which id, and as what, it is recorded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
+from fastflow.durable.exceptions import DurableOperationError
 from fastflow.durable.runtime.failures import operation_error, to_failure
 from fastflow.journal.payloads import through
-from fastflow.journal.records import BEGUN, FAILED, RETRYING, SUCCEEDED, Record
+from fastflow.journal.records import (
+    BEGUN,
+    FAILED,
+    RETRYING,
+    SUCCEEDED,
+    Failure,
+    Record,
+)
+from fastflow.journal.serdes import SerDes, SerDesContext
 
 if TYPE_CHECKING:
-    from fastflow.durable.operations.operation import Operation
     from fastflow.durable.runtime.execution_state import Execution
     from fastflow.run.recorder import Recorder
 
-__all__ = ["JournalRecorder"]
+__all__ = ["JournalRecorder", "Recorded"]
+
+
+class Recorded(Protocol):
+    """What is known of an operation here: the kinds are in ``durable/operations``."""
+
+    id: bytes
+    name: str | None
+    subtype: str
+    kind: ClassVar[str]
+    error_kind: ClassVar[type[DurableOperationError]]
+    serdes: SerDes[Any] | None
+    attempt: int
+
+    @property
+    def context(self) -> Any:
+        """Where it is: a `fastflow.durable.operations.position.Position`."""
+
+    def serdes_context(self) -> SerDesContext:
+        """Return what a serdes may know of it."""
+
+    def describe_now(self) -> str:
+        """Return what it is, for messages."""
+
+    def add(
+        self,
+        action: int,
+        payload: bytes | None = None,
+        error: Failure | None = None,
+        *,
+        attempt: int = 0,
+        due: int = 0,
+    ) -> int:
+        """Queue a record of it; return its number."""
+
+    def refuse(self, record: Record) -> NoReturn:
+        """Raise, as the record that was found is that of another operation."""
 
 
 class JournalRecorder:
@@ -45,11 +89,11 @@ class JournalRecorder:
         return self.execution.loaded.get(key)
 
     def keep(self, record: Record) -> None:
-        """Remember a record for when this line runs again."""
+        """Remember a record for when this replay runs again."""
         if self.local is not None:
             self.local[record.id] = record
 
-    def recall(self, operation: Operation, /) -> Record | None:
+    def recall(self, operation: Recorded, /) -> Record | None:
         """Return the last record of an operation.
 
         Raises
@@ -69,12 +113,12 @@ class JournalRecorder:
             operation.refuse(record)
         return record
 
-    def began(self, operation: Operation, attempt: int, /) -> None:
+    def began(self, operation: Recorded, attempt: int, /) -> None:
         """Record that an attempt begins, and wait for the journal."""
         self.execution.commit(operation.add(BEGUN, attempt=attempt))
 
     def retrying(
-        self, operation: Operation, attempt: int, error: BaseException, due: int, /
+        self, operation: Recorded, attempt: int, error: BaseException, due: int, /
     ) -> None:
         """Record that an attempt failed, with the next commit."""
         failure = to_failure(error)
@@ -82,7 +126,7 @@ class JournalRecorder:
 
     def ended(
         self,
-        operation: Operation,
+        operation: Recorded,
         attempt: int,
         value: Any,
         error: Exception | None = None,
@@ -103,4 +147,4 @@ class JournalRecorder:
 
 
 if TYPE_CHECKING:
-    _: type[Recorder[Operation, Record]] = JournalRecorder
+    _: type[Recorder[Recorded, Record]] = JournalRecorder

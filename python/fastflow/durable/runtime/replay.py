@@ -1,13 +1,14 @@
-"""Lines: functions of the user's that can be run again from their top.
+"""Replays: functions of the user's that can be run again from their top.
 
-A line that has to wait for something holds no thread: the operation raises
+A replay that has to wait for something holds no thread: the operation raises
 `SuspendExecution` through the user's function, and when the wait is over, the function
 runs again; the operations that it did before return at once what they returned
-then.  The line of a handler that ``run()`` was called for has the caller's thread to
+then.  The replay of a handler that ``run()`` was called for has the caller's thread to
 itself, and blocks it instead.
 
-What a line waits for is a `Pending`.  It belongs to the line that began it, and wakes
-that line when it is done.  A line may be woken without need; it looks and rests again.
+What a replay waits for is a `Pending`.  It belongs to the replay that began it, and
+wakes that replay when it is done.  A replay may be woken without need; it looks and
+rests again.
 """
 
 from __future__ import annotations
@@ -21,42 +22,41 @@ from typing import TYPE_CHECKING, Any
 from fastflow import _core
 from fastflow.base.interrupts import wait_until
 from fastflow.durable.exceptions import InvocationError, SuspendExecution
-from fastflow.durable.runtime.recorder import JournalRecorder
+from fastflow.durable.runtime.recorder import JournalRecorder, Recorded
 from fastflow.durable.runtime.scheduler import blocking
 from fastflow.errors import Cancelled
 from fastflow.run.scope import Scope
 
 if TYPE_CHECKING:
-    from fastflow.durable.operations.operation import Operation
     from fastflow.durable.runtime.execution_state import Execution
 
-__all__ = ["BlockingLine", "Line", "Pending", "current_operation"]
+__all__ = ["BlockingReplay", "Pending", "Replay", "current_operation"]
 
-current_operation: contextvars.ContextVar[Operation | None] = contextvars.ContextVar(
+current_operation: contextvars.ContextVar[Recorded | None] = contextvars.ContextVar(
     "fastflow.durable", default=None
 )
 """The operation whose function is running here."""
 
 
 class Pending:
-    """Something that a line waits for."""
+    """Something that a replay waits for."""
 
-    __slots__ = ("done", "line")
+    __slots__ = ("done", "replay")
 
-    def __init__(self, line: Line) -> None:
-        self.line = line
+    def __init__(self, replay: Replay) -> None:
+        self.replay = replay
         self.done = False
 
     def settle(self) -> None:
         """Say that it is done.  What it has led to must be in place by now."""
         self.done = True
-        self.line.wake()
+        self.replay.wake()
 
     def cancel(self) -> None:
         """Stop whatever leads to its end; nobody waits any more."""
 
 
-class Line(JournalRecorder):
+class Replay(JournalRecorder):
     """A function that runs on the scheduler's threads, each time from its top.
 
     Parameters
@@ -65,8 +65,8 @@ class Line(JournalRecorder):
         Makes a context, calls the user's function with it, and returns its value; that
         of a coroutine function by way of `finish_call`.
     done : callable
-        Called with this line, the function's value, and the exception that ended it or
-        None.
+        Called with this replay, the function's value, and the exception that ended it
+        or None.
     """
 
     __slots__ = (
@@ -89,8 +89,8 @@ class Line(JournalRecorder):
         self,
         execution: Execution,
         scope: Scope,
-        run: Callable[[Line], Any],
-        done: Callable[[Line, Any, BaseException | None], object],
+        run: Callable[[Replay], Any],
+        done: Callable[[Replay, Any, BaseException | None], object],
     ) -> None:
         self.execution = execution
         self.scope = scope
@@ -102,7 +102,7 @@ class Line(JournalRecorder):
         """The thread that the function runs in right now."""
         self.leaving = False
         """Whether the function is being left: what it does in `finally` must wait."""
-        self.busy: Operation | None = None
+        self.busy: Recorded | None = None
         """The operation whose function is running: it must not begin others."""
         self.parked = False
         self.woken = False
@@ -110,7 +110,7 @@ class Line(JournalRecorder):
         self.root = False
         """Whether it is the handler's own."""
 
-    def next_line(self) -> Callable[[], object]:
+    def next_replay(self) -> Callable[[], object]:
         """Return what runs it."""
         return self.run
 
@@ -133,7 +133,7 @@ class Line(JournalRecorder):
             value = self._run(self)
         except SuspendExecution:
             self.thread = 0
-            self.execution.engine.scheduler.park(self)
+            self.execution.runtime.scheduler.park(self)
             return
         except BaseException as raised:
             error = raised
@@ -150,11 +150,11 @@ class Line(JournalRecorder):
             self.execution.abort(broken)
 
     def wake(self) -> None:
-        """Let the line go on, if it rests."""
-        self.execution.engine.scheduler.wake(self)
+        """Let the replay go on, if it rests."""
+        self.execution.runtime.scheduler.wake(self)
 
     def begin(self, key: bytes, pending: Pending) -> None:
-        """Have something that is cancelled together with this line."""
+        """Have something that is cancelled together with this replay."""
         self.pending[key] = pending
         if self.scope.over:
             self.drop()
@@ -169,20 +169,20 @@ class Line(JournalRecorder):
     def give_up(self) -> None:
         """Wait for it no longer: cancel what it waits for; if it runs, let it."""
         self.drop()
-        self.execution.engine.scheduler.give_up(self)
+        self.execution.runtime.scheduler.give_up(self)
 
     def drop(self) -> None:
-        """Cancel what the line is waiting for."""
+        """Cancel what the replay is waiting for."""
         while self.pending:
             self.pending.popitem()[1].cancel()
 
 
-class BlockingLine(Line):
-    """The line of a handler that has a thread to itself and blocks it."""
+class BlockingReplay(Replay):
+    """The replay of a handler that has a thread to itself and blocks it."""
 
     __slots__ = ("_blocked", "_lock", "_signal")
 
-    def __init__(self, execution: Execution, run: Callable[[Line], Any]) -> None:
+    def __init__(self, execution: Execution, run: Callable[[Replay], Any]) -> None:
         super().__init__(execution, execution.scope, run, _nobody)
         self.local = None
         self._signal = threading.Event()
@@ -191,7 +191,7 @@ class BlockingLine(Line):
 
     def call(self) -> Any:
         """Run the function in this thread and return its value."""
-        scheduler = self.execution.engine.scheduler
+        scheduler = self.execution.runtime.scheduler
         self.thread = threading.get_ident()
         scheduler.enter()
         try:
@@ -208,7 +208,7 @@ class BlockingLine(Line):
         # It counts as active from now on, before it runs: it must not seem that
         # nothing is going on.
         if self._unblock():
-            self.execution.engine.scheduler.enter()
+            self.execution.runtime.scheduler.enter()
         self._signal.set()
 
     def _unblock(self) -> bool:
@@ -221,9 +221,9 @@ class BlockingLine(Line):
 
     def wait_for(self, pending: Pending) -> None:
         """Block until it is done."""
-        scheduler = self.execution.engine.scheduler
+        scheduler = self.execution.runtime.scheduler
         if not pending.done:
-            self.execution.engine.flush()  # since when it waits should be known
+            self.execution.runtime.flush()  # since when it waits should be known
         while not self._may_go_on(pending):
             self._signal.clear()
             with self._lock:
@@ -272,5 +272,5 @@ def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
         return runner.run(coroutine)
 
 
-def _nobody(_line: Line, _value: Any, _error: BaseException | None) -> None:
+def _nobody(_replay: Replay, _value: Any, _error: BaseException | None) -> None:
     pass

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastflow.backends.local import ThreadBackend
 from fastflow.base.timers import Clock, SystemClock, Timer, VirtualClock, system_clock
-from fastflow.durable.runtime.calls import Coroutines
+from fastflow.durable.runtime.coroutines import Coroutines
 from fastflow.durable.runtime.scheduler import Scheduler
 from fastflow.journal.journal import Journal
 from fastflow.journal.records import now_us
@@ -19,12 +19,12 @@ from fastflow.pool.executor import default_executor
 from fastflow.run.events import Events
 from fastflow.run.pauses import Pauses
 
-__all__ = ["Engine", "RetryStrategy"]
+__all__ = ["RetryStrategy", "Runtime"]
 
 RetryStrategy = Callable[[Exception, int], Any]
 
 
-class Engine:
+class Runtime:
     """The machinery under a `DurableRunner`.
 
     Parameters
@@ -69,7 +69,7 @@ class Engine:
         """Callbacks that are waited for; changed by `count_listeners`."""
         self._begun = now_us()
         self.now_us = now_us if clock is None else self._virtual_now_us
-        """Returns the time in microseconds since 1970, on the engine's clock."""
+        """Returns the time in microseconds since 1970, on the runtime's clock."""
         self.events = Events.of(subscribers, lambda: self.now_us() / 1e6)
         self._advancing = threading.Lock()
         self.start_function: Callable[[str, str, bytes], Any] | None = None

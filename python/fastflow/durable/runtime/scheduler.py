@@ -1,18 +1,19 @@
-"""Which line runs next, and on how many threads.
+"""Which replay runs next, and on how many threads.
 
-A *line* is a function of the user that can be run again from its top: a branch, or a
-handler that was started in the background.  Lines that are ready wait here, newest
+A *replay* is a function of the user that can be run again from its top: a branch, or a
+handler that was started in the background.  Replays that are ready wait here, newest
 first, so that what was begun is finished before more is begun.  A *source* stands for
-many lines that need not exist yet: a batch, which makes its next branch when it is
+many replays that need not exist yet: a batch, which makes its next branch when it is
 asked.
 
-The crew are tasks on the executor that take lines until there are none.  It begins with
-one member; how many it should have is looked at every few milliseconds (`crew`).  A
-member that hangs in a line which was given up is none any more: it leaves as soon as
+The crew are tasks on the executor that take replays until there are none.  It begins
+with one member; how many it should have is looked at every few milliseconds
+(`worker_count`).  A
+member that hangs in a replay which was given up is none any more: it leaves as soon as
 it can, and others are called in its place.  One that waits for another execution in the
-midst of a line is none for as long as that takes (`blocking`), so that others can see
-to what it waits for.  And a line that goes on because a time limit is over has a member
-of its own, so it waits for nobody.
+midst of a replay is none for as long as that takes (`blocking`), so that others can see
+to what it waits for.  And a replay that goes on because a time limit is over has a
+member of its own, so it waits for nobody.
 
 *Activity* is what may lead to more without anybody's doing: members of the crew, calls
 that run elsewhere, the thread of a handler that isn't blocked.  When there is none,
@@ -32,7 +33,7 @@ from typing import Any, Protocol
 
 from fastflow.backends.choose import workers_of
 from fastflow.base.timers import system_clock
-from fastflow.durable.runtime.worker_count import CrewSize
+from fastflow.durable.runtime.worker_count import WorkerCount
 from fastflow.pool.dispatch import Dispatch, Dispatcher, is_after_limit
 
 __all__ = ["Ready", "Scheduler", "blocking"]
@@ -45,27 +46,27 @@ _FULL = 256  # records that may wait for the next commit
 
 
 class Ready(Protocol):
-    """Something that has lines to run: a line itself, or a source of them."""
+    """Something that has replays to run: a replay itself, or a source of them."""
 
     queued: bool
     """Whether the scheduler has it.  The scheduler's alone."""
 
-    def next_line(self) -> Callable[[], object] | None:
+    def next_replay(self) -> Callable[[], object] | None:
         """Return what is to be run, None if there is nothing more now."""
 
     @property
     def single(self) -> bool:
-        """Whether there is one line only."""
+        """Whether there is one replay only."""
 
 
 class _Member:
-    """A task on the executor that takes lines."""
+    """A task on the executor that takes replays."""
 
     __slots__ = ("blocks", "dispatch", "first", "gone", "running")
 
     def __init__(self, first: Callable[[], object] | None = None) -> None:
         self.first = first
-        """A line that is his."""
+        """A replay that is his."""
         self.running: Callable[[], object] | None = None
         self.gone = False
         """Whether he isn't counted any more, as he hangs."""
@@ -84,7 +85,7 @@ _here = _Here()
 
 @contextlib.contextmanager
 def blocking() -> Iterator[None]:
-    """Say that this thread waits for an execution, perhaps in the midst of a line.
+    """Say that this thread waits for an execution, perhaps in the midst of a replay.
 
     Whoever it waits for may need a place in the crew.
     """
@@ -98,7 +99,7 @@ def blocking() -> Iterator[None]:
 
 
 class Scheduler:
-    """Runs lines on the threads of an executor.
+    """Runs replays on the threads of an executor.
 
     Parameters
     ----------
@@ -131,10 +132,10 @@ class Scheduler:
         self._active = 0
         self._looking = False
         self._look = _LOOK
-        self._ran = 0  # lines, about
+        self._ran = 0  # replays, about
         self._seen = 0  # of these, at the last look
         self._looked = time.monotonic()
-        self._size = CrewSize()
+        self._size = WorkerCount()
         self._surplus = 0  # members that should leave
 
     # Activity
@@ -160,10 +161,10 @@ class Scheduler:
         """
         return self._active <= 0
 
-    # Lines
+    # Replays
 
     def push(self, item: Ready) -> None:
-        """Have an item's lines run; it may be pushed already."""
+        """Have an item's replays run; it may be pushed already."""
         with self._lock:
             member = self._add(item)
         self._start(member)
@@ -172,7 +173,7 @@ class Scheduler:
         """Queue an item; return a member that the caller has to start."""
         if self._crew and item.single and not item.queued and is_after_limit():
             # All may be busy for as long as they like.
-            return self._enlist(item.next_line())
+            return self._enlist(item.next_replay())
         if not item.queued:
             item.queued = True
             self._ready.append(item)
@@ -192,39 +193,39 @@ class Scheduler:
         self._active += 1
         return _Member(first)
 
-    def park(self, line: Any) -> None:
-        """Let a line rest until it is woken, unless it was already meanwhile."""
+    def park(self, replay: Any) -> None:
+        """Let a replay rest until it is woken, unless it was already meanwhile."""
         member = None
         with self._lock:
-            if line.woken:
-                member = self._add(line)
+            if replay.woken:
+                member = self._add(replay)
             else:
-                line.parked = True
+                replay.parked = True
         self._start(member)
 
-    def wake(self, line: Any) -> None:
-        """Have a parked line run again; one that runs will when it wants to rest."""
+    def wake(self, replay: Any) -> None:
+        """Have a parked replay run again; one that runs will when it wants to rest."""
         member = None
         with self._lock:
-            if line.parked:
-                line.parked = False
-                member = self._add(line)
+            if replay.parked:
+                replay.parked = False
+                member = self._add(replay)
             else:
-                line.woken = True
+                replay.woken = True
         self._start(member)
 
-    def withdraw(self, line: Any) -> bool:
-        """Have a line run no more, as its end is decided; whether it was queued."""
+    def withdraw(self, replay: Any) -> bool:
+        """Have a replay run no more, as its end is decided; whether it was queued."""
         with self._lock:
-            was_queued: bool = line.queued
-            line.queued = False  # its place in the queue will be passed over
+            was_queued: bool = replay.queued
+            replay.queued = False  # its place in the queue will be passed over
         return was_queued
 
-    def give_up(self, line: Any) -> None:
-        """Count on a line no longer, which nobody waits for and which may hang."""
+    def give_up(self, replay: Any) -> None:
+        """Count on a replay no longer, which nobody waits for and which may hang."""
         with self._lock:
-            member = self._members.get(line.thread)
-            if member is None or member.gone or member.running != line.run:
+            member = self._members.get(replay.thread)
+            if member is None or member.gone or member.running != replay.run:
                 return  # it doesn't run, or not on our threads
             member.gone = True
             if not member.blocks:
@@ -269,7 +270,7 @@ class Scheduler:
                 self._surplus = 1
 
     def hold(self, change: Callable[[], Any]) -> Any:
-        """Call a short function while no source is asked for lines."""
+        """Call a short function while no source is asked for replays."""
         with self._lock:
             return change()
 
@@ -296,10 +297,10 @@ class Scheduler:
         if not dispatch.made:
             self._refused(member)
         elif (error := dispatch.exception()) is not None:
-            _LOGGER.error("a thread that runs lines has failed", exc_info=error)
+            _LOGGER.error("a thread that runs replays has failed", exc_info=error)
 
     def _refused(self, member: _Member) -> None:
-        # Shut down: those who wait for these lines must not wait for ever, but nobody
+        # Shut down: those who wait for these replays must not wait for ever, but nobody
         # else's thread will see them through as surely as the crew.
         member.dispatch = None
         if member.first is not None or not self._dispensable():
@@ -331,12 +332,12 @@ class Scheduler:
                     if not item.queued:  # withdrawn
                         continue
                     item.queued = False
-                line = item.next_line()
-                if line is not None:
+                replay = item.next_replay()
+                if replay is not None:
                     if self._ready and not self._looking:
                         self._keep_looking()
-                    member.running = line
-                    return line
+                    member.running = replay
+                    return replay
                 if item.queued:
                     self._ready.pop()
                     item.queued = False
@@ -345,13 +346,13 @@ class Scheduler:
 
     def _serve(self, member: _Member) -> None:
         thread = threading.get_ident()
-        before = self._members.get(thread)  # if it serves in the middle of a line
+        before = self._members.get(thread)  # if it serves in the middle of a replay
         outer = _here.scheduler
         self._members[thread] = member
         _here.scheduler = self
         try:
             self._take_lines(member)
-        except BaseException:  # no memory for a line
+        except BaseException:  # no memory for a replay
             with self._lock:
                 if not member.gone:
                     self._crew -= 1
@@ -368,13 +369,13 @@ class Scheduler:
                 self.leave()
 
     def _take_lines(self, member: _Member) -> None:
-        while (line := self._next(member)) is not None:
+        while (replay := self._next(member)) is not None:
             try:
-                line()
+                replay()
             except BaseException:
-                # A line tells its end to whom it concerns.  Whatever comes out of it
-                # beside that must cost neither a member nor the lines that wait.
-                _LOGGER.exception("a thread that runs lines has met an error")
+                # A replay tells its end to whom it concerns.  Whatever comes out of it
+                # beside that must cost neither a member nor the replays that wait.
+                _LOGGER.exception("a thread that runs replays has met an error")
             self._ran += 1
             if self._waiting() >= _FULL:
                 self._flush_for_others()
@@ -397,12 +398,12 @@ class Scheduler:
         now = time.monotonic()
         with self._lock:
             self._looking = False
-            lines, self._seen = self._ran - self._seen, self._ran
+            replays, self._seen = self._ran - self._seen, self._ran
             seconds, self._looked = max(now - self._looked, 1e-4), now
             if not self._ready or not self._crew:
                 return
             self._look = min(2 * self._look, _LONGEST_LOOK)
-            more = self._size.change(lines, seconds, self._crew, self._limit)
+            more = self._size.change(replays, seconds, self._crew, self._limit)
             if more < 0:
                 self._surplus = 1
             more = max(min(more, self._limit - self._crew, self._lines_ready()), 0)
@@ -412,7 +413,7 @@ class Scheduler:
             self._start(member)
 
     def _lines_ready(self) -> int:
-        """Return how many lines are waiting; many, if there is a source of them."""
+        """Return how many replays are waiting; many, if there is a source of them."""
         if all(item.single for item in self._ready):
             return len(self._ready)
         return self._limit

@@ -1,4 +1,4 @@
-"""A mailbox: events from any thread, handled one at a time, without a thread for it.
+"""A queue: events from any thread, handled one at a time, without a thread for it.
 
 Whoever brings an event handles it, and whatever others bring meanwhile, unless somebody
 is at it already.
@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["Mailbox"]
+__all__ = ["SerialQueue"]
 
 E = TypeVar("E")
 
 
-class Mailbox(Generic[E]):
+class SerialQueue(Generic[E]):
     """Hands events to a function, one at a time, in the order of their arrival."""
 
     __slots__ = ("_events", "_handle", "_lock")

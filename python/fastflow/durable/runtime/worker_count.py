@@ -1,6 +1,6 @@
-"""How many threads should take lines: a decision from nothing but what was done lately.
+"""How many threads should take replays, decided from what was done lately.
 
-Company helps if lines mostly wait for something; if they don't, threads fight for the
+Company helps if replays mostly wait for something; if they don't, threads fight for the
 interpreter lock and for the turn to commit.  That can't be known, but tried: one more
 for the time of a look, and if not much more is done, one less again, and the next try
 twice as late.  If nothing at all is done, all are stuck, and everybody is called.
@@ -8,19 +8,19 @@ twice as late.  If nothing at all is done, all are stuck, and everybody is calle
 
 from __future__ import annotations
 
-__all__ = ["EVERYBODY", "CrewSize"]
+__all__ = ["EVERYBODY", "WorkerCount"]
 
 EVERYBODY = 1_000_000
 """A change that means: as many as there may be."""
 _FADING = 0.9  # how much of a rate is still remembered a look later
-_LONG = 0.0005  # seconds per line from which on a try is due at once
+_LONG = 0.0005  # seconds per replay from which on a try is due at once
 _SHARE = 0.5  # of the ideal gain that makes a try worth it
-_FIRST = 8  # looks before the first try with short lines
-_LAST = 512  # looks between tries at most, with short lines
+_FIRST = 8  # looks before the first try with short replays
+_LAST = 512  # looks between tries at most, with short replays
 _LAST_LONG = 16  # and with long ones
 
 
-class CrewSize:
+class WorkerCount:
     """Decides at each look whether the crew should grow or shrink."""
 
     __slots__ = (
@@ -34,13 +34,13 @@ class CrewSize:
     )
 
     def __init__(self) -> None:
-        self._idle = 0  # looks in a row at which no line had been finished
+        self._idle = 0  # looks in a row at which no replay had been finished
         self._good = 1  # members that are known to be worth it
         self._patience = _FIRST
         self._left = _FIRST
         self._trying = False
         self._failed = False  # whether the last try was in vain
-        self._before = 0.0  # lines per second before the try
+        self._before = 0.0  # replays per second before the try
 
     def begin(self) -> None:
         """Forget what was under way: a crew of one begins anew."""
@@ -49,12 +49,12 @@ class CrewSize:
         self._good = 1
         self._before = 0.0
 
-    def change(self, lines: int, seconds: float, crew: int, most: int) -> int:
+    def change(self, replays: int, seconds: float, crew: int, most: int) -> int:
         """Return how many members more, or fewer, there should be.
 
         Parameters
         ----------
-        lines : int
+        replays : int
             Finished since the last look.
         seconds : float
             Since the last look, > 0.
@@ -63,12 +63,12 @@ class CrewSize:
         most : int
             Members that there may be.
         """
-        if lines == 0:
+        if replays == 0:
             self._idle += 1
             # Once may be by chance: a thread had to start.
             return 1 if self._idle == 1 else EVERYBODY
         self._idle = 0
-        rate = lines / seconds
+        rate = replays / seconds
         if self._trying:
             return self._judge(rate, crew, most)
         if crew > self._good:

@@ -1,17 +1,17 @@
 """One attempt at a user's function, for steps and polls.
 
-A plain function is called where the line is.  A coroutine runs on the event loop, and a
-function with a time limit as a task of its own on the executor: that is a `Job` of one
-attempt, so limits, late results and hung threads are what they are everywhere.  The
-line waits for it like for anything else, so ten thousand of them need no thread.
+A plain function is called where the replay is.  A coroutine runs on the event loop, and
+a function with a time limit as a task of its own on the executor: that is a `Job` of
+one attempt, so limits, late results and hung threads are what they are everywhere.  The
+replay waits for it like for anything else, so ten thousand of them need no thread.
 
 An attempt counts as activity from when it is wanted until it has an outcome or nobody
 wants it any more; one that hangs after that keeps no virtual clock from going on.  So
 the count is kept here, not by the backend, whose calls end when they end.
 
 Why it is counted out once: a job is either cancelled, which `Job.cancel` tells one
-caller, or tells its end once.  Why a line sees the outcome: the job's machine has it
-before the job tells its end; that is what sets ``done``, which the line reads first.
+caller, or tells its end once.  Why a replay sees the outcome: the job's machine has it
+before the job tells its end; that is what sets ``done``, which the replay reads first.
 """
 
 from __future__ import annotations
@@ -19,33 +19,28 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastflow import _core
 from fastflow.base.timers import system_clock
 from fastflow.durable.exceptions import InvocationError
-from fastflow.durable.runtime.replay import Line, Pending, current_operation
+from fastflow.durable.operations.attempted import Attempted, Outcome
+from fastflow.durable.operations.operation import Operation
+from fastflow.durable.runtime.coroutines import CoroutineJob
+from fastflow.durable.runtime.replay import Pending, Replay, current_operation
+from fastflow.durable.runtime.runtime import Runtime
 from fastflow.errors import TaskTimeout, shown
 from fastflow.run.attempts import Attempts, State
-from fastflow.run.job import Backend, Job
-from fastflow.run.loop import Loop
+from fastflow.run.job import Job
 from fastflow.run.task import is_async
 
-if TYPE_CHECKING:
-    from fastflow.durable.operations.attempted import Attempted
-    from fastflow.durable.operations.operation import Operation
-    from fastflow.durable.runtime.runtime import Engine
-
-__all__ = ["Coroutines", "Elsewhere", "Outcome", "make_attempt"]
+__all__ = ["Elsewhere", "make_attempt"]
 
 _GRACE = 0.5  # seconds of real time that a call has on a virtual clock, at most
 _SENT = State.SENT
 
-Outcome = tuple[Any, BaseException | None]
-"""A function's value and None, or None and its exception."""
 
-
-class _Call(Job):
+class _Call(CoroutineJob):
     """An attempt that is made elsewhere.
 
     Parameters
@@ -62,13 +57,13 @@ class _Call(Job):
         To be run on the event loop, in place of a call.
     """
 
-    __slots__ = ("_fn", "_timeout", "_what", "made")
+    __slots__ = ("_fn", "_timeout", "_what")
 
     awaits = True
 
     def __init__(
         self,
-        engine: Engine,
+        runtime: Runtime,
         what: str,
         timeout: float | None,
         done: Callable[[Any], object],
@@ -77,17 +72,16 @@ class _Call(Job):
         made: Any,
     ) -> None:
         limit = timeout
-        if timeout is not None and engine.virtual is not None:
+        if timeout is not None and runtime.virtual is not None:
             # On a virtual clock nothing else moves while a call runs, so its time limit
             # is real time.
             limit = min(timeout, _GRACE)
-        backend = engine.threads if made is None else engine.coroutines
+        backend = runtime.threads if made is None else runtime.coroutines
         super().__init__(Attempts(None, limit), backend, system_clock, done, context)
         self._what = what
         self._timeout = timeout
         self._fn = fn
         self.made = made
-        """The coroutine, until the loop has it."""
 
     def call(self, ticket: int) -> Any:  # noqa: ARG002
         """See `Job`."""
@@ -110,19 +104,6 @@ class _Call(Job):
         return super().raised(ticket, error, final=final)
 
 
-class Coroutines(Backend):
-    """The event loop, for coroutines that a line's function has returned."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def launch(self, job: Job, ticket: int) -> None:
-        """See `Backend`."""
-        assert isinstance(job, _Call)
-        coroutine, job.made = job.made, None
-        job.context.run(self._loop.launch, job, ticket, coroutine)
-
-
 class Elsewhere(Pending):
     """Waits for an attempt that is made elsewhere; parameters as for the call."""
 
@@ -130,17 +111,17 @@ class Elsewhere(Pending):
 
     def __init__(
         self,
-        line: Line,
+        replay: Replay,
         what: str,
         timeout: float | None,
         context: contextvars.Context,
         fn: Callable[[], Any] | None = None,
         made: Any = None,
     ) -> None:
-        super().__init__(line)
-        engine = line.execution.engine
-        self.job = _Call(engine, what, timeout, self._over, context, fn, made)
-        engine.scheduler.enter()
+        super().__init__(replay)
+        runtime = replay.execution.runtime
+        self.job = _Call(runtime, what, timeout, self._over, context, fn, made)
+        runtime.scheduler.enter()
 
     def start(self) -> None:
         """Have the attempt made; whatever keeps it from that is its outcome."""
@@ -157,12 +138,12 @@ class Elsewhere(Pending):
         try:
             self.settle()
         finally:
-            self.line.execution.engine.scheduler.leave()
+            self.replay.execution.runtime.scheduler.leave()
 
     def cancel(self) -> None:
         """Want the outcome no longer."""
         if self.job.cancel():
-            self.line.execution.engine.scheduler.leave()
+            self.replay.execution.runtime.scheduler.leave()
 
 
 def make_attempt(
@@ -175,54 +156,54 @@ def make_attempt(
     args
         The last one is a StepContext.
     """
-    line = operation.context._line
-    pending = line.pending.get(operation.id)
+    replay = operation.context._replay
+    pending = replay.pending.get(operation.id)
     operation.attempt = number = args[-1].attempt
     if pending is None:
-        engine = line.execution.engine
-        operation.started = engine.now_us()
-        if engine.events is not None:
-            engine.events.job_started(operation.job_key(), number)
+        runtime = replay.execution.runtime
+        operation.started = runtime.now_us()
+        if runtime.events is not None:
+            runtime.events.job_started(operation.job_key(), number)
         if operation.at_most_once:
-            line.began(operation, number)
+            replay.began(operation, number)
         if timeout is None or is_async(fn):
-            outcome = _call_here(line, operation, fn, *args)
+            outcome = _call_here(replay, operation, fn, *args)
             value, error = outcome
             if error is not None or type(value) is not CoroutineType:
                 return outcome
-            pending = _begin(line, operation, timeout, None, value)
+            pending = _begin(replay, operation, timeout, None, value)
         else:
-            pending = _begin(line, operation, timeout, lambda: fn(*args), None)
+            pending = _begin(replay, operation, timeout, lambda: fn(*args), None)
     assert isinstance(pending, Elsewhere)
-    line.wait_for(pending)
-    line.pending.pop(operation.id, None)
+    replay.wait_for(pending)
+    replay.pending.pop(operation.id, None)
     attempts = pending.job.attempts
     return attempts.value, attempts.error
 
 
 def _call_here(
-    line: Line, operation: Operation, fn: Callable[..., Any], *args: Any
+    replay: Replay, operation: Operation, fn: Callable[..., Any], *args: Any
 ) -> Outcome:
-    line.busy = operation
+    replay.busy = operation
     try:
         return _context_of(operation).run(fn, *args), None
     except Exception as error:
         return None, error
     finally:
-        line.busy = None
+        replay.busy = None
 
 
 def _begin(
-    line: Line,
+    replay: Replay,
     operation: Operation,
     timeout: float | None,
     fn: Callable[[], Any] | None,
     made: Any,
 ) -> Elsewhere:
     what, context = operation.describe_now(), _context_of(operation)
-    pending = Elsewhere(line, what, timeout, context, fn, made)
+    pending = Elsewhere(replay, what, timeout, context, fn, made)
     try:
-        line.begin(operation.id, pending)
+        replay.begin(operation.id, pending)
     except BaseException:
         pending.close()
         raise

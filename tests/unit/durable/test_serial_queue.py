@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fastflow.durable.runtime.serial_queue import Mailbox
+from fastflow.durable.runtime.serial_queue import SerialQueue
 
 
 def test_events_are_handled_in_order_and_one_at_a_time():
@@ -16,7 +16,7 @@ def test_events_are_handled_in_order_and_one_at_a_time():
         seen.append(event)
         inside.pop()
 
-    box = Mailbox(handle)
+    box = SerialQueue(handle)
     threads = [
         threading.Thread(target=lambda n=n: [box.send((n, i)) for i in range(500)])
         for n in range(4)
@@ -39,7 +39,7 @@ def test_an_event_that_is_sent_while_one_is_handled_comes_after_it():
             assert seen[-1:] != [event + 1]
         seen.append(event)
 
-    box = Mailbox(handle)
+    box = SerialQueue(handle)
     box.send(0)
     assert seen == [0, 1, 2, 3]
 
@@ -52,7 +52,7 @@ def test_an_event_that_can_not_be_handled_does_not_stop_the_others():
             raise ValueError(event)
         seen.append(event)
 
-    box = Mailbox(handle)
+    box = SerialQueue(handle)
     with pytest.raises(ValueError):
         box.send("bad")
     box.send("good")
