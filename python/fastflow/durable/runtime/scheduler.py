@@ -351,7 +351,7 @@ class Scheduler:
         self._members[thread] = member
         _here.scheduler = self
         try:
-            self._take_lines(member)
+            self._take_replays(member)
         except BaseException:  # no memory for a replay
             with self._lock:
                 if not member.gone:
@@ -368,7 +368,7 @@ class Scheduler:
             if not member.gone:
                 self.leave()
 
-    def _take_lines(self, member: _Member) -> None:
+    def _take_replays(self, member: _Member) -> None:
         while (replay := self._next(member)) is not None:
             try:
                 replay()
@@ -406,13 +406,13 @@ class Scheduler:
             more = self._size.change(replays, seconds, self._crew, self._limit)
             if more < 0:
                 self._surplus = 1
-            more = max(min(more, self._limit - self._crew, self._lines_ready()), 0)
+            more = max(min(more, self._limit - self._crew, self._replays_ready()), 0)
             members = [self._enlist() for _ in range(more)]
             self._keep_looking()
         for member in members:
             self._start(member)
 
-    def _lines_ready(self) -> int:
+    def _replays_ready(self) -> int:
         """Return how many replays are waiting; many, if there is a source of them."""
         if all(item.single for item in self._ready):
             return len(self._ready)
