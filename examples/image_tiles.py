@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 import fastflow
+from fastflow.base.doctor import usable_cores
 from fastflow.bench.measure import interleave
-from fastflow.doctor import usable_cores
-from fastflow.graph import Node
+from fastflow.engines.graph import Node
 
 Picture = NDArray[np.float32]
 Counts = NDArray[np.int64]

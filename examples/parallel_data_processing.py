@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 import fastflow
+from fastflow.base.doctor import usable_cores
 from fastflow.bench.measure import Times, contest
 from fastflow.bench.records import climate, generate, merge, summarise, to_columns
-from fastflow.demo import process_pool
-from fastflow.doctor import usable_cores
+from fastflow.cli.demo import process_pool
 
 #: (records, part, sequential seconds, how, parallel seconds, speed-up)
 Line = tuple[int, str, float, str, float, float]

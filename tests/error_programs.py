@@ -14,6 +14,7 @@ import sys
 import zlib
 from dataclasses import dataclass, field
 
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     CallbackError,
     CallbackExternalError,
@@ -33,7 +34,6 @@ from fastflow.durable import (
     durable_execution,
 )
 from fastflow.durable.config import ChildConfig, WaitForCallbackConfig
-from fastflow.timers import VirtualClock
 
 RUNNER: list[DurableRunner] = []
 """The one that runs the program, for answers to callbacks."""

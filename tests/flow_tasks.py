@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from fastflow.registry import TaskRegistry
+from fastflow.run.registry import TaskRegistry
 
 registry = TaskRegistry()
 task = registry.task

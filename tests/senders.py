@@ -7,15 +7,15 @@ import pickle
 import time
 from collections import deque
 
+from fastflow.backends.remote import RemoteBackend
+from fastflow.backends.sender import Sender
+from fastflow.backends.travel import Together
+from fastflow.base.timers import VirtualClock
 from fastflow.errors import TaskTimeout
-from fastflow.retry import RetryPolicy
 from fastflow.run.attempts import Attempts
 from fastflow.run.job import Job
 from fastflow.run.remote import Outcome, Returned, packed, process_id
-from fastflow.run.remote_backend import RemoteBackend
-from fastflow.run.sender import Sender
-from fastflow.run.travel import Together
-from fastflow.timers import VirtualClock
+from fastflow.run.retry import RetryPolicy
 
 NOTHING = packed(Outcome(None, None, 0.0, 0.0, 1))
 

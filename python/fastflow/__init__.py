@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastflow._core import current_task
+from fastflow.base import former
 from fastflow.errors import (
     BrokenPoolError,
     Cancelled,
@@ -27,15 +28,16 @@ from fastflow.errors import (
     TaskTimeout,
     ValidationError,
 )
-from fastflow.executor import Executor, ExecutorStats, default_executor
-from fastflow.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
-from fastflow.future import Future
-from fastflow.taskgroup import TaskGroup
-from fastflow.waiting import as_completed, wait
+from fastflow.pool.executor import Executor, ExecutorStats, default_executor
+from fastflow.pool.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
+from fastflow.pool.future import Future
+from fastflow.pool.taskgroup import TaskGroup
+from fastflow.pool.waiting import as_completed, wait
 
 if TYPE_CHECKING:
     from fastflow.dsl.reader import parse_dsl
     from fastflow.dsl.spec import FlowSpec
+    from fastflow.engines.graph import Graph, GraphResult
     from fastflow.flows.files import load_dsl, save_dsl
     from fastflow.flows.flow import (
         Flow,
@@ -44,12 +46,11 @@ if TYPE_CHECKING:
     )
     from fastflow.flows.function import flow
     from fastflow.flows.history import list_flows
-    from fastflow.graph import Graph, GraphResult
-    from fastflow.kernel import Kernel, kernels
-    from fastflow.registry import TaskRegistry, default_registry, task
-    from fastflow.results import FlowResult
-    from fastflow.retry import RetryDecision, RetryPolicy
-    from fastflow.status import FlowStatus
+    from fastflow.pool.kernel import Kernel, kernels
+    from fastflow.run.registry import TaskRegistry, default_registry, task
+    from fastflow.run.results import FlowResult
+    from fastflow.run.retry import RetryDecision, RetryPolicy
+    from fastflow.run.status import FlowStatus
     from fastflow.workflows import RunResult, Workflow, workflow
 
 __version__ = "0.1.0"
@@ -117,14 +118,14 @@ _MODULES = frozenset(("benchmarks", "durable", "testing"))
 # Imported when first used: `import fastflow` stays quick.  Not so what waits for tasks
 # that run already: a Ctrl-C in the middle of an import can be lost.
 _LAZY = {
-    "Graph": "fastflow.graph",
-    "GraphResult": "fastflow.graph",
+    "Graph": "fastflow.engines.graph",
+    "GraphResult": "fastflow.engines.graph",
     "Flow": "fastflow.flows.flow",
-    "FlowResult": "fastflow.results",
+    "FlowResult": "fastflow.run.results",
     "FlowSpec": "fastflow.dsl.spec",
-    "FlowStatus": "fastflow.status",
-    "TaskRegistry": "fastflow.registry",
-    "default_registry": "fastflow.registry",
+    "FlowStatus": "fastflow.run.status",
+    "TaskRegistry": "fastflow.run.registry",
+    "default_registry": "fastflow.run.registry",
     "flow": "fastflow.flows.function",
     "list_flows": "fastflow.flows.history",
     "load_dsl": "fastflow.flows.files",
@@ -132,15 +133,18 @@ _LAZY = {
     "parse_dsl": "fastflow.dsl.reader",
     "run_flow_from_dsl": "fastflow.flows.flow",
     "run_parallel_flow_from_dsl": "fastflow.flows.flow",
-    "task": "fastflow.registry",
+    "task": "fastflow.run.registry",
     "Kernel": "fastflow.kernel",
     "kernels": "fastflow.kernel",
-    "RetryDecision": "fastflow.retry",
-    "RetryPolicy": "fastflow.retry",
+    "RetryDecision": "fastflow.run.retry",
+    "RetryPolicy": "fastflow.run.retry",
     "RunResult": "fastflow.workflows",
     "Workflow": "fastflow.workflows",
     "workflow": "fastflow.workflows",
 }
+
+
+former.install()
 
 
 def __getattr__(name: str) -> Any:

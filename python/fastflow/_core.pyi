@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, final
 
-from fastflow.future import Future
+from fastflow.pool.future import Future
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

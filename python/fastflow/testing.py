@@ -24,29 +24,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from fastflow.base.durations import Time, seconds_of
+from fastflow.base.options import check_choice, check_count
+from fastflow.base.timers import VirtualClock
 from fastflow.durable.callback import make_callback_id
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durable.failures import as_error_object
 from fastflow.durable.functions import DurableFunction
 from fastflow.durable.handle import Handle
 from fastflow.durable.history import Event, Operation, events, operations
-from fastflow.durable.journal import Change, Entry, Journal
 from fastflow.durable.lambda_service import (
     ErrorObject,
     InvocationStatus,
     OperationStatus,
     OperationType,
 )
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.records import Record, checksum, decode_frame, encode_frame
 from fastflow.durable.runner import DurableRunner
-from fastflow.durable.serdes import decode
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.durable.statuses import ExecutionStatus
-from fastflow.durable.writer import Probe
-from fastflow.durations import Time, seconds_of
-from fastflow.options import check_choice, check_count
-from fastflow.timers import VirtualClock
+from fastflow.durable.runtime.failures import as_error_object
+from fastflow.journal.journal import Change, Entry, Journal
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.records import Record, checksum, decode_frame, encode_frame
+from fastflow.journal.serdes import decode
+from fastflow.journal.sqlite import SqliteJournal
+from fastflow.journal.statuses import ExecutionStatus
+from fastflow.journal.writer import Probe
 
 __all__ = [
     "DurableFunctionTestResult",
@@ -105,7 +105,7 @@ class _Life:
         following = _Life(make, clock, self._probe)
         before, after = self.runner, following.runner
         after.register(*before._functions.values())
-        after._engine.holds = before._engine.holds
+        after._runtime.holds = before._runtime.holds
         before.close()
         return following
 
@@ -331,7 +331,7 @@ class DurableFunctionTestRunner:
         """
         name = self._next_name(execution_name)
         runner = self._runner
-        runner._engine.holds += 1
+        runner._runtime.holds += 1
         self._handles[name] = runner.start(self.handler, input, name)
         return name
 
@@ -341,9 +341,9 @@ class DurableFunctionTestRunner:
         """Wait for a function that `run_async` started; see `run`."""
         seconds = seconds_of("timeout", timeout)
         handle = self._handles.pop(execution_name)
-        engine = self._runner._engine
-        engine.holds -= 1
-        engine.nudge()
+        runtime = self._runner._runtime
+        runtime.holds -= 1
+        runtime.nudge()
         try:
             error = handle.exception(seconds)
         except TimeoutError:

@@ -13,8 +13,8 @@ import time
 import pytest
 
 import fastflow
-from fastflow.results import Result, Span, TaskRecord
-from fastflow.status import Status
+from fastflow.run.results import Result, Span, TaskRecord
+from fastflow.run.status import Status
 
 
 def two():

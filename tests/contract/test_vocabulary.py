@@ -84,7 +84,7 @@ def parameters():
         for parameter in signature.parameters.values():
             found[f"{name}.{parameter.name}"] = parameter
     # What the decorator takes is in the signature of what it returns at first.
-    from fastflow.tasks import make_task
+    from fastflow.run.task import make_task
 
     for parameter in inspect.signature(make_task).parameters.values():
         found[f"fastflow.task.{parameter.name}"] = parameter

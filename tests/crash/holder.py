@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 
-from fastflow.durable import sqlite_values
-from fastflow.durable.journal import Change, End
-from fastflow.durable.records import SUCCEEDED, Failure, Record
-from fastflow.durable.sqlite import SqliteJournal
+from fastflow.journal import sqlite_values
+from fastflow.journal.journal import Change, End
+from fastflow.journal.records import SUCCEEDED, Failure, Record
+from fastflow.journal.sqlite import SqliteJournal
 
 LEASE = 10_000.0  # seconds: it does not renew
 

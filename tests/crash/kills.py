@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from program import EXPECTED, Auditor, Log, Violation, make
 
 import fastflow
-from fastflow.durable import DurableRunner, sqlite_schema
+from fastflow.durable import DurableRunner
+from fastflow.journal import sqlite_schema
 
 POINTS = ("before_commit", "after_commit", "effect", "migration", "random")
 MOST_KILLS = 12  # of one execution

@@ -20,9 +20,9 @@ from typing import Any
 
 import fastflow
 from fastflow import _core as core
-from fastflow import executor, future  # noqa: F401  (configures _core)
-from fastflow import graph as graphs
-from fastflow.nested import STATIC_CONTAINERS
+from fastflow.base.nested import STATIC_CONTAINERS
+from fastflow.engines import graph as graphs
+from fastflow.pool import executor, future  # noqa: F401  (configures _core)
 
 LIMIT = 4000  # allocations of one call; more: it never gets through
 #: Not with its own thread out of memory: Python's Thread.start() waits for one that has

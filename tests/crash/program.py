@@ -24,7 +24,7 @@ from fastflow.durable import (
     durable_execution,
 )
 from fastflow.durable.exceptions import JournalVersionError
-from fastflow.durable.records import finished
+from fastflow.journal.records import finished
 
 ONCE = StepConfig(
     retry_strategy=RetryPresets.fixed(interval=0, max_attempts=1000),

@@ -25,7 +25,7 @@ from fastflow.durable import (
     durable_execution,
 )
 from fastflow.durable.history import operations
-from fastflow.durable.sqlite_file import log_of
+from fastflow.journal.sqlite_file import log_of
 from support import figure
 
 HERE = Path(__file__).resolve().parent

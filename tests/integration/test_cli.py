@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fastflow.cli import main
-from fastflow.demo_durable import survive
+from fastflow.cli.demo_durable import survive
 
 
 def invoke(*arguments):
@@ -49,7 +49,7 @@ def test_doctor_looks_at_everything():
 
 
 def test_doctor_fails_without_the_native_core(monkeypatch):
-    from fastflow import doctor
+    from fastflow.base import doctor
 
     monkeypatch.setattr(doctor, "native_core", lambda: "MISSING: not built")
     result = invoke("doctor")

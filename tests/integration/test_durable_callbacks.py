@@ -19,7 +19,7 @@ from fastflow.durable import (
     ValidationError,
     durable_execution,
 )
-from fastflow.durable.records import BEGUN, SUCCEEDED, TIMED_OUT
+from fastflow.journal.records import BEGUN, SUCCEEDED, TIMED_OUT
 from fastflow.testing import DurableFunctionTestRunner, SimulatedCrash
 from support import LIMIT
 

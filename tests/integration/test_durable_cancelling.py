@@ -20,8 +20,8 @@ from fastflow.durable import (
     durable_execution,
 )
 from fastflow.durable.callback import make_callback_id
-from fastflow.durable.journal import Change, End
-from fastflow.durable.sqlite import SqliteJournal
+from fastflow.journal.journal import Change, End
+from fastflow.journal.sqlite import SqliteJournal
 from support import LIMIT
 
 DAYS = 30 * 24 * 3600
@@ -218,7 +218,7 @@ class TestRecovery:
             return context.create_callback(name="go on").result()
 
         with DurableRunner(journal) as runner:
-            runner._engine.cancel_execution = lambda name: None
+            runner._runtime.cancel_execution = lambda name: None
             handle = runner.start(left, None, "order")
             callback = the_callback(journal)
         assert statuses(journal) == ["RUNNING"] * 3

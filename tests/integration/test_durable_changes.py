@@ -11,7 +11,7 @@ from fastflow.durable import (
     NonDeterministicExecutionError,
     durable_execution,
 )
-from fastflow.durable.memory import MemoryJournal
+from fastflow.journal.memory import MemoryJournal
 
 
 def run_and_die(journal, body):

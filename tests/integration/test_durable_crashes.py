@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     CallbackAlreadyCompletedError,
     CallbackConfig,
@@ -29,13 +30,12 @@ from fastflow.durable import (
     durable_execution,
 )
 from fastflow.durable.lambda_service import OperationSubType
-from fastflow.durable.memory import MemoryJournal
+from fastflow.journal.memory import MemoryJournal
 from fastflow.testing import (
     DurableFunctionTestRunner,
     InvocationStatus,
     SimulatedCrash,
 )
-from fastflow.timers import VirtualClock
 from support import LIMIT, becomes_true, figure
 
 PATIENT = RetryStrategyConfig(max_attempts=9, initial_delay=60)
@@ -363,7 +363,7 @@ def test_a_runner_goes_on_after_a_write_that_raised_anything(error):
     with DurableRunner(journal, _clock=VirtualClock()) as runner:
         with pytest.raises((JournalError, error)):
             runner.run(fainting, execution_name="once")
-        assert becomes_true(lambda: runner._engine.scheduler.idle)
+        assert becomes_true(lambda: runner._runtime.scheduler.idle)
         assert runner.run(fainting, execution_name="once") == 3
         assert runner.run(fainting, execution_name="again") == 3
-        assert becomes_true(lambda: runner._engine.scheduler.idle)
+        assert becomes_true(lambda: runner._runtime.scheduler.idle)

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     DurableRunner,
     RetryDecision,
@@ -17,10 +18,9 @@ from fastflow.durable import (
     WaitForConditionConfig,
     WaitForConditionDecision,
     durable_execution,
-    operation,
 )
-from fastflow.durable.memory import MemoryJournal
-from fastflow.timers import VirtualClock
+from fastflow.durable.operations import operation
+from fastflow.journal.memory import MemoryJournal
 
 HOUR = 3600.0
 

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import fastflow
-from fastflow import aio
+from fastflow.base import aio
 from fastflow.cli import main
 from fastflow.durable import (
     BatchResult,

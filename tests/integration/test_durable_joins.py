@@ -22,10 +22,10 @@ from fastflow.durable import (
     durable_execution,
     exceptions,
 )
-from fastflow.durable.identity import ROOT, child_id
-from fastflow.durable.journal import Change, End
-from fastflow.durable.payloads import dump
-from fastflow.durable.serdes import SerDesContext
+from fastflow.journal.identity import ROOT, child_id
+from fastflow.journal.journal import Change, End
+from fastflow.journal.payloads import dump
+from fastflow.journal.serdes import SerDesContext
 
 SECONDS = 30  # a watchdog
 EACH = MapConfig(completion_config=CompletionConfig.all_completed())

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     ChildConfig,
     DurableLogFilter,
@@ -17,9 +18,8 @@ from fastflow.durable import (
     WaitForConditionDecision,
     durable_execution,
 )
-from fastflow.durable.memory import MemoryJournal
+from fastflow.journal.memory import MemoryJournal
 from fastflow.testing import DurableFunctionTestRunner, SimulatedCrash
-from fastflow.timers import VirtualClock
 from support import LIMIT
 
 KEYS = ("executionArn", "operationId", "operationName", "parentId", "attempt")

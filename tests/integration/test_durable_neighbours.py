@@ -17,10 +17,10 @@ from fastflow.durable import (
     ValidationError,
     durable_execution,
 )
-from fastflow.durable.journal import Change
-from fastflow.durable.records import SUCCEEDED, Record
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.durable.writer import Stream, Writer
+from fastflow.journal.journal import Change
+from fastflow.journal.records import SUCCEEDED, Record
+from fastflow.journal.sqlite import SqliteJournal
+from fastflow.journal.writer import Stream, Writer
 
 
 class Name(str):

@@ -54,7 +54,7 @@ def test_in_more_steps_than_there_are_workers(workers, way, options):
         wanted = [n * n + (n + 1) ** 2 for n in range(6)]
         assert runner.start(outer).result(LIMIT) == wanted
         assert runner.run(outer) == wanted
-        assert runner._engine.scheduler._crew == 0  # nobody is counted twice
+        assert runner._runtime.scheduler._crew == 0  # nobody is counted twice
 
 
 def test_within_each_other():

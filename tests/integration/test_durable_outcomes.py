@@ -14,6 +14,7 @@ import concurrent.futures as cf
 import pytest
 
 from fastflow import TaskTimeout
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     CompletionConfig,
     DurableRunner,
@@ -29,7 +30,6 @@ from fastflow.durable import (
     exceptions,
 )
 from fastflow.durable.config import ChildConfig
-from fastflow.timers import VirtualClock
 from support import outcome
 
 SECONDS = 30  # a watchdog

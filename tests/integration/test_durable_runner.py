@@ -25,9 +25,9 @@ from fastflow.durable import (
     StepError,
     ValidationError,
     durable_execution,
-    engine,
-    records,
 )
+from fastflow.durable.runtime import runtime
+from fastflow.journal import records
 from fastflow.testing import (
     DurableFunctionTestRunner,
     InvocationStatus,
@@ -412,7 +412,7 @@ class TestRecovery:
         with DurableRunner(store) as runner, pytest.raises(KeyboardInterrupt):
             runner.run(waits, 1, "it")
         real = records.now_us
-        monkeypatch.setattr(engine, "now_us", lambda: real() - 86_400_000_000)
+        monkeypatch.setattr(runtime, "now_us", lambda: real() - 86_400_000_000)
         resumed.append(True)
         with DurableRunner(store) as again:
             assert again.start(waits, 1, "it").result(60) == "over"

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from fastflow import modules
+from fastflow.base import modules
 from support import LIMIT
 
 BODY = """

@@ -9,8 +9,8 @@ import pytest
 
 from fastflow import Executor
 from fastflow.durable import Cancelled, DurableRunner, durable_execution
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.sqlite import SqliteJournal
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.sqlite import SqliteJournal
 
 BRANCHES = 60
 

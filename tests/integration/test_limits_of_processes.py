@@ -11,7 +11,7 @@ import pytest
 
 import flow_tasks
 from fastflow import TaskTimeout, workflow
-from fastflow.timers import call_later
+from fastflow.base.timers import call_later
 
 SECONDS = 60  # a watchdog
 

@@ -17,10 +17,10 @@ import pytest
 
 import fastflow
 from fastflow import _core
+from fastflow.base.progress import Monitor
+from fastflow.base.timers import SystemClock
 from fastflow.durable import DurableRunner, durable_execution
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.progress import Monitor
-from fastflow.timers import SystemClock
+from fastflow.journal.sqlite import SqliteJournal
 
 
 class Refusal:
@@ -251,7 +251,7 @@ def test_a_runner_whose_lease_thread_never_started_can_be_closed(tmp_path, refus
 
 
 def test_what_can_not_be_loaded_is_nobodys(tmp_path, monkeypatch):
-    from fastflow.durable import running
+    from fastflow.durable.runtime import execution_state as running
 
     path = tmp_path / "runs.db"
     journal = SqliteJournal(path)

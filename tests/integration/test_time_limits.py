@@ -13,8 +13,8 @@ import pytest
 
 import fastflow
 from fastflow import Flow, TaskRegistry, TaskTimeout, workflow
+from fastflow.base.timers import call_later
 from fastflow.durable import DurableRunner, StepConfig, StepError, durable_execution
-from fastflow.timers import call_later
 
 SECONDS = 60  # a watchdog
 POOLS = [fastflow.Executor, ThreadPoolExecutor]

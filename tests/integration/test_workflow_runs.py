@@ -14,7 +14,7 @@ import pytest
 
 import fastflow
 from fastflow import TaskError, TaskTimeout
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 from support import run_script
 
 

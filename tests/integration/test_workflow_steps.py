@@ -13,8 +13,9 @@ import weakref
 import pytest
 
 import fastflow
-from fastflow import Cancelled, Executor, RetryPolicy, TaskError, TaskTimeout, aio
-from fastflow.timers import VirtualClock
+from fastflow import Cancelled, Executor, RetryPolicy, TaskError, TaskTimeout
+from fastflow.base import aio
+from fastflow.base.timers import VirtualClock
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from fastflow.durable.codecs import MARK
 from fastflow.durable.completion import BatchItemStatus, CompletionReason
 from fastflow.durable.config import Duration, NestingType
 from fastflow.durable.exceptions import SerDesError
 from fastflow.durable.lambda_service import ErrorObject
 from fastflow.durable.results import BatchItem, BatchResult
-from fastflow.durable.serdes import decode, encode
+from fastflow.journal.codecs import MARK
+from fastflow.journal.serdes import decode, encode
 
 TAGS = [
     "str",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     DurableRunner,
     RetryDecision,
@@ -19,11 +20,10 @@ from fastflow.durable import (
     StepSemantics,
     durable_execution,
 )
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.records import BEGUN, FAILED, RETRYING, SUCCEEDED
 from fastflow.durable.retries import StepPolicy
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.records import BEGUN, FAILED, RETRYING, SUCCEEDED
 from fastflow.run.attempts import Attempts, Do
-from fastflow.timers import VirtualClock
 
 PAUSES = (1.0, 0.0, 7.25)
 INTERRUPTED = "whether it took effect is not known"

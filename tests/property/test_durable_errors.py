@@ -18,8 +18,8 @@ import pytest
 
 import error_programs
 from error_programs import ERRORS, INNER, LEAVES, Crash, crasher, outcome, program
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import DurableRunner, MemoryJournal, SqliteJournal, exceptions
-from fastflow.timers import VirtualClock
 
 SEEDS = range(80)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 import fastflow
+from fastflow.base.timers import VirtualClock
 from fastflow.durable import (
     ChildContextError,
     CompletionConfig,
@@ -31,9 +32,8 @@ from fastflow.durable import (
     StepSemantics,
     durable_execution,
 )
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.records import FAILED, SUCCEEDED
-from fastflow.timers import VirtualClock
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.records import FAILED, SUCCEEDED
 
 
 @dataclass

@@ -15,13 +15,14 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fastflow import terminal
+from fastflow.base import terminal
+from fastflow.base.terminal import printable, printable_json, write_lines
 from fastflow.cli import main
-from fastflow.durable import DurableRunner, durable_execution, sqlite
-from fastflow.durable.journal import Change, End
-from fastflow.durable.records import BEGUN, FAILED, SUCCEEDED, Failure, Record
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.terminal import printable, printable_json, write_lines
+from fastflow.durable import DurableRunner, durable_execution
+from fastflow.journal import sqlite
+from fastflow.journal.journal import Change, End
+from fastflow.journal.records import BEGUN, FAILED, SUCCEEDED, Failure, Record
+from fastflow.journal.sqlite import SqliteJournal
 from support import LIMIT
 
 ESCAPES = (
@@ -180,7 +181,7 @@ def many(tmp_path_factory):
 class TestManyExecutions:
     @pytest.mark.parametrize("options", [(), ("--json",)])
     def test_no_value_is_read_and_nothing_grows(self, many, monkeypatch, options):
-        from fastflow.durable import commands
+        from fastflow.cli import runs as commands
 
         statements = []
         connect = sqlite.connect

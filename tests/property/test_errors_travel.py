@@ -14,7 +14,7 @@ import pytest
 
 import fastflow
 from fastflow.durable import DurableRunner, StepError, durable_execution
-from fastflow.registry import TaskRegistry
+from fastflow.run.registry import TaskRegistry
 
 
 class BadStr(Exception):  # noqa: N818

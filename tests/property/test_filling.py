@@ -8,7 +8,7 @@ import pytest
 
 import fastflow
 from fastflow import Flow, ParameterError
-from fastflow.params import Unfilled
+from fastflow.run.params import Unfilled
 
 NAMES = ("x", "y", "p0", "p1_result", "root", "input_data", "inputs", "key")
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import fastflow
 from fastflow import Flow
+from fastflow.base.timers import Timer
 from fastflow.engines.base import Run, RunOptions
 from fastflow.engines.hosted import run_hosted
 from fastflow.engines.native import run_native
-from fastflow.registry import TaskRegistry
-from fastflow.timers import Timer
+from fastflow.run.registry import TaskRegistry
 
 KINDS = ["plain", "fail", "retry", "give up", "fallback", "async", "each", "cached"]
 

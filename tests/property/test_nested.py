@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastflow
-from fastflow.registry import TaskRegistry
+from fastflow.run.registry import TaskRegistry
 
 Pair = collections.namedtuple("Pair", "left right")
 

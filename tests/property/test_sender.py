@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from fastflow.run import lanes
+from fastflow.backends import lanes
 from fastflow.run.attempts import State
 from fastflow.run.remote import Returned
 from senders import NOTHING, Rig, Work, cube, square

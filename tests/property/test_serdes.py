@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from fastflow.durable import BatchItem, BatchResult, CompletionReason, ErrorObject
 from fastflow.durable.completion import BatchItemStatus
 from fastflow.durable.exceptions import SerDesError
-from fastflow.durable.serdes import decode, encode, roundtrip
+from fastflow.journal.serdes import decode, encode, roundtrip
 
 
 class Colour(enum.Enum):

@@ -19,7 +19,7 @@ from fastflow.durable import (
     ParallelConfig,
     durable_execution,
 )
-from fastflow.durable.memory import MemoryJournal
+from fastflow.journal.memory import MemoryJournal
 
 POLICIES = [
     CompletionConfig.all_successful(),

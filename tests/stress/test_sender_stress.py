@@ -15,8 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from fastflow import workflow
-from fastflow.run.backends import backend_of
-from fastflow.timers import system_clock
+from fastflow.backends.choose import backend_of
+from fastflow.base.timers import system_clock
 from senders import Work, cube, square
 
 SECONDS = 60  # a watchdog

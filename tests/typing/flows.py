@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 import fastflow
-from fastflow.handles import Handle
+from fastflow.run.handles import Handle
 
 tasks = fastflow.TaskRegistry()
 

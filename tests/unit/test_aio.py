@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from fastflow import aio
+from fastflow.base import aio
 from support import run_script
 
 
@@ -90,7 +90,7 @@ def test_coroutines_clean_up_at_exit():
     done = run_script(
         """
         import asyncio, threading
-        from fastflow import aio
+        from fastflow.base import aio
         running = threading.Event()
         async def forever():
             try:
@@ -112,7 +112,7 @@ def test_too_late_at_exit():
     done = run_script(
         """
         import atexit
-        from fastflow import aio
+        from fastflow.base import aio
         async def nothing(): pass
         def late():
             try:
@@ -132,7 +132,7 @@ def test_a_forked_child_has_a_loop_of_its_own():
     done = run_script(
         """
         import asyncio, os
-        from fastflow import aio
+        from fastflow.base import aio
         async def pid():
             await asyncio.sleep(0.001)
             return os.getpid()

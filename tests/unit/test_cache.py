@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from fastflow.cache import MISSING, SIZE, Cache, Recent, ResultCache, make_cache
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
+from fastflow.run.cache import MISSING, SIZE, Cache, Recent, ResultCache, make_cache
 from fastflow.workflows.cache import StepCache
 
 

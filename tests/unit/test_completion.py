@@ -2,9 +2,9 @@
 
 import pytest
 
-from fastflow.completion import CompletionPolicy, CompletionReason
 from fastflow.durable import CompletionConfig
 from fastflow.durable.completion import CompletionPolicy as BatchPolicy
+from fastflow.run.completion import CompletionPolicy, CompletionReason
 
 EXCEEDED = CompletionReason.FAILURE_TOLERANCE_EXCEEDED
 ENOUGH = CompletionReason.MIN_SUCCESSFUL_REACHED

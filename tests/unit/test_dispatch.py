@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import fastflow
-from fastflow.dispatch import Dispatch, Dispatcher, after_limit, current_dispatch
+from fastflow.pool.dispatch import Dispatch, Dispatcher, after_limit, current_dispatch
 
 SECONDS = 60  # a watchdog
 POOLS = [fastflow.Executor, cf.ThreadPoolExecutor]

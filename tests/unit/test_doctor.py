@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fastflow.doctor import cgroup_quota, examine, gil_state, healthy, package_version
+from fastflow.base.doctor import (
+    cgroup_quota,
+    examine,
+    gil_state,
+    healthy,
+    package_version,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from fastflow.durations import parse_duration
+from fastflow.base.durations import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastflow
-from fastflow import lifetime
+from fastflow.base import lifetime
 
 PACKAGE = Path(fastflow.__file__).parent
 
@@ -24,7 +24,7 @@ def output(program):
 
 REGISTERED = """
 import os
-from fastflow import lifetime
+from fastflow.base import lifetime
 for phase in ({order}):
     lifetime.{register}(phase, lambda phase=phase: print(phase, flush=True))
 """
@@ -40,7 +40,7 @@ def test_the_end_goes_top_down_whoever_registered_first(order):
 def test_phases_that_were_registered_later_come_before_those_of_others():
     program = """
 import threading
-from fastflow import lifetime
+from fastflow.base import lifetime
 lifetime.at_exit(lifetime.WORKERS, lambda: print("workers"))
 threading._register_atexit(print, "another")
 lifetime.at_exit(lifetime.RUNS, lambda: print("runs"))
@@ -50,7 +50,7 @@ lifetime.at_exit(lifetime.RUNS, lambda: print("runs"))
 
 def test_actions_of_a_phase_come_in_the_order_of_their_registration():
     program = """
-from fastflow import lifetime
+from fastflow.base import lifetime
 for name in "abc":
     lifetime.at_exit(lifetime.LOOP, lambda name=name: print(name))
 """
@@ -59,7 +59,7 @@ for name in "abc":
 
 def test_when_a_phase_is_over_nothing_can_be_added_to_it():
     program = """
-from fastflow import lifetime
+from fastflow.base import lifetime
 def late():
     for phase in lifetime.PHASES:
         try:
@@ -90,7 +90,7 @@ os.wait()
 def test_in_a_forked_child_a_failure_keeps_nobody_from_starting_over():
     program = """
 import os
-from fastflow import lifetime
+from fastflow.base import lifetime
 lifetime.in_forked_child(lifetime.WORKERS, lambda: 1 // 0)
 lifetime.in_forked_child(lifetime.RUNS, lambda: print("runs", flush=True))
 if os.fork() == 0:
@@ -116,4 +116,4 @@ def test_nobody_else_registers():
         if "register_at_fork" in (text := path.read_text("utf-8"))
         or "_register_atexit" in text
     }
-    assert others == {"lifetime.py"}
+    assert others == {"base/lifetime.py"}

@@ -17,7 +17,7 @@ from fastflow.durable import (
 from fastflow.durable.config import JitterStrategy
 from fastflow.durable.retries import LinearRetryStrategyConfig
 from fastflow.durable.retries import RetryDecision as DurableDecision
-from fastflow.retry import RetryDecision, RetryPolicy, StrategyPolicy
+from fastflow.run.retry import RetryDecision, RetryPolicy, StrategyPolicy
 
 
 def test_delays_grow_up_to_the_cap():

@@ -1,6 +1,6 @@
 """What ends together."""
 
-from fastflow.scope import Scope
+from fastflow.run.scope import Scope
 
 
 def test_what_is_below_is_over_with_what_is_around_it():

@@ -9,11 +9,11 @@ import pickle
 import pytest
 
 import fastflow
-from fastflow import results
 from fastflow.durable.completion import BatchItemStatus, CompletionOutcome
 from fastflow.durable.lambda_service import InvocationStatus, OperationStatus
-from fastflow.durable.statuses import ExecutionStatus, flow_status
-from fastflow.status import Status
+from fastflow.journal.statuses import ExecutionStatus, flow_status
+from fastflow.run import results
+from fastflow.run.status import Status
 
 FACES = [
     BatchItemStatus, CompletionOutcome, ExecutionStatus, InvocationStatus,

@@ -11,8 +11,8 @@ import pytest
 
 import fastflow
 import flow_tasks
-from fastflow.registry import TaskRegistry
-from fastflow.tasks import task_of
+from fastflow.run.registry import TaskRegistry
+from fastflow.run.task import task_of
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_cache(tasks):
 
 def test_cache_in_a_mapping_and_with_an_end(tasks, monkeypatch):
     store, now = {}, [1000.0]
-    monkeypatch.setattr("fastflow.cache.time.time", lambda: now[0])
+    monkeypatch.setattr("fastflow.run.cache.time.time", lambda: now[0])
 
     @tasks.task(cache=store)
     def kept(n):

@@ -6,7 +6,7 @@ import gc
 import threading
 import weakref
 
-from fastflow.timers import SystemClock, VirtualClock, call_later
+from fastflow.base.timers import SystemClock, VirtualClock, call_later
 from support import run_script
 
 
@@ -113,7 +113,7 @@ def test_a_forked_child_has_no_timers_but_can_set_some():
     done = run_script(
         """
         import os, threading
-        from fastflow.timers import call_later
+        from fastflow.base.timers import call_later
         fired = threading.Event()
         def fire():
             print("once", flush=True)
@@ -138,7 +138,9 @@ def test_a_forked_child_has_no_timers_but_can_set_some():
 
 def test_the_program_ends_with_timers_pending():
     done = run_script(
-        "from fastflow.timers import call_later; call_later(3600, print)", "-W", "error"
+        "from fastflow.base.timers import call_later; call_later(3600, print)",
+        "-W",
+        "error",
     )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -15,7 +15,7 @@ from fastflow.bench.measure import Spread, Times, interleave, stopwatch
 from fastflow.bench.memory import resident_bytes
 from fastflow.bench.rows import Row, Settings, Skip, cost, faster, figure_below
 from fastflow.durable import DurableRunner, durable_execution
-from fastflow.executor import Executor
+from fastflow.pool.executor import Executor
 
 _MISSING = f"{PEER}: pip install aws-durable-execution-sdk-python{{,-testing}}"
 

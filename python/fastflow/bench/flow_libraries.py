@@ -20,7 +20,7 @@ from fastflow.bench.measure import interleave
 from fastflow.bench.rows import Row, Settings, Skip, faster
 from fastflow.flows.flow import Flow, run_flow_from_dsl
 from fastflow.flows.function import flow as flow_of
-from fastflow.registry import TaskRegistry
+from fastflow.run.registry import TaskRegistry
 
 TASKINITY = "Taskinity, one after another"
 PREFECT = "Prefect, its own server in a temporary directory"

@@ -120,7 +120,7 @@ def run(
 
 def describe_machine() -> dict[str, object]:
     """What a reader of the figures has to know about where they were taken."""
-    from fastflow.doctor import package_version, usable_cores
+    from fastflow.base.doctor import package_version, usable_cores
 
     return {
         "python": sys.version.split()[0],

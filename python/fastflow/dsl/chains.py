@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fastflow.base.names import check_name
 from fastflow.dsl.lexer import Token, tokenize
 from fastflow.dsl.values import unquote
-from fastflow.names import check_name
 
 __all__ = ["Fault", "Mention", "parse_chain", "token_name"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from fastflow.base.topology import Structure
 from fastflow.dsl.imports import Allowed, NotAllowed, import_callable
 from fastflow.dsl.inline import InlineCode
 from fastflow.dsl.spec import FlowSpec, TaskSpec
 from fastflow.dsl.suggest import did_you_mean
 from fastflow.dsl.values import Constant, Reference
 from fastflow.errors import shown
-from fastflow.params import INPUT_DATA, INPUTS, Recipe, Signature, Source
-from fastflow.plan import FlowPlan, Node
-from fastflow.tasks import Task, task_of
-from fastflow.topology import Structure
+from fastflow.run.params import INPUT_DATA, INPUTS, Recipe, Signature, Source
+from fastflow.run.plan import FlowPlan, Node
+from fastflow.run.task import Task, task_of
 
 __all__ = ["Allowed", "Report", "compile_plan"]
 

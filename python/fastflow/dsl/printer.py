@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from typing import TYPE_CHECKING
 
+from fastflow.dsl.task_spec import TaskSpec
 from fastflow.dsl.values import (
     print_duration,
     print_fallback,
@@ -12,9 +12,6 @@ from fastflow.dsl.values import (
     print_number,
     quote,
 )
-
-if TYPE_CHECKING:
-    from fastflow.dsl.spec import TaskSpec
 
 __all__ = ["print_flow"]
 

@@ -6,13 +6,13 @@ import itertools
 from array import array
 from dataclasses import dataclass
 
+from fastflow.base.topology import Structure, cycle_text, find_cycles, sort_tasks
 from fastflow.dsl.parser import parse
 from fastflow.dsl.source import Problems, Source
 from fastflow.dsl.spec import FlowSpec, TaskSpec
 from fastflow.dsl.suggest import did_you_mean
 from fastflow.dsl.syntax import FlowNode, PropertyNode, TaskNode
 from fastflow.errors import FlowError
-from fastflow.topology import Structure, cycle_text, find_cycles, sort_tasks
 
 __all__ = ["ReadFlow", "choose", "dedent", "parse_dsl", "parse_flows", "read"]
 

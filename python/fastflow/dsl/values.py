@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from fastflow.base.durations import parse_duration
+from fastflow.base.names import HALF, check_name, refuse_surrogates
 from fastflow.dsl.lexer import is_plain_name
-from fastflow.durations import parse_duration
 from fastflow.errors import shortened
-from fastflow.names import HALF, check_name, refuse_surrogates
 
 __all__ = [
     "FLOW_PROPERTIES",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastflow.durable.direct import set_direct_call
 from fastflow.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -78,7 +79,6 @@ if TYPE_CHECKING:
         durable_with_child_context,
     )
     from fastflow.durable.handle import Handle
-    from fastflow.durable.journal import Journal
     from fastflow.durable.lambda_service import (
         ErrorObject,
         InvocationStatus,
@@ -86,7 +86,6 @@ if TYPE_CHECKING:
         OperationSubType,
         OperationType,
     )
-    from fastflow.durable.memory import MemoryJournal
     from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
     from fastflow.durable.retries import (
         RetryDecision,
@@ -97,8 +96,6 @@ if TYPE_CHECKING:
         with_retry,
     )
     from fastflow.durable.runner import DurableRunner
-    from fastflow.durable.serdes import SerDes, SerDesContext
-    from fastflow.durable.sqlite import SqliteJournal
     from fastflow.durable.types import (
         DurableLogFilter,
         StepContext,
@@ -111,6 +108,10 @@ if TYPE_CHECKING:
         WaitStrategyConfig,
         create_wait_strategy,
     )
+    from fastflow.journal.journal import Journal
+    from fastflow.journal.memory import MemoryJournal
+    from fastflow.journal.serdes import SerDes, SerDesContext
+    from fastflow.journal.sqlite import SqliteJournal
 
 __all__ = [
     "BatchCompletionError",
@@ -224,6 +225,16 @@ _HOMES = (
     "waits",
 )
 _NAMES = frozenset(__all__)
+
+
+def _call_directly(function: Any, event: Any) -> Any:
+    from fastflow.durable.runner import DurableRunner
+
+    with DurableRunner(":memory:") as runner:
+        return runner.run(function, event)
+
+
+set_direct_call(_call_directly)
 
 
 def __getattr__(name: str) -> Any:

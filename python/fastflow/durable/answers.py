@@ -12,20 +12,20 @@ from contextlib import suppress
 from typing import Any
 
 from fastflow.durable.callback import Arrival, parse_callback_id
-from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import (
     CallbackAlreadyCompletedError,
     JournalError,
     ValidationError,
 )
-from fastflow.durable.failures import from_error_object, to_failure
-from fastflow.durable.journal import ANSWER, HEARTBEAT, journal_errors
-from fastflow.durable.keeper import Keeper
 from fastflow.durable.lambda_service import ErrorObject
-from fastflow.durable.payloads import dump
-from fastflow.durable.records import Failure, Record, finished
-from fastflow.durable.running import Execution
-from fastflow.durable.serdes import SerDesContext
+from fastflow.durable.runtime.execution_state import Execution
+from fastflow.durable.runtime.failures import from_error_object, to_failure
+from fastflow.durable.runtime.lease_keeper import LeaseKeeper
+from fastflow.durable.runtime.runtime import Runtime
+from fastflow.journal.journal import ANSWER, HEARTBEAT, journal_errors
+from fastflow.journal.payloads import dump
+from fastflow.journal.records import Failure, Record, finished
+from fastflow.journal.serdes import SerDesContext
 
 __all__ = ["Answers"]
 
@@ -33,8 +33,8 @@ __all__ = ["Answers"]
 class Answers:
     """Sends answers to the callbacks of a store."""
 
-    def __init__(self, engine: Engine, keeper: Keeper) -> None:
-        self._engine = engine
+    def __init__(self, runtime: Runtime, keeper: LeaseKeeper) -> None:
+        self._runtime = runtime
         self._keeper = keeper
 
     def success(self, callback_id: str, result: Any) -> None:
@@ -60,7 +60,7 @@ class Answers:
         number, operation = parse_callback_id(callback_id)
         problem = self._problem(number, operation)
         if problem is None:
-            journal = self._engine.journal
+            journal = self._runtime.journal
             with journal_errors():
                 posted = journal.post(number, kind, operation, payload, error)
             if posted is False:
@@ -96,7 +96,7 @@ class Answers:
     ) -> Record:
         found: Record | None = None
         try:
-            for frame in self._engine.journal.frames(number):
+            for frame in self._runtime.journal.frames(number):
                 for record in frame:
                     if record.id == operation:
                         found = record
@@ -113,7 +113,7 @@ class Answers:
     def _problem_of(self, record: Record) -> str | None:
         if finished(record):
             return "it has its outcome"
-        if record.due and record.due <= self._engine.now_us():
+        if record.due and record.due <= self._runtime.now_us():
             return "its time limit has passed"
         return None
 

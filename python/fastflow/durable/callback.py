@@ -8,8 +8,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from fastflow.dispatch import after_limit, expire
-from fastflow.durable.child import Child
+from fastflow.base.timers import Timer
 from fastflow.durable.config import CallbackConfig, to_seconds
 from fastflow.durable.exceptions import (
     CallbackError,
@@ -21,13 +20,15 @@ from fastflow.durable.exceptions import (
     StepError,
     ValidationError,
 )
-from fastflow.durable.failures import operation_error
-from fastflow.durable.identity import ID_BYTES
-from fastflow.durable.journal import EXPIRED, HEARTBEAT, Message, journal_errors
-from fastflow.durable.line import Pending
-from fastflow.durable.operation import Operation
-from fastflow.durable.payloads import reread
-from fastflow.durable.records import (
+from fastflow.durable.operations.child import Child
+from fastflow.durable.operations.operation import Operation
+from fastflow.durable.runtime.failures import operation_error
+from fastflow.durable.runtime.replay import Pending
+from fastflow.errors import Cancelled
+from fastflow.journal.identity import ID_BYTES
+from fastflow.journal.journal import EXPIRED, HEARTBEAT, Message, journal_errors
+from fastflow.journal.payloads import reread
+from fastflow.journal.records import (
     BEGUN,
     FAILED,
     SUCCEEDED,
@@ -35,11 +36,10 @@ from fastflow.durable.records import (
     Failure,
     Record,
 )
-from fastflow.errors import Cancelled
-from fastflow.timers import Timer
+from fastflow.pool.dispatch import after_limit, expire
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+    from fastflow.durable.operations.position import Position
 
 __all__ = [
     "Arrival",
@@ -96,7 +96,7 @@ class Arrival(Pending):
     )
 
     def __init__(self, operation: CreateCallback) -> None:
-        super().__init__(operation.context._line)
+        super().__init__(operation.context._replay)
         self._operation = operation
         self.record: Record | None = None
         """How it ended; None while it hasn't, or if nobody waits for that any more."""
@@ -112,7 +112,7 @@ class Arrival(Pending):
 
     def start(self, due: int, most: float, silence: float | None) -> None:
         """Listen for messages, and begin the limits."""
-        execution, key = self.line.execution, self._operation.id
+        execution, key = self.replay.execution, self._operation.id
         self._silence = silence
         execution.callbacks[key] = self
         message = execution.inbox.get(key)
@@ -120,24 +120,24 @@ class Arrival(Pending):
             self.hear(message)
             return
         if due:
-            self._limit = execution.engine.call_at(
+            self._limit = execution.runtime.call_at(
                 due, most, expire, self._expire, "timeout"
             )
         if silence is not None:
-            engine = execution.engine
+            runtime = execution.runtime
             since = max(self._operation.started, execution.heard.get(key, 0))
             due = since + round(silence * 1e6)
-            self._quiet = engine.call_at(
+            self._quiet = runtime.call_at(
                 due, silence, expire, self._expire, "heartbeat"
             )
 
     def count(self) -> None:
-        """Say that a line waits for it, so that a virtual clock may have to."""
+        """Say that a replay waits for it, so that a virtual clock may have to."""
         with self._lock:
             if self._counted or self.problem is not None:
                 return
             self._counted = True
-        self.line.execution.engine.count_listeners(1)
+        self.replay.execution.runtime.count_listeners(1)
 
     def hear(self, message: Message) -> None:
         """Take a message for this callback."""
@@ -159,8 +159,8 @@ class Arrival(Pending):
         try:
             self.ticket = operation.add(action, message.payload, message.error)
         except BaseException as error:
-            # Decided without it, or broken: the line finds that out.
-            broken = self.line.execution.stream.broken
+            # Decided without it, or broken: the replay finds that out.
+            broken = self.replay.execution.stream.broken
             if error is not broken and not isinstance(error, Cancelled):
                 raise
         else:
@@ -175,7 +175,7 @@ class Arrival(Pending):
         """Let the silence begin anew.  REQUIRES: the lock."""
         if self._silence is not None and self._quiet is not None:
             self._quiet.cancel()
-            clock = self.line.execution.engine.clock
+            clock = self.replay.execution.runtime.clock
             self._quiet = clock.call_later(
                 self._silence, expire, self._expire, "heartbeat"
             )
@@ -183,26 +183,26 @@ class Arrival(Pending):
     def _expire(self, what: str) -> None:
         """Have the journal told that a limit has passed; on the timers' thread."""
         if self.problem is None:
-            self.line.execution.aside(
+            self.replay.execution.aside(
                 partial(self._post_end, what), "a callback's limit could not be kept"
             )
 
     def _post_end(self, what: str) -> None:
-        operation, execution = self._operation, self.line.execution
+        operation, execution = self._operation, self.replay.execution
         failure = Failure(
             f"{operation.describe_now()} got no answer in time ({what})",
             f"Callback.{what.title()}",
         )
-        engine = execution.engine
+        runtime = execution.runtime
         try:
             # If an answer was first, that is what comes now.
             with journal_errors():
-                engine.journal.post(
+                runtime.journal.post(
                     execution.number, EXPIRED, operation.id, None, failure
                 )
-            assert engine.bring is not None
+            assert runtime.bring is not None
             with after_limit():
-                engine.bring()
+                runtime.bring()
         except JournalError as error:
             execution.abort(error)
 
@@ -213,7 +213,7 @@ class Arrival(Pending):
                 self.problem = "what waited for it has ended"
             counted, self._counted = self._counted, False
         if counted:
-            self.line.execution.engine.count_listeners(-1)
+            self.replay.execution.runtime.count_listeners(-1)
         for timer in (self._limit, self._quiet):
             if timer is not None:
                 timer.cancel()
@@ -232,7 +232,7 @@ class Callback:
 
     def __init__(self, operation: CreateCallback) -> None:
         self._operation = operation
-        execution = operation.context._line.execution
+        execution = operation.context._replay.execution
         self.callback_id = make_callback_id(execution.number, operation.id)
 
     def result(self) -> Any:
@@ -260,7 +260,7 @@ class CreateCallback(Operation):
     error_kind = CallbackError
 
     def __init__(
-        self, context: DurableContext, name: str | None, config: CallbackConfig | None
+        self, context: Position, name: str | None, config: CallbackConfig | None
     ) -> None:
         config = config or CallbackConfig()
         super().__init__(context, config.sub_type or "Callback", name, config.serdes)
@@ -277,14 +277,14 @@ class CreateCallback(Operation):
         limit = self._limit(self._config.timeout)
         due = 0 if record is None else record.due
         if record is None:
-            self.started = self.context._line.execution.engine.now_us()
+            self.started = self.context._replay.execution.runtime.now_us()
             if limit is not None:
                 due = self.started + round(limit * 1e6)
             self.commit(self.add(BEGUN, due=due))
-        line = self.context._line
-        if self.id not in line.pending:
+        replay = self.context._replay
+        if self.id not in replay.pending:
             arrival = Arrival(self)
-            line.begin(self.id, arrival)
+            replay.begin(self.id, arrival)
             silence = self._limit(self._config.heartbeat_timeout)
             arrival.start(due, limit or 0.0, silence)
         return Callback(self)
@@ -303,17 +303,17 @@ class CreateCallback(Operation):
             raise
 
     def _result(self) -> Any:
-        line = self.context._line
-        arrival = line.pending.get(self.id)
+        replay = self.context._replay
+        arrival = replay.pending.get(self.id)
         if arrival is not None:
             assert isinstance(arrival, Arrival)
-            if line.thread != get_ident():
+            if replay.thread != get_ident():
                 self._refuse_thread()
             if self.context._scope.over:
                 self._stop()
             arrival.count()
-            line.wait_for(arrival)
-            line.pending.pop(self.id, None)
+            replay.wait_for(arrival)
+            replay.pending.pop(self.id, None)
             if arrival.record is None:
                 self._stop()
             self.commit(arrival.ticket)
@@ -323,7 +323,7 @@ class CreateCallback(Operation):
 
     def _outcome(self, record: Record) -> Any:
         if record.action == SUCCEEDED:
-            data = self.context._line.execution.payload(record)
+            data = self.context._replay.execution.payload(record)
             if data is None:
                 return None
             return reread(data, self.serdes, self.serdes_context)
@@ -334,14 +334,14 @@ class CreateCallback(Operation):
 
 
 def wait_for_callback(
-    context: DurableContext,
+    context: Position,
     submitter: Callable[..., Any],
     name: str | None,
     config: Any,
 ) -> Any:
     """Have a step send a callback's id somewhere, then wait for the callback."""
 
-    def body(child: DurableContext) -> Any:
+    def body(child: Any) -> Any:
         label = f"{name} create callback id" if name else None
         callback = child.create_callback(label, config)
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from fastflow import completion
-from fastflow.completion import CompletionReason
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durable.failures import leaves_unfinished
-from fastflow.durable.statuses import WithFlowStatus
+from fastflow.durable.runtime.failures import leaves_unfinished
 from fastflow.errors import shown
-
-if TYPE_CHECKING:
-    from fastflow.durable.config import CompletionConfig
+from fastflow.journal.statuses import WithFlowStatus
+from fastflow.run import completion
+from fastflow.run.completion import CompletionReason
 
 __all__ = [
     "BatchItemStatus",
@@ -127,6 +124,26 @@ class CompletionStatus:
         )
 
 
+class Criteria(Protocol):
+    """What a `fastflow.durable.config.CompletionConfig` says."""
+
+    @property
+    def min_successful(self) -> int | None:
+        """Branches that have to succeed."""
+
+    @property
+    def tolerated_failure_count(self) -> int | None:
+        """Branches that may fail."""
+
+    @property
+    def tolerated_failure_percentage(self) -> float | None:
+        """Of all branches, how many may fail."""
+
+    @property
+    def should_complete(self) -> Callable[[CompletionStatus], Any] | None:
+        """What decides in place of all these."""
+
+
 @dataclass(frozen=True, slots=True)
 class CompletionPolicy(completion.CompletionPolicy):
     """The rules of one batch of `total` branches; a predicate decides alone."""
@@ -134,7 +151,7 @@ class CompletionPolicy(completion.CompletionPolicy):
     should_complete: Callable[[CompletionStatus], Any] | None = None
 
     @classmethod
-    def from_config(cls, total: int, config: CompletionConfig) -> CompletionPolicy:
+    def from_config(cls, total: int, config: Criteria) -> CompletionPolicy:
         """Return the rules that a configuration makes for `total` branches."""
         return cls(
             total,

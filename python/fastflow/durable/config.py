@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from fastflow.base.durations import Time, seconds_of
+from fastflow.base.options import check_callable, check_count, checked
 from fastflow.durable.completion import (
     BatchItemStatus,
     CompletionDecision,
@@ -19,13 +21,11 @@ from fastflow.durable.completion import (
     continue_batch,
 )
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durations import Time, seconds_of
 from fastflow.errors import described
-from fastflow.options import check_callable, check_count, checked
-from fastflow.retry import spread
+from fastflow.run.retry import spread
 
 if TYPE_CHECKING:
-    from fastflow.durable.serdes import SerDes
+    from fastflow.journal.serdes import SerDes
 
 __all__ = [
     "BatchItemStatus",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
-from fastflow.durable.batch import BatchOperation, Branches
+from fastflow.base.durations import Time
+from fastflow.base.names import check_name
+from fastflow.base.options import check_callable, checked
 from fastflow.durable.callback import Callback, CreateCallback, wait_for_callback
-from fastflow.durable.child import Child, VirtualChild
-from fastflow.durable.condition import Condition
 from fastflow.durable.config import (
     CallbackConfig,
     ChildConfig,
@@ -23,42 +23,37 @@ from fastflow.durable.config import (
 )
 from fastflow.durable.exceptions import (
     BatchCompletionError,
-    NonDeterministicExecutionError,
     ValidationError,
 )
-from fastflow.durable.identity import ROOT, child_id
-from fastflow.durable.invoke import Invoke
-from fastflow.durable.operation import non_deterministic
-from fastflow.durable.records import finished
+from fastflow.durable.operations.batch import BatchOperation, Branches
+from fastflow.durable.operations.child import Child, VirtualChild
+from fastflow.durable.operations.condition import Condition
+from fastflow.durable.operations.invoke import Invoke
+from fastflow.durable.operations.position import Position
+from fastflow.durable.operations.step import Step
+from fastflow.durable.operations.wait import Wait
 from fastflow.durable.results import BatchResult
-from fastflow.durable.step import Step
 from fastflow.durable.types import (
     ExecutionContext,
     ReplayLogger,
     StepContext,
     WaitForConditionCheckContext,
 )
-from fastflow.durable.waiting import Wait
 from fastflow.durable.waits import WaitForConditionConfig
-from fastflow.durations import Time
-from fastflow.names import check_name
-from fastflow.options import check_callable, checked
-
-if TYPE_CHECKING:
-    from fastflow.durable.line import Line
+from fastflow.journal.identity import child_id
+from fastflow.journal.records import finished
 
 __all__ = ["DurableContext"]
 
 T = TypeVar("T")
 U = TypeVar("U")
 
-_DEEPEST = 5  # virtual child contexts within each other that are looked into
 _FIRST = CompletionConfig.first_successful()
 _PARALLEL = ParallelConfig()
 _MAP: MapConfig[Any] = MapConfig()
 
 
-class DurableContext:
+class DurableContext(Position):
     """Runs operations whose results are kept, so that no crash makes them run again.
 
     A durable function gets one, and so does each branch and each child context.  The
@@ -77,33 +72,7 @@ class DurableContext:
         Name of the execution and of its function.
     """
 
-    __slots__ = (
-        "_count",
-        "_id",
-        "_line",
-        "_logger",
-        "_parent",
-        "_place",
-        "_reported_parent",
-        "_scope",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        line: Line,
-        key: bytes = ROOT,
-        reported_parent: bytes = ROOT,
-        parent: DurableContext | None = None,
-        place: tuple[int, int | None] | None = None,
-    ) -> None:
-        self._line = line
-        self._id = key
-        self._reported_parent = reported_parent
-        self._scope = line.scope
-        self._count = 0
-        self._parent = parent
-        self._place = place
-        self._logger: logging.Logger | None = None
+    __slots__ = ()
 
     @overload
     def step(
@@ -399,87 +368,24 @@ class DurableContext:
         """A logging adapter whose records carry ids; writes each line once."""
         return ReplayLogger(self, self.plain_logger)
 
-    @property
-    def plain_logger(self) -> logging.Logger | None:
-        """What ``set_logger`` was given here or in a context around this one."""
-        context: DurableContext | None = self
-        while context is not None:
-            if context._logger is not None:
-                return context._logger
-            context = context._parent
-        return None
-
     def set_logger(self, logger: logging.Logger) -> None:
         """Log to another logger than ``fastflow.durable``."""
         self._logger = logger
 
     def is_replaying(self) -> bool:
         """Whether the next operation has ended before."""
-        record = self._line.find(child_id(self._id, self._count + 1))
+        record = self._replay.find(child_id(self._id, self._count + 1))
         return record is not None and finished(record)
-
-    def _was_here(self) -> bool:
-        """Whether the next operation had begun before this pass did; or it is over."""
-        line = self._line
-        if line.leaving:  # `finally` blocks of a function that will run again
-            return True
-        key = child_id(self._id, self._count + 1)
-        for _ in range(_DEEPEST):
-            if key in line.pending or line.find(key) is not None:
-                return True
-            key = child_id(key, 1)  # a virtual child context has no record itself
-        return False
 
     @property
     def execution_context(self) -> ExecutionContext:
         """Name of the execution and of its function."""
-        execution = self._line.execution
+        execution = self._replay.execution
         return ExecutionContext(execution.name, execution.function)
 
     def __repr__(self) -> str:
-        name = self._line.execution.name
+        name = self._replay.execution.name
         return f"<DurableContext of {name!r} after {self._position()}>"
-
-    # For operations
-
-    def _child(self, key: bytes, reported_parent: bytes) -> DurableContext:
-        place = (self._count, None)
-        return DurableContext(self._line, key, reported_parent, self, place)
-
-    def _branch(
-        self, line: Line, key: bytes, reported: bytes, number: int, index: int
-    ) -> DurableContext:
-        return DurableContext(line, key, reported, self, (number, index))
-
-    def _position(self) -> str:
-        """Return where the current operation is, as in ``2[3].1``."""
-        parts = [str(self._count)]
-        context: DurableContext | None = self
-        while context is not None:
-            if context._place is not None:
-                number, index = context._place
-                parts.append(f"{number}." if index is None else f"{number}[{index}].")
-            context = context._parent
-        return "".join(reversed(parts))
-
-    def _check_leftover(self) -> None:
-        """Raise if the function did more before than it did now."""
-        loaded = self._line.execution.loaded
-        if not loaded:
-            return
-        key = child_id(self._id, self._count + 1)
-        record = loaded.get(key)
-        if record is None:
-            return
-        self._count += 1
-        error: NonDeterministicExecutionError = non_deterministic(
-            self,
-            recorded=f"{record.subtype} {record.name!r}",
-            current="the end of the function",
-            operation_id=key,
-        )
-        self._line.execution.abort(error)
-        raise error
 
 
 def _name_of(name: str | None, func: Callable[..., Any]) -> str | None:

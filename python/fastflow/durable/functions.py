@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from fastflow.base.modules import other_name
+from fastflow.base.names import check_name, name_of
 from fastflow.durable.config import ParallelBranch
 from fastflow.durable.context import DurableContext
+from fastflow.durable.direct import call_directly
 from fastflow.durable.types import StepContext, WaitForCallbackContext
-from fastflow.modules import other_name
-from fastflow.names import check_name, name_of
 
 __all__ = [
     "DurableFunction",
@@ -57,10 +58,7 @@ class DurableFunction(Generic[T]):
         """Run it; what else than a `DurableContext` is given as context is ignored."""
         if isinstance(context, DurableContext):
             return self.handler(event, context)  # type: ignore[return-value]
-        from fastflow.durable.runner import DurableRunner
-
-        with DurableRunner(":memory:") as runner:
-            return runner.run(self, event)
+        return call_directly(self, event)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<durable function {self.function_name}>"

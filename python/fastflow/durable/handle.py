@@ -6,12 +6,12 @@ import concurrent.futures as cf
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from fastflow.durable.journal import End
-from fastflow.durable.running import Execution
-from fastflow.durable.scheduler import blocking
-from fastflow.durable.statuses import ExecutionStatus
-from fastflow.durations import Time, wait_of
-from fastflow.interrupts import wait_until
+from fastflow.base.durations import Time, wait_of
+from fastflow.base.interrupts import wait_until
+from fastflow.durable.runtime.execution_state import Execution
+from fastflow.durable.runtime.scheduler import blocking
+from fastflow.journal.journal import End
+from fastflow.journal.statuses import ExecutionStatus
 
 __all__ = ["Handle"]
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastflow.durable.exceptions import JournalDamagedError, SerDesError
-from fastflow.durable.failures import as_error_object
-from fastflow.durable.identity import ROOT
-from fastflow.durable.journal import RUNNING, Entry, Journal
 from fastflow.durable.lambda_service import ErrorObject, OperationStatus, OperationType
-from fastflow.durable.records import (
+from fastflow.durable.runtime.failures import as_error_object
+from fastflow.durable.serdes import decode
+from fastflow.journal.identity import ROOT
+from fastflow.journal.journal import RUNNING, Entry, Journal
+from fastflow.journal.records import (
     BEGUN,
     CANCELLED,
     FAILED,
@@ -24,7 +25,6 @@ from fastflow.durable.records import (
     TIMED_OUT,
     Record,
 )
-from fastflow.durable.serdes import decode
 
 __all__ = ["Event", "Operation", "events", "operations"]
 

@@ -15,8 +15,8 @@ from fastflow.durable.exceptions import (
     operation_error_class,
     qualified_name,
 )
-from fastflow.durable.statuses import WithFlowStatus
 from fastflow.errors import text_of
+from fastflow.journal.statuses import WithFlowStatus
 
 __all__ = [
     "ErrorObject",

@@ -6,12 +6,12 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from fastflow.durable.identity import ROOT
-from fastflow.durable.line import current_operation
+from fastflow.durable.runtime.replay import current_operation
+from fastflow.journal.identity import ROOT
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
-    from fastflow.durable.operation import Operation
+    from fastflow.durable.operations.position import Position
+    from fastflow.durable.runtime.recorder import Recorded
 
 __all__ = ["DurableLogFilter", "ReplayLogger"]
 
@@ -25,12 +25,12 @@ _NOWHERE: dict[str, Any] = {
 }
 
 
-def _place(context: DurableContext, operation: Operation | None) -> dict[str, Any]:
+def _place(context: Position, operation: Recorded | None) -> dict[str, Any]:
     """Return where a record comes from, as attributes of it."""
     parent = context._reported_parent
     found = {
         **_NOWHERE,
-        "executionArn": context._line.execution.name,
+        "executionArn": context._replay.execution.name,
         "parentId": None if parent == ROOT else parent.hex(),
     }
     if operation is not None:
@@ -44,7 +44,7 @@ class ReplayLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose records carry ids, and which writes each line once.
 
     That of a context is silent as long as the next operation existed when this pass
-    through the program began: then the line was written in an earlier one.  That of a
+    through the program began: then the replay was written in an earlier one.  That of a
     step always writes.
 
     Records have the attributes ``executionArn``, ``operationId``, ``operationName``,
@@ -54,9 +54,9 @@ class ReplayLogger(logging.LoggerAdapter[logging.Logger]):
 
     def __init__(
         self,
-        context: DurableContext,
+        context: Position,
         logger: logging.Logger | None = None,
-        operation: Operation | None = None,
+        operation: Recorded | None = None,
     ) -> None:
         extra = _place(context, operation)
         extra["durable_execution"] = extra["executionArn"]

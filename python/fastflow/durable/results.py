@@ -13,8 +13,14 @@ from fastflow.durable.completion import (
     CompletionReason,
 )
 from fastflow.durable.config import CompletionConfig
-from fastflow.durable.exceptions import BatchCompletionError, ChildContextError
+from fastflow.durable.exceptions import (
+    BatchCompletionError,
+    ChildContextError,
+    SerDesError,
+)
 from fastflow.durable.lambda_service import ErrorObject
+from fastflow.journal.codecs import Unencodable, add_writer, tagged, with_tag
+from fastflow.journal.decoding import add_reader, expect_items, expect_list, untagged
 
 __all__ = ["BatchItem", "BatchResult", "CompletionReason"]
 
@@ -248,3 +254,48 @@ class BatchResult(Generic[R]):
             f"<BatchResult {self.status.value}: {good} succeeded, {bad} failed, "
             f"{under_way} under way; {self.completion_reason.value}>"
         )
+
+
+# How journals keep a BatchResult: by columns, as it may have very many items.
+
+_LETTERS = {_SUCCEEDED: "+", _FAILED: "-", _STARTED: "."}
+_STATES = {letter: status for status, letter in _LETTERS.items()}
+
+
+def _write_batch(batch: BatchResult[Any], depth: int) -> Any:
+    results = []
+    errors = []
+    for place, item in enumerate(batch.all):
+        try:
+            results.append(tagged(item.result, depth))
+        except Unencodable as error:
+            error.path.append(f".all[{place}].result")
+            raise
+        if item.error is not None:
+            errors.append([place, tagged(item.error, depth)])
+    states = "".join([_LETTERS[item.status] for item in batch.all])
+    indexes = [item.index for item in batch.all]
+    reason = batch.completion_reason.value
+    return with_tag("batch", reason, indexes, states, results, errors)
+
+
+def _read_batch(
+    reason: str, indexes: list[int], states: str, results: list[Any], errors: list[Any]
+) -> BatchResult[Any]:
+    if any(type(index) is not int for index in expect_list(indexes)):
+        raise SerDesError("an index of a branch is no int")
+    failures = {
+        place: untagged(error) for place, error in map(expect_list, expect_list(errors))
+    }
+    if not all(isinstance(error, ErrorObject) for error in failures.values()):
+        raise SerDesError("an error of a branch is no ErrorObject")
+    columns = zip(indexes, states, expect_items(results), strict=True)
+    items = [
+        BatchItem(index, _STATES[state], result, failures.get(place))
+        for place, (index, state, result) in enumerate(columns)
+    ]
+    return BatchResult(items, CompletionReason(reason))
+
+
+add_writer(BatchResult, _write_batch)
+add_reader("batch", _read_batch)

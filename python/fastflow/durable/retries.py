@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fastflow.durable.config import (
     ChildConfig,
@@ -17,15 +17,12 @@ from fastflow.durable.config import (
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durable.failures import is_fatal
+from fastflow.durable.runtime.failures import is_fatal
 from fastflow.errors import text_of
-from fastflow.retry import RetryDecision as CoreDecision
-from fastflow.retry import RetryPolicy, StrategyPolicy
 from fastflow.run.attempts import Attempts, Do
 from fastflow.run.inline import carry_out, outcome
-
-if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
+from fastflow.run.retry import RetryDecision as CoreDecision
+from fastflow.run.retry import RetryPolicy, StrategyPolicy
 
 __all__ = [
     "JitterStrategy",
@@ -301,7 +298,7 @@ class WithRetryConfig(Generic[T]):
 
 def with_retry(
     context: Any = None,
-    func: Callable[[DurableContext, int], Any] | None = None,
+    func: Callable[[Any, int], Any] | None = None,
     config: WithRetryConfig[Any] | None = None,
     name: str | None = None,
 ) -> Any:
@@ -343,8 +340,8 @@ def _decorated(
     func: Callable[..., Any], config: WithRetryConfig[Any], name: str | None
 ) -> Callable[..., Any]:
     @functools.wraps(func)
-    def call(context: DurableContext, *args: Any, **kwargs: Any) -> Any:
-        def body(inner: DurableContext, attempt: int) -> Any:
+    def call(context: _Context, *args: Any, **kwargs: Any) -> Any:
+        def body(inner: _Context, attempt: int) -> Any:
             return func(inner, attempt, *args, **kwargs)
 
         return _retry(context, body, config, name or getattr(func, "__name__", None))
@@ -352,16 +349,29 @@ def _decorated(
     return call
 
 
+class _Context(Protocol):
+    """What a block needs of its `fastflow.durable.context.DurableContext`."""
+
+    def wait(self, duration: Duration, name: str | None = None) -> None: ...
+
+    def run_in_child_context(
+        self,
+        func: Callable[[Any], Any],
+        name: str | None = None,
+        config: ChildConfig[Any] | None = None,
+    ) -> Any: ...
+
+
 def _retry(
-    context: DurableContext,
-    func: Callable[[DurableContext, int], Any],
+    context: _Context,
+    func: Callable[[Any, int], Any],
     config: WithRetryConfig[Any] | None = None,
     name: str | None = None,
 ) -> Any:
     config = config or WithRetryConfig()
     policy = StepPolicy(config.retry_strategy or create_retry_strategy())
 
-    def block(inner: DurableContext) -> Any:
+    def block(inner: _Context) -> Any:
         def call(attempts: Attempts) -> Do:
             ticket = attempts.live
             try:

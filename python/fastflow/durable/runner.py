@@ -13,25 +13,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastflow.dispatch import expire
+from fastflow.base.durations import Time, seconds_of
+from fastflow.base.names import check_name, name_of
+from fastflow.base.options import check_choice
+from fastflow.base.timers import VirtualClock
 from fastflow.durable.answers import Answers
 from fastflow.durable.context import DurableContext
-from fastflow.durable.engine import Engine
 from fastflow.durable.exceptions import (
     ExecutionInProgress,
     FunctionNotFoundError,
     JournalError,
     ValidationError,
 )
-from fastflow.durable.failures import leaves_unfinished, rebuild, to_failure
 from fastflow.durable.functions import (
     DurableFunction,
     function_called,
     registered,
 )
 from fastflow.durable.handle import Handle
-from fastflow.durable.identity import invoked_by
-from fastflow.durable.journal import (
+from fastflow.durable.lambda_service import ErrorObject
+from fastflow.durable.runtime.execution_state import Execution
+from fastflow.durable.runtime.failures import leaves_unfinished, rebuild, to_failure
+from fastflow.durable.runtime.lease_keeper import LeaseKeeper
+from fastflow.durable.runtime.replay import BlockingReplay, Replay, finish_call
+from fastflow.durable.runtime.runtime import Runtime
+from fastflow.errors import Cancelled, add_note, text_of
+from fastflow.journal.identity import invoked_by
+from fastflow.journal.journal import (
     RUNNING,
     End,
     Entry,
@@ -39,22 +47,14 @@ from fastflow.durable.journal import (
     Summary,
     journal_errors,
 )
-from fastflow.durable.keeper import Keeper
-from fastflow.durable.lambda_service import ErrorObject
-from fastflow.durable.line import BlockingLine, Line, finish_call
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.payloads import dump, load, through
-from fastflow.durable.records import Failure
-from fastflow.durable.running import Execution
-from fastflow.durable.serdes import SerDesContext
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.durable.statuses import ExecutionStatus
-from fastflow.durable.writer import Probe
-from fastflow.durations import Time, seconds_of
-from fastflow.errors import Cancelled, add_note, text_of
-from fastflow.names import check_name, name_of
-from fastflow.options import check_choice
-from fastflow.timers import VirtualClock
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.payloads import dump, load, through
+from fastflow.journal.records import Failure
+from fastflow.journal.serdes import SerDesContext
+from fastflow.journal.sqlite import SqliteJournal
+from fastflow.journal.statuses import ExecutionStatus
+from fastflow.journal.writer import Probe
+from fastflow.pool.dispatch import expire
 
 __all__ = ["DurableRunner"]
 
@@ -123,11 +123,11 @@ class DurableRunner:
         self._active: set[str] = set()
         self._lock = threading.Lock()
         try:
-            self._engine = Engine(
+            self._runtime = Runtime(
                 self.journal, executor, default_retry, _clock, _probe, subscribers
             )
             # Last, as it is known to other processes.
-            self._keeper = Keeper(
+            self._keeper = LeaseKeeper(
                 self.journal,
                 seconds,
                 poll=not isinstance(self.journal, MemoryJournal),
@@ -136,11 +136,11 @@ class DurableRunner:
             if self._owns_journal:
                 self.journal.close()
             raise
-        self._engine.start_function = self._start_function
-        self._engine.bring = self._keeper.bring
-        self._answers = Answers(self._engine, self._keeper)
-        self._engine.cancel_execution = self._cancel_if_there
-        self._engine.cancel_below = self._cancel_below
+        self._runtime.start_function = self._start_function
+        self._runtime.bring = self._keeper.bring
+        self._answers = Answers(self._runtime, self._keeper)
+        self._runtime.cancel_execution = self._cancel_if_there
+        self._runtime.cancel_below = self._cancel_below
         self._finalizer = weakref.finalize(
             self, _shut, self._keeper, self.journal if self._owns_journal else None
         )
@@ -192,8 +192,8 @@ class DurableRunner:
         if entry.status != RUNNING:
             return _stored(entry)  # type: ignore[no-any-return]
         execution = self._execution(entry)
-        line = BlockingLine(execution, _program(function, execution))
-        execution.on_stop = line.wake
+        replay = BlockingReplay(execution, _program(function, execution))
+        execution.on_stop = replay.wake
         execution.tell_started()
         value: Any = None
         error: BaseException | None = None
@@ -204,7 +204,7 @@ class DurableRunner:
             raise
         try:
             try:
-                value = line.call()
+                value = replay.call()
             except BaseException as raised:
                 error = raised
             return self._conclude(execution, value, error)  # type: ignore[no-any-return]
@@ -408,7 +408,7 @@ class DurableRunner:
 
     def _execution(self, entry: Entry) -> Execution:
         try:
-            return Execution(self._engine, entry)
+            return Execution(self._runtime, entry)
         except BaseException as error:
             self._active.discard(entry.name)
             self._let_go(entry.number, entry.fence, error)
@@ -445,7 +445,7 @@ class DurableRunner:
         execution = self._execution(entry)
         handle = Handle(entry.name, execution)
 
-        def done(_: Line, value: Any, error: BaseException | None) -> None:
+        def done(_: Replay, value: Any, error: BaseException | None) -> None:
             try:
                 value = self._conclude(execution, value, error)
                 error = None
@@ -455,23 +455,25 @@ class DurableRunner:
             self._release(execution)
             handle._settle(value, error, execution.end)
 
-        line = Line(execution, execution.scope, _program(function, execution), done)
-        line.root = True
+        replay = Replay(execution, execution.scope, _program(function, execution), done)
+        replay.root = True
 
         def stop() -> None:
-            scheduler = self._engine.scheduler
-            scheduler.give_up(line)  # should it hang
-            expire(line.wake)
+            scheduler = self._runtime.scheduler
+            scheduler.give_up(replay)  # should it hang
+            expire(replay.wake)
             # One that waits for a worker has ended: that need not wait, too.
-            if scheduler.withdraw(line) and not execution.aside(line.run, "not ended"):
-                scheduler.push(line)
+            if scheduler.withdraw(replay) and not execution.aside(
+                replay.run, "not ended"
+            ):
+                scheduler.push(replay)
 
         execution.on_stop = stop
         self._handles[entry.name] = handle
         execution.tell_started()
         try:
             self._keeper.add(execution)
-            self._engine.scheduler.push(line)
+            self._runtime.scheduler.push(replay)
         except BaseException as raised:
             self._handles.pop(entry.name, None)
             self._not_begun(execution, raised)
@@ -614,7 +616,7 @@ def _open(store: str | os.PathLike[str] | Journal, durability: str) -> Journal:
     return store
 
 
-def _shut(keeper: Keeper, journal: Journal | None) -> None:
+def _shut(keeper: LeaseKeeper, journal: Journal | None) -> None:
     keeper.stop()
     if journal is not None:
         journal.close()
@@ -631,9 +633,9 @@ def _as_function(handler: Any) -> DurableFunction[Any]:
 
 def _program(
     function: DurableFunction[Any], execution: Execution
-) -> Callable[[Line], Any]:
-    def run(line: Line) -> Any:
-        context = DurableContext(line)
+) -> Callable[[Replay], Any]:
+    def run(replay: Replay) -> Any:
+        context = DurableContext(replay)
         event = load(execution.input, None, lambda: SerDesContext("input", "", "input"))
         value = finish_call(function.handler(event, context))
         context._check_leftover()

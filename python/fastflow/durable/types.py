@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fastflow.durable.logs import DurableLogFilter, ReplayLogger
 
 if TYPE_CHECKING:
-    from fastflow.durable.context import DurableContext
-    from fastflow.durable.operation import Operation
+    from fastflow.durable.operations.operation import Operation
+    from fastflow.durable.operations.position import Position
 
 __all__ = [
     "DurableLogFilter",
@@ -54,9 +54,7 @@ class StepContext:
 
     __slots__ = ("_context", "_operation", "attempt")
 
-    def __init__(
-        self, context: DurableContext, operation: Operation, attempt: int
-    ) -> None:
+    def __init__(self, context: Position, operation: Operation, attempt: int) -> None:
         self._context = context
         self._operation = operation
         self.attempt = attempt
@@ -74,7 +72,8 @@ class StepContext:
     @property
     def execution_context(self) -> ExecutionContext:
         """The execution that the step belongs to."""
-        return self._context.execution_context
+        execution = self._context._replay.execution
+        return ExecutionContext(execution.name, execution.function)
 
     @property
     def cancelled(self) -> bool:

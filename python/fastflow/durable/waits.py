@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from fastflow.base.durations import Time
+from fastflow.base.options import check_callable, checked
 from fastflow.durable.config import (
     Duration,
     JitterStrategy,
@@ -16,12 +18,10 @@ from fastflow.durable.config import (
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError, WaitForConditionError
-from fastflow.durations import Time
-from fastflow.options import check_callable, checked
-from fastflow.retry import RetryPolicy
+from fastflow.run.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from fastflow.durable.serdes import SerDes
+    from fastflow.journal.serdes import SerDes
 
 __all__ = [
     "WaitForConditionConfig",

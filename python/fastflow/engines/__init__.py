@@ -1,5 +1,5 @@
 """What runs plans: one after another, on any executor, or on the native graph engine.
 
-`base` chooses, `serial` and `native` are loops, `events` runs everything that waits
-(retries, timeouts, coroutines, other executors) from one event loop of its own.
+`choose` says which: `serial` and `native` are loops, `hosted` runs everything on any
+executor; tasks that wait become jobs by way of `host`.
 """

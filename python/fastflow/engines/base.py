@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastflow import aio
-from fastflow.cache import reusable
-from fastflow.params import BoundRecipe, Unfilled
-from fastflow.plan import FlowPlan, Inputs
-from fastflow.progress import Progress
-from fastflow.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
+from fastflow.base import aio
+from fastflow.base.progress import Progress
+from fastflow.run.cache import reusable
 from fastflow.run.events import Events, JobKey
-from fastflow.tasks import Task
+from fastflow.run.params import BoundRecipe, Unfilled
+from fastflow.run.plan import FlowPlan, Inputs
+from fastflow.run.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
+from fastflow.run.task import Task
 
 __all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions", "check_loop"]
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.cache import reusable
+from fastflow.base.topology import Neighbours
 from fastflow.engines.base import Run
-from fastflow.engines.observed import observed
-from fastflow.params import BoundRecipe
-from fastflow.plan import FlowPlan, Node
+from fastflow.engines.observed import Call, observed
+from fastflow.run.cache import reusable
 from fastflow.run.inline import Tries, run_blocking
-from fastflow.topology import Neighbours
+from fastflow.run.params import BoundRecipe
+from fastflow.run.plan import FlowPlan, Node
 
 __all__ = ["Call", "RunItems", "attempt_call", "item_call", "make_calls"]
-
-Call = Callable[[Run, int], Any]
-"""Runs the task of that number and returns its result."""
 
 RunItems = Callable[[Run, int], Any]
 """Runs a task item by item and returns the list of results."""

@@ -10,8 +10,8 @@ from fastflow.engines.base import Engine, RunOptions
 from fastflow.engines.hosted import run_hosted
 from fastflow.engines.native import can_run, run_native
 from fastflow.engines.serial import run_serial
-from fastflow.executor import Executor, default_executor
-from fastflow.plan import FlowPlan
+from fastflow.pool.executor import Executor, default_executor
+from fastflow.run.plan import FlowPlan
 
 __all__ = ["check_executor", "choose_engine"]
 

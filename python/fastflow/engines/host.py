@@ -20,18 +20,18 @@ import time
 from typing import Any, NamedTuple, Protocol
 
 from fastflow import _core
-from fastflow.cache import reusable
+from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.timers import Clock
 from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.items import Items
 from fastflow.errors import Cancelled, TaskTimeout
-from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.results import COMPLETED
 from fastflow.run.attempts import Attempts
+from fastflow.run.cache import reusable
 from fastflow.run.events import Events
 from fastflow.run.job import Backend
+from fastflow.run.results import COMPLETED
+from fastflow.run.task import Task
 from fastflow.run.task_job import TaskJob
-from fastflow.tasks import Task
-from fastflow.timers import Clock
 
 __all__ = ["Host", "Ran"]
 

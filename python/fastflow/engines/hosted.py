@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 
-from fastflow.dispatch import expire
+from fastflow.backends.choose import backend_of
+from fastflow.base.timers import Clock, system_clock
 from fastflow.engines.base import Run, check_loop
 from fastflow.engines.host import Host
 from fastflow.engines.native import ALONE, drive
-from fastflow.executor import Executor, default_executor
+from fastflow.pool.dispatch import expire
+from fastflow.pool.executor import Executor, default_executor
 from fastflow.run.admission import Admission
-from fastflow.run.backends import backend_of
 from fastflow.run.job import Backend
-from fastflow.timers import Clock, system_clock
 
 __all__ = ["run_hosted"]
 

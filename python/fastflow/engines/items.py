@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import Any, Protocol
 
-from fastflow.engines.base import UNFINISHED
-
-if TYPE_CHECKING:
-    from fastflow.engines.host import Host
+from fastflow.engines.base import UNFINISHED, Run
 
 __all__ = ["Items"]
 
 _WINDOW = 10_000  # items that are under way at most
+
+
+class Begins(Protocol):
+    """What items need of their `fastflow.engines.host.Host`."""
+
+    run: Run
+    lock: threading.Lock
+
+    def begin_item(self, group: Items, index: int, item: Any) -> None:
+        """Begin an item, which may end before this returns."""
 
 
 class Items:
@@ -22,7 +30,7 @@ class Items:
     leaves the next one to it.
     """
 
-    def __init__(self, host: Host, number: int, items: list[Any]) -> None:
+    def __init__(self, host: Begins, number: int, items: list[Any]) -> None:
         self._host = host
         self.number = number
         self.items = items

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastflow import _core
-from fastflow.timers import Clock, Timer
+from fastflow.base.timers import Clock, Timer
 
 __all__ = ["Limited", "Limits"]
 

@@ -14,20 +14,21 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from fastflow import _core, active
+from fastflow import _core
+from fastflow.backends.local import ThreadBackend
+from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.progress import Monitor
+from fastflow.base.timers import Clock, system_clock
 from fastflow.engines.base import UNFINISHED, ItemErrors, Run, check_loop
 from fastflow.engines.calls import Call, item_call, make_calls
+from fastflow.engines.graph import Graph
 from fastflow.engines.host import Host
 from fastflow.engines.workers import WorkerHost
-from fastflow.executor import Executor, engine_of
-from fastflow.fanout import for_each
-from fastflow.graph import Graph
-from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.plan import FlowPlan
-from fastflow.progress import Monitor
-from fastflow.results import COMPLETED
-from fastflow.run.backend import ThreadBackend
-from fastflow.timers import Clock, system_clock
+from fastflow.pool.executor import Executor, engine_of
+from fastflow.pool.fanout import for_each
+from fastflow.run import active
+from fastflow.run.plan import FlowPlan
+from fastflow.run.results import COMPLETED
 
 __all__ = ["ALONE", "can_run", "drive", "run_native"]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from fastflow import _core
 from fastflow.engines.base import ItemErrors, Run
 from fastflow.run.events import Events
 
-if TYPE_CHECKING:
-    from fastflow.engines.calls import Call
+__all__ = ["Call", "observed"]
 
-__all__ = ["observed"]
+Call = Callable[[Run, int], Any]
+"""Runs the task of that number and returns its result."""
 
 
 def observed(call: Call, events: Events) -> Call:

@@ -6,12 +6,13 @@ import threading
 import time
 from typing import Any
 
-from fastflow import _core, active
+from fastflow import _core
+from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.progress import Monitor
 from fastflow.engines.base import UNFINISHED, ItemErrors, Run
 from fastflow.engines.calls import item_call, make_calls
-from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.progress import Monitor
-from fastflow.results import COMPLETED
+from fastflow.run import active
+from fastflow.run.results import COMPLETED
 
 __all__ = ["run_serial"]
 

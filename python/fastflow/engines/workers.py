@@ -15,18 +15,18 @@ import time
 from typing import Any, NamedTuple
 
 from fastflow import _core
+from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.timers import Clock
 from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.calls import Call, attempt_call
 from fastflow.engines.host import Host, Ran
 from fastflow.engines.items import Items
 from fastflow.engines.limits import Limited, Limits
 from fastflow.engines.observed import observed
-from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.plan import Node
 from fastflow.run.inline import attempts_of
 from fastflow.run.job import Backend
+from fastflow.run.plan import Node
 from fastflow.run.task_job import TaskJob
-from fastflow.timers import Clock
 
 __all__ = ["WorkerHost"]
 

@@ -25,26 +25,27 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fastflow import _core, active
-from fastflow.dispatch import is_after_limit
+from fastflow import _core
+from fastflow.backends.choose import backend_of
+from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.nested import FlatTemplate, Template, template_of_call
+from fastflow.base.timers import system_clock
 from fastflow.engines.base import check_loop
 from fastflow.engines.limits import Limited, Limits
 from fastflow.errors import TaskError
-from fastflow.executor import Executor, engine_of
 from fastflow.flows.outcome import task_error
-from fastflow.future import Future
-from fastflow.handles import HANDLES, Handle
-from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.nested import FlatTemplate, Template, template_of_call
+from fastflow.pool.dispatch import is_after_limit
+from fastflow.pool.executor import Executor, engine_of
+from fastflow.pool.future import Future
+from fastflow.run import active
 from fastflow.run.admission import Admission
 from fastflow.run.attempts import Attempts
-from fastflow.run.backends import backend_of
 from fastflow.run.events import LISTENING, JobKey
+from fastflow.run.handles import HANDLES, Handle
 from fastflow.run.inline import Tries, attempts_of, run_blocking
 from fastflow.run.job import Backend
+from fastflow.run.task import Task, task_of
 from fastflow.run.task_job import TaskJob
-from fastflow.tasks import Task, task_of
-from fastflow.timers import system_clock
 
 __all__ = ["Call", "Calls", "ParallelCalls", "SerialCalls", "error_now"]
 
@@ -114,7 +115,7 @@ def error_now(handle: Handle[Any]) -> BaseException | None:
 
 
 class Calls:
-    """The calls of one run; see `fastflow.active.Caller`."""
+    """The calls of one run; see `fastflow.run.active.Caller`."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fastflow.base.modules import import_target
+from fastflow.base.textfiles import read_text, write_text
 from fastflow.dsl.reader import parse_dsl, parse_flows
 from fastflow.dsl.spec import FlowSpec
 from fastflow.errors import FlowError, described, shown
 from fastflow.flows.flow import Flow
 from fastflow.flows.function import FlowFunction
-from fastflow.modules import import_target
-from fastflow.textfiles import read_text, write_text
 
 __all__ = ["import_tasks", "load_dsl", "load_flow", "read_input", "save_dsl"]
 

@@ -7,23 +7,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from fastflow.base.durations import Time, limit_of
+from fastflow.base.options import OnError, check_limit, check_on_error
+from fastflow.base.progress import Progress
+from fastflow.base.topology import sort_tasks
 from fastflow.dsl.compiler import Allowed, compile_plan
 from fastflow.dsl.reader import ReadFlow, check_text, choose, read
 from fastflow.dsl.source import Problems, Source
 from fastflow.dsl.spec import FlowSpec
-from fastflow.durations import Time, limit_of
 from fastflow.engines.base import Run, RunOptions
 from fastflow.engines.choose import choose_engine
 from fastflow.errors import FlowError, ParameterError
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, result_of, timeout_of
-from fastflow.options import OnError, check_limit, check_on_error
-from fastflow.plan import FlowPlan
-from fastflow.progress import Progress
-from fastflow.registry import default_registry
-from fastflow.results import FlowResult
 from fastflow.run.events import LISTENING
-from fastflow.topology import sort_tasks
+from fastflow.run.plan import FlowPlan
+from fastflow.run.registry import default_registry
+from fastflow.run.results import FlowResult
 
 __all__ = [
     "Flow",

@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from fastflow import active
+from fastflow.base.nested import template_of
+from fastflow.base.options import check_callable, check_limit
 from fastflow.engines.choose import check_executor
 from fastflow.errors import TaskError
-from fastflow.executor import default_executor
 from fastflow.flows.calls import Call, Calls, ParallelCalls, SerialCalls, error_now
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of
-from fastflow.future import Future
-from fastflow.handles import HANDLES, Handle
-from fastflow.nested import template_of
-from fastflow.options import check_callable, check_limit
-from fastflow.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
+from fastflow.pool.executor import default_executor
+from fastflow.pool.future import Future
+from fastflow.run import active
 from fastflow.run.events import Events
+from fastflow.run.handles import HANDLES, Handle
+from fastflow.run.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
 
 __all__ = ["FlowFunction", "flow"]
 
@@ -233,7 +233,7 @@ def flow(
 
     Examples
     --------
-    >>> from fastflow.registry import TaskRegistry
+    >>> from fastflow.run.registry import TaskRegistry
     >>> tasks = TaskRegistry()
     >>> @tasks.task
     ... def square(n):

@@ -10,8 +10,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from fastflow.results import FlowResult
-from fastflow.textfiles import write_text
+from fastflow.base.textfiles import write_text
+from fastflow.run.results import FlowResult
 
 __all__ = ["history_dir", "list_flows", "write_record"]
 

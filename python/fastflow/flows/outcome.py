@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from fastflow.engines.base import Run
 from fastflow.errors import ParameterError, TaskError, TaskTimeout, group_of
 from fastflow.errors import task_error as failed
-from fastflow.results import FlowResult
-from fastflow.status import Status
+from fastflow.run.results import FlowResult
+from fastflow.run.status import Status
 
 __all__ = ["error_of", "result_of", "task_error", "timeout_of"]
 

@@ -1,1 +1,1 @@
-"""One call of a user's function, whoever makes it: attempts, jobs, backends."""
+"""One call of a user's function, whoever makes it: tasks, attempts, jobs, outcomes."""

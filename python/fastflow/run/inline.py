@@ -12,14 +12,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from fastflow import _core, aio
-from fastflow.cache import MISSING
+from fastflow import _core
+from fastflow.base import aio
+from fastflow.base.interrupts import wait_until
 from fastflow.errors import TaskTimeout
-from fastflow.interrupts import wait_until
 from fastflow.run.attempts import CALL, DELIVER, PAUSE, Attempts, Do
+from fastflow.run.cache import MISSING
 from fastflow.run.events import Events, JobKey
 from fastflow.run.pauses import sleep, sleep_async
-from fastflow.tasks import InvalidInput, Task
+from fastflow.run.task import InvalidInput, Task
 
 __all__ = [
     "Tries",

@@ -25,8 +25,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from fastflow import _core
-from fastflow.dispatch import after_limit, given_up
+from fastflow.base.timers import Clock, Timer
 from fastflow.errors import Cancelled, TaskTimeout
+from fastflow.pool.dispatch import after_limit, given_up
 from fastflow.run.attempts import (
     CALL,
     LIMIT,
@@ -38,7 +39,6 @@ from fastflow.run.attempts import (
     State,
 )
 from fastflow.run.events import Events, JobKey
-from fastflow.timers import Clock, Timer
 
 __all__ = ["Backend", "Job", "UnderWay"]
 

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastflow import _core, aio
+from fastflow import _core
+from fastflow.base import aio
 from fastflow.run.job import Job
 
 if TYPE_CHECKING:

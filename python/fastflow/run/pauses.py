@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 
 from fastflow import _core
-from fastflow.interrupts import wait_until
+from fastflow.base.interrupts import wait_until
+from fastflow.base.timers import Clock, Timer
 from fastflow.run.loop import Activity
-from fastflow.timers import Clock, Timer
 
 __all__ = ["PAUSES", "Pauses", "sleep", "sleep_async"]
 

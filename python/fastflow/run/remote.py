@@ -16,10 +16,10 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
 from fastflow import _core
-from fastflow.blas import limited, look_again
+from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.errors import add_note, portable, text_of
-from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.tasks import task_of
+from fastflow.pool.blas import limited, look_again
+from fastflow.run.task import task_of
 
 __all__ = [
     "Failure",

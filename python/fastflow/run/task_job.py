@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.cache import MISSING
+from fastflow.base.timers import Clock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
+from fastflow.run.cache import MISSING
 from fastflow.run.events import Events, JobKey
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
-from fastflow.tasks import InvalidInput, Task
-from fastflow.timers import Clock
+from fastflow.run.task import InvalidInput, Task
 
 __all__ = ["TaskJob"]
 

@@ -1,11 +1,7 @@
 """The workflow builder: ``fastflow.workflow(name).step(...).parallel(...).run()``.
 
-The layers, lowest first: `records`, `state`, `limits`, `mailbox`, `actions`, `failures`
-(data); `context`, `parcel` (what functions see, here and in other processes); `places`,
-`calls` (one call of a user's function); `program`, `line` (instructions and who
-executes them); `steps`, `branches`, `items`, `policies`, `fan`, `fans`, `waits` (the
-instructions); `hooks`, `run`, `service` (a run, and what runs share); `verbs`,
-`builder` (the public face) and `mocks`, `differences`, `harness` (tests).
+docs/architecture.md says what each module is for, and ``tests/contract/test_layers.py``
+which may import which.
 """
 
 from __future__ import annotations

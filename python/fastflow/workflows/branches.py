@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastflow.workflows.line import SUSPENDED
+from fastflow.workflows.fiber import SUSPENDED
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, RUNNING
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Fiber
 
 __all__ = ["EnterLoop", "LoopBody", "Subflow", "TestIf", "TestLoop"]
 
@@ -36,16 +36,16 @@ class TestIf(Instruction):
         """Return the same with another predicate."""
         return TestIf(str(self.name), fn, self._otherwise)
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Call the predicate; its truth is the record's output, ``last`` stays."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
 
         def decided(value: Any) -> int:
             record.output = bool(value)
-            line.close(record, COMPLETED)
-            return line.pc + 1 if record.output else self._otherwise
+            fiber.close(record, COMPLETED)
+            return fiber.pc + 1 if record.output else self._otherwise
 
-        return line.call(self.fn, decided)
+        return fiber.call(self.fn, decided)
 
 
 class EnterLoop(Instruction):
@@ -66,11 +66,11 @@ class EnterLoop(Instruction):
         """Set the instruction after the loop."""
         self._exit = target
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Reset the counter of the test, which is the next instruction."""
-        line.begin(self.name).attempts = 0
-        line.loops[line.pc + 1] = 0
-        return line.pc + 1
+        fiber.begin(self.name).attempts = 0
+        fiber.loops[fiber.pc + 1] = 0
+        return fiber.pc + 1
 
 
 class TestLoop(Instruction):
@@ -89,26 +89,26 @@ class TestLoop(Instruction):
         """Set the instruction after the loop."""
         self._exit = target
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Call the predicate."""
-        return line.call(self.fn, lambda value: self._decided(line, bool(value)))
+        return fiber.call(self.fn, lambda value: self._decided(fiber, bool(value)))
 
-    def _decided(self, line: Line, more: bool) -> int:
+    def _decided(self, fiber: Fiber, more: bool) -> int:
         assert self.name is not None
-        record = line.steps[self.name]
-        count = line.loops[line.pc]
+        record = fiber.steps[self.name]
+        count = fiber.loops[fiber.pc]
         if not more:
-            line.complete(record, line.ctx.last)
+            fiber.complete(record, fiber.ctx.last)
             return self._exit
         if count >= self._most:
             raise RuntimeError(
                 f"the loop {self.name!r} wants to go on after {count:,} iterations; "
                 "if that is right, raise max_iterations="
             )
-        line.loops[line.pc] = count + 1
+        fiber.loops[fiber.pc] = count + 1
         record.attempts = count + 1
         record.status = RUNNING
-        return line.pc + 1
+        return fiber.pc + 1
 
 
 class LoopBody(Instruction):
@@ -121,14 +121,14 @@ class LoopBody(Instruction):
         self.fn = fn
         self._head = head
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Call it and go back to the test."""
 
         def again(value: Any) -> int:
-            line.ctx.last = value
+            fiber.ctx.last = value
             return self._head
 
-        return line.call(self.fn, again)
+        return fiber.call(self.fn, again)
 
 
 class Subflow(Instruction):
@@ -150,24 +150,24 @@ class Subflow(Instruction):
         """Return the same of another workflow."""
         return Subflow(str(self.name), workflow, self._payload)
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Start the other run; its last value is the output."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
 
         def ended(error: BaseException | None, value: Any) -> None:
-            line.resume(lambda: complete(error, value))
+            fiber.resume(lambda: complete(error, value))
 
         def complete(error: BaseException | None, value: Any) -> int:
             if error is not None:
                 raise error
-            return line.complete(record, value)
+            return fiber.complete(record, value)
 
         def start(payload: Any) -> int:
-            child = line.run.child(self._workflow, payload, line, ended)
-            line.suspend(child)
+            child = fiber.run.child(self._workflow, payload, fiber, ended)
+            fiber.suspend(child)
             child.begin()
             return SUSPENDED
 
         if self._payload is None:
-            return start(line.ctx.last)
-        return line.call(self._payload, start)
+            return start(fiber.ctx.last)
+        return fiber.call(self._payload, start)

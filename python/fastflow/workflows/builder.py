@@ -6,25 +6,25 @@ import concurrent.futures as cf
 from collections.abc import Callable
 from typing import Any
 
-from fastflow import aio
-from fastflow.durations import Time, limit_of, seconds_of
+from fastflow.base import aio
+from fastflow.base.durations import Time, limit_of, seconds_of
+from fastflow.base.options import check_limit
+from fastflow.base.progress import Monitor, Progress
+from fastflow.base.timers import Clock, system_clock
 from fastflow.errors import FlowError
-from fastflow.options import check_limit
-from fastflow.progress import Monitor, Progress
-from fastflow.timers import Clock, system_clock
 from fastflow.workflows.checks import (
     check_function,
     check_name,
     option,
     verb,
 )
+from fastflow.workflows.dispatch import CallerHome, Home, OwnThread, Places
 from fastflow.workflows.harness import Harness
 from fastflow.workflows.limits import parse_rate
-from fastflow.workflows.places import CallerHome, Home, OwnThread, Places
 from fastflow.workflows.program import Assembler, Program
 from fastflow.workflows.records import RunResult
 from fastflow.workflows.run import Run
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Shared
 from fastflow.workflows.shutdown import finish_at_exit
 from fastflow.workflows.state import State
 from fastflow.workflows.verbs import Verbs
@@ -46,13 +46,13 @@ class Workflow(Verbs):
     def __init__(
         self,
         name: str,
-        service: Service,
+        shared: Shared,
         description: str | None = None,
     ) -> None:
         super().__init__(Assembler())
         self.name = name
         self.description = description
-        self.service = service
+        self.shared = shared
         self._program: Program | None = None
         self._program_size = -1
 
@@ -73,17 +73,17 @@ class Workflow(Verbs):
     @property
     def state(self) -> State:
         """What ``ctx.state`` is in the runs."""
-        return self.service.state
+        return self.shared.state
 
     @property
     def global_state(self) -> State:
         """What ``ctx.global_state`` is in the runs."""
-        return self.service.global_state
+        return self.shared.global_state
 
     @property
     def runs(self) -> list[Run]:
         """The runs that have not ended."""
-        return self.service.runs
+        return self.shared.runs
 
     def run(
         self,
@@ -172,14 +172,14 @@ class Workflow(Verbs):
 
     def _limit(self, timeout: Any) -> float | None:
         """Return the time limit of a run, the workflow's own included."""
-        limits = (self.service.timeout, option(limit_of, "timeout", timeout))
+        limits = (self.shared.timeout, option(limit_of, "timeout", timeout))
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _run(
         self, payload: Any, limit: float | None, home: Home, places: Places
     ) -> Run:
         program = self.program()
-        return Run(self.service, program, payload, home, places, timeout=limit)
+        return Run(self.shared, program, payload, home, places, timeout=limit)
 
     def emit(self, event: str, payload: Any = None) -> int:
         """Deliver an event to every run that goes on; return how many there are."""
@@ -197,7 +197,7 @@ class Workflow(Verbs):
             If none does.
         """
         for run in self.runs:
-            if run.mailbox.resume(token, value):
+            if run.inbox.resume(token, value):
                 return
         raise LookupError(
             f"no run of {self.name!r} waits for an answer to the token {token!r}: it "
@@ -212,7 +212,7 @@ class Workflow(Verbs):
         taken for one that waits: then time passes, too, and its time limit is up.
         """
         seconds = option(seconds_of, "patience", patience)
-        return Harness(self.program(), self.service, seconds)
+        return Harness(self.program(), self.shared, seconds)
 
     def close(self, timeout: Time | None = None) -> list[str]:
         """Wait for all runs and background actions.
@@ -222,7 +222,7 @@ class Workflow(Verbs):
         list of str
             What has not ended after `timeout`; empty if all has.  It goes on.
         """
-        return self.service.wait(option(limit_of, "timeout", timeout))
+        return self.shared.wait(option(limit_of, "timeout", timeout))
 
     def __enter__(self) -> Workflow:
         return self
@@ -279,7 +279,8 @@ def workflow(
         that is called because the time is up has as much time again, and at least a
         second.
     clock : Clock
-        Tells the time and sets timers; for tests, see ``fastflow.timers.VirtualClock``.
+        Tells the time and sets timers; for tests, see
+        ``fastflow.base.timers.VirtualClock``.
 
     Raises
     ------
@@ -301,7 +302,7 @@ def workflow(
     for what, hook in (("on_success", on_success), ("on_failure", on_failure)):
         if hook is not None:
             check_function(what, hook)
-    service = Service(
+    shared = Shared(
         name,
         clock,
         timeout=option(limit_of, "timeout", timeout),
@@ -310,5 +311,5 @@ def workflow(
         on_success=on_success,
         on_failure=on_failure,
     )
-    finish_at_exit(service)
-    return Workflow(name, service, description)
+    finish_at_exit(shared)
+    return Workflow(name, shared, description)

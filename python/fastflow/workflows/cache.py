@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from fastflow.cache import MISSING, Cache, Recent
-from fastflow.timers import Clock
+from fastflow.base.timers import Clock
+from fastflow.run.cache import MISSING, Cache, Recent
 
 __all__ = ["StepCache"]
 

@@ -9,12 +9,12 @@ import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from fastflow import names
-from fastflow.durations import Time, limit_of
+from fastflow.base import names
+from fastflow.base.durations import Time, limit_of
+from fastflow.base.options import check_count, check_limit, check_on_error, checked
+from fastflow.base.signatures import signature
 from fastflow.errors import FlowError
-from fastflow.options import check_count, check_limit, check_on_error, checked
-from fastflow.retry import Retries, RetryPolicy
-from fastflow.signatures import signature
+from fastflow.run.retry import Retries, RetryPolicy
 from fastflow.workflows.cache import StepCache
 from fastflow.workflows.options import LOG_FIELDS, FanOptions
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from fastflow.errors import Cancelled
-from fastflow.scope import Scope
+from fastflow.run.scope import Scope
 from fastflow.workflows.records import Steps
 
-if TYPE_CHECKING:
-    from fastflow.workflows.parcel import Parcel
-
 __all__ = ["Context", "Elsewhere", "RunInfo"]
+
+
+class Reducible(Protocol):
+    """What pickles a context in a way of its own."""
+
+    def reduce(self) -> tuple[Any, ...]:
+        """Return what ``__reduce__`` of the context returns for each call."""
 
 
 class Context:
@@ -39,8 +43,8 @@ class Context:
     """
 
     __slots__ = (
-        "_parcel", "_token", "error", "failed_step", "global_state", "index", "item",
-        "last", "payload", "run", "state", "steps",
+        "_shared_context", "_token", "error", "failed_step", "global_state", "index",
+        "item", "last", "payload", "run", "state", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -63,7 +67,7 @@ class Context:
         self.error: BaseException | None = None
         self.failed_step: str | None = None
         self._token = token
-        self._parcel: Parcel | None = None
+        self._shared_context: Reducible | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -99,8 +103,8 @@ class Context:
         return self.payload, self.last, outputs, names, self.item, self.index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._parcel is not None:
-            return self._parcel.reduce()
+        if self._shared_context is not None:
+            return self._shared_context.reduce()
         return _rebuild, (RunInfo(self.run.id, self.run.workflow), *self.contents())
 
 

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastflow.dispatch import expire
+from fastflow.base.timers import Timer
 from fastflow.errors import TaskTimeout
-from fastflow.timers import Timer
+from fastflow.pool.dispatch import expire
 from fastflow.workflows.items import END, Items, ItemsThread
 from fastflow.workflows.jobs import Done
 from fastflow.workflows.policies import Outcomes
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Fiber
 
 __all__ = ["Branch", "Fan", "Make"]
 
@@ -37,16 +37,16 @@ Make = Callable[[int, Any, Done], Branch]
 
 
 class Fan:
-    """Starts branches as the limit allows, and resumes the line when it's decided.
+    """Starts branches as the limit allows, and resumes the fiber when it's decided.
 
     Branches are made from items one after another, in order; each time one ends there
     is room for the next.  Outcomes may come from any thread; items are drawn, and
-    closed in the end, on one thread, unless they may be drawn anywhere: where the line
+    closed in the end, on one thread, unless they may be drawn anywhere: where the fiber
     goes on, or if that is no certain thread, on one for items.
 
     Parameters
     ----------
-    line : Line
+    fiber : Fiber
         Resumed with ``finish(value)``.
     items : Items
         What the branches are made of; may be endless if the limit is given.
@@ -57,14 +57,14 @@ class Fan:
     limit : int
         Branches at a time.
     finish : callable
-        ``finish(value)`` returns the line's next instruction.
+        ``finish(value)`` returns the fiber's next instruction.
     release : callable, optional
         Called when no branch is wanted any more.
     """
 
     def __init__(
         self,
-        line: Line,
+        fiber: Fiber,
         items: Items,
         make: Make,
         outcomes: Outcomes,
@@ -72,7 +72,7 @@ class Fan:
         finish: Callable[[Any], int],
         release: Callable[[], object] | None = None,
     ) -> None:
-        self._line = line
+        self._fiber = fiber
         self._items = items
         self._make = make
         self._outcomes = outcomes
@@ -80,8 +80,8 @@ class Fan:
         self._finish = finish
         self._release = release
         self._thread: ItemsThread | None = None
-        if not (items.anywhere or line.home.one_thread):
-            self._thread = ItemsThread(line.run.places)
+        if not (items.anywhere or fiber.home.one_thread):
+            self._thread = ItemsThread(fiber.run.places)
         self._lock = threading.Lock()
         self._branches: dict[int, Branch] = {}
         self._started = 0
@@ -93,10 +93,10 @@ class Fan:
         self._timer: Timer | None = None
 
     def start(self, timeout: float | None, what: str) -> None:
-        """Begin, where the line goes on; it must be suspended already."""
+        """Begin, where the fiber goes on; it must be suspended already."""
         if timeout is not None:
             error = TaskTimeout(f"{what} did not finish within {timeout:g} s")
-            timer = self._line.run.clock.call_later(timeout, expire, self._fail, error)
+            timer = self._fiber.run.clock.call_later(timeout, expire, self._fail, error)
             with self._lock:
                 self._timer = timer
         if self._claim():
@@ -106,7 +106,7 @@ class Fan:
                 self._thread.post(self._draw)
 
     def cancel(self) -> None:
-        """Cancel the branches; the line won't be resumed."""
+        """Cancel the branches; the fiber won't be resumed."""
         if self._end():
             self._clean_up()
             self._shut(None)
@@ -195,25 +195,25 @@ class Fan:
                 self._thread.leave()
 
     def _shut(self, complete: Callable[[], int] | None) -> None:
-        """Have the items closed, then resume the line with `complete`, if given.
+        """Have the items closed, then resume the fiber with `complete`, if given.
 
         If somebody is drawing, that thread closes them, and nobody waits for it.
         """
         if not self._left_drawing:
             if self._items.closes:
-                home = self._thread or self._line.home
+                home = self._thread or self._fiber.home
                 home.post(self._close_and_resume, complete)
                 return
             self._close()
         if complete is not None:
-            self._line.resume(complete)
+            self._fiber.resume(complete)
 
     def _close_and_resume(self, complete: Callable[[], int] | None) -> None:
         try:
             self._close()
         finally:
             if complete is not None:
-                self._line.resume(complete)
+                self._fiber.resume(complete)
 
     # Outcomes: from any thread.
 
@@ -235,7 +235,7 @@ class Fan:
             if self._items.anywhere:
                 self._draw()
             else:
-                (self._thread or self._line.home).post(self._draw)
+                (self._thread or self._fiber.home).post(self._draw)
 
     def _end(self) -> bool:
         """Whether this is the call that ends it."""

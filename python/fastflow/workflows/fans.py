@@ -6,25 +6,24 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
-from fastflow.completion import CompletionPolicy
+from fastflow.base.names import name_of
 from fastflow.errors import add_note
-from fastflow.names import name_of
-from fastflow.scope import Scope
-from fastflow.tasks import is_async
+from fastflow.run.completion import CompletionPolicy
+from fastflow.run.scope import Scope
+from fastflow.run.task import is_async
 from fastflow.workflows.context import Context
+from fastflow.workflows.dispatch import Home
 from fastflow.workflows.fan import Branch, Fan
+from fastflow.workflows.fiber import SUSPENDED, Fiber, RunOfFiber
 from fastflow.workflows.items import Getting, Items
 from fastflow.workflows.jobs import Done
-from fastflow.workflows.line import SUSPENDED, Line
 from fastflow.workflows.options import FanOptions
-from fastflow.workflows.places import Home
 from fastflow.workflows.policies import Outcomes, RaceOutcomes
 from fastflow.workflows.program import Instruction, Program
 from fastflow.workflows.records import StepRecord, Steps
 
 if TYPE_CHECKING:
-    from fastflow.workflows.parcel import Parcel
-    from fastflow.workflows.run import Run
+    from fastflow.workflows.shared_context import SharedContext
 
 __all__ = ["ForEach", "Parallel", "Race"]
 
@@ -43,17 +42,19 @@ class Parallel(Instruction):
         self._functions = functions
         self._options = options
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Start the branches."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
         outcomes = _outcomes(self._options, self._describe)
-        return self._fan_out(line, record, outcomes)
+        return self._fan_out(fiber, record, outcomes)
 
-    def _fan_out(self, line: Line, record: StepRecord, outcomes: Outcomes) -> int:
-        parcel = _parcel(line)
-        make = _calls(line, self._describe, lambda fn: (fn, ()), parcel)
+    def _fan_out(self, fiber: Fiber, record: StepRecord, outcomes: Outcomes) -> int:
+        shared_context = _shared_context(fiber)
+        make = _calls(fiber, self._describe, lambda fn: (fn, ()), shared_context)
         items = Items(self._functions)
-        return _start(line, record, items, make, outcomes, self._options, parcel)
+        return _start(
+            fiber, record, items, make, outcomes, self._options, shared_context
+        )
 
     def _describe(self, index: int) -> str:
         fn = self._functions[index]
@@ -75,13 +76,13 @@ class Race(Parallel):
         super().__init__(name, functions, options)
         self._settled = settled
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Start the branches."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
         rules = CompletionPolicy
         policy = rules.first() if self._settled else rules.first_successful()
         outcomes = RaceOutcomes(policy, self._describe, record)
-        return self._fan_out(line, record, outcomes)
+        return self._fan_out(fiber, record, outcomes)
 
 
 class ForEach(Instruction):
@@ -129,32 +130,34 @@ class ForEach(Instruction):
         body = change(self._body)
         return ForEach(str(self.name), self._items, body, self._size, self._options)
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Get the items, then start."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
         if not callable(self._items):
-            return self._fan_out(line, record, self._items)
-        if line.home.one_thread or is_async(self._items):
-            return line.call(
-                self._items, lambda items: self._fan_out(line, record, items)
+            return self._fan_out(fiber, record, self._items)
+        if fiber.home.one_thread or is_async(self._items):
+            return fiber.call(
+                self._items, lambda items: self._fan_out(fiber, record, items)
             )
-        getting = Getting(self._items, line.ctx, line.run.places)
-        return self._fan_out(line, record, getting)
+        getting = Getting(self._items, fiber.ctx, fiber.run.places)
+        return self._fan_out(fiber, record, getting)
 
     def _fan_out(
-        self, line: Line, record: StepRecord, items: Iterable[Any] | Getting
+        self, fiber: Fiber, record: StepRecord, items: Iterable[Any] | Getting
     ) -> int:
         source = Items(items, self._size)
         outcomes = _outcomes(self._options, self._describe)
-        parcel = None
+        shared_context = None
         if isinstance(self._body, Program):
-            make = _lines(line, self._body)
+            make = _lines(fiber, self._body)
         else:
-            body, parcel = self._body, _parcel(line)
-            make = _calls(line, self._describe, lambda item: (body, (item,)), parcel)
+            body, shared_context = self._body, _shared_context(fiber)
+            make = _calls(
+                fiber, self._describe, lambda item: (body, (item,)), shared_context
+            )
         cancel = items.cancel if isinstance(items, Getting) else None
         return _start(
-            line, record, source, make, outcomes, self._options, parcel, cancel
+            fiber, record, source, make, outcomes, self._options, shared_context, cancel
         )
 
     def _describe(self, index: int) -> str:
@@ -169,90 +172,92 @@ def _outcomes(options: FanOptions, describe: Callable[[int], str]) -> Outcomes:
 
 
 def _calls(
-    line: Line,
+    fiber: Fiber,
     describe: Callable[[int], str],
     call: Callable[[Any], tuple[Function, tuple[Any, ...]]],
-    parcel: Parcel | None,
+    shared_context: SharedContext | None,
 ) -> Callable[[int, Any, Done], Branch]:
     """Branches that are calls; ``call(item)`` returns function and arguments."""
     context = _core.task_context()
 
     def make(index: int, item: Any, done: Done) -> Branch:
         fn, args = call(item)
-        ctx = line.ctx.branch(Scope(line.ctx._token))
-        ctx._parcel = parcel
-        return line.run.make_call(describe(index), fn, ctx, args, done, context=context)
+        ctx = fiber.ctx.branch(Scope(fiber.ctx._token))
+        ctx._shared_context = shared_context
+        return fiber.run.make_call(
+            describe(index), fn, ctx, args, done, context=context
+        )
 
     return make
 
 
-def _parcel(line: Line) -> Parcel | None:
-    """Make the context of all branches a parcel, if they go to other processes."""
-    backend = line.run.places.backend
+def _shared_context(fiber: Fiber) -> SharedContext | None:
+    """Have the context sent once for all branches, if they go to other processes."""
+    backend = fiber.run.places.backend
     if not (backend.remote and backend.local):
         return None
-    from fastflow.workflows.parcel import Parcel
+    from fastflow.workflows.shared_context import SharedContext
 
-    return Parcel(line.ctx)
+    return SharedContext(fiber.ctx)
 
 
-def _lines(line: Line, program: Program) -> Callable[[int, Any, Done], Branch]:
-    """Branches that are lines of execution on the threads of a pool."""
-    home = line.run.places.pool_home()
+def _lines(fiber: Fiber, program: Program) -> Callable[[int, Any, Done], Branch]:
+    """Branches that are fibers on the threads of a pool."""
+    home = fiber.run.places.pool_home()
 
     def make(index: int, item: Any, done: Done) -> Branch:
-        steps = Steps(program.names, line.steps)
-        ctx = line.ctx.branch(Scope(line.ctx._token), steps)
+        steps = Steps(program.names, fiber.steps)
+        ctx = fiber.ctx.branch(Scope(fiber.ctx._token), steps)
         ctx.last = ctx.item = item
         ctx.index = index
-        return _LineBranch(line.run, program, home, ctx, done)
+        return _LineBranch(fiber.run, program, home, ctx, done)
 
     return make
 
 
 class _LineBranch:
-    """A line of execution as a branch."""
+    """A fiber as a branch."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_fiber",)
 
     def __init__(
-        self, run: Run, program: Program, home: Home, ctx: Context, done: Done
+        self, run: RunOfFiber, program: Program, home: Home, ctx: Context, done: Done
     ) -> None:
         def ended(error: BaseException | None, value: Any) -> None:
-            if error is not None and line.origin is not None:
-                add_note(error, f"in step {line.origin[1]!r}")
+            if error is not None and fiber.origin is not None:
+                add_note(error, f"in step {fiber.origin[1]!r}")
             done(error, value)
 
-        line = self._line = Line(run, program, home, ctx, ended)
+        fiber = self._fiber = Fiber(run, program, home, ctx, ended)
 
     def start(self) -> None:
-        self._line.home.post(self._line.advance)
+        self._fiber.home.post(self._fiber.advance)
 
     def cancel(self) -> None:
-        self._line.cancel()
+        self._fiber.cancel()
 
 
 def _start(
-    line: Line,
+    fiber: Fiber,
     record: StepRecord,
     items: Items,
     make: Callable[[int, Any, Done], Branch],
     outcomes: Outcomes,
     options: FanOptions,
-    parcel: Parcel | None,
+    shared_context: SharedContext | None,
     cancel: Callable[[], None] | None = None,
 ) -> int:
     def finish(value: Any) -> int:
-        return line.complete(record, value)
+        return fiber.complete(record, value)
 
     def release() -> None:
-        if parcel is not None:
-            parcel.close()
+        if shared_context is not None:
+            shared_context.close()
         if cancel is not None:
             cancel()
 
     limit = options.max_concurrency
-    fan = Fan(line, items, make, outcomes, limit, finish, release)
-    line.suspend(fan)
+    fan = Fan(fiber, items, make, outcomes, limit, finish, release)
+    fiber.suspend(fan)
     fan.start(options.timeout, f"step {record.name!r}")
     return SUSPENDED

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fastflow.base.timers import VirtualClock
 from fastflow.errors import FlowError, TaskError, shown
-from fastflow.timers import VirtualClock
 from fastflow.workflows.checks import check_function
 from fastflow.workflows.differences import differences, shortened
+from fastflow.workflows.dispatch import Activity, CallerHome, Home, Places
 from fastflow.workflows.mocks import Script, Stage, has_step, step_names
-from fastflow.workflows.places import Activity, CallerHome, Home, Places
 from fastflow.workflows.program import Program
 from fastflow.workflows.records import COMPLETED, FAILED, SKIPPED, RunResult
 from fastflow.workflows.run import Run
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Shared
 
 __all__ = ["Harness", "StepExpectation"]
 
@@ -115,9 +115,9 @@ class Harness:
     that the step "pay" runs.
     """
 
-    def __init__(self, program: Program, service: Service, patience: float) -> None:
+    def __init__(self, program: Program, shared: Shared, patience: float) -> None:
         self._program = program
-        self._service = service
+        self._shared = shared
         self._patience = patience
         self._payload: Any = None
         self._mocks: dict[str, Callable[..., Any]] = {}
@@ -246,13 +246,11 @@ class Harness:
         activity = Activity(lambda: bell.post(_nothing))
         places = Places(None, activity)
         stage = Stage(clock)
-        service = stage.service(self._service)
+        shared = stage.shared(self._shared)
         program = stage.program(self._program, Script(self._mocks, self._answers))
         # As in wf.run(): a plain function must not keep the time from passing.
-        home: Home = bell if service.timeout is None else places.own_thread()
-        run = Run(
-            service, program, self._payload, home, places, timeout=service.timeout
-        )
+        home: Home = bell if shared.timeout is None else places.own_thread()
+        run = Run(shared, program, self._payload, home, places, timeout=shared.timeout)
         for event, payload in self._events:
             run.emit(event, payload)
         run.begin()
@@ -263,7 +261,7 @@ class Harness:
                 # Actions are waited for, but not what could not be stopped.
                 if bell.serve(self._patience):
                     continue
-                actions = service.actions.records()
+                actions = shared.actions.records()
                 if not actions:
                     break
                 if not clock.advance_to_next():
@@ -274,7 +272,7 @@ class Harness:
                     )
         finally:
             run.cancel()
-            service.actions.cancel(clock.now())  # if it did not come to its end
+            shared.actions.cancel(clock.now())  # if it did not come to its end
         assert run._result is not None
         return run._result
 
@@ -287,7 +285,7 @@ class Harness:
                 self._hurried = True
             return
         if not run.done() and not clock.advance_to_next():
-            waits = ", ".join(run.mailbox.expected) or "something outside"
+            waits = ", ".join(run.inbox.expected) or "something outside"
             raise AssertionError(
                 f"workflow {run.workflow!r} waits for ever: {waits}; give it by "
                 "emit(event, payload) or answer(step, value) before run()"

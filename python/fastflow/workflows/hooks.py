@@ -11,10 +11,10 @@ from types import CoroutineType
 from typing import Any
 
 from fastflow import _core
-from fastflow.interrupts import ENDS_PROGRAM
-from fastflow.timers import Clock, Timer
+from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.timers import Clock, Timer
 from fastflow.workflows.context import Context
-from fastflow.workflows.places import Home, Places
+from fastflow.workflows.dispatch import Home, Places
 
 __all__ = ["HookCall"]
 

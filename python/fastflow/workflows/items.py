@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
-from fastflow import _core, lifetime
+from fastflow import _core
+from fastflow.base import lifetime
 from fastflow.errors import shown
 from fastflow.workflows.context import Context
-from fastflow.workflows.places import OwnThread, Places
+from fastflow.workflows.dispatch import OwnThread, Places
 
 __all__ = ["END", "Getting", "Items", "ItemsThread"]
 
@@ -126,7 +127,7 @@ class Items:
 class ItemsThread:
     """The thread on which one fan gets its items, draws and closes them.
 
-    For lines that go on here and there, on the threads of a pool.  Threads are used
+    For fibers that go on here and there, on the threads of a pool.  Threads are used
     again; there are a few at most, and only the fans beyond these share one.
     """
 

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
+from fastflow.backends.local import make
+from fastflow.base.timers import Clock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
-from fastflow.run.backend import make
 from fastflow.run.events import Events, JobKey
 from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Loop
-from fastflow.scope import Scope
-from fastflow.tasks import is_async
-from fastflow.timers import Clock
+from fastflow.run.scope import Scope
+from fastflow.run.task import is_async
 from fastflow.workflows.context import Context
+from fastflow.workflows.dispatch import Home, Places
 from fastflow.workflows.options import CallOptions
-from fastflow.workflows.places import Home, Places
 
 __all__ = ["Done", "StepJob", "call_step"]
 

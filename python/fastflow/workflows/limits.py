@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.durations import parse_duration
+from fastflow.base.durations import parse_duration
+from fastflow.base.timers import Clock, Timer
 from fastflow.errors import FlowError
-from fastflow.timers import Clock, Timer
 
 __all__ = ["Gate", "Rate", "parse_rate"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fastflow.timers import Clock
+from fastflow.base.timers import Clock
 from fastflow.workflows.branches import (
     EnterLoop,
     LoopBody,
@@ -18,13 +18,13 @@ from fastflow.workflows.branches import (
 from fastflow.workflows.cache import StepCache
 from fastflow.workflows.fans import ForEach
 from fastflow.workflows.program import Instruction, Program
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Shared
 from fastflow.workflows.state import State
 from fastflow.workflows.steps import Action, GuardedStep, OnError, Step
 from fastflow.workflows.waits import Ask
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Fiber
 
 __all__ = ["Script", "Stage", "has_step", "step_names"]
 
@@ -97,14 +97,14 @@ class Stage:
         self._clock = clock
         self._lock = threading.Lock()
         self._global_state = State(clock)
-        self._services: dict[Service, Service] = {}
+        self._services: dict[Shared, Shared] = {}
         self._caches: dict[StepCache, StepCache] = {}
 
-    def service(self, real: Service) -> Service:
+    def shared(self, real: Shared) -> Shared:
         """Return the stand-in for what the runs of a workflow share."""
         with self._lock:  # subflows may begin in many threads
             if real not in self._services:
-                self._services[real] = Service(
+                self._services[real] = Shared(
                     real.name,
                     self._clock,
                     timeout=real.timeout,
@@ -168,8 +168,8 @@ class _StandIn:
         self._program: Program | None = None
 
     @property
-    def service(self) -> Service:
-        return self._stage.service(self._real.service)
+    def shared(self) -> Shared:
+        return self._stage.shared(self._real.shared)
 
     def program(self) -> Program:
         if self._program is None:
@@ -187,12 +187,12 @@ class _Detour(Instruction):
         self._fn = fn
         self._exit = exit_
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Call it and go behind the loop."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
 
         def finish(value: Any) -> int:
-            line.complete(record, value)
+            fiber.complete(record, value)
             return self._exit
 
-        return line.call(self._fn, finish)
+        return fiber.call(self._fn, finish)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastflow.retry import RetryPolicy
+from fastflow.run.retry import RetryPolicy
 from fastflow.workflows.cache import StepCache
 
 __all__ = ["LOG_FIELDS", "CallOptions", "FanOptions"]

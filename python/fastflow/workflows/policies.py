@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.completion import CompletionPolicy
 from fastflow.errors import add_note
+from fastflow.run.completion import CompletionPolicy
 from fastflow.workflows.records import StepRecord
 
 __all__ = ["Outcomes", "RaceOutcomes"]

@@ -1,46 +1,14 @@
-"""The compiled form of a workflow: a flat, immutable list of instructions."""
+"""Puts programs together: verbs become a flat, immutable list of instructions."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 from fastflow.errors import FlowError
-
-if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+from fastflow.workflows.fiber import Fiber, Instruction, Loop, Program
 
 __all__ = ["Assembler", "Finish", "Instruction", "Jump", "Loop", "Program"]
-
-
-class Instruction:
-    """One instruction; subclasses implement ``execute``.
-
-    Attributes
-    ----------
-    name : str or None
-        Under which the run keeps a record of it.
-    """
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str | None) -> None:
-        self.name = name
-
-    def execute(self, line: Line) -> int:
-        """Do it, and return the number of the next instruction, or SUSPENDED."""
-        raise NotImplementedError
-
-    def retarget(self, target: int) -> None:
-        """Set where to go instead of straight on; only while it's being assembled."""
-        raise NotImplementedError
-
-    @property
-    def sub_program(self) -> Program | None:
-        """The sub-flow, if it has one."""
-        return None
 
 
 class Jump(Instruction):
@@ -52,7 +20,7 @@ class Jump(Instruction):
         super().__init__(None)
         self._target = target
 
-    def execute(self, line: Line) -> int:  # noqa: ARG002
+    def execute(self, fiber: Fiber) -> int:  # noqa: ARG002
         """Return the target."""
         return self._target
 
@@ -62,56 +30,16 @@ class Jump(Instruction):
 
 
 class Finish(Instruction):
-    """Ends the line."""
+    """Ends the fiber."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
         super().__init__(None)
 
-    def execute(self, line: Line) -> int:
-        """Tell whoever waits for the line."""
-        return line.finish()
-
-
-class Loop(NamedTuple):
-    """A loop of a program: the name of its step, the numbers of its instructions."""
-
-    name: str
-    body: range
-
-
-@dataclass(frozen=True)
-class Program:
-    """What a line executes; may be shared by any number of lines.
-
-    Attributes
-    ----------
-    code : tuple of Instruction
-        The last one is `Finish`.
-    handlers : tuple of int or None
-        For each instruction, that of the on_error which gets its exceptions.
-    names : frozenset of str
-        Names of the steps.
-    loops : tuple of Loop
-        The ``while_`` steps.
-    """
-
-    code: tuple[Instruction, ...]
-    handlers: tuple[int | None, ...]
-    names: frozenset[str]
-    loops: tuple[Loop, ...] = ()
-
-    def all_names(self) -> frozenset[str]:
-        """Return the names of all steps, those of sub-flows included."""
-        found, programs = set(self.names), [self]
-        while programs:
-            for instruction in programs.pop().code:
-                inner = instruction.sub_program
-                if inner is not None:
-                    found |= inner.names
-                    programs.append(inner)
-        return frozenset(found)
+    def execute(self, fiber: Fiber) -> int:
+        """Tell whoever waits for the fiber."""
+        return fiber.finish()
 
 
 class _Block:

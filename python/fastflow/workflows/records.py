@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastflow.names import composed
-from fastflow.results import Result, TaskRecord
-from fastflow.status import Status
+from fastflow.base.names import composed
+from fastflow.run.results import Result, TaskRecord
+from fastflow.run.status import Status
 
 __all__ = [
     "CANCELLED",

@@ -8,24 +8,25 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastflow import _core, aio
-from fastflow.dispatch import after_limit
-from fastflow.durations import Time, wait_of
+from fastflow import _core
+from fastflow.base import aio
+from fastflow.base.durations import Time, wait_of
+from fastflow.base.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.base.timers import Clock, Timer
 from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
-from fastflow.interrupts import ENDS_PROGRAM, wait_until
+from fastflow.pool.dispatch import after_limit
 from fastflow.run.events import LISTENING, JobKey
-from fastflow.scope import Scope
-from fastflow.timers import Clock, Timer
+from fastflow.run.scope import Scope
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.context import Context
+from fastflow.workflows.dispatch import Home, Places
+from fastflow.workflows.fiber import Fiber
 from fastflow.workflows.hooks import HookCall
+from fastflow.workflows.inbox import Inbox
 from fastflow.workflows.jobs import Done, StepJob
-from fastflow.workflows.line import Line
-from fastflow.workflows.mailbox import Mailbox
 from fastflow.workflows.options import CallOptions
-from fastflow.workflows.places import Home, Places
 from fastflow.workflows.program import Program
 from fastflow.workflows.records import (
     CANCELLED,
@@ -37,9 +38,7 @@ from fastflow.workflows.records import (
     StepRecord,
     Steps,
 )
-
-if TYPE_CHECKING:
-    from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Shared
 
 __all__ = ["Run"]
 
@@ -68,7 +67,7 @@ class Run:
 
     def __init__(
         self,
-        service: Service,
+        shared: Shared,
         program: Program,
         payload: Any,
         home: Home,
@@ -76,25 +75,25 @@ class Run:
         *,
         timeout: float | None = None,
         clock: Clock | None = None,
-        mailbox: Mailbox | None = None,
+        inbox: Inbox | None = None,
         token: Scope | None = None,
         done: Done | None = None,
         actions: Actions | None = None,
         shares_home: bool = False,
     ) -> None:
-        self.id = f"{service.name}-{os.urandom(6).hex()}"
-        self.workflow = service.name
+        self.id = f"{shared.name}-{os.urandom(6).hex()}"
+        self.workflow = shared.name
         self.events = LISTENING.get()
         self.status = PENDING
         self.steps = Steps(program.names)
         self.places = places
-        self.clock = clock or service.clock
+        self.clock = clock or shared.clock
         self.since = self.clock.now()
         self.started = time.time()
-        self.mailbox = mailbox or Mailbox()
+        self.inbox = inbox or Inbox()
         outer = () if actions is None else (actions,)
-        self.actions = Actions(service.actions, *outer)
-        self._service = service
+        self.actions = Actions(shared.actions, *outer)
+        self._shared = shared
         self._home = home
         self._shares_home = shares_home
         self._timeout = timeout
@@ -102,10 +101,10 @@ class Run:
         self.apart = _core.ContextPerCall().run
         self._notify = done
         ctx = Context(
-            self, payload, self.steps, service.state, service.global_state, Scope(token)
+            self, payload, self.steps, shared.state, shared.global_state, Scope(token)
         )
         # It refers to the run; dropped at the end, so that the run is freed at once.
-        self._line: Line | None = Line(self, program, home, ctx, self._ended)
+        self._fiber: Fiber | None = Fiber(self, program, home, ctx, self._ended)
         self._lock = threading.Lock()
         self._decided: _Outcome | None = None
         self._hook: HookCall | None = None  # from then on until the delivery
@@ -128,7 +127,7 @@ class Run:
         with self._lock:
             if self._decided is not None:
                 return  # what it is a part of was stopped before
-        self._service.enter(self)
+        self._shared.enter(self)
         if self.events is not None:
             self.events.run_started(self.id)
         try:
@@ -136,10 +135,10 @@ class Run:
                 timer = self.clock.call_later(self._timeout, self._expired)
                 with self._lock:
                     self._timer = timer
-            if self._service.gate is None:
+            if self._shared.gate is None:
                 self._go()
             else:
-                self._service.gate.enter(self._go)
+                self._shared.gate.enter(self._go)
         finally:
             with self._lock:
                 self._entered = True
@@ -147,7 +146,7 @@ class Run:
             if delivered:  # stopped from outside meanwhile
                 if late is not None:
                     late.cancel()
-                self._service.leave(self, self._admitted, self._go)
+                self._shared.leave(self, self._admitted, self._go)
 
     def _leave(self) -> None:
         """Leave, unless the run has not entered completely; then `begin` sees to it."""
@@ -155,22 +154,22 @@ class Run:
             entered = self._entered
             self._delivered = not entered
         if entered:
-            self._service.leave(self, self._admitted, self._go)
+            self._shared.leave(self, self._admitted, self._go)
 
     def _go(self) -> None:
         with self._lock:
             self._admitted = self._entered = True
-            line = self._line
-            if self._decided is not None or line is None:
+            fiber = self._fiber
+            if self._decided is not None or fiber is None:
                 return
             self.status = RUNNING
-        self._home.post(line.advance)
+        self._home.post(fiber.advance)
 
     # What comes from outside.
 
     def emit(self, event: str, payload: Any = None) -> None:
         """Deliver an event to ``wait_for_event``; it is kept until then."""
-        self.mailbox.emit(event, payload)
+        self.inbox.emit(event, payload)
 
     def resume(self, token: str, value: Any = None) -> None:
         """Answer ``human_in_the_loop``.
@@ -180,7 +179,7 @@ class Run:
         LookupError
             If nothing waits for this token: answered already, timed out, or unknown.
         """
-        if self.done() or not self.mailbox.resume(token, value):
+        if self.done() or not self.inbox.resume(token, value):
             raise LookupError(
                 f"{self.label} does not wait for an answer to the token {token!r}: it "
                 "is unknown, was used already, or its time was up"
@@ -189,7 +188,7 @@ class Run:
     @property
     def pauses(self) -> dict[str, str]:
         """Names of the steps that wait for an answer, by token."""
-        return self.mailbox.pauses
+        return self.inbox.pauses
 
     def cancel(self) -> bool:
         """Stop the run; False if it had ended already.
@@ -273,61 +272,61 @@ class Run:
             )
 
     def _abort(self, error: BaseException) -> bool:
-        line = self._decide(error, None, stop=True)
+        fiber = self._decide(error, None, stop=True)
         hook = self._hook
-        if line is not None:
-            line.cancel()
+        if fiber is not None:
+            fiber.cancel()
             self.actions.cancel(self.clock.now())
         if hook is None:
             self._deliver()
-        elif line is None:
+        elif fiber is None:
             hook.stop()
         else:
             # A function of the user: not for the thread that aborts, and no thread of
             # the run may be free.  The run's time is up, so the hook has its own.
             seconds = max(self._timeout or 0.0, _HOOK_TIME)
             hook.make_apart(self._context, self.clock, seconds)
-        return line is not None
+        return fiber is not None
 
     def _decide(
         self, error: BaseException | None, value: Any, *, stop: bool = False
-    ) -> Line | None:
-        """Return the line if this is the outcome, None if there was one already."""
+    ) -> Fiber | None:
+        """Return the fiber if this is the outcome, None if there was one already."""
         with self._lock:
-            line = self._line
-            if self._decided is not None or line is None:
+            fiber = self._fiber
+            if self._decided is not None or fiber is None:
                 return None
             self._decided = (error, value)
             if stop:
-                line.stop()  # now: another one that aborts may deliver first
-            fn = self._service.hook(error)
+                fiber.stop()  # now: another one that aborts may deliver first
+            fn = self._shared.hook(error)
             if fn is not None:
                 # That the run was stopped doesn't mean that its hook is to stop.
-                ctx = line.ctx.branch(Scope())
+                ctx = fiber.ctx.branch(Scope())
                 ctx.error = error
-                if line.origin is not None and line.origin[0] is error:
-                    ctx.failed_step = line.origin[1]
+                if fiber.origin is not None and fiber.origin[0] is error:
+                    ctx.failed_step = fiber.origin[1]
                 self._hook = HookCall(
                     fn, ctx, self.label, self.places, self._home, self._deliver
                 )
-            return line
+            return fiber
 
     def _deliver(self) -> None:
         """Publish the result and tell everybody; only the first call does anything."""
         with self._lock:
-            line, self._line = self._line, None
+            fiber, self._fiber = self._fiber, None
             timer, self._timer = self._timer, None
             self._hook = None
-        if line is None:
+        if fiber is None:
             return
         last = None
         try:
             if timer is not None:
                 timer.cancel()
-            last = self._publish(line)
+            last = self._publish(fiber)
         except BaseException as error:  # Ctrl-C, at this very point
             self._home.error = error
-            last = self._publish(line)
+            last = self._publish(fiber)
             raise
         finally:
             self._tell(last)
@@ -347,21 +346,21 @@ class Run:
             if not self._shares_home:
                 self._home.run_ended()
 
-    def _publish(self, line: Line) -> Any:
+    def _publish(self, fiber: Fiber) -> Any:
         assert self._decided is not None
         error, last = self._decided
         status = COMPLETED
         if error is not None:
-            last = line.ctx.last
+            last = fiber.ctx.last
             status = CANCELLED if isinstance(error, Cancelled) else FAILED
         now = self.clock.now()
-        if line.stopped:
+        if fiber.stopped:
             if self.events is not None:
                 self._tell_stopped(error)
             # Functions that can't be stopped may still change the records they have.
             self.steps = self.steps.closed(CANCELLED, now, self.actions.records())
         self.steps.finish()
-        explained = self._explain(line, error)
+        explained = self._explain(fiber, error)
         result = RunResult(
             self.id, self.workflow, status, last, self.steps, now - self.since,
             explained, self.started,
@@ -383,9 +382,11 @@ class Run:
             if record.status == RUNNING:
                 self.tell_ended(record, error)
 
-    def _explain(self, line: Line, error: BaseException | None) -> BaseException | None:
+    def _explain(
+        self, fiber: Fiber, error: BaseException | None
+    ) -> BaseException | None:
         """Wrap what a step has raised, so that it says which step it was."""
-        origin = line.origin
+        origin = fiber.origin
         if isinstance(error, (Cancelled, *ENDS_PROGRAM)):
             return error
         if error is None or origin is None or origin[0] is not error:
@@ -393,7 +394,7 @@ class Run:
         name = origin[1]
         return task_error(f"step {name!r} of workflow {self.workflow!r}", error, name)
 
-    # What its lines need.
+    # What its fibers need.
 
     def make_call(
         self,
@@ -427,16 +428,16 @@ class Run:
         """Return what a step is called in events; one in a loop ends many times."""
         return JobKey(self.id, record.name, record.name)
 
-    def child(self, workflow: Any, payload: Any, line: Line, done: Done) -> Run:
+    def child(self, workflow: Any, payload: Any, fiber: Fiber, done: Done) -> Run:
         """Return a run of another workflow as a part of this one."""
-        service: Service = workflow.service
+        shared: Shared = workflow.shared
         # With a time limit, it must be able to end while one of its functions goes on.
-        apart = service.timeout is not None and line.home.one_thread
-        home = self.places.own_thread() if apart else line.home
+        apart = shared.timeout is not None and fiber.home.one_thread
+        home = self.places.own_thread() if apart else fiber.home
         return Run(
-            service, workflow.program(), payload, home, self.places,
-            timeout=service.timeout, clock=self.clock, mailbox=self.mailbox,
-            token=line.ctx._token, done=done, actions=self.actions,
+            shared, workflow.program(), payload, home, self.places,
+            timeout=shared.timeout, clock=self.clock, inbox=self.inbox,
+            token=fiber.ctx._token, done=done, actions=self.actions,
             shares_home=not apart,
         )  # fmt: skip
 

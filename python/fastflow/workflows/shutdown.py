@@ -7,21 +7,21 @@ import sys
 import time
 import weakref
 
-from fastflow import aio, lifetime
-from fastflow.timers import system_clock
+from fastflow.base import aio, lifetime
+from fastflow.base.timers import system_clock
 from fastflow.workflows.run import Run
-from fastflow.workflows.service import Service
+from fastflow.workflows.shared import Shared
 from fastflow.workflows.state import global_state
 
 __all__ = ["finish_at_exit"]
 
 _LOGGER = logging.getLogger("fastflow")
 _runs: weakref.WeakSet[Run] = weakref.WeakSet()
-_services: weakref.WeakSet[Service] = weakref.WeakSet()
+_services: weakref.WeakSet[Shared] = weakref.WeakSet()
 _POLL = 0.02  # seconds
 
 
-def finish_at_exit(what: Run | Service) -> None:
+def finish_at_exit(what: Run | Shared) -> None:
     """Let the interpreter wait for a run, or for the actions of a workflow."""
     if isinstance(what, Run):
         _runs.add(what)
@@ -36,7 +36,7 @@ def finish_at_exit(what: Run | Service) -> None:
 def _at_exit() -> None:
     for run in list(_runs):
         while not run.done():
-            expected = run.mailbox.expected
+            expected = run.inbox.expected
             if run.clock is not system_clock:
                 expected.append("a clock that nobody advances")
             if expected:
@@ -48,15 +48,15 @@ def _at_exit() -> None:
                 )
                 run.cancel()
             time.sleep(_POLL)
-    for service in list(_services):
-        service.actions.wait(None)
+    for shared in list(_services):
+        shared.actions.wait(None)
 
 
 def _after_fork_in_child() -> None:
     _runs.clear()  # their threads are the parent's
-    for service in list(_services):
-        service.start_over()
-        service.state.renew_lock()
+    for shared in list(_services):
+        shared.start_over()
+        shared.state.renew_lock()
     global_state.renew_lock()
 
 

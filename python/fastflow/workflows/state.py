@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from fastflow.durations import Time, limit_of
-from fastflow.timers import Clock, system_clock
+from fastflow.base.durations import Time, limit_of
+from fastflow.base.timers import Clock, system_clock
 
 __all__ = ["State", "global_state"]
 

@@ -8,14 +8,14 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from fastflow.errors import shown
-from fastflow.scope import Scope
-from fastflow.workflows.line import SUSPENDED
+from fastflow.run.scope import Scope
+from fastflow.workflows.fiber import SUSPENDED
 from fastflow.workflows.options import LOG_FIELDS, CallOptions
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, FAILED, StepRecord
 
 if TYPE_CHECKING:
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Fiber
 
 __all__ = ["Action", "GuardedStep", "Log", "OnError", "Step"]
 
@@ -25,7 +25,7 @@ _LOGGER = logging.getLogger("fastflow")
 
 
 class Step(Instruction):
-    """Calls a function on the line's own thread."""
+    """Calls a function on the fiber's own thread."""
 
     __slots__ = ("fn",)
 
@@ -33,20 +33,20 @@ class Step(Instruction):
         super().__init__(name)
         self.fn = fn
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Call it; the value is the output."""
-        record = line.begin(self.name)
-        value = line.run.apart(self.fn, line.ctx)
+        record = fiber.begin(self.name)
+        value = fiber.run.apart(self.fn, fiber.ctx)
         if type(value) is CoroutineType:
-            return line.wait_for(value, lambda value: line.complete(record, value))
-        return line.complete(record, value)
+            return fiber.wait_for(value, lambda value: fiber.complete(record, value))
+        return fiber.complete(record, value)
 
 
 class GuardedStep(Instruction):
     """A step with retries, time limit, delay or cache.
 
     With a time limit, a function that isn't async is called on the run's executor: so
-    the line can go on when the time is up.
+    the fiber can go on when the time is up.
     """
 
     __slots__ = ("fn", "options")
@@ -56,47 +56,47 @@ class GuardedStep(Instruction):
         self.fn = fn
         self.options = options
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Look into the cache, else call."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
         record.attempts = 0  # if the output is in the cache
         cache = self.options.cache
         if cache is None:
-            return self._call(line, record, None)
+            return self._call(fiber, record, None)
         kept = cache
 
         def look(key: Any) -> int:
-            found = kept.find(key, line.run.clock)
+            found = kept.find(key, fiber.run.clock)
             if found is not None:
-                return line.complete(record, found[0])
-            return self._call(line, record, lambda value: kept.keep(
-                key, value, line.run.clock
+                return fiber.complete(record, found[0])
+            return self._call(fiber, record, lambda value: kept.keep(
+                key, value, fiber.run.clock
             ))  # fmt: skip
 
-        return line.call(cache.key, look)
+        return fiber.call(cache.key, look)
 
     def _call(
-        self, line: Line, record: StepRecord, keep: Callable[[Any], None] | None
+        self, fiber: Fiber, record: StepRecord, keep: Callable[[Any], None] | None
     ) -> int:
         def done(error: BaseException | None, value: Any) -> None:
             record.attempts = call.attempts.count
-            line.resume(lambda: complete(error, value))
+            fiber.resume(lambda: complete(error, value))
 
         def complete(error: BaseException | None, value: Any) -> int:
             if error is not None:
                 raise error
             if keep is not None:
                 keep(value)
-            return line.complete(record, value)
+            return fiber.complete(record, value)
 
-        home = line.home if self.options.timeout is None else None
-        call = line.run.make_call(
-            f"step {self.name!r}", self.fn, line.ctx.branch(Scope(line.ctx._token)),
+        home = fiber.home if self.options.timeout is None else None
+        call = fiber.run.make_call(
+            f"step {self.name!r}", self.fn, fiber.ctx.branch(Scope(fiber.ctx._token)),
             (), done, self.options, home,
         )  # fmt: skip
-        if line.run.events is not None:
-            call.tell_retries(line.run.events, line.run.key(record))
-        line.suspend(call)
+        if fiber.run.events is not None:
+            call.tell_retries(fiber.run.events, fiber.run.key(record))
+        fiber.suspend(call)
         call.start()
         return SUSPENDED
 
@@ -110,10 +110,10 @@ class Action(Instruction):
         super().__init__(name)
         self.fn = fn
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Start it and go on."""
-        record = line.begin(self.name)
-        run = line.run
+        record = fiber.begin(self.name)
+        run = fiber.run
 
         def done(error: BaseException | None, value: Any) -> None:
             record.output = value
@@ -125,11 +125,11 @@ class Action(Instruction):
                 )
             run.actions.remove(call)
 
-        ctx = line.ctx.branch(Scope(line.ctx._token))
+        ctx = fiber.ctx.branch(Scope(fiber.ctx._token))
         call = run.make_call(f"action {self.name!r}", self.fn, ctx, (), done)
         run.actions.add(call, record)
         call.start()
-        return line.pc + 1
+        return fiber.pc + 1
 
 
 class Log(Instruction):
@@ -142,22 +142,22 @@ class Log(Instruction):
         self.text = text
         self.level = level
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Format and write it; a mistake in the text does not fail the run."""
         if not _LOGGER.isEnabledFor(self.level):
-            return line.pc + 1
-        message = self._message(line)
+            return fiber.pc + 1
+        message = self._message(fiber)
         if type(message) is CoroutineType:
-            return line.wait_for(
-                self._awaited(message), lambda text: self._write(line, text)
+            return fiber.wait_for(
+                self._awaited(message), lambda text: self._write(fiber, text)
             )
-        return self._write(line, message)
+        return self._write(fiber, message)
 
-    def _message(self, line: Line) -> Any:
+    def _message(self, fiber: Fiber) -> Any:
         try:
             if not isinstance(self.text, str):
-                return self.text(line.ctx)
-            fields = {name: getattr(line.ctx, name) for name in LOG_FIELDS}
+                return self.text(fiber.ctx)
+            fields = {name: getattr(fiber.ctx, name) for name in LOG_FIELDS}
             return self.text.format(**fields)
         except Exception as error:
             return self._mistake(error)
@@ -171,16 +171,16 @@ class Log(Instruction):
     def _mistake(self, error: Exception) -> str:
         return f"{self.text!r} can't be formatted: {shown(error)}"
 
-    def _write(self, line: Line, message: Any) -> int:
+    def _write(self, fiber: Fiber, message: Any) -> int:
         try:
             text = str(message)
         except Exception as error:
             text = self._mistake(error)
         _LOGGER.log(
-            self.level, "%s: %s", line.run.label, text,
-            extra={"run": line.run.id, "workflow": line.run.workflow},
+            self.level, "%s: %s", fiber.run.label, text,
+            extra={"run": fiber.run.id, "workflow": fiber.run.workflow},
         )  # fmt: skip
-        return line.pc + 1
+        return fiber.pc + 1
 
 
 class OnError(Instruction):
@@ -192,19 +192,19 @@ class OnError(Instruction):
         super().__init__(name)
         self.fn = fn
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Call the handler; the run goes on with what it returns."""
-        error, line.failure = line.failure, None
+        error, fiber.failure = fiber.failure, None
         if error is None:
-            return line.pc + 1
-        record = line.begin(self.name)
-        ctx = line.ctx
+            return fiber.pc + 1
+        record = fiber.begin(self.name)
+        ctx = fiber.ctx
         ctx.error = error
-        ctx.failed_step = line.origin[1] if line.origin is not None else None
+        ctx.failed_step = fiber.origin[1] if fiber.origin is not None else None
 
         def handled(value: Any) -> int:
             ctx.error = ctx.failed_step = None
-            line.origin = None
-            return line.complete(record, value)
+            fiber.origin = None
+            return fiber.complete(record, value)
 
-        return line.call(self.fn, handled)
+        return fiber.call(self.fn, handled)

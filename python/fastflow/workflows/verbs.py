@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from fastflow.durations import Time, limit_of, seconds_of
+from fastflow.base.durations import Time, limit_of, seconds_of
+from fastflow.base.options import OnError as OnErrorWord
+from fastflow.base.options import check_choice, check_count, checked
 from fastflow.errors import FlowError
-from fastflow.options import OnError as OnErrorWord
-from fastflow.options import check_choice, check_count, checked
-from fastflow.retry import Retries
+from fastflow.run.retry import Retries
 from fastflow.workflows.branches import EnterLoop, LoopBody, Subflow, TestIf, TestLoop
 from fastflow.workflows.checks import (
     check_function,
@@ -29,9 +29,6 @@ from fastflow.workflows.options import CallOptions, FanOptions
 from fastflow.workflows.program import Assembler, Instruction, Jump, Program
 from fastflow.workflows.steps import Action, GuardedStep, Log, OnError, Step
 from fastflow.workflows.waits import Ask, Sleep, WaitForEvent
-
-if TYPE_CHECKING:
-    from fastflow.workflows.builder import Workflow
 
 __all__ = ["Verbs"]
 
@@ -373,14 +370,14 @@ class Verbs:
 
     @verb
     def subflow(
-        self, name: str, workflow: Workflow, payload: Function | None = None
+        self, name: str, workflow: Verbs, payload: Function | None = None
     ) -> Self:
         """Run another workflow as a step; its last value is the output.
 
         `payload` is a function of ctx; by default the other run gets ``ctx.last``.  If
         the other run is cancelled, this one is, too.
         """
-        if not hasattr(workflow, "service"):
+        if not hasattr(workflow, "shared"):
             raise FlowError(
                 f"subflow {name!r} needs a workflow, not {type(workflow).__name__}"
             )

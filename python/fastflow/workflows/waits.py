@@ -7,17 +7,17 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from fastflow.dispatch import expire
-from fastflow.durations import seconds_of
+from fastflow.base.durations import seconds_of
+from fastflow.base.timers import Timer
 from fastflow.errors import TaskTimeout
-from fastflow.timers import Timer
-from fastflow.workflows.line import SUSPENDED
+from fastflow.pool.dispatch import expire
+from fastflow.workflows.fiber import SUSPENDED
 from fastflow.workflows.program import Instruction
 from fastflow.workflows.records import COMPLETED, StepRecord
 
 if TYPE_CHECKING:
     from fastflow.workflows.context import Context
-    from fastflow.workflows.line import Line
+    from fastflow.workflows.fiber import Fiber
 
 __all__ = ["Ask", "Sleep", "WaitForEvent"]
 
@@ -29,13 +29,13 @@ def _nothing() -> None:
 
 
 class _Wait:
-    """A line that waits for one of: a value, a time limit, its end.
+    """A fiber that waits for one of: a value, a time limit, its end.
 
     Whichever comes first counts.
     """
 
-    def __init__(self, line: Line, finish: Callable[[Any], int]) -> None:
-        self._line = line
+    def __init__(self, fiber: Fiber, finish: Callable[[Any], int]) -> None:
+        self._fiber = fiber
         self._finish = finish
         self._lock = threading.Lock()
         self._over = False
@@ -57,7 +57,7 @@ class _Wait:
         self._set_timer(seconds, self._resume, lambda: self._finish(None))
 
     def _set_timer(self, seconds: float, fn: Callable[..., object], *args: Any) -> None:
-        timer = self._line.run.clock.call_later(seconds, fn, *args)
+        timer = self._fiber.run.clock.call_later(seconds, fn, *args)
         with self._lock:
             self._timer = timer
             over = self._over
@@ -82,10 +82,10 @@ class _Wait:
 
     def _resume(self, complete: Callable[[], int]) -> None:
         if self._end():
-            self._line.resume(complete)
+            self._fiber.resume(complete)
 
     def cancel(self) -> None:
-        """Stop waiting; the line won't be resumed."""
+        """Stop waiting; the fiber won't be resumed."""
         self._end()
 
 
@@ -98,25 +98,25 @@ class Sleep(Instruction):
         super().__init__(name)
         self._duration = duration
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Set a timer."""
-        record = line.begin(self.name)
+        record = fiber.begin(self.name)
         if callable(self._duration):
-            return line.call(
+            return fiber.call(
                 self._duration,
                 lambda value: self._sleep(
-                    line, record, seconds_of(f"time of {self.name!r}", value)
+                    fiber, record, seconds_of(f"time of {self.name!r}", value)
                 ),
             )
-        return self._sleep(line, record, self._duration)
+        return self._sleep(fiber, record, self._duration)
 
-    def _sleep(self, line: Line, record: StepRecord, seconds: float) -> int:
+    def _sleep(self, fiber: Fiber, record: StepRecord, seconds: float) -> int:
         def finish(_: object) -> int:
-            line.close(record, COMPLETED)
-            return line.pc + 1
+            fiber.close(record, COMPLETED)
+            return fiber.pc + 1
 
-        wait = _Wait(line, finish)
-        line.suspend(wait)
+        wait = _Wait(fiber, finish)
+        fiber.suspend(wait)
         wait.sleep(seconds)
         return SUSPENDED
 
@@ -131,18 +131,18 @@ class WaitForEvent(Instruction):
         self._event = event
         self._timeout = timeout
 
-    def execute(self, line: Line) -> int:
-        """Look into the mailbox, or wait for it."""
-        record = line.begin(self.name)
-        mailbox, event = line.run.mailbox, self._event
-        wait = _Wait(line, lambda value: line.complete(record, value))
-        wait.withdraw = lambda: mailbox.give_up(event, wait.deliver)
-        line.suspend(wait)
+    def execute(self, fiber: Fiber) -> int:
+        """Look into the inbox, or wait for it."""
+        record = fiber.begin(self.name)
+        inbox, event = fiber.run.inbox, self._event
+        wait = _Wait(fiber, lambda value: fiber.complete(record, value))
+        wait.withdraw = lambda: inbox.give_up(event, wait.deliver)
+        fiber.suspend(wait)
         wait.limit(
             self._timeout,
             TaskTimeout(f"the event {event!r} did not come within {self._timeout} s"),
         )
-        mailbox.wait(event, wait.deliver)
+        inbox.wait(event, wait.deliver)
         return SUSPENDED
 
 
@@ -165,31 +165,31 @@ class Ask(Instruction):
         other._answer = (value,)
         return other
 
-    def execute(self, line: Line) -> int:
+    def execute(self, fiber: Fiber) -> int:
         """Make a token and tell on_pause; then wait."""
-        record = line.begin(self.name)
-        mailbox = line.run.mailbox
+        record = fiber.begin(self.name)
+        inbox = fiber.run.inbox
         answer = _Answer()
-        token = mailbox.pause(record.name, answer.deliver)
+        token = inbox.pause(record.name, answer.deliver)
 
         def wait(_: object) -> int:
-            waiting = _Wait(line, lambda value: line.complete(record, value))
-            waiting.withdraw = lambda: mailbox.end_pause(token)
-            line.suspend(waiting)
+            waiting = _Wait(fiber, lambda value: fiber.complete(record, value))
+            waiting.withdraw = lambda: inbox.end_pause(token)
+            fiber.suspend(waiting)
             waiting.limit(
                 self._timeout,
                 TaskTimeout(f"nobody answered {self.name!r} within {self._timeout} s"),
             )
             answer.wait(waiting.deliver)
             if self._answer is not None:
-                mailbox.resume(token, self._answer[0])
+                inbox.resume(token, self._answer[0])
             return SUSPENDED
 
         if self._on_pause is None:
             return wait(None)
         tell = self._on_pause
-        return line.call(
-            lambda ctx: _told(tell, ctx, token, lambda: mailbox.end_pause(token)), wait
+        return fiber.call(
+            lambda ctx: _told(tell, ctx, token, lambda: inbox.end_pause(token)), wait
         )
 
 
@@ -214,7 +214,7 @@ async def _awaited(coroutine: Any, withdraw: Callable[[], object]) -> Any:
 
 
 class _Answer:
-    """An answer that may come before the line waits for it."""
+    """An answer that may come before the fiber waits for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

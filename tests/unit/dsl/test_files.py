@@ -9,7 +9,7 @@ import pytest
 
 import fastflow
 from fastflow import DslError, Flow, FlowError, load_dsl, parse_dsl, save_dsl
-from fastflow.textfiles import write_text
+from fastflow.base.textfiles import write_text
 
 TEXT = "flow F:  # why\n    a -> [b, c]\n    b -> d\n"
 

@@ -8,7 +8,7 @@ import pytest
 
 import fastflow
 from fastflow import Flow, run_flow_from_dsl, run_parallel_flow_from_dsl
-from fastflow.flows import commands
+from fastflow.cli import flows as commands
 
 MODULE = """
 import functools

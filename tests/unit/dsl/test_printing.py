@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 import fastflow
 from fastflow import parse_dsl
+from fastflow.base.durations import parse_duration
 from fastflow.dsl.formatter import format_dsl
 from fastflow.dsl.values import print_duration, print_name, quote, unquote
-from fastflow.durations import parse_duration
 
 NAMES = st.one_of(
     st.sampled_from(["a", "b", "c", "task", "flow", "e-f", "g.h", "ünï", "7", "_"]),

@@ -7,8 +7,8 @@ from array import array
 
 import pytest
 
-from fastflow import topology
-from fastflow.topology import Neighbours, sort_tasks
+from fastflow.base import topology
+from fastflow.base.topology import Neighbours, sort_tasks
 
 
 @pytest.mark.parametrize(("count", "edges"), [(1, 0), (1, 3), (7, 20), (300, 1_000)])

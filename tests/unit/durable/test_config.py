@@ -28,7 +28,7 @@ from fastflow.durable.config import (
     to_seconds,
 )
 from fastflow.durable.exceptions import ValidationError
-from fastflow.durable.serdes import JsonSerDes
+from fastflow.journal.serdes import JsonSerDes
 
 
 class TestDuration:

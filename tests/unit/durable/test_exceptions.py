@@ -26,8 +26,8 @@ from fastflow.durable.exceptions import (
     operation_error_class,
     qualified_name,
 )
-from fastflow.durable.failures import is_fatal
 from fastflow.durable.lambda_service import ErrorObject
+from fastflow.durable.runtime.failures import is_fatal
 from fastflow.errors import FastflowError
 
 CLASSES = [

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastflow import modules
+from fastflow.base import modules
 from fastflow.durable import DurableRunner, ExecutionConflictError, durable_execution
-from fastflow.durable.inputs import same_input
-from fastflow.durable.serdes import encode
+from fastflow.journal.inputs import same_input
+from fastflow.journal.serdes import encode
 
 
 class Colour(enum.Enum):

@@ -19,10 +19,10 @@ from fastflow.durable.exceptions import (
     JournalReadOnlyError,
     JournalVersionError,
 )
-from fastflow.durable.journal import RUNNING, Change, End
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.records import BEGUN, SUCCEEDED, Failure, Record
-from fastflow.durable.sqlite import SqliteJournal
+from fastflow.journal.journal import RUNNING, Change, End
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.records import BEGUN, SUCCEEDED, Failure, Record
+from fastflow.journal.sqlite import SqliteJournal
 
 
 def record(number, *, action=SUCCEEDED, payload=b"1", **more):

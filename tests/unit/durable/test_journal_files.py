@@ -22,7 +22,6 @@ from fastflow.durable import (
     RetryStrategyConfig,
     ValidationError,
     durable_execution,
-    sqlite_file,
 )
 from fastflow.durable.exceptions import (
     JournalDamagedError,
@@ -31,10 +30,11 @@ from fastflow.durable.exceptions import (
     JournalVersionError,
 )
 from fastflow.durable.history import events, operations
-from fastflow.durable.journal import Change
-from fastflow.durable.records import SUCCEEDED, Record
-from fastflow.durable.sqlite import SqliteJournal
-from fastflow.durable.sqlite_file import log_of
+from fastflow.journal import sqlite_file
+from fastflow.journal.journal import Change
+from fastflow.journal.records import SUCCEEDED, Record
+from fastflow.journal.sqlite import SqliteJournal
+from fastflow.journal.sqlite_file import log_of
 
 HUGE = 10**5000  # Python refuses to show it
 

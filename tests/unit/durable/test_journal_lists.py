@@ -8,10 +8,10 @@ import tracemalloc
 
 import pytest
 
-from fastflow.durable.journal import RUNNING, Change, End, Summary
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.records import Failure
-from fastflow.durable.sqlite import SqliteJournal
+from fastflow.journal.journal import RUNNING, Change, End, Summary
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.records import Failure
+from fastflow.journal.sqlite import SqliteJournal
 
 
 @pytest.fixture(params=["memory", "sqlite"])

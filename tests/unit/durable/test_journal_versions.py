@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fastflow.durable import DurableRunner, durable_execution, sqlite_schema
+from fastflow.durable import DurableRunner, durable_execution
 from fastflow.durable.exceptions import JournalDamagedError, JournalVersionError
 from fastflow.durable.history import operations
-from fastflow.durable.leases import lease_end, this_process
-from fastflow.durable.sqlite import SqliteJournal
+from fastflow.journal import sqlite_schema
+from fastflow.journal.leases import lease_end, this_process
+from fastflow.journal.sqlite import SqliteJournal
 
 OLD = Path(__file__).resolve().parents[2] / "data" / "journals" / "version-1.db"
 PAYLOAD = b'"yes"'  # of the message that is in it

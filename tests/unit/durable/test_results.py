@@ -21,7 +21,7 @@ from fastflow.durable.exceptions import (
 )
 from fastflow.durable.lambda_service import ErrorObject
 from fastflow.durable.results import BatchItem, BatchResult
-from fastflow.durable.serdes import decode, encode
+from fastflow.journal.serdes import decode, encode
 
 SUCCEEDED, FAILED, STARTED = BatchItemStatus
 ERROR = ErrorObject("no", "ValueError", None, ("frame",))

@@ -20,8 +20,8 @@ from fastflow.durable.retries import (
     create_retry_strategy,
     with_retry,
 )
-from fastflow.retry import RetryDecision as CoreDecision
-from fastflow.retry import StrategyPolicy
+from fastflow.run.retry import RetryDecision as CoreDecision
+from fastflow.run.retry import StrategyPolicy
 
 NONE = JitterStrategy.NONE
 

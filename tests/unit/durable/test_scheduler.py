@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from fastflow.durable.scheduler import Scheduler
+from fastflow.durable.runtime.scheduler import Scheduler
 
 
 class Source:
@@ -19,7 +19,7 @@ class Source:
         self.on_first = on_first
         self.threads = []
 
-    def next_line(self):
+    def next_replay(self):
         if not self.left:
             return None
         self.left -= 1
@@ -134,7 +134,7 @@ class TestErrorsFromBelow:
 
     def test_no_memory_for_a_line(self, caplog):
         class Full(Source):
-            def next_line(self):
+            def next_replay(self):
                 raise MemoryError
 
         with cf.ThreadPoolExecutor(1) as executor:

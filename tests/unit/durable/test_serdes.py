@@ -25,9 +25,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from fastflow.durable.decoding import find_class
 from fastflow.durable.exceptions import SerDesError
-from fastflow.durable.serdes import (
+from fastflow.journal.decoding import find_class
+from fastflow.journal.serdes import (
     ExtendedTypeSerDes,
     JsonSerDes,
     PassThroughSerDes,

@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from fastflow.durable.exceptions import JournalFullError, LeaseLostError
-from fastflow.durable.journal import Change, End
-from fastflow.durable.memory import MemoryJournal
-from fastflow.durable.records import Record
-from fastflow.durable.writer import Stream, Writer
 from fastflow.errors import Cancelled
-from fastflow.scope import Scope
+from fastflow.journal.journal import Change, End
+from fastflow.journal.memory import MemoryJournal
+from fastflow.journal.records import Record
+from fastflow.journal.writer import Stream, Writer
+from fastflow.run.scope import Scope
 
 
 def record(number):

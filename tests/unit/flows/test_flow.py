@@ -15,9 +15,9 @@ import pytest
 import fastflow
 import flow_tasks
 from fastflow import Flow, run_flow_from_dsl, run_parallel_flow_from_dsl
+from fastflow.base.timers import VirtualClock
 from fastflow.engines.hosted import run_hosted
-from fastflow.registry import TaskRegistry
-from fastflow.timers import VirtualClock
+from fastflow.run.registry import TaskRegistry
 
 EXECUTORS = {
     "serial": lambda: "serial",

@@ -12,7 +12,7 @@ import pytest
 
 import fastflow
 import flow_tasks
-from fastflow.registry import TaskRegistry
+from fastflow.run.registry import TaskRegistry
 
 tasks = TaskRegistry()
 

@@ -20,7 +20,7 @@ import pytest
 
 import fastflow
 from fastflow import Flow, TaskRegistry
-from fastflow.tasks import task_of
+from fastflow.run.task import task_of
 
 tasks = TaskRegistry()
 

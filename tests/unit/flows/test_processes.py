@@ -15,11 +15,11 @@ import pytest
 import fastflow
 import flow_tasks
 from fastflow import Flow
-from fastflow.retry import RetryPolicy
-from fastflow.run.backends import backend_of
+from fastflow.backends.choose import backend_of
+from fastflow.base.timers import system_clock
+from fastflow.run.retry import RetryPolicy
+from fastflow.run.task import Task, task_of
 from fastflow.run.task_job import TaskJob
-from fastflow.tasks import Task, task_of
-from fastflow.timers import system_clock
 
 
 class Counting(cf.ProcessPoolExecutor):

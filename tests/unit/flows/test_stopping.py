@@ -10,15 +10,16 @@ import threading
 import pytest
 
 import fastflow
-from fastflow import Flow, aio
+from fastflow import Flow
+from fastflow.backends.local import ThreadBackend
+from fastflow.base import aio
+from fastflow.base.timers import system_clock
 from fastflow.engines.base import Run
 from fastflow.engines.host import Host
 from fastflow.flows.calls import ParallelCalls
-from fastflow.retry import RetryPolicy
-from fastflow.run.backend import ThreadBackend
+from fastflow.run.retry import RetryPolicy
+from fastflow.run.task import Task
 from fastflow.run.task_job import TaskJob
-from fastflow.tasks import Task
-from fastflow.timers import system_clock
 
 
 def job_of(task, executor, done):

@@ -6,10 +6,10 @@ import pytest
 
 import fastflow
 from fastflow import Flow
+from fastflow.base.timers import SystemClock
 from fastflow.engines import native
 from fastflow.engines.base import Run, RunOptions
 from fastflow.flows import calls
-from fastflow.timers import SystemClock
 
 
 class Refusing(SystemClock):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fastflow.retry import RetryPolicy
 from fastflow.run.attempts import TRANSITIONS, Attempts, Do, State
+from fastflow.run.retry import RetryPolicy
 
 DRAWING = Path(__file__).resolve().parents[3] / "docs" / "attempts.md"
 

@@ -12,10 +12,10 @@ import pytest
 import fastflow
 import flow_tasks
 from contract.behaviour.backends import Cluster
+from fastflow.backends.choose import backend_of
+from fastflow.base.timers import system_clock
 from fastflow.run.attempts import State
-from fastflow.run.backends import backend_of
 from fastflow.run.remote import attempt_task
-from fastflow.timers import system_clock
 from senders import Work, square
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -7,12 +7,12 @@ import threading
 
 import pytest
 
+from fastflow.base.timers import VirtualClock
 from fastflow.errors import Cancelled, TaskTimeout
-from fastflow.retry import RetryPolicy
 from fastflow.run.attempts import Attempts
 from fastflow.run.events import Events, JobKey
 from fastflow.run.job import Job
-from fastflow.timers import VirtualClock
+from fastflow.run.retry import RetryPolicy
 
 KEY = JobKey("run", "1", "load")
 OOPS = ValueError("oops")

@@ -7,12 +7,12 @@ import threading
 
 import pytest
 
+from fastflow.base.timers import VirtualClock
 from fastflow.errors import TaskTimeout
-from fastflow.retry import RetryPolicy
 from fastflow.run.attempts import Attempts, State
 from fastflow.run.job import Job
 from fastflow.run.loop import Loop
-from fastflow.timers import VirtualClock
+from fastflow.run.retry import RetryPolicy
 
 OOPS = ValueError("oops")
 

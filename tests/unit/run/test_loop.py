@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from fastflow import aio
+from fastflow.base import aio
+from fastflow.base.timers import system_clock
 from fastflow.run.attempts import Attempts
 from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Loop
-from fastflow.timers import system_clock
 
 
 async def well():

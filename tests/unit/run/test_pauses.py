@@ -8,8 +8,8 @@ import threading
 import pytest
 
 import fastflow
+from fastflow.base.timers import VirtualClock
 from fastflow.run.pauses import PAUSES, Pauses
-from fastflow.timers import VirtualClock
 
 HOUR = 3600.0
 

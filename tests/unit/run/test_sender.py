@@ -14,12 +14,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
+from fastflow.backends import lanes, sender
+from fastflow.backends.choose import backend_of
+from fastflow.backends.travel import Alone
 from fastflow.errors import RemoteError, TaskTimeout
-from fastflow.run import lanes, remote, sender
+from fastflow.run import remote
 from fastflow.run.attempts import State
-from fastflow.run.backends import backend_of
 from fastflow.run.remote import run_chunk
-from fastflow.run.travel import Alone
 from senders import Held, Rig, Work, cube, square
 
 

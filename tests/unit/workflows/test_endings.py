@@ -14,9 +14,9 @@ from tests.support import run_script
 
 import fastflow
 from fastflow import TaskError, TaskTimeout
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 from fastflow.workflows import jobs
-from fastflow.workflows.line import Line
+from fastflow.workflows.fiber import Fiber
 from fastflow.workflows.records import Steps
 
 
@@ -376,7 +376,7 @@ def test_the_records_of_an_ended_run_stay(how, end):
 
 @pytest.mark.parametrize("second", ["limit", "cancel"])
 def test_the_records_of_a_run_that_is_stopped_twice_at_once(second, monkeypatch):
-    clock, waits, plain = VirtualClock(), threading.Event(), Line.cancel
+    clock, waits, plain = VirtualClock(), threading.Event(), Fiber.cancel
 
     def cancel(line):
         monkeypatch.undo()
@@ -390,7 +390,7 @@ def test_the_records_of_a_run_that_is_stopped_twice_at_once(second, monkeypatch)
     assert waits.wait(60)
     while "never" not in run.steps:
         pass
-    monkeypatch.setattr(Line, "cancel", cancel)
+    monkeypatch.setattr(Fiber, "cancel", cancel)
     assert run.cancel()
     record = run.steps["never"]
     assert (record.status, record.end) == ("CANCELLED", clock.now())

@@ -10,7 +10,7 @@ import pytest
 
 import fastflow
 from fastflow import TaskTimeout
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 from fastflow.workflows import hooks
 from fastflow.workflows.hooks import HookCall
 

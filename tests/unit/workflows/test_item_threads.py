@@ -12,7 +12,7 @@ import pytest
 import fastflow
 from cursors import Cursor
 from fastflow import TaskError, TaskTimeout
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 from fastflow.workflows import items as module
 
 VARIABLE = contextvars.ContextVar("variable", default="lost")

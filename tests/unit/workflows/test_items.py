@@ -10,8 +10,9 @@ import pytest
 
 import fastflow
 from cursors import Cursor
-from fastflow import TaskError, TaskTimeout, aio
-from fastflow.timers import VirtualClock
+from fastflow import TaskError, TaskTimeout
+from fastflow.base import aio
+from fastflow.base.timers import VirtualClock
 
 
 @pytest.fixture

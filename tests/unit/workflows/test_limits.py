@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastflow import FlowError
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 from fastflow.workflows.limits import Gate, parse_rate
 
 

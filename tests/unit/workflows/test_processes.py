@@ -13,10 +13,10 @@ import pytest
 
 import fastflow
 from fastflow import TaskError
-from fastflow.scope import Scope
+from fastflow.run.scope import Scope
 from fastflow.workflows.context import Context
-from fastflow.workflows.parcel import Parcel
 from fastflow.workflows.records import COMPLETED, StepRecord, Steps
+from fastflow.workflows.shared_context import SharedContext
 
 
 class Counted:
@@ -120,7 +120,7 @@ def a_context():
     run = fastflow.workflow("w").start()
     ctx = Context(run, "payload", steps, None, None, Scope())
     ctx.last = record.output
-    ctx._parcel = Parcel(ctx)
+    ctx._shared_context = SharedContext(ctx)
     return ctx
 
 
@@ -130,7 +130,7 @@ def test_a_parcel_is_read_at_the_first_look(files):
     assert files() == 1
     assert first.run.id == ctx.run.id
     assert (first.last, first.steps["b"].status) == ([1, 2], "PENDING")
-    ctx._parcel.close()
+    ctx._shared_context.close()
     assert first.payload == second.payload == "payload"  # kept
     assert first.last is second.last
 
@@ -138,7 +138,7 @@ def test_a_parcel_is_read_at_the_first_look(files):
 def test_a_parcel_that_is_gone():
     ctx = a_context()
     late = pickle.loads(pickle.dumps(ctx))
-    ctx._parcel.close()
+    ctx._shared_context.close()
     with pytest.raises(RuntimeError, match="removed when the step is over"):
         late.payload  # noqa: B018
 
@@ -146,12 +146,14 @@ def test_a_parcel_that_is_gone():
 def test_a_fork_that_ends_leaves_the_file(files):
     ctx = a_context()
     late = pickle.loads(pickle.dumps(ctx))
-    child = multiprocessing.get_context("fork").Process(target=ctx._parcel.close)
+    child = multiprocessing.get_context("fork").Process(
+        target=ctx._shared_context.close
+    )
     child.start()
     child.join()
     assert files() == 1
     assert late.payload == ctx.payload
-    ctx._parcel.close()
+    ctx._shared_context.close()
     assert files() == 0
 
 
@@ -221,5 +223,5 @@ def test_a_forgotten_parcel_leaves_no_file(files):
     ctx = a_context()
     pickle.dumps(ctx)
     assert files() == 1
-    ctx._parcel = None
+    ctx._shared_context = None
     assert files() == 0

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 from fastflow.workflows.state import State
 
 

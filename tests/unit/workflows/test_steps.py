@@ -12,7 +12,7 @@ from tests.support import run_script
 
 import fastflow
 from fastflow import TaskError
-from fastflow.progress import Monitor
+from fastflow.base.progress import Monitor
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import fastflow
-from fastflow.timers import VirtualClock
+from fastflow.base.timers import VirtualClock
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_subflow_of_a_stopped_run_lets_nobody_else_in():
 @pytest.mark.parametrize("limits", LIMITS)
 def test_a_run_that_is_cancelled_while_it_enters_leaves(limits, monkeypatch):
     wf = fastflow.workflow("w", **LIMITS[limits]).step("s", lambda ctx: 1)
-    service, enter = wf.service, wf.service.enter
+    shared, enter = wf.shared, wf.shared.enter
 
     def enters(run):
         enter(run)
@@ -149,10 +149,10 @@ def test_a_run_that_is_cancelled_while_it_enters_leaves(limits, monkeypatch):
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
             assert executor.submit(run.cancel).result(60)
 
-    monkeypatch.setattr(service, "enter", enters)
+    monkeypatch.setattr(shared, "enter", enters)
     run = wf.start()
     with pytest.raises(concurrent.futures.CancelledError):
         run.result(60)
     assert wf.close(0) == []
-    if service.gate is not None:
-        assert service.gate._inside == 0
+    if shared.gate is not None:
+        assert shared.gate._inside == 0

@@ -1,0 +1,1 @@
+"""Where attempts are made: threads, other processes, a cluster."""

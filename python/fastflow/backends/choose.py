@@ -1,0 +1,70 @@
+"""Which backend serves an executor: the one place that looks at its class."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+from typing import TYPE_CHECKING
+
+from fastflow.backends.local import ThreadBackend
+from fastflow.pool.blas import share_of
+from fastflow.pool.executor import Executor
+from fastflow.run.loop import Activity, Loop
+
+if TYPE_CHECKING:
+    from fastflow.backends.remote import RemoteBackend
+    from fastflow.backends.sender import Sender
+
+__all__ = ["backend_of", "workers_of"]
+
+_THREADS: tuple[type, ...] = (Executor, cf.ThreadPoolExecutor)
+_INTERPRETERS: tuple[type, ...] = ()
+if hasattr(cf, "InterpreterPoolExecutor"):
+    _INTERPRETERS = (cf.InterpreterPoolExecutor,)
+
+
+def backend_of(
+    executor: cf.Executor, activity: Activity | None = None, loop: Loop | None = None
+) -> ThreadBackend | RemoteBackend:
+    """Return where attempts are made, for one run that uses an executor.
+
+    Executors that are not known to be threads get calls that can be pickled, which is
+    right for processes, other interpreters and clusters.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor
+    activity : Activity, optional
+        Told of every call on threads.
+    loop : Loop, optional
+        For functions that are async.
+    """
+    if isinstance(executor, _THREADS) and not isinstance(executor, _INTERPRETERS):
+        nested = isinstance(executor, Executor)
+        return ThreadBackend(
+            executor, activity, loop, workers_of(executor), nested=nested
+        )
+    from fastflow.backends.remote import RemoteBackend  # most runs need no process
+    from fastflow.backends.sender import sender_of
+
+    local = isinstance(executor, cf.ProcessPoolExecutor)
+    sender = sender_of(executor, lambda: _sender(executor))
+    return RemoteBackend(executor, sender, local=local, loop=loop)
+
+
+def workers_of(executor: cf.Executor) -> int | None:
+    """Return how many calls an executor makes at a time, if it says so."""
+    found = getattr(executor, "_max_workers", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _sender(executor: cf.Executor) -> Sender:
+    from fastflow.backends.sender import Sender
+    from fastflow.backends.travel import MANY, Alone, Together
+
+    workers = workers_of(executor)
+    if not isinstance(executor, cf.ProcessPoolExecutor):
+        return Sender(Alone(), workers)
+    # One whose processes are replaced after some calls counts what is submitted.
+    counts = getattr(executor, "_max_tasks_per_child", None) is not None
+    travel = Together(share_of(workers or 1), 1 if counts else MANY)
+    return Sender(travel, workers, starts=not counts)

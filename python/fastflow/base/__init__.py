@@ -1,0 +1,1 @@
+"""What all of the package may use, and what knows nothing of it."""

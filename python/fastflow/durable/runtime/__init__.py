@@ -1,0 +1,1 @@
+"""What runs durable executions: replays, their scheduler, leases."""

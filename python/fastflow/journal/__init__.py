@@ -1,0 +1,1 @@
+"""Where durable executions are kept: records, values, and the two stores."""

@@ -1,0 +1,1 @@
+"""The native pool: executor, futures, fan-out, groups, kernels."""

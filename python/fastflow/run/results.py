@@ -1,0 +1,368 @@
+"""``FlowResult``: what came out of a run."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from fastflow.errors import TaskError, portable, shown
+from fastflow.run.status import Status
+
+__all__ = ["FlowResult", "Result", "Span", "TaskRecord", "Track"]
+
+_STATES = tuple(Status)
+# How a column of bytes has them.
+PENDING, RUNNING, COMPLETED, FAILED, SKIPPED, CANCELLED = range(len(_STATES))
+
+
+class TaskRecord:
+    """What became of one call: a task of a flow, a step of a workflow, a node.
+
+    Inside, times are those of the run's clock (``time.perf_counter`` or, for what a
+    virtual clock may replace, ``time.monotonic``). What is shown, here and in a `Span`,
+    are seconds after the start of the run; with the `started` of its result they are
+    seconds since the epoch. (As one number, those would tell apart no calls of less
+    than a quarter of a microsecond.)
+
+    Attributes
+    ----------
+    name : str
+    status : Status
+    output
+        What was returned; None before.
+    error : BaseException or None
+        What made it fail.
+    attempts : int
+        0 if it was not called, as the output came from a cache.
+    worker : str
+        The thread or process that ran it, where that is known.
+    winner : int or None
+        Of a race: the position of the branch that decided it.
+    partial : Mapping of int to object
+        Of a task that runs once per item and has not completed: the results of the
+        items that did finish, by index.
+    """
+
+    __slots__ = (
+        "attempts", "began", "ended", "error", "name", "origin", "output", "partial",
+        "status", "winner", "worker",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        status: Status = Status.RUNNING,
+        began: float | None = None,
+        origin: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.status = status
+        self.output: Any = None
+        self.error: BaseException | None = None
+        self.attempts = 0
+        self.began = began
+        self.ended: float | None = None
+        self.origin = origin
+        self.worker = ""
+        self.winner: int | None = None
+        self.partial: Mapping[int, Any] = _NOTHING
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        if self.error is not None:
+            state["error"] = portable(self.error)
+        state["partial"] = dict(self.partial)
+        return None, state
+
+    @property
+    def start(self) -> float | None:
+        """Seconds after the start of the run; None if it did not start."""
+        return None if self.began is None else self.began - self.origin
+
+    @property
+    def end(self) -> float | None:
+        """Seconds after the start of the run; None before."""
+        return None if self.ended is None else self.ended - self.origin
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end, waits and retries included; None before."""
+        if self.began is None or self.ended is None:
+            return None
+        return self.ended - self.began
+
+    def close(self, status: Status, error: BaseException | None, now: float) -> None:
+        """Note how it ended, at a time of the run's clock."""
+        self.status = status
+        self.error = error
+        self.ended = now
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but name and results; the error becomes a text."""
+        return {
+            "status": self.status,
+            "start": self.start,
+            "end": self.end,
+            "attempts": self.attempts,
+            "worker": self.worker,
+            "error": None if self.error is None else shown(self.error),
+            "duration": self.duration,
+        }
+
+    def __repr__(self) -> str:
+        return f"<{self.name!r} {self.status}>"
+
+
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
+
+
+class Span(NamedTuple):
+    """A task on the time line of a run."""
+
+    task: str
+    start: float
+    """Seconds after the start of the run."""
+    end: float
+    worker: str
+    status: Status
+
+
+class Track:
+    """What a run writes down, by number of the task: columns, no object per task."""
+
+    __slots__ = (
+        "attempts", "ends", "errors", "failed_items", "names", "origin", "partial",
+        "results", "starts", "states", "threads", "workers",
+    )  # fmt: skip
+
+    def __init__(self, names: Sequence[str], origin: float) -> None:
+        count = len(names)
+        self.names = names
+        self.origin = origin
+        self.results: list[Any] = [None] * count
+        self.states = bytearray(count)
+        self.starts = array("d", bytes(8 * count))
+        self.ends = array("d", bytes(8 * count))
+        self.workers: list[int | str | None] = [None] * count
+        """Names, or idents of threads."""
+        self.threads: dict[int, str] = {}
+        """Names of threads by ident."""
+        self.attempts: dict[int, int] = {}
+        """Where it is not 1."""
+        self.errors: dict[int, list[BaseException]] = {}
+        """Of failed tasks; several if a task runs once per item."""
+        self.failed_items: dict[int, list[int]] = {}
+        """Indexes of the items that the errors belong to."""
+        self.partial: dict[int, dict[int, Any]] = {}
+        """Results of other items of such tasks, by index."""
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        state["errors"] = {
+            number: [portable(error) for error in errors]
+            for number, errors in self.errors.items()
+        }
+        return None, state
+
+    def note_attempts(self, number: int, count: int, *, item: bool) -> None:
+        """Write down the attempts of a task, or of an item: the most of all items."""
+        if item:
+            if count > 1:
+                self.attempts[number] = max(self.attempts.get(number, 1), count)
+        elif count != 1:
+            self.attempts[number] = count
+
+    def note_threads(self) -> None:
+        """Remember the names of the threads."""
+        self.threads.update(
+            (thread.ident or 0, thread.name) for thread in threading.enumerate()
+        )
+
+    def record(self, number: int) -> TaskRecord:
+        """Return the record of one task."""
+        start, end = self.starts[number], self.ends[number]
+        state = _STATES[self.states[number]]
+        if state is Status.PENDING and start:
+            state = Status.RUNNING
+        worker = self.workers[number] if start else None
+        errors = self.errors.get(number)
+        record = TaskRecord(self.names[number], state, start or None, self.origin)
+        record.ended = end or None
+        record.attempts = self.attempts.get(number, 1 if start else 0)
+        if isinstance(worker, int):
+            worker = self.threads.get(worker, f"thread {worker}")
+        record.worker = worker or ""
+        if errors:
+            record.error = errors[0]
+        if state is Status.COMPLETED:
+            record.output = self.results[number]
+        record.partial = self.partial.get(number, _NOTHING)
+        return record
+
+
+class _Records(Mapping[str, TaskRecord]):
+    """Task name -> `TaskRecord`, made when asked for."""
+
+    def __init__(self, track: Track, index: Mapping[str, int]) -> None:
+        self._track = track
+        self._index = index
+
+    def __getitem__(self, name: str) -> TaskRecord:
+        return self._track.record(self._index[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        return f"<records of {len(self)} tasks>"
+
+
+class Result:
+    """What a run ends with, of a flow, a workflow or a graph.
+
+    Attributes
+    ----------
+    status : Status
+        COMPLETED, FAILED or CANCELLED.
+    started : float
+        Seconds since the epoch.
+    duration : float
+        Seconds.
+    errors
+        The exceptions of what failed; by node in a graph, else a tuple.
+    """
+
+    __slots__ = ()
+
+    status: Status
+    started: float
+    duration: float
+    errors: Any
+
+    @property
+    def name(self) -> str:
+        """Of what has run."""
+        raise NotImplementedError
+
+    @property
+    def value(self) -> Any:
+        """What came out."""
+        raise NotImplementedError
+
+    @property
+    def records(self) -> Mapping[Any, TaskRecord]:
+        """What became of each task, step or node."""
+        raise NotImplementedError
+
+    def timeline(self) -> list[Span]:
+        """Return what has run, in the order of the starts."""
+        spans = [
+            Span(record.name, record.start, record.end, record.worker, record.status)
+            for record in self.records.values()
+            if record.start is not None and record.end is not None
+        ]
+        spans.sort(key=lambda span: span.start)
+        return spans
+
+    def summary(self) -> dict[str, Any]:
+        """Return status, times and errors, but no results."""
+        return {
+            "flow": self.name,
+            "status": self.status,
+            "started": self.started,
+            "duration": self.duration,
+            "tasks": {
+                record.name: record.to_dict() for record in self.records.values()
+            },
+        }
+
+
+class FlowResult(Result, Mapping[str, Any]):
+    """Results of the tasks that have completed, by name, and what became of all tasks.
+
+    Attributes
+    ----------
+    flow : str
+        Name of the flow.
+    status : Status
+        ``COMPLETED`` or ``FAILED``.
+    duration : float
+        Seconds.
+    tasks : Mapping of str to TaskRecord
+        All tasks: status, start, end, attempts, worker, error.
+    started : float
+        Seconds since the epoch.
+    errors : tuple of TaskError
+        One per failure.
+    """
+
+    def __init__(
+        self,
+        flow: str,
+        index: Mapping[str, int],
+        track: Track,
+        status: str,
+        started: float,
+        duration: float,
+    ) -> None:
+        self.flow = flow
+        self.status = Status(status)
+        self.started = started
+        self.duration = duration
+        self.errors: tuple[TaskError, ...] = ()
+        self._index = index
+        self._track = track
+
+    @property
+    def name(self) -> str:
+        """That of the flow."""
+        return self.flow
+
+    @property
+    def value(self) -> Any:
+        """The results by name, as the result itself has them."""
+        return dict(self)
+
+    @property
+    def tasks(self) -> Mapping[str, TaskRecord]:
+        """What became of each task."""
+        return _Records(self._track, self._index)
+
+    @property
+    def records(self) -> Mapping[str, TaskRecord]:
+        """Another name of `tasks`."""
+        return self.tasks
+
+    def __getitem__(self, name: str) -> Any:
+        number = self._index[name]
+        state = self._track.states[number]
+        if state != COMPLETED:
+            raise KeyError(f"{name} (it is {_STATES[state]}, so it has no result)")
+        return self._track.results[number]
+
+    def __iter__(self) -> Iterator[str]:
+        states = self._track.states
+        return (name for name, i in self._index.items() if states[i] == COMPLETED)
+
+    def __len__(self) -> int:
+        return self._track.states.count(COMPLETED)
+
+    def __contains__(self, name: object) -> bool:
+        number = self._index.get(name)  # type: ignore[call-overload]
+        return number is not None and self._track.states[number] == COMPLETED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return status, times and results; errors become texts."""
+        return {**self.summary(), "results": dict(self)}
+
+    def __repr__(self) -> str:
+        return (
+            f"<FlowResult {self.flow!r} {self.status}: {len(self):,} of "
+            f"{len(self._index):,} tasks completed in {self.duration:.3g} s>"
+        )
