@@ -389,6 +389,144 @@ ff_add_mutant(mailbox_take_back_leaves_it GROUP mailbox HEADER mailbox.hpp
   FROM [[word, kOpen, std::memory_order_acquire, std::memory_order_relaxed);]]
   TO [[word, word, std::memory_order_acquire, std::memory_order_relaxed);]])
 
+# --- participants ---------------------------------------------------------------------
+
+# Two newcomers see each other, and both go away.
+ff_add_mutant(participants_adds_then_compares GROUP participants HEADER participants.hpp
+  FROM [[    do {
+      if (!has_room(now)) return false;
+    } while (!word_.compare_exchange_weak(now, now + 1));
+    return true;]]
+  TO [[    now = word_.fetch_add(1);
+    if (inside(word_.load()) <= most_ && (now & kClosed) == 0) return true;
+    word_.fetch_sub(1);
+    return false;]])
+
+ff_add_mutant(participants_enters_a_full_run GROUP participants HEADER participants.hpp
+  FROM [[return (word & kClosed) == 0 && inside(word) < most_;]]
+  TO [[return (word & kClosed) == 0;]])
+
+ff_add_mutant(participants_enters_a_closed_run GROUP participants HEADER participants.hpp
+  FROM [[return (word & kClosed) == 0 && inside(word) < most_;]]
+  TO [[return inside(word) < most_;]])
+
+ff_add_mutant(participants_room_not_one_step GROUP participants HEADER participants.hpp
+  FROM [[while (!word_.compare_exchange_weak(now, now + 1));
+    return true;]]
+  TO [[while (false);
+    word_.fetch_add(1);
+    return true;]])
+
+ff_add_mutant(participants_token_never_put_down GROUP participants HEADER participants.hpp
+  FROM [[next = (now & ~kCalled) +]]
+  TO [[next = now +]])
+
+ff_add_mutant(participants_token_put_down_late GROUP participants HEADER participants.hpp
+  FROM [[return !arrive() || take_part(guest);]]
+  TO [[const bool good = !enter() || take_part(guest);
+    word_.fetch_and(~kCalled);
+    return good;]])
+
+# Not a mutant, since nothing can go wrong: arrive's step made weaker than seq_cst.  Who
+# came in looks a second time when it leaves, and who did not come in found others there
+# who will.
+
+ff_add_mutant(participants_two_tokens GROUP participants HEADER participants.hpp
+  FROM [[while (!word_.compare_exchange_weak(now, now | kCalled));  // R2]]
+  TO [[while (false);
+    word_.fetch_or(kCalled);]])
+
+ff_add_mutant(participants_invite_looks_relaxed GROUP participants HEADER participants.hpp
+  FROM [[word_.load();  // seq_cst: L1, L2
+    do {]]
+  TO [[word_.load(std::memory_order_relaxed);
+    do {]])
+
+ff_add_mutant(participants_invite_looks_acquire GROUP participants HEADER participants.hpp
+  FROM [[word_.load();  // seq_cst: L1, L2
+    do {]]
+  TO [[word_.load(std::memory_order_acquire);
+    do {]])
+
+ff_add_mutant(participants_company_seen_acquire GROUP participants HEADER participants.hpp
+  FROM [[word_.load();  // seq_cst: L1, L2
+    return]]
+  TO [[word_.load(std::memory_order_acquire);
+    return]])
+
+ff_add_mutant(participants_leave_relaxed GROUP participants HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.fetch_sub(1, std::memory_order_relaxed);]])
+
+ff_add_mutant(participants_leave_acq_rel GROUP participants HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.fetch_sub(1, std::memory_order_acq_rel);]])
+
+ff_add_mutant(participants_leave_not_one_step GROUP participants HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.load();
+    word_.store(before - 1);]])
+
+ff_add_mutant(participants_leaves_without_a_look GROUP participants HEADER participants.hpp
+  FROM [[return !guest.more() || invite(guest);  // R4]]
+  TO [[return true;]])
+
+ff_add_mutant(participants_looks_before_it_leaves GROUP participants HEADER participants.hpp
+  FROM [[const std::uint32_t before = word_.fetch_sub(1);  // release: what follows]]
+  TO [[const bool more = guest.more();
+    const std::uint32_t before = word_.fetch_sub(1);
+    if (!more && !over(before - 1)) return true;]])
+
+ff_add_mutant(participants_last_tells_nobody GROUP participants HEADER participants.hpp
+  FROM [[if ((before & kAwaited) != 0) guest.announce();  // L4, L5
+      return true;]]
+  TO [[return true;]])
+
+ff_add_mutant(participants_end_seen_after_leaving GROUP participants HEADER participants.hpp
+  FROM [[if (over(before - 1)) {]]
+  TO [[if (over()) {]])
+
+ff_add_mutant(participants_close_tells_nobody GROUP participants HEADER participants.hpp
+  FROM [[if (ends && (before & kAwaited) != 0) guest.announce();]]
+  TO [[(void)ends;]])
+
+ff_add_mutant(participants_close_tells_twice GROUP participants HEADER participants.hpp
+  FROM [[const bool ends = !over(before) && over(before | kClosed);]]
+  TO [[const bool ends = over(before | kClosed);]])
+
+ff_add_mutant(participants_close_looks_first GROUP participants HEADER participants.hpp
+  FROM [[const std::uint32_t before = word_.fetch_or(kClosed);]]
+  TO [[const std::uint32_t before = word_.load();
+    word_.fetch_or(kClosed);]])
+
+ff_add_mutant(participants_close_relaxed GROUP participants HEADER participants.hpp
+  FROM [[const std::uint32_t before = word_.fetch_or(kClosed);]]
+  TO [[const std::uint32_t before = word_.fetch_or(kClosed, std::memory_order_relaxed);]])
+
+ff_add_mutant(participants_end_looked_for_first GROUP participants HEADER participants.hpp
+  FROM [[return over(word_.fetch_or(kAwaited));]]
+  TO [[const bool before = over();
+    word_.fetch_or(kAwaited);
+    return before;]])
+
+ff_add_mutant(participants_end_seen_relaxed GROUP participants HEADER participants.hpp
+  FROM [[return over(word_.fetch_or(kAwaited));]]
+  TO [[return over(word_.fetch_or(kAwaited, std::memory_order_relaxed));]])
+
+ff_add_mutant(participants_call_looked_for_first GROUP participants HEADER participants.hpp
+  FROM [[const std::uint32_t now = word_.fetch_or(kAwaited);]]
+  TO [[const std::uint32_t now = word_.load();
+    word_.fetch_or(kAwaited);]])
+
+ff_add_mutant(participants_calls_nobody_alone GROUP participants HEADER participants.hpp
+  FROM [[if ((now & kAwaited) != 0) guest.announce();  // L6]]
+  TO [[]])
+
+ff_add_mutant(participants_taken_out_leaves_twice GROUP participants HEADER participants.hpp
+  FROM [[return !guest.take_part() || leave(guest);  // R8]]
+  TO [[(void)guest.take_part();
+    return leave(guest);]])
+
 # --- attendance -----------------------------------------------------------------------
 
 # Two that come late: the second one takes the first one's count for a living run.
