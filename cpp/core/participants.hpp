@@ -1,9 +1,10 @@
 // Participants: who takes part in a run, who is asked to come, and when it is over.
 //
-// The protocol of the runs that keep what is to be done in one place: maps, streams and
-// graphs of Python calls.  (Attendance adds places and a watcher to it, for runs whose
-// participants have something of their own: there only who is inside can say what is
-// left.)
+// With a guest (below) it is the whole protocol of runs that keep what is to be done in
+// one place, where anybody can look for it: maps, streams and graphs of Python calls.
+// Its steps alone are what Attendance is built of, for runs whose participants have
+// something of their own: nobody can see what is left but those inside, so there who
+// comes watches before it enters, and the run is over when the last one leaves.
 //
 // Usage
 //   who made something ready              a worker that got the token
@@ -32,7 +33,9 @@
 //   R4  Who leaves looks once more, after it has left, and invites if there is more.
 //   R5  What is ready is published first; then who published it invites, or is inside
 //       and goes on to take it.
-//   R6  `closed` is for good.  It is over when it is closed and nobody is inside.
+//   R6  `closed` is for good.  It is over when it is closed and nobody is inside; a
+//       founded run, whose founder is inside from the beginning, when nobody is inside.
+//       Nobody enters a run that is over.
 //   R7  Who waits sets `awaited` and looks in one step, from then on for good.
 //   R8  leave() is called once for each that came in: by itself, or in its place by who
 //       takes it out.  That is for them to settle; who was taken out comes back to say
@@ -45,9 +48,9 @@
 //   one first and looks then can meet another one that does, and both go away.)
 //   At most one token is on its way (R2, R3), so it can be a part of the run.
 //   The end is seen by exactly one: by R6 there is one step after which the word says
-//   closed and nobody inside, and as nobody comes in then it stays so.  That step's
-//   maker announces.  All that participants did happens before it, as each of them left
-//   by a release in the same word; who sees over() acquires it.
+//   that it is over, and as nobody comes in then it stays so.  That step's maker
+//   announces.  All that participants did happens before it, as each of them left by a
+//   release in the same word; who sees over() acquires it.
 //
 // Nothing ready is forgotten, and nobody sleeps on.  Below, "before" and "after" are in
 // the order of the word's changes, and of the seq_cst accesses: those to the word, and
@@ -78,22 +81,26 @@
 #pragma once
 
 #include <algorithm>
+#include <climits>
 #include <cstdint>
 
-#include "atomic.hpp"
+#include "futex.hpp"
 
 namespace fastflow {
 
-class Participants {
+template <bool kFounded>
+class BasicParticipants {
  public:
   // At most `most` are inside at a time.
-  explicit Participants(std::uint32_t most) noexcept : most_(std::min(most, kInside)) {}
+  explicit BasicParticipants(std::uint32_t most) noexcept
+      : most_(std::min(most, kInside)) {}
 
   // --- looking
   [[nodiscard]] std::uint32_t inside() const noexcept { return inside(word_.load()); }
   [[nodiscard]] bool closed() const noexcept { return (word_.load() & kClosed) != 0; }
   [[nodiscard]] bool over() const noexcept { return over(word_.load()); }
   [[nodiscard]] bool called() const noexcept { return (word_.load() & kCalled) != 0; }
+  [[nodiscard]] bool has_room() const noexcept { return has_room(word_.load()); }
   // Whether invite() would do anything; for those inside who have something to spare.
   [[nodiscard]] bool wants_company() const noexcept {
     const std::uint32_t now = word_.load();  // seq_cst: L1, L2
@@ -132,12 +139,9 @@ class Participants {
   // REQUIRES: for one that is inside (R8).  False: as of invite().
   template <class Guest>
   bool leave(Guest&& guest) {
-    const std::uint32_t before = word_.fetch_sub(1);  // release: what follows
-    if (over(before - 1)) {
-      if ((before & kAwaited) != 0) guest.announce();  // L4, L5
-      return true;
-    }
-    return !guest.more() || invite(guest);  // R4
+    const Left left = depart();
+    if (left.awaited) guest.announce();                  // L4, L5
+    return left.over || !guest.more() || invite(guest);  // R4
   }
 
   // --- the end
@@ -157,6 +161,43 @@ class Participants {
     return over(now) || (now & kCalled) != 0;
   }
 
+  // --- the steps
+  // True: the caller of this sends the token, though there may be no room (R2).
+  [[nodiscard]] bool call() noexcept {
+    return !called() && (word_.fetch_or(kCalled) & kCalled) == 0;
+  }
+  void put_down() noexcept { word_.fetch_and(~kCalled); }
+
+  // R1; false: there is no room, or it is closed.
+  [[nodiscard]] bool enter() noexcept {
+    std::uint32_t now = word_.load();
+    do {
+      if (!has_room(now)) return false;
+    } while (!word_.compare_exchange_weak(now, now + 1));
+    return true;
+  }
+
+  // What a departure was; the announcement is left to whose it was.
+  struct Left {
+    bool over, awaited;  // awaited: it is over, and somebody waits for that
+  };
+  Left depart() noexcept {
+    const std::uint32_t before = word_.fetch_sub(1);  // release: what follows
+    const bool ends = over(before - 1);
+    return {ends, ends && (before & kAwaited) != 0};
+  }
+
+  // Sleeps once on the word, by sleep(word, value); true if it is over (R7).
+  template <class Sleep>
+  bool wait(Sleep&& sleep) noexcept {
+    const std::uint32_t now = word_.fetch_or(kAwaited) | kAwaited;
+    if (over(now)) return true;
+    sleep(word_, now);
+    return over();
+  }
+  // Ends the sleep of those who wait.
+  void wake() noexcept { futex_wake(word_, INT_MAX); }
+
  private:
   static constexpr std::uint32_t kCalled = 1U << 31, kClosed = 1U << 30,
                                  kAwaited = 1U << 29, kAlone = 1U << 28,
@@ -164,22 +205,15 @@ class Participants {
 
   static std::uint32_t inside(std::uint32_t word) noexcept { return word & kInside; }
   static bool over(std::uint32_t word) noexcept {
+    if (kFounded) return inside(word) == 0;
     return (word & (kClosed | kInside)) == kClosed;
   }
   [[nodiscard]] bool has_room(std::uint32_t word) const noexcept {
-    return (word & kClosed) == 0 && inside(word) < most_;
+    const bool open = kFounded ? inside(word) > 0 : (word & kClosed) == 0;  // R6
+    return open && inside(word) < most_;
   }
   [[nodiscard]] bool may_invite(std::uint32_t word) const noexcept {
     return (word & kCalled) == 0 && has_room(word);
-  }
-
-  // R1; false: there is no room, or it is closed.
-  bool enter() noexcept {
-    std::uint32_t now = word_.load();
-    do {
-      if (!has_room(now)) return false;
-    } while (!word_.compare_exchange_weak(now, now + 1));
-    return true;
   }
 
   // R1 and R3, in one step.
@@ -197,7 +231,10 @@ class Participants {
   }
 
   const std::uint32_t most_;
-  atomic<std::uint32_t> word_{0};
+  FutexWord word_{kFounded ? 1U : 0U};
 };
+
+using Participants = BasicParticipants<false>;
+using FoundedParticipants = BasicParticipants<true>;
 
 }  // namespace fastflow

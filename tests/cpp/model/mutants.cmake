@@ -398,17 +398,17 @@ ff_add_mutant(participants_adds_then_compares GROUP participants HEADER particip
     } while (!word_.compare_exchange_weak(now, now + 1));
     return true;]]
   TO [[    now = word_.fetch_add(1);
-    if (inside(word_.load()) <= most_ && (now & kClosed) == 0) return true;
+    if (inside(word_.load()) <= most_ && has_room(now & ~kInside)) return true;
     word_.fetch_sub(1);
     return false;]])
 
 ff_add_mutant(participants_enters_a_full_run GROUP participants HEADER participants.hpp
-  FROM [[return (word & kClosed) == 0 && inside(word) < most_;]]
-  TO [[return (word & kClosed) == 0;]])
+  FROM [[return open && inside(word) < most_;]]
+  TO [[return open;]])
 
 ff_add_mutant(participants_enters_a_closed_run GROUP participants HEADER participants.hpp
-  FROM [[return (word & kClosed) == 0 && inside(word) < most_;]]
-  TO [[return inside(word) < most_;]])
+  FROM [[return open && inside(word) < most_;]]
+  TO [[return (open || !kFounded) && inside(word) < most_;]])
 
 ff_add_mutant(participants_room_not_one_step GROUP participants HEADER participants.hpp
   FROM [[while (!word_.compare_exchange_weak(now, now + 1));
@@ -468,23 +468,25 @@ ff_add_mutant(participants_leave_not_one_step GROUP participants HEADER particip
     word_.store(before - 1);]])
 
 ff_add_mutant(participants_leaves_without_a_look GROUP participants HEADER participants.hpp
-  FROM [[return !guest.more() || invite(guest);  // R4]]
+  FROM [[return left.over || !guest.more() || invite(guest);  // R4]]
   TO [[return true;]])
 
 ff_add_mutant(participants_looks_before_it_leaves GROUP participants HEADER participants.hpp
-  FROM [[const std::uint32_t before = word_.fetch_sub(1);  // release: what follows]]
+  FROM [[const Left left = depart();
+    if (left.awaited) guest.announce();  // L4, L5
+    return left.over || !guest.more() || invite(guest);  // R4]]
   TO [[const bool more = guest.more();
-    const std::uint32_t before = word_.fetch_sub(1);
-    if (!more && !over(before - 1)) return true;]])
+    const Left left = depart();
+    if (left.awaited) guest.announce();
+    return left.over || !more || invite(guest);]])
 
 ff_add_mutant(participants_last_tells_nobody GROUP participants HEADER participants.hpp
-  FROM [[if ((before & kAwaited) != 0) guest.announce();  // L4, L5
-      return true;]]
-  TO [[return true;]])
+  FROM [[if (left.awaited) guest.announce();  // L4, L5]]
+  TO [[]])
 
 ff_add_mutant(participants_end_seen_after_leaving GROUP participants HEADER participants.hpp
-  FROM [[if (over(before - 1)) {]]
-  TO [[if (over()) {]])
+  FROM [[const bool ends = over(before - 1);]]
+  TO [[const bool ends = over();]])
 
 ff_add_mutant(participants_close_tells_nobody GROUP participants HEADER participants.hpp
   FROM [[if (ends && (before & kAwaited) != 0) guest.announce();]]
@@ -530,11 +532,13 @@ ff_add_mutant(participants_taken_out_leaves_twice GROUP participants HEADER part
 # --- attendance -----------------------------------------------------------------------
 
 # Two that come late: the second one takes the first one's count for a living run.
-ff_add_mutant(attendance_late_ones_revive GROUP attendance HEADER attendance.hpp
-  FROM [[if (inside_.compare_exchange_weak(now, now + 1)) return true;]]
-  TO [[if (inside_.fetch_add(1) > 0) return true;
-      inside_.fetch_sub(1);
-      return false;]])
+ff_add_mutant(attendance_late_ones_revive GROUP attendance HEADER participants.hpp
+  FROM [[while (!word_.compare_exchange_weak(now, now + 1));
+    return true;]]
+  TO [[while (false);
+    if (inside(word_.fetch_add(1)) > 0) return true;
+    word_.fetch_sub(1);
+    return false;]])
 
 # The one that was found by stress: those who come to see whether there is something
 # find each other inside.
@@ -542,18 +546,33 @@ ff_add_mutant(attendance_enters_without_reason GROUP attendance HEADER attendanc
   FROM [[return solo.shared() && has_room() && guest.anything_offered();]]
   TO [[return solo.shared() && has_room();]])
 
-ff_add_mutant(attendance_enters_a_full_run GROUP attendance HEADER attendance.hpp
-  FROM [[while (now > 0 && now < most_) {]]
-  TO [[while (now > 0) {]])
+ff_add_mutant(attendance_enters_a_full_run GROUP attendance HEADER participants.hpp
+  FROM [[if (!has_room(now)) return false;]]
+  TO [[if (over(now)) return false;]])
+
+ff_add_mutant(attendance_enters_a_run_that_is_over GROUP attendance
+  HEADER participants.hpp
+  FROM [[if (!has_room(now)) return false;]]
+  TO [[if (inside(now) == most_) return false;]])
 
 # Comes, finds no room, comes again, and never sleeps.
 ff_add_mutant(attendance_no_room_is_no_matter GROUP attendance HEADER attendance.hpp
   FROM [[return solo.shared() && has_room() && guest.anything_offered();]]
   TO [[return solo.shared() && guest.anything_offered();]])
 
-ff_add_mutant(attendance_leave_relaxed GROUP attendance HEADER attendance.hpp
-  FROM [[if (inside_.fetch_sub(1) != 1) return;]]
-  TO [[if (inside_.fetch_sub(1, std::memory_order_relaxed) != 1) return;]])
+ff_add_mutant(attendance_leave_relaxed GROUP attendance HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.fetch_sub(1, std::memory_order_relaxed);]])
+
+ff_add_mutant(attendance_end_seen_relaxed GROUP attendance HEADER participants.hpp
+  FROM [[word_.fetch_or(kAwaited) | kAwaited;]]
+  TO [[word_.fetch_or(kAwaited, std::memory_order_relaxed) | kAwaited;]])
+
+ff_add_mutant(attendance_end_looked_for_first GROUP attendance HEADER participants.hpp
+  FROM [[const std::uint32_t now = word_.fetch_or(kAwaited) | kAwaited;
+    if (over(now)) return true;]]
+  TO [[if (over()) return true;
+    const std::uint32_t now = word_.fetch_or(kAwaited) | kAwaited;]])
 
 ff_add_mutant(attendance_place_left_relaxed GROUP attendance HEADER attendance.hpp
   FROM [[place.taken.store(false, std::memory_order_release);]]
@@ -572,22 +591,21 @@ ff_add_mutant(attendance_place_not_one_step GROUP attendance HEADER attendance.h
 
 ff_add_mutant(attendance_leaves_before_its_place GROUP attendance HEADER attendance.hpp
   FROM [[place.taken.store(false, std::memory_order_release);
-    if (inside_.fetch_sub(1) != 1) return;]]
-  TO [[const bool last = inside_.fetch_sub(1) == 1;
-    place.taken.store(false, std::memory_order_release);
-    if (!last) return;]])
+    const auto left = participants_.depart();]]
+  TO [[const auto left = participants_.depart();
+    place.taken.store(false, std::memory_order_release);]])
 
 ff_add_mutant(attendance_end_wakes_nobody GROUP attendance HEADER attendance.hpp
-  FROM [[futex_wake(inside_, INT_MAX);]]
+  FROM [[if (left.awaited) participants_.wake();]]
   TO [[]])
 
 ff_add_mutant(attendance_end_keeps_watcher GROUP attendance HEADER attendance.hpp
-  FROM [[(void)call_watcher();]]
+  FROM [[if (left.over) (void)call_watcher();]]
   TO [[]])
 
 ff_add_mutant(attendance_token_put_down_late GROUP attendance HEADER attendance.hpp
-  FROM [[queued_.store(false);  // first]]
-  TO [[const auto late = [this](void*) { queued_.store(false); };
+  FROM [[participants_.put_down();  // first]]
+  TO [[const auto late = [this](void*) { participants_.put_down(); };
     std::unique_ptr<Attendance, decltype(late)> putting_down(this, late);  // first]])
 
 ff_add_mutant(attendance_no_next_watcher GROUP attendance HEADER attendance.hpp
