@@ -471,17 +471,15 @@ ff_add_mutant(participants_leaves_without_a_look GROUP participants HEADER parti
   FROM [[return left.over || !guest.more() || invite(guest);  // R4]]
   TO [[return true;]])
 
-ff_add_mutant(participants_looks_before_it_leaves GROUP participants HEADER participants.hpp
-  FROM [[const Left left = depart();
-    if (left.awaited) guest.announce();  // L4, L5
-    return left.over || !guest.more() || invite(guest);  // R4]]
+ff_add_mutant(participants_looks_before_it_leaves GROUP participants
+  HEADER participants.hpp
+  FROM [[const Left left = depart();]]
   TO [[const bool more = guest.more();
     const Left left = depart();
-    if (left.awaited) guest.announce();
-    return left.over || !more || invite(guest);]])
+    if (!more && !left.over) return true;]])
 
 ff_add_mutant(participants_last_tells_nobody GROUP participants HEADER participants.hpp
-  FROM [[if (left.awaited) guest.announce();  // L4, L5]]
+  FROM [[if (left.awaited) guest.announce();]]
   TO [[]])
 
 ff_add_mutant(participants_end_seen_after_leaving GROUP participants HEADER participants.hpp
