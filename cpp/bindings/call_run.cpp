@@ -14,6 +14,7 @@
 #include "guarded.hpp"
 #include "parking_lot.hpp"
 #include "ready_calls.hpp"
+#include "run_token.hpp"
 #include "task_context.hpp"
 #include "timings.hpp"
 #include "wait.hpp"
@@ -99,16 +100,10 @@ struct CallRun {
   PyObject* context;   // the caller's, copied; or nullptr
   RunScope scope;
   State* state;
-  int most;  // participants at a time
   Keep keep;
   bool stop_on_error;
-  std::atomic<int> inside;
-  std::atomic<bool> queued;  // the token is in the pool
+  Participants participants;
   std::atomic<bool> stopped;
-  std::atomic<bool> finished;
-  std::atomic<bool> wanted;  // somebody waits for the end
-  bool alone;                // Caller::kAlone; set before anything is called
-  std::atomic<bool> summoned;
 };
 
 CallRun* run_of(PyObject* object) { return reinterpret_cast<CallRun*>(object); }
@@ -305,10 +300,7 @@ void fail(CallRun* run, std::uint32_t v, PyObject* error, Drops* drops) {
   if (!ordinary || run->stop_on_error) run->stopped.store(true);
 }
 
-void finish(CallRun* run) {
-  run->finished.store(true);  // seq_cst, against RunEnd::enlist
-  if (run->wanted.load()) parking_lot::announce(run);
-}
+void finish(CallRun* run);
 
 // One call, or deferred node, fewer.  REQUIRES: there is one.
 void end_one(CallRun* run) {
@@ -352,28 +344,9 @@ bool settle_plainly(CallRun* run, std::uint32_t v, bool ok) {
 
 // --- participants --------------------------------------------------------------------
 
-bool has_room(CallRun* run) {
-  return run->inside.load() < run->most && !run->queued.load();
-}
-
-// seq_cst, against RunEnd and the caller's exchange: it sees this, or is told.
-void summon(CallRun* run) {
-  run->summoned.store(true);
-  if (run->wanted.load()) parking_lot::announce(run);
-}
-
-// False with an exception if the pool could not start a thread for it.
-bool invite(CallRun* run) {
-  if (run->alone) {
-    summon(run);
-    return true;
-  }
-  if (run->finished.load() || !has_room(run) || run->queued.exchange(true)) return true;
-  Py_INCREF(object_of(run));
-  const Need need = run->engine->pool->enqueue(&run->token, Lane::kAttached);
-  t_woke_worker = need != Need::kNothing;
-  return satisfy(run->engine, need);
-}
+// Sees to it that somebody comes for what is ready.  False with an exception if the
+// pool could not start a thread for it.
+bool invite(CallRun* run);
 
 bool should_leave(Worker* worker, Clock::time_point* last) {
   constexpr std::chrono::milliseconds kSlice{5};
@@ -445,7 +418,7 @@ Worked work(CallRun* run, bool is_caller, ItemContext& context) {
       if (!claim(run, &v)) break;
       spare = state.more();
     }
-    if (spare && !run->alone && has_room(run) && !invite(run)) PyErr_Clear();
+    if (spare && run->participants.wants_company() && !invite(run)) PyErr_Clear();
     const bool timed = state.timings.wanted();
     if (timed) state.timings.begin(v, number);
     PyObject* result = call(run, v);
@@ -478,54 +451,52 @@ Worked work_in_context(CallRun* run, bool is_caller) {
   return worked;
 }
 
-void leave(CallRun* run) {
-  // seq_cst, against RunEnd: the last to leave sees `wanted`, or the waiter sees
-  // nobody.
-  run->inside.fetch_sub(1);
-  if (run->wanted.load() && run->finished.load()) parking_lot::announce(run);
-}
+// Speaks for the run.
+struct Guest {
+  CallRun* run;
+  bool is_caller = false;
+  Ref error{};  // the caller's; an exception that is not a node's business
 
-bool has_more(CallRun* run) {
-  ObjectLock lock(object_of(run));
-  return !run->stopped.load() && run->state->more();
-}
+  [[nodiscard]] bool more() const {
+    ObjectLock lock(object_of(run));
+    return !run->stopped.load() && run->state->more();
+  }
+  [[nodiscard]] bool send_token() const {
+    return py::send_token(run->engine, object_of(run), &run->token);
+  }
+  void announce() const { parking_lot::announce(run); }
+
+  // False: lost (R8).
+  bool take_part() {
+    switch (work_in_context(run, is_caller)) {
+      case Worked::kToTheEnd:
+        return true;
+      case Worked::kLost:
+        return false;
+      case Worked::kWithError:
+        break;
+    }
+    if (is_caller) {
+      error = Ref::steal(take_exception());
+      stop(run);
+    } else {
+      end_with_exception(run);
+    }
+    return true;
+  }
+};
+
+void finish(CallRun* run) { run->participants.close(Guest{run}); }
+
+bool invite(CallRun* run) { return run->participants.invite(Guest{run}); }
 
 void run_token(Job* token, Worker& worker) {
-  auto* run = reinterpret_cast<CallRun*>(reinterpret_cast<char*>(token) -
-                                         offsetof(CallRun, token));
-  run->queued.store(false);
-  run->inside.fetch_add(1);
-  Worked worked = Worked::kToTheEnd;
-  if (run->inside.load() <= run->most && !run->finished.load()) {
-    worked = work_in_context(run, false);
-    if (worked == Worked::kWithError) end_with_exception(run);
-  }
-  if (worked != Worked::kLost) {
-    leave(run);
-    // Left before the end, for the pool's sake: somebody else may go on.
-    if (has_more(run) && !invite(run)) PyErr_Clear();
-  }
-  Py_DECREF(object_of(run));
-  attachment(worker).end_of_job(worker);
+  auto* run = object_with<CallRun>(token);
+  if (!run->participants.visit(Guest{run})) PyErr_Clear();
+  end_of_token(object_of(run), worker);
 }
 
 // --- the creator ---------------------------------------------------------------------
-
-class RunEnd final : public Waitable {
- public:
-  explicit RunEnd(CallRun* run) : run_(run) {}
-  const void* key() const override { return run_; }
-  bool done() const override {
-    return run_->finished.load() && run_->inside.load() == 0;
-  }
-  bool enlist(bool) override {
-    run_->wanted.store(true);  // seq_cst, against finish() and leave()
-    return done();
-  }
-
- private:
-  CallRun* run_;
-};
 
 // What was ready when the run stopped never ran.
 void abandon_ready(CallRun* run) {
@@ -534,43 +505,29 @@ void abandon_ready(CallRun* run) {
   state.ready.drain([&state](std::uint32_t v) { state.arrivals.abandon(v); });
 }
 
-bool help(CallRun* run) {
-  run->inside.fetch_add(1);
-  const Worked worked = work_in_context(run, true);
-  if (worked == Worked::kLost) return true;
-  if (worked == Worked::kToTheEnd) {
-    leave(run);
-    return true;
-  }
-  Ref error = Ref::steal(take_exception());
-  stop(run);
-  leave(run);
-  raise_exception(error.get());
+// What the caller's part came to; false with an exception.
+bool took_part(Guest& caller, bool invited) {
+  if (!invited) PyErr_Clear();  // the others go on
+  if (!caller.error) return true;
+  raise_exception(caller.error.get());
   return false;
 }
 
-class MoreOrEnd final : public Waitable {
- public:
-  explicit MoreOrEnd(CallRun* run) : run_(run) {}
-  const void* key() const override { return run_; }
-  bool done() const override { return run_->finished.load() || run_->summoned.load(); }
-  bool enlist(bool) override {
-    run_->wanted.store(true);  // seq_cst, against summon() and finish()
-    return done();
-  }
-
- private:
-  CallRun* run_;
-};
+bool help(CallRun* run) {
+  Guest caller{run, true};
+  const bool invited = run->participants.join(caller);
+  return took_part(caller, invited);
+}
 
 // False with an exception.
 bool make_all_calls(CallRun* run) {
-  MoreOrEnd event(run);
-  while (!run->finished.load()) {
-    run->summoned.store(false);  // before looking: what comes now summons again
-    if (!help(run)) return false;
+  CallOrEnd event(run, run->participants);
+  do {
+    Guest caller{run, true};
+    const bool invited = run->participants.visit(caller);  // L6
+    if (!took_part(caller, invited)) return false;
     if (wait_for(event, -1) != WaitEnd::kDone) return false;
-  }
+  } while (!run->participants.over());
   return true;
 }
 
@@ -591,13 +548,13 @@ PyObject* method_run(PyObject* self, PyObject* how) {
   const long number = PyLong_AsLong(how);
   if (number == -1 && PyErr_Occurred()) return nullptr;
   const auto caller = static_cast<Caller>(number);
-  run->alone = caller == Caller::kAlone;
+  if (caller == Caller::kAlone) run->participants.keep_to_caller();
   if (run->state->plan->nodes() == 0) finish(run);
   if (!take_part(run, caller)) {
     stop(run);
     return nullptr;
   }
-  RunEnd end(run);
+  RunEnd end(run, run->participants);
   if (wait_for(end, -1) != WaitEnd::kDone) {
     stop(run);
     return nullptr;
@@ -672,8 +629,7 @@ PyObject* method_lose(PyObject* self, PyObject* number) {
     ObjectLock lock(self);
     if (run->state->running > 0) end_one(run);
   }
-  leave(run);
-  if (has_more(run) && !invite(run)) PyErr_Clear();
+  if (!run->participants.leave(Guest{run})) PyErr_Clear();  // L8
   Py_RETURN_NONE;
 }
 
@@ -742,7 +698,7 @@ PyObject* get_done(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(run_of(self)->state->done);
 }
 PyObject* get_finished(PyObject* self, void*) {
-  return PyBool_FromLong(run_of(self)->finished.load());
+  return PyBool_FromLong(run_of(self)->participants.closed());
 }
 PyObject* get_stopped(PyObject* self, void*) {
   return PyBool_FromLong(run_of(self)->stopped.load());
@@ -750,14 +706,11 @@ PyObject* get_stopped(PyObject* self, void*) {
 
 // --- the type ------------------------------------------------------------------------
 
-void construct_atomics(CallRun* run) {
+void construct_atomics(CallRun* run, int most) {
   new (&run->token) Job{nullptr, run_token};
   new (&run->scope) RunScope;
-  new (&run->inside) std::atomic<int>(0);
-  for (std::atomic<bool>* flag :
-       {&run->queued, &run->stopped, &run->finished, &run->wanted, &run->summoned}) {
-    new (flag) std::atomic<bool>(false);
-  }
+  new (&run->participants) Participants(static_cast<std::uint32_t>(most));
+  new (&run->stopped) std::atomic<bool>(false);
 }
 
 void count_readers(State& state) {
@@ -783,12 +736,11 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   Ref object = Ref::steal(type->tp_alloc(type, 0));
   if (!object) return nullptr;
   CallRun* run = run_of(object.get());
-  construct_atomics(run);
+  construct_atomics(run, most);
   run->scope.join();
   run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   run->graph = Py_NewRef(graph);
   run->function = function == Py_None ? nullptr : Py_NewRef(function);
-  run->most = most;
   run->stop_on_error = stop_on_error != 0;
   run->keep = static_cast<Keep>(keep);
   run->state = new State(graph, std::move(plan));
@@ -843,7 +795,8 @@ void run_dealloc(PyObject* object) {
 
 PyMethodDef methods[] = {
     {"run", method<method_run>(), METH_O,
-     "run(caller): to the end; 0 waits, 1 helps, 2 only waits, 3 alone makes all calls"},
+     "run(caller): to the end; 0 waits, 1 helps, 2 only waits, 3 alone makes all "
+     "calls"},
     {"cancel", method<method_cancel>(), METH_NOARGS,
      "Nodes that have not started never will."},
     {"settle", method<method_settle>(), METH_FASTCALL,

@@ -3,13 +3,13 @@
 // Under the interpreter lock one thread at a time runs Python code, so a run keeps one
 // stack of ready nodes for all participants, and its bookkeeping (counters, slots, the
 // stack) needs no atomic instructions: the lock orders it (on free-threaded builds, the
-// run's own object lock).  Participants are the caller, if it may, and workers that
-// took the run's token: each takes the newest ready node, calls it, stores the result
-// in the node's slot and arrives at its successors.  Whoever sees more ready nodes than
-// it can take itself, and room for participants, puts the token into the pool.
+// run's own object lock).  Participants (participants.hpp) are the caller, if it may,
+// and workers that took the run's token: each takes the newest ready node, calls it,
+// stores the result in the node's slot and arrives at its successors.  Whoever sees
+// more ready nodes than it can take itself, and room for participants, invites.
 //
-// A participant that finds nothing ready leaves; the run is over when nothing is ready
-// and no call is under way, which the participant that ends the last call sees.
+// A participant that finds nothing ready leaves; when nothing is ready and no call is
+// under way the run is closed, by who ends the last call.
 //
 // Results: arguments are borrowed from the slots of the predecessors; those that are
 // not kept are dropped after the last reader's call.
@@ -32,8 +32,7 @@
 //   finish() ends the run as it is, once nobody is inside.
 //
 // The caller (enum Caller): it helps or waits; or it alone makes all calls, and is
-// woken when there are more (`summoned`, set before the announcement and taken back
-// before it looks for calls, so none is missed).
+// the one who is called when there are more.
 #pragma once
 
 #include "python.hpp"

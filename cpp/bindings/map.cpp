@@ -74,11 +74,10 @@ bool read_columns(MapObject* map) {
   return true;
 }
 
-void construct_atomics(MapObject* map) {
+void construct_atomics(MapObject* map, int most) {
   new (&map->token) Job{nullptr, run_map_token};
   new (&map->next) std::atomic<std::int64_t>(0);
-  new (&map->inside) std::atomic<int>(0);
-  new (&map->queued) std::atomic<bool>(false);
+  new (&map->participants) Participants(static_cast<std::uint32_t>(most));
   new (&map->cancelled) std::atomic<bool>(false);
   new (&map->cut) std::atomic<std::int64_t>(LLONG_MAX);
   new (&map->wanted) std::atomic<std::int64_t>(-1);
@@ -99,7 +98,7 @@ PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
   Ref object = Ref::steal(type->tp_alloc(type, 0));
   if (!object) return nullptr;
   MapObject* map = map_of(object.get());
-  construct_atomics(map);
+  construct_atomics(map, most);
   map->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   map->function = Py_NewRef(function);
   map->columns = Py_NewRef(columns);
@@ -107,7 +106,6 @@ PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
   map->return_exceptions = return_exceptions != 0;
   map->stop_on_error = stop_on_error != 0;
   map->chunk = chunk;
-  map->most = most;
   map->error_index = -1;
   bool ok = read_columns(map);
   if (ok && keep != 0) {
@@ -203,7 +201,8 @@ PyObject* get_n(PyObject* self, void*) { return PyLong_FromLongLong(map_of(self)
 PyObject* get_done(PyObject* self, void*) {
   MapObject* map = map_of(self);
   const std::int64_t claimed = std::min(map->next.load(), map->n);
-  return PyLong_FromLongLong(std::max<std::int64_t>(claimed - map->inside.load(), 0));
+  return PyLong_FromLongLong(
+      std::max<std::int64_t>(claimed - map->participants.inside(), 0));
 }
 
 PyMethodDef methods[] = {

@@ -15,21 +15,23 @@
 //   (Several items at a time would cost less while they are short, but nobody can tell
 //   that the next one will be, and what is behind it would wait for nothing.)
 //
-// Participants
-//   A token, the object's one Job, invites workers: whoever takes it pushes it again if
+// Participants (participants.hpp)
+//   A token, the object's one Job, invites workers: whoever takes it sends it again if
 //   there is room for more of them, then works.  Between items a participant looks up
 //   now and then (kLook): C functions never give the interpreter lock up by themselves;
 //   a pool that has too many workers awake, or other work queued, gets this one back.
+//   Who finds all items claimed closes the run.
 //
 //   Its items run in one context as long as they leave it as it was: task_context.hpp.
 //   A map that a task of a group runs begins no item once that group is cancelled.
 //
-// Threads and locks: `inside`, `next` and `wanted` are seq_cst where they decide about
-// a wake-up.  Slots are written by the one participant that claimed the index.
+// Threads and locks: `next` and `wanted` are seq_cst where they decide about a wake-up.
+// Slots are written by the one participant that claimed the index.
 #pragma once
 
 #include "engine.hpp"
 #include "job.hpp"
+#include "participants.hpp"
 #include "python.hpp"
 #include "scope.hpp"
 
@@ -56,17 +58,15 @@ struct MapObject {
   bool stop_on_error;
   std::int64_t n;
   std::int64_t chunk;
-  int most;  // participants at a time
 
   PyObject* results;  // list under construction, untracked; or nullptr: for_each
   PyObject* context;  // the caller's, copied; or nullptr
   RunScope scope;
   std::atomic<std::int64_t> next;
-  std::atomic<int> inside;
-  std::atomic<bool> queued;  // the token is in the pool
+  Participants participants;
   std::atomic<bool> cancelled;
   std::atomic<std::int64_t> cut;     // items from here on will never run
-  std::atomic<std::int64_t> wanted;  // index somebody waits for; n: all; -1: nobody
+  std::atomic<std::int64_t> wanted;  // index somebody waits for; -1: nobody
   PyObject* error;                   // of the failed item with the lowest index
   std::int64_t error_index;
 };

@@ -9,6 +9,7 @@
 #include "compiler.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "run_token.hpp"
 #include "task_context.hpp"
 #include "wait.hpp"
 
@@ -40,6 +41,8 @@ std::atomic_ref<PyObject*> slot_of(MapObject* map, std::int64_t i) {
 
 // --- claiming ------------------------------------------------------------------------
 
+void close(MapObject* map);
+
 std::int64_t claim(MapObject* map, std::int64_t count) {
 #ifdef Py_GIL_DISABLED
   return map->next.fetch_add(count);
@@ -51,11 +54,13 @@ std::int64_t claim(MapObject* map, std::int64_t count) {
 #endif
 }
 
-// Items from here on that have not begun never will.
+// Items from here on that have not begun never will.  REQUIRES: those before it are
+// claimed.
 void cut_at(MapObject* map, std::int64_t index) {
   std::int64_t cut = map->cut.load();
   while (index < cut && !map->cut.compare_exchange_weak(cut, index)) {
   }
+  close(map);
   if (map->wanted.load() >= 0) parking_lot::announce(map);
 }
 
@@ -225,44 +230,55 @@ bool work_in_context(MapObject* map, bool is_caller) {
   return good;
 }
 
-void leave(MapObject* map) {
-  // seq_cst, against MapEnd: the last to leave sees `wanted`, or the waiter sees
-  // nobody.
-  map->inside.fetch_sub(1);
-  if (map->wanted.load() >= 0 && all_claimed(map)) parking_lot::announce(map);
-}
+// Speaks for the map.
+struct Guest {
+  MapObject* map;
+  bool is_caller = false;
+  Ref error{};  // the caller's; an exception that ends the map
+
+  [[nodiscard]] bool more() const { return !all_claimed(map); }
+  [[nodiscard]] bool send_token() const {
+    return py::send_token(map->engine, reinterpret_cast<PyObject*>(map), &map->token);
+  }
+  void announce() const { parking_lot::announce(map); }
+
+  bool take_part() {
+    bool good = invite(map);
+    if (!good && !is_caller) {
+      PyErr_Clear();
+      good = true;
+    }
+    if (!good || !work_in_context(map, is_caller)) fail_map();
+    if (all_claimed(map)) map->participants.close(*this);
+    return true;
+  }
+
+ private:
+  void fail_map() {
+    Ref taken = Ref::steal(take_exception());
+    if (is_caller) {
+      error = std::move(taken);
+    } else {
+      fail(map, map->n, taken.get());
+    }
+    cancel_map(map);
+  }
+};
+
+void close(MapObject* map) { map->participants.close(Guest{map}); }
 
 }  // namespace
 
 bool invite(MapObject* map) {
-  if (all_claimed(map) || map->inside.load() >= map->most ||
-      map->queued.exchange(true)) {
-    return true;
-  }
-  Py_INCREF(reinterpret_cast<PyObject*>(map));
-  const Need need = map->engine->pool->enqueue(&map->token, Lane::kAttached);
-  t_woke_worker = need != Need::kNothing;
-  return satisfy(map->engine, need);
+  if (!all_claimed(map)) return map->participants.invite(Guest{map});
+  close(map);
+  return true;
 }
 
 void run_map_token(Job* token, Worker& worker) {
-  auto* map = reinterpret_cast<MapObject*>(reinterpret_cast<char*>(token) -
-                                           offsetof(MapObject, token));
-  map->queued.store(false);
-  map->inside.fetch_add(1);
-  if (map->inside.load() <= map->most && !all_claimed(map)) {
-    if (!invite(map)) PyErr_Clear();
-    if (!work_in_context(map, false)) {
-      Ref error = Ref::steal(take_exception());
-      fail(map, map->n, error.get());
-      cancel_map(map);
-    }
-  }
-  leave(map);
-  // Left before the end, for the pool's sake: somebody else may go on.
-  if (!invite(map)) PyErr_Clear();
-  Py_DECREF(reinterpret_cast<PyObject*>(map));
-  attachment(worker).end_of_job(worker);
+  auto* map = object_with<MapObject>(token);
+  if (!map->participants.visit(Guest{map})) PyErr_Clear();
+  end_of_token(reinterpret_cast<PyObject*>(map), worker);
 }
 
 void cancel_map(MapObject* map) {
@@ -273,20 +289,6 @@ void cancel_map(MapObject* map) {
 // --- waiting -------------------------------------------------------------------------
 
 namespace {
-
-class MapEnd final : public Waitable {
- public:
-  explicit MapEnd(MapObject* map) : map_(map) {}
-  const void* key() const override { return map_; }
-  bool done() const override { return all_claimed(map_) && map_->inside.load() == 0; }
-  bool enlist(bool) override {
-    map_->wanted.store(map_->n);  // seq_cst, against leave()
-    return done();
-  }
-
- private:
-  MapObject* map_;
-};
 
 class ItemEnd final : public Waitable {
  public:
@@ -334,21 +336,16 @@ bool should_help(MapObject* map, double timeout) {
 
 PyObject* run_to_end(MapObject* map, bool help, double timeout) {
   if (help || should_help(map, timeout)) {
-    map->inside.fetch_add(1);
-    const bool invited = invite(map);
-    const bool good = invited && work_in_context(map, true);
-    if (!good) {
-      Ref error = Ref::steal(take_exception());
-      cancel_map(map);
-      leave(map);
-      raise_exception(error.get());
+    Guest caller{map, true};
+    if (!map->participants.join(caller)) PyErr_Clear();  // the others go on
+    if (caller.error) {
+      raise_exception(caller.error.get());
       return nullptr;
     }
-    leave(map);
   } else if (!invite(map)) {
     return nullptr;
   }
-  MapEnd end(map);
+  RunEnd end(map, map->participants);
   const WaitEnd waited = wait_for(end, timeout);
   if (waited == WaitEnd::kDone) return finished_list(map);
   cancel_map(map);

@@ -8,7 +8,7 @@ namespace fastflow::py {
 // The run function of the token.
 void run_map_token(Job* token, Worker& worker);
 
-// Puts the token into the pool if items are left and nobody is invited yet; false with
+// Sends the token if items are left, there is room and it is not on its way; false with
 // an exception if the pool could not start a thread for it.
 bool invite(MapObject* map);
 

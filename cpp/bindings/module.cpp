@@ -199,6 +199,7 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
 }
 
 // Before pybind11 sees the interpreter: it would take a thread state in the wrong one.
+// NOLINTNEXTLINE(bugprone-reserved-identifier): Python wants this name
 PyMODINIT_FUNC PyInit__core() {
   return fastflow::py::in_main_interpreter() ? PyInit__core_of_main() : nullptr;
 }

@@ -64,9 +64,9 @@ PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
   s->ordered = ordered != 0;
   s->return_exceptions = return_exceptions != 0;
   s->help = help != 0;
-  s->most = most;
   s->timeout = seconds;
-  s->body = new StreamBody(static_cast<std::size_t>(capacity));
+  s->body = new StreamBody(static_cast<std::size_t>(capacity),
+                           static_cast<std::uint32_t>(most));
   if (s->engine->propagate_context && !capture_context(&s->context)) return nullptr;
   PyObject* object = type->tp_alloc(type, 0);
   if (object == nullptr) return nullptr;
@@ -184,7 +184,8 @@ bool is_stream(PyObject* object) { return Py_TYPE(object) == stream_type; }
 
 bool stream_cancelled(PyObject* stream) {
   StreamObject* s = stream_of(stream);
-  return s->body->closed.load() || s->engine->cancel_all.load() || s->scope.cancelled();
+  return s->body->participants.closed() || s->engine->cancel_all.load() ||
+         s->scope.cancelled();
 }
 
 }  // namespace fastflow::py

@@ -3,6 +3,7 @@
 #include "compiler.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "run_token.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {
@@ -85,15 +86,7 @@ std::int64_t claim(StreamObject* s, std::int64_t only = -1) {
   return static_cast<std::int64_t>(index);
 }
 
-bool invite(StreamObject* s) {
-  Body& body = *s->body;
-  if (body.closed.load() || body.inside.load() >= s->most || body.queued.load() ||
-      body.queue.empty() || body.queued.exchange(true)) {
-    return true;
-  }
-  Py_INCREF(object_of(s));
-  return satisfy(s->engine, s->engine->pool->enqueue(&s->token, Lane::kAttached));
-}
+bool invite(StreamObject* s);
 
 void work(StreamObject* s, Worker& worker) {
   CurrentTask current(object_of(s));
@@ -103,7 +96,7 @@ void work(StreamObject* s, Worker& worker) {
     PyErr_WriteUnraisable(s->function);
     return;
   }
-  while (good && !s->body->closed.load() && !worker.pool().crowded()) {
+  while (good && !s->body->participants.closed() && !worker.pool().crowded()) {
     const std::int64_t index = claim(s);
     if (index < 0) break;
     run_item(s, static_cast<std::size_t>(index), false);
@@ -112,6 +105,30 @@ void work(StreamObject* s, Worker& worker) {
   }
   if (!good) PyErr_WriteUnraisable(s->function);
   context.exit();
+}
+
+// Speaks for the stream; nobody waits for its end.
+struct Guest {
+  StreamObject* s;
+
+  [[nodiscard]] bool more() const {
+    return !s->body->participants.closed() && !s->body->queue.empty();
+  }
+  [[nodiscard]] bool send_token() const {
+    return py::send_token(s->engine, object_of(s), &s->token);
+  }
+  void announce() const { parking_lot::announce(s); }
+  [[nodiscard]] bool take_part() const {
+    if (!invite(s)) PyErr_Clear();
+    work(s, *current_worker());
+    return true;
+  }
+};
+
+bool invite(StreamObject* s) {
+  Body& body = *s->body;
+  if (!body.participants.wants_company() || body.queue.empty()) return true;
+  return body.participants.invite(Guest{s});
 }
 
 // --- the consumer --------------------------------------------------------------------
@@ -137,7 +154,7 @@ PyObject* pull(StreamObject* s) {
 // Tops the items under way up to the capacity.
 void fill(StreamObject* s) {
   Body& body = *s->body;
-  while (!s->exhausted && !body.closed.load() && !body.free.empty()) {
+  while (!s->exhausted && !body.participants.closed() && !body.free.empty()) {
     PyObject* value = pull(s);
     if (value == nullptr) {
       s->exhausted = true;
@@ -222,7 +239,7 @@ class ItemEnd final : public Waitable {
   }
   const void* key() const override { return s_; }
   bool done() const override {
-    if (s_->body->closed.load()) return true;
+    if (s_->body->participants.closed()) return true;
     if (wanted_ == Body::kAny) return s_->body->ended.load() != ended_;
     return s_->body->items[static_cast<std::size_t>(wanted_)].state.load() >=
            Item::kDone;
@@ -255,9 +272,9 @@ PyObject* next_result(StreamObject* s) {
   ItemContext& context = s->body->here;
   if (s->help && !context.is_open() && !context.open(s->context)) return nullptr;
   for (;;) {
-    if (s->body->closed.load()) return nullptr;
+    if (s->body->participants.closed()) return nullptr;
     fill(s);
-    if (s->body->closed.load()) return nullptr;  // by its own input, say
+    if (s->body->participants.closed()) return nullptr;  // by its own input, say
     if (nothing_under_way(s)) {
       if (s->input_error != nullptr) {
         Ref error = Ref::steal(std::exchange(s->input_error, nullptr));
@@ -266,7 +283,7 @@ PyObject* next_result(StreamObject* s) {
       return nullptr;
     }
     if (s->scope.cancelled()) {
-      s->body->closed.store(true);
+      s->body->participants.close(Guest{s});
       return RunScope::raise_cancelled();
     }
     if (s->engine->cancel_all.load()) {
@@ -310,7 +327,7 @@ class Consuming {
   ~Consuming() {
     if (stream_ == nullptr) return;
     stream_->body->consuming.store(false, kAttachedOrder);
-    if (stream_->body->closed.load()) closed_meanwhile();
+    if (stream_->body->participants.closed()) closed_meanwhile();
   }
   Consuming(const Consuming&) = delete;
   Consuming& operator=(const Consuming&) = delete;
@@ -328,16 +345,9 @@ class Consuming {
 
 }  // namespace
 
-void run_stream_token(Job* token, Worker& worker) {
-  auto* s = reinterpret_cast<StreamObject*>(reinterpret_cast<char*>(token) -
-                                            offsetof(StreamObject, token));
-  s->body->queued.store(false);
-  if (s->body->inside.fetch_add(1) < s->most) {
-    if (!invite(s)) PyErr_Clear();
-    work(s, worker);
-  }
-  s->body->inside.fetch_sub(1);
-  if (!invite(s)) PyErr_Clear();
+void run_stream_token(Job* token, Worker&) {
+  auto* s = object_with<StreamObject>(token);
+  if (!s->body->participants.visit(Guest{s})) PyErr_Clear();
   Py_DECREF(object_of(s));
 }
 
@@ -347,7 +357,7 @@ void run_stream_token(Job* token, Worker& worker) {
 // `closed` after `consuming` was cleared, and here they are used in the opposite order.
 void close_stream(StreamObject* s) {
   Body& body = *s->body;
-  body.closed.store(true);
+  body.participants.close(Guest{s});
   if (!set_flag(body.consuming)) {
     parking_lot::announce(s);
     return;

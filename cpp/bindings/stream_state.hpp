@@ -6,6 +6,7 @@
 
 #include "claim_queue.hpp"
 #include "engine.hpp"
+#include "participants.hpp"
 #include "python.hpp"
 #include "scope.hpp"
 #include "task_context.hpp"
@@ -46,18 +47,16 @@ class Ring {
 // consumer's until it is queued, then of whoever claims it, and from kDone or kFailed
 // on the consumer's again, who reads the state without the lock.
 struct StreamBody {
-  explicit StreamBody(std::size_t capacity)
-      : items(capacity), queue(capacity), order(capacity) {
+  StreamBody(std::size_t capacity, std::uint32_t most)
+      : items(capacity), queue(capacity), order(capacity), participants(most) {
     free.reserve(capacity);
     for (std::size_t i = capacity; i > 0; --i) free.push_back(i - 1);
   }
   std::vector<StreamItem> items;
   std::vector<std::size_t> free;
   ClaimQueue<kAttachedExclude> queue;  // not started
-  Ring order;  // to hand out: as pulled, or as finished (unordered)
-  std::atomic<int> inside{0};
-  std::atomic<bool> queued{false};       // the token is in the pool
-  std::atomic<bool> closed{false};       // the consumer is gone
+  Ring order;                 // to hand out: as pulled, or as finished (unordered)
+  Participants participants;  // workers; closed: the consumer is gone
   std::atomic<std::int64_t> wanted{-1};  // item (or kAny) that the consumer waits for
   std::atomic<std::uint64_t> ended{0};
   std::atomic<bool> consuming{false};  // a thread is in iterator_next
@@ -75,7 +74,6 @@ struct StreamObject {
   RunScope scope;
   PyObject* input_error;  // raised by an input, to be raised after the items before it
   bool ordered, return_exceptions, help, exhausted;
-  int most;
   double timeout;
   StreamBody* body;
 };

@@ -28,12 +28,14 @@
 // may work alone under the solo lock, without atomic counting; who takes it over from
 // a founder that does not move shares it for good.
 //
+// Who is inside, the token and the end are those of participants.hpp, in a founded run
+// (its R1 to R3, R6 and R7).  In place of a look after leaving (R4) there is a watcher:
+// what is left nobody can see but those inside, who may be in a long body.
+//
 // When the run is over, and why it is over then
-//   `inside` counts the participants.  Everything that is ready belongs to one of them:
-//   take_part leaves nothing behind, and only those inside make something ready.  So
-//   when the last one leaves, nothing is ready.  Zero is final: enter() adds one to
-//   what is not zero, in one step.  leave() releases all that was done, wait() acquires
-//   it.
+//   Everything that is ready belongs to one of those inside: take_part leaves nothing
+//   behind, and only they make something ready.  So when the last one leaves, nothing
+//   is ready.
 //
 // Why it ends: nobody enters without having seen an offer, and there are finitely many
 //   of them.  (Visitors that come in to see whether there is something find each other
@@ -42,7 +44,7 @@
 // Why an offer is not overlooked
 //   Who offers something and calls finds one of these:
 //     a token on its way   then its visit() looks after that: the token is put down
-//                          (`queued`) before the first look
+//                          before the first look
 //     somebody watching    it looks after it has become visible as watcher, and again
 //                          after each call; a call is a state of the word it sleeps on,
 //                          so none is lost
@@ -67,6 +69,7 @@
 
 #include "atomic.hpp"
 #include "futex.hpp"
+#include "participants.hpp"
 #include "solo_lock.hpp"
 
 namespace fastflow {
@@ -107,7 +110,8 @@ struct Place {
 class Attendance {
  public:
   // The founder is inside.  Its place (0) is for the host to mark as taken.
-  explicit Attendance(std::uint32_t most) : most_(most), seen_(most) {}
+  explicit Attendance(std::uint32_t most)
+      : most_(most), seen_(most), participants_(most) {}
 
   SoloLock solo;  // the founder's, while it works alone
 
@@ -122,25 +126,22 @@ class Attendance {
   }
 
   // --- the end
-  [[nodiscard]] std::uint32_t inside() const noexcept { return inside_.load(); }
-  [[nodiscard]] bool over() const noexcept { return inside_.load() == 0; }
+  [[nodiscard]] std::uint32_t inside() const noexcept { return participants_.inside(); }
+  [[nodiscard]] bool over() const noexcept { return participants_.over(); }
   // Sleeps once, by sleep(word, value); true if the run is over.
   template <class Sleep>
   bool wait(Sleep&& sleep) noexcept {
-    const std::uint32_t now = inside_.load();
-    if (now == 0) return true;
-    sleep(inside_, now);
-    return over();
+    return participants_.wait(sleep);
   }
 
   // --- asking for company
-  [[nodiscard]] bool has_room() const noexcept { return inside_.load() < most_; }
+  [[nodiscard]] bool has_room() const noexcept { return participants_.has_room(); }
   [[nodiscard]] bool could_invite() const noexcept {
-    return !queued_.load() && has_room();
+    return participants_.wants_company();
   }
   template <class Guest>
   void invite(Guest&& guest) {
-    if (queued_.load() || queued_.exchange(true)) return;
+    if (!participants_.call()) return;
     hold();
     guest.send_token();
   }
@@ -161,11 +162,11 @@ class Attendance {
   // REQUIRES: called once for each token.
   template <class Guest>
   void visit(Guest&& guest) {
-    queued_.store(false);  // first: what is offered from now on may need the next one
+    participants_.put_down();  // first: what is offered from now on may need the next
     if (founder_missing_.exchange(false)) take_part(guest, guest.place(0));
     while (!over() && !guest.stopped()) {
       if (!has_reason(guest) && !watch(guest)) return;
-      if (!enter()) continue;
+      if (!participants_.enter()) continue;
       Place& place = claim_place(guest);
       if (watch_.load() == kNobody && has_room()) invite(guest);
       take_part(guest, place);
@@ -176,9 +177,9 @@ class Attendance {
   void leave(Place& place) noexcept {
     // release: whoever takes the place next sees it as we leave it (claim_place).
     place.taken.store(false, std::memory_order_release);
-    if (inside_.fetch_sub(1) != 1) return;
-    futex_wake(inside_, INT_MAX);
-    (void)call_watcher();
+    const auto left = participants_.depart();
+    if (left.awaited) participants_.wake();
+    if (left.over) (void)call_watcher();
   }
 
   // Ends the sleep of whoever watches; false: nobody does.
@@ -199,16 +200,7 @@ class Attendance {
     return solo.shared() && has_room() && guest.anything_offered();
   }
 
-  // False: it is over, or there is no room.
-  bool enter() noexcept {
-    std::uint32_t now = inside_.load();
-    while (now > 0 && now < most_) {
-      if (inside_.compare_exchange_weak(now, now + 1)) return true;
-    }
-    return false;
-  }
-
-  // Places are left before `inside` is, so there is one; but it may be one that we have
+  // Places are left before the run is, so there is one; but it may be one that we have
   // just passed.
   template <class Guest>
   Place& claim_place(Guest& guest) {
@@ -267,9 +259,8 @@ class Attendance {
   // Of each place, what the watcher saw last (made in advance: a watcher has nobody to
   // tell that there is no memory); handed on with watch_.
   std::vector<std::uint64_t> seen_;
-  FutexWord inside_{1};
+  FoundedParticipants participants_;
   FutexWord watch_{kNobody};
-  atomic<bool> queued_{false};           // the token is on its way
   atomic<bool> founder_missing_{false};  // the first token takes place 0
   atomic<std::uint32_t> references_{1};
 };

@@ -42,7 +42,10 @@ struct BigAllocator {
   BigAllocator() = default;
   template <class U>
   explicit BigAllocator(const BigAllocator<U>&) noexcept {}
-  T* allocate(std::size_t n) { return static_cast<T*>(allocate_big(n * sizeof(T))); }
+  T* allocate(std::size_t n) {
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): T may well be a pointer
+    return static_cast<T*>(allocate_big(n * sizeof(T)));
+  }
   void deallocate(T* memory, std::size_t) noexcept { std::free(memory); }
   bool operator==(const BigAllocator&) const = default;
 };

@@ -389,14 +389,154 @@ ff_add_mutant(mailbox_take_back_leaves_it GROUP mailbox HEADER mailbox.hpp
   FROM [[word, kOpen, std::memory_order_acquire, std::memory_order_relaxed);]]
   TO [[word, word, std::memory_order_acquire, std::memory_order_relaxed);]])
 
+# --- participants ---------------------------------------------------------------------
+
+# Two newcomers see each other, and both go away.
+ff_add_mutant(participants_adds_then_compares GROUP participants HEADER participants.hpp
+  FROM [[    do {
+      if (!has_room(now)) return false;
+    } while (!word_.compare_exchange_weak(now, now + 1));
+    return true;]]
+  TO [[    now = word_.fetch_add(1);
+    if (inside(word_.load()) <= most_ && has_room(now & ~kInside)) return true;
+    word_.fetch_sub(1);
+    return false;]])
+
+ff_add_mutant(participants_enters_a_full_run GROUP participants HEADER participants.hpp
+  FROM [[return open && inside(word) < most_;]]
+  TO [[return open;]])
+
+ff_add_mutant(participants_enters_a_closed_run GROUP participants HEADER participants.hpp
+  FROM [[return open && inside(word) < most_;]]
+  TO [[return (open || !kFounded) && inside(word) < most_;]])
+
+ff_add_mutant(participants_room_not_one_step GROUP participants HEADER participants.hpp
+  FROM [[while (!word_.compare_exchange_weak(now, now + 1));
+    return true;]]
+  TO [[while (false);
+    word_.fetch_add(1);
+    return true;]])
+
+ff_add_mutant(participants_token_never_put_down GROUP participants HEADER participants.hpp
+  FROM [[next = (now & ~kCalled) +]]
+  TO [[next = now +]])
+
+ff_add_mutant(participants_token_put_down_late GROUP participants HEADER participants.hpp
+  FROM [[return !arrive() || take_part(guest);]]
+  TO [[const bool good = !enter() || take_part(guest);
+    word_.fetch_and(~kCalled);
+    return good;]])
+
+# Not a mutant, since nothing can go wrong: arrive's step made weaker than seq_cst.  Who
+# came in looks a second time when it leaves, and who did not come in found others there
+# who will.
+
+ff_add_mutant(participants_two_tokens GROUP participants HEADER participants.hpp
+  FROM [[while (!word_.compare_exchange_weak(now, now | kCalled));  // R2]]
+  TO [[while (false);
+    word_.fetch_or(kCalled);]])
+
+ff_add_mutant(participants_invite_looks_relaxed GROUP participants HEADER participants.hpp
+  FROM [[word_.load();  // seq_cst: L1, L2
+    do {]]
+  TO [[word_.load(std::memory_order_relaxed);
+    do {]])
+
+ff_add_mutant(participants_invite_looks_acquire GROUP participants HEADER participants.hpp
+  FROM [[word_.load();  // seq_cst: L1, L2
+    do {]]
+  TO [[word_.load(std::memory_order_acquire);
+    do {]])
+
+ff_add_mutant(participants_company_seen_acquire GROUP participants HEADER participants.hpp
+  FROM [[word_.load();  // seq_cst: L1, L2
+    return]]
+  TO [[word_.load(std::memory_order_acquire);
+    return]])
+
+ff_add_mutant(participants_leave_relaxed GROUP participants HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.fetch_sub(1, std::memory_order_relaxed);]])
+
+ff_add_mutant(participants_leave_acq_rel GROUP participants HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.fetch_sub(1, std::memory_order_acq_rel);]])
+
+ff_add_mutant(participants_leave_not_one_step GROUP participants HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.load();
+    word_.store(before - 1);]])
+
+ff_add_mutant(participants_leaves_without_a_look GROUP participants HEADER participants.hpp
+  FROM [[return left.over || !guest.more() || invite(guest);  // R4]]
+  TO [[return true;]])
+
+ff_add_mutant(participants_looks_before_it_leaves GROUP participants
+  HEADER participants.hpp
+  FROM [[const Left left = depart();]]
+  TO [[const bool more = guest.more();
+    const Left left = depart();
+    if (!more && !left.over) return true;]])
+
+ff_add_mutant(participants_last_tells_nobody GROUP participants HEADER participants.hpp
+  FROM [[if (left.awaited) guest.announce();]]
+  TO [[]])
+
+ff_add_mutant(participants_end_seen_after_leaving GROUP participants HEADER participants.hpp
+  FROM [[const bool ends = over(before - 1);]]
+  TO [[const bool ends = over();]])
+
+ff_add_mutant(participants_close_tells_nobody GROUP participants HEADER participants.hpp
+  FROM [[if (ends && (before & kAwaited) != 0) guest.announce();]]
+  TO [[(void)ends;]])
+
+ff_add_mutant(participants_close_tells_twice GROUP participants HEADER participants.hpp
+  FROM [[const bool ends = !over(before) && over(before | kClosed);]]
+  TO [[const bool ends = over(before | kClosed);]])
+
+ff_add_mutant(participants_close_looks_first GROUP participants HEADER participants.hpp
+  FROM [[const std::uint32_t before = word_.fetch_or(kClosed);]]
+  TO [[const std::uint32_t before = word_.load();
+    word_.fetch_or(kClosed);]])
+
+ff_add_mutant(participants_close_relaxed GROUP participants HEADER participants.hpp
+  FROM [[const std::uint32_t before = word_.fetch_or(kClosed);]]
+  TO [[const std::uint32_t before = word_.fetch_or(kClosed, std::memory_order_relaxed);]])
+
+ff_add_mutant(participants_end_looked_for_first GROUP participants HEADER participants.hpp
+  FROM [[return over(word_.fetch_or(kAwaited));]]
+  TO [[const bool before = over();
+    word_.fetch_or(kAwaited);
+    return before;]])
+
+ff_add_mutant(participants_end_seen_relaxed GROUP participants HEADER participants.hpp
+  FROM [[return over(word_.fetch_or(kAwaited));]]
+  TO [[return over(word_.fetch_or(kAwaited, std::memory_order_relaxed));]])
+
+ff_add_mutant(participants_call_looked_for_first GROUP participants HEADER participants.hpp
+  FROM [[const std::uint32_t now = word_.fetch_or(kAwaited);]]
+  TO [[const std::uint32_t now = word_.load();
+    word_.fetch_or(kAwaited);]])
+
+ff_add_mutant(participants_calls_nobody_alone GROUP participants HEADER participants.hpp
+  FROM [[if ((now & kAwaited) != 0) guest.announce();  // L6]]
+  TO [[]])
+
+ff_add_mutant(participants_taken_out_leaves_twice GROUP participants HEADER participants.hpp
+  FROM [[return !guest.take_part() || leave(guest);  // R8]]
+  TO [[(void)guest.take_part();
+    return leave(guest);]])
+
 # --- attendance -----------------------------------------------------------------------
 
 # Two that come late: the second one takes the first one's count for a living run.
-ff_add_mutant(attendance_late_ones_revive GROUP attendance HEADER attendance.hpp
-  FROM [[if (inside_.compare_exchange_weak(now, now + 1)) return true;]]
-  TO [[if (inside_.fetch_add(1) > 0) return true;
-      inside_.fetch_sub(1);
-      return false;]])
+ff_add_mutant(attendance_late_ones_revive GROUP attendance HEADER participants.hpp
+  FROM [[while (!word_.compare_exchange_weak(now, now + 1));
+    return true;]]
+  TO [[while (false);
+    if (inside(word_.fetch_add(1)) > 0) return true;
+    word_.fetch_sub(1);
+    return false;]])
 
 # The one that was found by stress: those who come to see whether there is something
 # find each other inside.
@@ -404,18 +544,33 @@ ff_add_mutant(attendance_enters_without_reason GROUP attendance HEADER attendanc
   FROM [[return solo.shared() && has_room() && guest.anything_offered();]]
   TO [[return solo.shared() && has_room();]])
 
-ff_add_mutant(attendance_enters_a_full_run GROUP attendance HEADER attendance.hpp
-  FROM [[while (now > 0 && now < most_) {]]
-  TO [[while (now > 0) {]])
+ff_add_mutant(attendance_enters_a_full_run GROUP attendance HEADER participants.hpp
+  FROM [[if (!has_room(now)) return false;]]
+  TO [[if (over(now)) return false;]])
+
+ff_add_mutant(attendance_enters_a_run_that_is_over GROUP attendance
+  HEADER participants.hpp
+  FROM [[if (!has_room(now)) return false;]]
+  TO [[if (inside(now) == most_) return false;]])
 
 # Comes, finds no room, comes again, and never sleeps.
 ff_add_mutant(attendance_no_room_is_no_matter GROUP attendance HEADER attendance.hpp
   FROM [[return solo.shared() && has_room() && guest.anything_offered();]]
   TO [[return solo.shared() && guest.anything_offered();]])
 
-ff_add_mutant(attendance_leave_relaxed GROUP attendance HEADER attendance.hpp
-  FROM [[if (inside_.fetch_sub(1) != 1) return;]]
-  TO [[if (inside_.fetch_sub(1, std::memory_order_relaxed) != 1) return;]])
+ff_add_mutant(attendance_leave_relaxed GROUP attendance HEADER participants.hpp
+  FROM [[word_.fetch_sub(1);  // release: what follows]]
+  TO [[word_.fetch_sub(1, std::memory_order_relaxed);]])
+
+ff_add_mutant(attendance_end_seen_relaxed GROUP attendance HEADER participants.hpp
+  FROM [[word_.fetch_or(kAwaited) | kAwaited;]]
+  TO [[word_.fetch_or(kAwaited, std::memory_order_relaxed) | kAwaited;]])
+
+ff_add_mutant(attendance_end_looked_for_first GROUP attendance HEADER participants.hpp
+  FROM [[const std::uint32_t now = word_.fetch_or(kAwaited) | kAwaited;
+    if (over(now)) return true;]]
+  TO [[if (over()) return true;
+    const std::uint32_t now = word_.fetch_or(kAwaited) | kAwaited;]])
 
 ff_add_mutant(attendance_place_left_relaxed GROUP attendance HEADER attendance.hpp
   FROM [[place.taken.store(false, std::memory_order_release);]]
@@ -434,22 +589,21 @@ ff_add_mutant(attendance_place_not_one_step GROUP attendance HEADER attendance.h
 
 ff_add_mutant(attendance_leaves_before_its_place GROUP attendance HEADER attendance.hpp
   FROM [[place.taken.store(false, std::memory_order_release);
-    if (inside_.fetch_sub(1) != 1) return;]]
-  TO [[const bool last = inside_.fetch_sub(1) == 1;
-    place.taken.store(false, std::memory_order_release);
-    if (!last) return;]])
+    const auto left = participants_.depart();]]
+  TO [[const auto left = participants_.depart();
+    place.taken.store(false, std::memory_order_release);]])
 
 ff_add_mutant(attendance_end_wakes_nobody GROUP attendance HEADER attendance.hpp
-  FROM [[futex_wake(inside_, INT_MAX);]]
+  FROM [[if (left.awaited) participants_.wake();]]
   TO [[]])
 
 ff_add_mutant(attendance_end_keeps_watcher GROUP attendance HEADER attendance.hpp
-  FROM [[(void)call_watcher();]]
+  FROM [[if (left.over) (void)call_watcher();]]
   TO [[]])
 
 ff_add_mutant(attendance_token_put_down_late GROUP attendance HEADER attendance.hpp
-  FROM [[queued_.store(false);  // first]]
-  TO [[const auto late = [this](void*) { queued_.store(false); };
+  FROM [[participants_.put_down();  // first]]
+  TO [[const auto late = [this](void*) { participants_.put_down(); };
     std::unique_ptr<Attendance, decltype(late)> putting_down(this, late);  // first]])
 
 ff_add_mutant(attendance_no_next_watcher GROUP attendance HEADER attendance.hpp
