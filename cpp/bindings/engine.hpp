@@ -25,6 +25,7 @@ class PoolHooks final : public WorkerHooks {
   void on_exit(Worker& worker) override;
   void attach(Worker& worker) override;
   void detach(Worker& worker) override { attachment(worker).detach(); }
+  [[nodiscard]] bool attached_exclude() const override { return kAttachedExclude; }
   bool wants_attach(Worker& worker) override { return attachment(worker).drops() > 0; }
   std::chrono::nanoseconds linger_time(Worker& worker) override;
   void on_linger(Worker& worker) override;
@@ -52,7 +53,9 @@ struct Engine {
   std::int64_t max_pending;  // 0: no limit
 
   Counters counters;
-  std::atomic<std::uint64_t> kernels_done;  // tasks that ended without the interpreter
+  // Nodes that ended without the interpreter.  Tasks that did are counted by each
+  // worker (WorkerCounts::kernels): here they would all write the same word.
+  std::atomic<std::uint64_t> kernels_done;
   std::atomic<std::int64_t> pending;        // counted only if max_pending > 0
   std::atomic<bool> room_wanted;            // a submitter waits for pending to fall
   std::atomic<bool> shut_down;              // no more submissions

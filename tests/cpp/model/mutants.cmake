@@ -219,8 +219,8 @@ ff_add_mutant(sleep_timeout_leaves_grant GROUP sleep HEADER sleep.hpp
   TO [[return Woken::kTimeout;]])
 
 ff_add_mutant(sleep_end_search_never_last GROUP sleep HEADER sleep.hpp
-  FROM [[return searching(gauge_->fetch_sub(kSearching)) == 1;]]
-  TO [[return gauge_->fetch_sub(kSearching), false;]])
+  FROM [[return coming(after, lane) < most_coming(after, lane);]]
+  TO [[return after != after;]])
 
 ff_add_mutant(sleep_begin_attach_never_last GROUP sleep HEADER sleep.hpp
   FROM [[const std::uint64_t before = gauge_->fetch_add(kAttaching - kSearching);
@@ -246,8 +246,8 @@ ff_add_mutant(sleep_stop_before_work GROUP sleep HEADER sleep.hpp
   TO [[if (work && !stopping() && reserve()) {]])
 
 ff_add_mutant(sleep_wake_ignores_limit GROUP sleep HEADER sleep.hpp
-  FROM [[return coming == 0 && active(g) < limit_;]]
-  TO [[return coming == 0;]])
+  FROM [[return coming(g, lane) < most_coming(g, lane) && active(g) < limit_;]]
+  TO [[return coming(g, lane) < most_coming(g, lane);]])
 
 ff_add_mutant(sleep_grant_after_notify GROUP sleep HEADER sleep.hpp
   FROM [[grants_.fetch_add(1);

@@ -62,6 +62,8 @@ constexpr Options random(std::uint64_t runs) {
                                                    random(100'000)),
     model::add<MiniPool<3, kShare, "RNR", "AR">>(kGroup, "deep, limit 3, three meet",
                                                  random(200'000)),
+    model::add<MiniPool<6, kShare, "RRRRRR">>(kGroup, "deep, limit 6, six meet",
+                                              random(20'000)),
     model::add<MiniPool<2, kShare | kLinger, "NNAN", "BN">>(
         kGroup, "deep, limit 2, blocking, timed sleep", random(100'000)),
 };
