@@ -12,6 +12,8 @@ from machine import Core, Costs, Line, Machine
 
 Steps = Generator[float | None, None, bool]
 
+PACE = 2  # Sleep::kPace: one worker may be on its way for so many that run jobs
+
 
 @dataclass(frozen=True)
 class Load:
@@ -49,18 +51,19 @@ class Outcome:
         self.took = max(self.took, now)
 
 
+def most_coming(running: int, pace: int) -> int:
+    """How many workers may be on their way at a time; with no pace, one."""
+    return max(1, running // pace) if pace else 1
+
+
 class _Pool:
-    """Workers, all of which sleep to begin with, and one deque that jobs are taken from.
+    """Workers, all of which sleep to begin with, and one deque that jobs are taken from."""
 
-    ``branching``: for each so many workers that run jobs one more may be on its way; 0
-    stands for the rule that one is at a time.
-    """
-
-    def __init__(self, load: Load, costs: Costs, branching: int) -> None:
+    def __init__(self, load: Load, costs: Costs, pace: int) -> None:
         self.machine = Machine(costs)
         self.costs = costs
         self.load = load
-        self.branching = branching
+        self.pace = pace
         self.outcome = Outcome(load)
         self.gauge, self.top, self.bottom = Line(), Line(), Line()
         self.active = self.searching = 0
@@ -72,9 +75,7 @@ class _Pool:
 
     # --- cpp/core/sleep.hpp ---
     def wake_wanted(self) -> bool:
-        most = 1
-        if self.branching:
-            most = max(1, (self.active - self.searching) // self.branching)
+        most = most_coming(self.active - self.searching, self.pace)
         return self.searching < most and self.active < self.load.workers
 
     def wake(self) -> float:
@@ -114,7 +115,7 @@ class _Pool:
             yield machine.write(self.gauge, me)
             was_last = self.searching == 1
             self.searching -= 1
-            if (was_last or self.branching) and self._available():
+            if (was_last or self.pace) and self._available():
                 yield self.wake()
             while found:
                 yield self.load.length

@@ -9,20 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from machine import Core, Costs, Line, Machine
-from pool_model import Load, Outcome, Steps
+from pool_model import PACE, Load, Outcome, Steps, most_coming
 
 
 class _Run:
-    """Participants: the first is there, each that comes calls ``calls`` more."""
+    """Participants: the first is there, each that comes queues tokens for more.
 
-    def __init__(self, load: Load, costs: Costs, calls: int) -> None:
+    ``calls``: how many tokens.  ``pace``: of the pool that wakes workers for them.
+    """
+
+    def __init__(self, load: Load, costs: Costs, calls: int, pace: int = PACE) -> None:
         self.machine = Machine(costs)
         self.costs = costs
         self.load = load
         self.calls = calls
+        self.pace = pace
+        self.tokens = 0  # queued
+        self.coming = 0  # workers on their way
         self.outcome = Outcome(load)
         self.joined = 1
-        self.called = 1
+        self.called = 1  # tokens made, and the first participant
 
     def run(self) -> Outcome:
         """To the end."""
@@ -36,21 +42,38 @@ class _Run:
         yield from self._take_part(0)
 
     def _newcomer(self) -> Core:
-        me, self.joined = self.joined, self.joined + 1
+        me = self._arrived()
         if not self._anything_left():
             return
         self.outcome.awake.append(self.machine.now)
+        yield self._wake()  # found a job, and there are more
         yield from self._invite()
         yield from self._take_part(me)
+
+    def _arrived(self) -> int:
+        self.coming -= 1
+        self.tokens -= 1
+        me, self.joined = self.joined, self.joined + 1
+        return me
 
     def _invite(self) -> Iterator[float | None]:
         for _ in range(self.calls):
             if self.called == self.load.workers or not self._anything_left():
                 return
             self.called += 1
-            self.outcome.wakes += 1
-            self.machine.resume(self._newcomer(), self.costs.land)
-            yield self.costs.issue
+            self.tokens += 1
+            yield self._wake()
+
+    def _wake(self) -> float:
+        """What it costs the waker; 0 if none is wanted."""
+        # The first participant is a thread from outside, which the pool doesn't count.
+        may_come = most_coming(self.joined - 1, self.pace)
+        if self.tokens <= self.coming or self.coming >= may_come:
+            return 0
+        self.coming += 1
+        self.outcome.wakes += 1
+        self.machine.resume(self._newcomer(), self.costs.land)
+        return self.costs.issue
 
     def _anything_left(self) -> bool:
         raise NotImplementedError
@@ -65,8 +88,10 @@ class Range(_Run):
     ``first_victim``: every thief begins to look at slot 0, or else at a slot of its own.
     """
 
-    def __init__(self, load: Load, costs: Costs, calls: int, first_victim: bool) -> None:
-        super().__init__(load, costs, calls)
+    def __init__(
+        self, load: Load, costs: Costs, calls: int, pace: int, first_victim: bool
+    ) -> None:
+        super().__init__(load, costs, calls, pace)
         self.first_victim = first_victim
         self.slots = [(0, load.tasks)] + [(0, 0)] * (load.workers - 1)
         self.lines = [Line() for _ in range(load.workers)]
@@ -115,11 +140,7 @@ class Range(_Run):
 
 
 class Claim(_Run):
-    """One counter for all: map and imap of a build without the interpreter lock.
-
-    ``words``: lines besides the counter's that every item reads and every claim takes
-    away, because they lie with it.
-    """
+    """One counter for all: map and imap of a build without the interpreter lock."""
 
     def __init__(self, load: Load, costs: Costs, calls: int, chunk: int = 1) -> None:
         super().__init__(load, costs, calls)
@@ -166,7 +187,7 @@ class Wavefront(_Run):
         return self.outcome.done < self.load.tasks
 
     def _newcomer(self) -> Core:
-        me, self.joined = self.joined, self.joined + 1
+        me = self._arrived()
         self._begin(self._guest(me), me)
         return
         yield
@@ -182,6 +203,7 @@ class Wavefront(_Run):
 
     def _guest(self, me: int) -> Core:
         self.outcome.awake.append(self.machine.now)
+        yield self._wake()
         yield from self._invite()
         while self._anything_left():
             yield from self._work(me)

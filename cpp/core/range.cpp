@@ -42,12 +42,11 @@ RangeJob::RangeJob(Pool& pool, std::int64_t n, Body body, void* argument,
       body_(body),
       argument_(argument),
       most_(most),
-      slots_(new CacheAligned<Slot>[most]),
-      tokens_(new Token[most]) {
-  for (std::uint32_t slot = 1; slot < most; ++slot) {
-    tokens_[slot].run = run_token;
-    tokens_[slot].range = this;
-    tokens_[slot].slot = slot;
+      slots_(new CacheAligned<Slot>[most]) {
+  for (std::uint32_t i = 1; i < most; ++i) {
+    slots_[i]->run = run_token;
+    slots_[i]->range = this;
+    slots_[i]->index = i;
   }
   // relaxed: nobody else knows of us yet; enqueueing a token publishes it.
   slots_[0]->word.store(pack(0, static_cast<std::uint32_t>(n)),
@@ -72,17 +71,17 @@ void RangeJob::invite(std::uint32_t slot) {
   for (std::uint64_t next = 2 * std::uint64_t{slot} + 1; next <= 2 * slot + 2; ++next) {
     if (next >= most_ || !anything_left()) return;
     references_.fetch_add(1, std::memory_order_relaxed);  // we hold one already
-    pool_.submit(&tokens_[next], Lane::kNative);
+    pool_.submit(&*slots_[next], Lane::kNative);
   }
 }
 
-void RangeJob::run_token(Job* job, Worker&) {
-  const Token& token = *static_cast<Token*>(job);
-  RangeJob* self = token.range;
+void RangeJob::run_token(Job* token, Worker&) {
+  const Slot& slot = *static_cast<Slot*>(token);
+  RangeJob* self = slot.range;
   self->inside_.fetch_add(1);
   if (self->anything_left()) {
-    self->invite(token.slot);
-    self->participate(token.slot, Clock::time_point::max());
+    self->invite(slot.index);
+    self->participate(slot.index, Clock::time_point::max());
   }
   self->leave();
   self->release();

@@ -71,12 +71,10 @@ class RangeJob {
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct Slot {
+  struct Slot : Job {  // the job: the token of its participant
     atomic<std::uint64_t> word{0};
-  };
-  struct Token : Job {
     RangeJob* range = nullptr;
-    std::uint32_t slot = 0;
+    std::uint32_t index = 0;
   };
   class Range;
 
@@ -97,9 +95,8 @@ class RangeJob {
   void* const argument_;
   const std::uint32_t most_;
   std::unique_ptr<CacheAligned<Slot>[]> slots_;
-  std::unique_ptr<Token[]> tokens_;  // [0] is unused: the creator has slot 0
-  bool invited_ = false;             // by the creator
-  FutexWord inside_{1};              // participants, the creator from the beginning
+  bool invited_ = false;  // by the creator, whose slot is 0
+  FutexWord inside_{1};   // participants, the creator from the beginning
   atomic<std::uint32_t> references_{1};
 };
 

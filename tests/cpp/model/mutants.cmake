@@ -249,6 +249,10 @@ ff_add_mutant(sleep_wake_ignores_limit GROUP sleep HEADER sleep.hpp
   FROM [[return coming(g, lane) < most_coming(g, lane) && active(g) < limit_;]]
   TO [[return coming(g, lane) < most_coming(g, lane);]])
 
+ff_add_mutant(sleep_pace_of_nobody GROUP sleep HEADER sleep.hpp
+  FROM [[return running < 2 * kPace ? 1 : running / kPace;]]
+  TO [[return running < 2 * kPace ? running / kPace : 1;]])
+
 ff_add_mutant(sleep_grant_after_notify GROUP sleep HEADER sleep.hpp
   FROM [[grants_.fetch_add(1);
     if (wait_.notify_one()) return Need::kWoken;]]
