@@ -3,8 +3,9 @@
 //
 //   scaling ROAD TASKS NS WORKERS REPEATS
 //
-// prints one line per repeat: nanoseconds from the first task to the last.  NS is the
-// length of a body; the calling thread is one of the WORKERS where the road lets it help.
+// prints one line per repeat: what a body takes at that time, and the nanoseconds from
+// the first task to the last.  NS is the length that a body should have; the calling
+// thread is one of the WORKERS where the road lets it help.
 //
 //   stack      a job pushes TASKS jobs onto its worker's own stack; others steal them
 //   queue      the calling thread submits TASKS jobs
@@ -14,6 +15,10 @@
 //   wake       submits one job to a pool asleep: until submit returned, until it began
 //   line       TASKS additions to one word, by WORKERS threads at the same time
 //   swap       TASKS times a word goes to another core and back
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -221,7 +226,19 @@ double wavefront(const Options& options) {
   return took;
 }
 
-// Prints both times itself.
+// What a body takes now: the machine's speed changes.
+double body_now() {
+  double best = 1e9;
+  const int calls = 1 + static_cast<int>(20'000 / (1 + spin_steps));
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    const auto start = Clock::now();
+    for (int i = 0; i < calls; ++i) spin(spin_steps);
+    best = std::min(best, ns_since(start) / calls);
+  }
+  return best;
+}
+
+// Prints the first time itself.
 double wake(const Options&) {
   struct Stamp : Job {
     std::atomic<bool> done{false};
@@ -244,6 +261,9 @@ double wake(const Options&) {
 }  // namespace
 
 int main(int argc, char** argv) {
+#if defined(__linux__)
+  prctl(PR_SET_TIMERSLACK, 1'000UL, 0UL, 0UL, 0UL);  // for wait_for()
+#endif
   const std::map<std::string, double (*)(const Options&)> roads = {
       {"stack", stack},         {"queue", queue}, {"range", range}, {"claim", claim},
       {"wavefront", wavefront}, {"wake", wake},   {"line", line},   {"swap", swap}};
@@ -256,6 +276,7 @@ int main(int argc, char** argv) {
                         static_cast<std::uint32_t>(std::atoi(argv[4]))};
   if (options.ns > 0) peer_calibrate(static_cast<double>(options.ns));
   for (int repeat = std::atoi(argv[5]); repeat > 0; --repeat) {
+    std::printf("%.1f ", body_now());
     std::printf("%.0f\n", road->second(options));
   }
   return 0;
