@@ -1,5 +1,5 @@
-// The roads of docs/scaling.md, alone with the core: what a task costs on each, and what
-// the machine's own steps cost.
+// The roads of docs/scaling.md, alone with the core: what a task costs on each, and
+// what the machine's own steps cost.
 //
 //   scaling ROAD TASKS NS WORKERS REPEATS
 //
@@ -150,7 +150,8 @@ double range(const Options& options) {
 }
 
 // What a thread does that is one of `workers`; all begin at the same time.
-double side_by_side(std::uint32_t workers, const std::function<void(std::uint32_t)>& f) {
+double side_by_side(std::uint32_t workers,
+                    const std::function<void(std::uint32_t)>& f) {
   std::atomic<std::uint32_t> ready{0};
   std::atomic<bool> go{false};
   const auto wait_and_run = [&](std::uint32_t i) {
@@ -215,8 +216,8 @@ double wavefront(const Options& options) {
   warm(running.pool, options.workers);
   const NodeBody body{peer_spin, nullptr, nullptr};
   const auto start = Clock::now();
-  GraphRun* run = GraphRun::create(running.pool, plan, body,
-                                   {OnFailure::kStop, options.workers});
+  GraphRun* run =
+      GraphRun::create(running.pool, plan, body, {OnFailure::kStop, options.workers});
   while (!run->help(Clock::now() + std::chrono::seconds(1))) {
   }
   while (!run->wait_for(std::chrono::seconds(1))) {

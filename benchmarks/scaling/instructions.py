@@ -3,9 +3,9 @@
 python benchmarks/scaling/instructions.py [--driver build/.../benchmarks/cpp/scaling]
 
 Each road runs twice, with N and with 2 N tasks and one worker; the difference over N is
-what a task costs, whatever the start and the end of the program take. callgrind tells how
-often each instruction ran; objdump tells which of them lock a cache line: those with a
-``lock`` prefix, and ``xchg`` with memory.
+what a task costs, whatever the start and the end of the program take. callgrind tells
+how often each instruction ran; objdump tells which of them lock a cache line: those
+with a ``lock`` prefix, and ``xchg`` with memory.
 """
 
 from __future__ import annotations
@@ -22,8 +22,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 NATIVE_ROADS = ("stack", "queue", "range", "wavefront")
-PYTHON_ROADS = ("bare", "submit", "submit_inside", "map", "for_each", "imap", "graph")
-# Waiting for the end, which the driver does by looking now and then; and building plans.
+PYTHON_ROADS = (
+    "bare",
+    "submit",
+    "submit_inside",
+    "kernels",
+    "map",
+    "for_each",
+    "imap",
+    "graph",
+)
+# Waiting for the end, by looking now and then; and building plans.
 BESIDE = re.compile(r"wait_for|Pool::counts|nanosleep|sleep_for|GraphPlan")
 LOCKED = re.compile(r"^\s*([0-9a-f]+):\s+(?:lock\b|xchg\s.*\()")
 EXTENSION = re.compile(r"_core\.[^/]*so$")
@@ -59,7 +68,7 @@ def locked_instructions(binary: str) -> list[int]:
 
 
 def is_locked(binary: str, address: int) -> bool:
-    """Whether the instruction there locks a line (the prefix may stand alone before it)."""
+    """Whether the instruction there locks a line."""
     known = locked_instructions(binary)
     at = bisect.bisect_left(known, address)
     return at < len(known) and known[at] == address
@@ -117,11 +126,15 @@ def road_command(driver: Path, road: str, tasks: int) -> list[str]:
 def main() -> None:
     """Prints a table of the roads."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--driver", type=Path, default=Path("build/dev/benchmarks/cpp/scaling"))
+    parser.add_argument(
+        "--driver", type=Path, default=Path("build/dev/benchmarks/cpp/scaling")
+    )
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("roads", nargs="*", default=[*NATIVE_ROADS, *PYTHON_ROADS])
     options = parser.parse_args()
-    print("| road | instructions | of them in the core | locked | of them in the core |")
+    print(
+        "| road | instructions | of them in the core | locked | of them in the core |"
+    )
     print("|---|---|---|---|---|")
     for road in options.roads:
         n = options.tasks

@@ -57,7 +57,7 @@ def most_coming(running: int, pace: int) -> int:
 
 
 class _Pool:
-    """Workers, all of which sleep to begin with, and one deque that jobs are taken from."""
+    """Workers, asleep to begin with, and one deque that jobs are taken from."""
 
     def __init__(self, load: Load, costs: Costs, pace: int) -> None:
         self.machine = Machine(costs)
@@ -131,7 +131,9 @@ class _Pool:
         """Spin if that is worth it, then sleep."""
         if ran > 1 and self.searching == 1:
             self.spinning[me] = self.machine.now
-            self.machine.resume(self._end_of_spin(me, self.machine.now), self.costs.spin)
+            self.machine.resume(
+                self._end_of_spin(me, self.machine.now), self.costs.spin
+            )
             yield None
             if self._available():
                 return
@@ -174,7 +176,7 @@ class _Pool:
 
 
 class Stack(_Pool):
-    """A job pushes all tasks onto its worker's stack; the others steal them one by one."""
+    """A job pushes tasks onto its worker's stack; the others steal one by one."""
 
     def run(self) -> Outcome:
         """To the end."""
@@ -206,7 +208,7 @@ class Stack(_Pool):
 
 
 class Queue(_Pool):
-    """Tasks from outside: one worker takes all that are there, and all take from these."""
+    """Tasks from outside: one worker takes all there are, and all take from these."""
 
     def run(self) -> Outcome:
         """To the end."""

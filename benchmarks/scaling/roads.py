@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import sys
 from collections.abc import Callable
@@ -30,6 +31,14 @@ def submit_inside(pool: fastflow.Executor, n: int) -> None:
     pool.submit(submit_all, pool, n).result()
 
 
+def kernels(pool: fastflow.Executor, n: int) -> None:
+    """``submit`` and ``result`` of a C function that does as good as nothing."""
+    kernel = fastflow.Kernel(ctypes.CDLL(None).labs)
+    futures = [pool.submit(kernel, k) for k in range(n)]
+    for future in futures:
+        future.result()
+
+
 def graph(pool: fastflow.Executor, n: int) -> None:
     """Nodes with one predecessor each, in 100 chains."""
     g = fastflow.Graph()
@@ -43,10 +52,14 @@ ROADS: dict[str, Callable[[fastflow.Executor, int], object]] = {
     "bare": bare,
     "submit": submit_all,
     "submit_inside": submit_inside,
+    "kernels": kernels,
     "map": lambda pool, n: fastflow.map(nothing, range(n), executor=pool),
     "for_each": lambda pool, n: fastflow.for_each(nothing, range(n), executor=pool),
     "imap": lambda pool, n: sum(
-        1 for _ in itertools.islice(fastflow.imap(nothing, itertools.count(), executor=pool), n)
+        1
+        for _ in itertools.islice(
+            fastflow.imap(nothing, itertools.count(), executor=pool), n
+        )
     ),
     "graph": graph,
 }

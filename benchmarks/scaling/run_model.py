@@ -85,7 +85,7 @@ class _Run:
 class Range(_Run):
     """Slots with ranges: the owner takes grains from the front, thieves the back half.
 
-    ``first_victim``: every thief begins to look at slot 0, or else at a slot of its own.
+    ``first_victim``: every thief begins at slot 0, or else at a slot of its own.
     """
 
     def __init__(

@@ -48,9 +48,13 @@ def efficiencies(title: str, roads: dict[str, Scenario]) -> None:
 
 
 def ramp(outcome: Outcome, share: float) -> str:
-    """When so many of the workers had work, in microseconds; a dash if they never had."""
+    """When so many of the workers had work, in microseconds; a dash for never."""
     wanted = max(1, round(share * outcome.load.workers))
-    return f"{outcome.awake[wanted - 1] / 1000:.0f}" if len(outcome.awake) >= wanted else "–"
+    return (
+        f"{outcome.awake[wanted - 1] / 1000:.0f}"
+        if len(outcome.awake) >= wanted
+        else "–"
+    )
 
 
 def ramps(title: str, roads: dict[str, Scenario]) -> None:
@@ -60,7 +64,9 @@ def ramps(title: str, roads: dict[str, Scenario]) -> None:
     row(["---"] * len(WORKERS))
     for name, scenario in roads.items():
         found = outcomes(scenario, 100_000)[1:]
-        row([name, *(f"{ramp(outcome, 0.5)} / {ramp(outcome, 1)}" for outcome in found)])
+        row(
+            [name, *(f"{ramp(outcome, 0.5)} / {ramp(outcome, 1)}" for outcome in found)]
+        )
 
 
 def main() -> None:

@@ -2,10 +2,11 @@
 
 python benchmarks/scaling/validate.py [--driver build/.../benchmarks/cpp/scaling]
 
-The costs of the machine's steps are measured first; what a task costs by itself is taken
-from one worker with empty bodies.  Everything else is predicted.  Runs are short and many,
-one worker and two by turns, and the fastest fiftieth counts: on a shared machine the
-others tell how busy it was, and above all whether there was a second core to be had.
+The costs of the machine's steps are measured first; what a task costs by itself is
+taken from one worker with empty bodies.  Everything else is predicted.  Runs are short
+and many, one worker and two by turns, and the fastest fiftieth counts: on a shared
+machine the others tell how busy it was, and whether there was a second core to
+be had.
 """
 
 from __future__ import annotations
@@ -32,17 +33,21 @@ class Driver:
         self._path = path
         self._repeats = repeats
 
-    def samples(self, road: str, tasks: int, ns: float, workers: int, n: int) -> list[list[float]]:
+    def samples(
+        self, road: str, tasks: int, ns: float, workers: int, n: int
+    ) -> list[list[float]]:
         """What each repeat printed."""
         words = [self._path, road, str(tasks), str(round(ns)), str(workers), str(n)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
-        return [[float(word) for word in row.split()] for row in done.stdout.splitlines()]
+        return [
+            [float(word) for word in row.split()] for row in done.stdout.splitlines()
+        ]
 
     def fastest(self, road: str, tasks: int, ns: float, *workers: int) -> list[float]:
         """For each number of workers, by turns: ns from the first task to the last.
 
-        As if the bodies had the length that they should have, since the machine has times
-        at which it is slower.
+        As if the bodies had the length that they should have, since the machine has
+        times at which it is slower.
         """
         found: list[list[float]] = [[] for _ in workers]
         for _ in range(self._repeats):
@@ -53,8 +58,14 @@ class Driver:
 
     def wake(self) -> tuple[float, float]:
         """Medians of the waker's part and of the whole."""
-        rows = [row for _ in range(self._repeats) for row in self.samples("wake", 1, 0, 1, 4)]
-        _, issue, land = (sorted(column)[len(rows) // 2] for column in zip(*rows, strict=True))
+        rows = [
+            row
+            for _ in range(self._repeats)
+            for row in self.samples("wake", 1, 0, 1, 4)
+        ]
+        _, issue, land = (
+            sorted(column)[len(rows) // 2] for column in zip(*rows, strict=True)
+        )
         return issue, land
 
 
@@ -71,7 +82,8 @@ def measured_costs(driver: Driver) -> Costs:
         Costs(),
         own=own / n,
         turn=TURN,
-        foreign=swapped / (2 * SWAPS),
+        # More is a thread that was not running.
+        foreign=min(swapped / (2 * SWAPS), Costs.foreign),
         issue=issue,
         land=land,
     )
@@ -88,18 +100,23 @@ def measured_costs(driver: Driver) -> Costs:
 def main() -> None:
     """Prints the costs, and predicted and measured times."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--driver", type=Path, default=Path("build/dev/benchmarks/cpp/scaling"))
+    parser.add_argument(
+        "--driver", type=Path, default=Path("build/dev/benchmarks/cpp/scaling")
+    )
     parser.add_argument("--repeats", type=int, default=25)
+    parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS, help="ns")
     options = parser.parse_args()
     driver = Driver(options.driver.resolve(), options.repeats)
     costs = measured_costs(driver)
     print(costs, end="\n\n")
     print("| road | task | workers | predicted, ns per task | measured | ratio |")
     print("|---|---|---|---|---|---|")
-    for length in LENGTHS:
+    for length in options.lengths:
         tasks = SPAN // length
         for road, scenario in ROADS.items():
-            for workers, took in zip((1, 2), driver.fastest(road, tasks, length, 1, 2), strict=True):
+            for workers, took in zip(
+                (1, 2), driver.fastest(road, tasks, length, 1, 2), strict=True
+            ):
                 outcome = scenario(Load(tasks, length, workers), costs)
                 predicted, measured = outcome.took / tasks, took / tasks
                 print(

@@ -7,7 +7,8 @@
 
 namespace fastflow {
 
-Pool::Pool(std::uint32_t limit, WorkerHooks& hooks) : hooks_(hooks), sleep_(limit, 0, hooks.attached_exclude()) {
+Pool::Pool(std::uint32_t limit, WorkerHooks& hooks)
+    : hooks_(hooks), sleep_(limit, 0, hooks.attached_exclude()) {
   assert(limit >= 1);
 }
 

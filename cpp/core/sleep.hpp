@@ -1,12 +1,13 @@
 // Sleep: decides which workers are awake.  Wakes dominate the cost of a fine-grained
-// pool (a wake costs its issuer microseconds), so few workers at a time are on their way
-// to new work, and nobody is woken beyond the pool's limit.
+// pool (a wake costs its issuer microseconds), so few workers at a time are on their
+// way to new work, and nobody is woken beyond the pool's limit.
 //
-// Pace: one worker may be on its way, and one for every kPace that run jobs.  In a small
-// pool that is one at a time.  In a large one it makes a tree of what would be a chain,
-// as each worker that finds a job sends for another one: with k of them at work it takes
-// O(log k) wake-ups one after the other until they are (docs/scaling.md).  Where attached
-// jobs exclude each other, workers for these come one at a time in any pool.
+// Pace: one worker may be on its way, and one for every kPace that run jobs.  In a
+// small pool that is one at a time.  In a large one it makes a tree of what would be a
+// chain, as each worker that finds a job sends for another one: with k of them at work
+// it takes O(log k) wake-ups one after the other until they are (docs/scaling.md).
+// Where attached jobs exclude each other, workers for these come one at a time in any
+// pool.
 //
 // Usage
 //   submitter            push a job; if (sleep.work_added(lane) == Need::kThread) start
@@ -29,9 +30,9 @@
 //   All accesses to the gauge, to the grants, and the queues' push and empty are
 //   seq_cst, so they have one order.
 //   A submitter pushes, then reads the gauge.  It does nothing if enough workers are
-//   searching (for the attached lane: or attaching), at least one, or if `limit` workers
-//   are active.
-//   (1) A worker that stops searching (it found a job, or gave up) first leaves the
+//   searching (for the attached lane: or attaching), at least one, or if `limit`
+//   workers are active. (1) A worker that stops searching (it found a job, or gave up)
+//   first leaves the
 //       gauge's count and then looks at the queues again if it was the last (or if more
 //       may come, which is only for the pace).  So either
 //       the submitter saw it leave, or it sees the submitter's job, and then adds the

@@ -42,8 +42,8 @@
 
 namespace fastflow {
 
-// Alone on its cache lines, as the soloist writes `inside` for every node while somebody
-// may be looking at what stands beside it.
+// Alone on its cache lines, as the soloist writes `inside` for every node while
+// somebody may be looking at what stands beside it.
 class alignas(kCacheLine) SoloLock {
  public:
   explicit SoloLock(bool heavy = !process_fence_works())
@@ -117,5 +117,8 @@ class alignas(kCacheLine) SoloLock {
   atomic<bool> inside_{false};
   atomic<std::uint32_t> others_;
 };
+#if !defined(FASTFLOW_MODEL)
+static_assert(sizeof(SoloLock) == kCacheLine);
+#endif
 
 }  // namespace fastflow
