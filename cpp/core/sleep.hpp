@@ -43,9 +43,11 @@
 //   (3) A wake: the waker reserves (active, searching) on behalf of the sleeper, adds a
 //       grant, and notifies.  Sleepers take a grant with their wake; a worker that
 //       cancels its sleep because it saw a job looks for a grant afterwards and undoes
-//       it if there is one (the notification may have counted on it), so a grant never
-//       outlives the notification with all workers asleep, and `searching` never stays
-//       up without a searcher.
+//       it if there is one (the notification may have counted on it).  There are never
+//       more grants than sleepers: a waker adds its own and then counts them, who
+//       leaves with a grant leaves and then does the same, so one of the two sees it.
+//       So a grant never outlives the notification with all workers asleep, and
+//       `searching` never stays up without a searcher.
 //   Jobs pushed while every active worker is inside a long job wait until one ends, as
 //   in any pool with a limit.
 //
@@ -138,6 +140,8 @@ class Sleep {
       holds = false;
       if (take_grant()) {
         wait_.cancel_wait();
+        // A waker may have counted on us after we took ours.
+        if (grants_.load() > wait_.waiters() && take_grant()) release_extra();
         return Woken::kAwake;
       }
       const bool work = has_work();
@@ -224,10 +228,10 @@ class Sleep {
     do {
       if (!wake_wanted(g, lane)) return Need::kNothing;
     } while (!gauge_->compare_exchange_weak(g, g + kActive + kSearching));
-    grants_.fetch_add(1);
-    if (wait_.notify_one()) return Need::kWoken;
-    // Nobody slept.  Unless a worker took the grant on its way to sleep, the
-    // reservation is ours to hand to a new thread.
+    const bool for_a_sleeper = grants_.fetch_add(1) < wait_.waiters();
+    if (for_a_sleeper && wait_.notify_one()) return Need::kWoken;
+    // Nobody slept, or they have grants already.  Unless a worker took the grant on its
+    // way to sleep, the reservation is ours to hand to a new thread.
     return take_grant() ? Need::kThread : Need::kNothing;
   }
 
