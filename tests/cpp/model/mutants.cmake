@@ -260,15 +260,6 @@ ff_add_mutant(sleep_grant_after_notify GROUP sleep HEADER sleep.hpp
     grants_.fetch_add(1);
     if (told) return Need::kWoken;]])
 
-ff_add_mutant(sleep_more_grants_than_sleepers GROUP sleep HEADER sleep.hpp
-  FROM [[const bool for_a_sleeper = grants_.fetch_add(1) < wait_.waiters();]]
-  TO [[grants_.fetch_add(1);
-    const bool for_a_sleeper = true;]])
-
-ff_add_mutant(sleep_leaves_with_one_of_two_grants GROUP sleep HEADER sleep.hpp
-  FROM [[if (grants_.load() > wait_.waiters() && take_grant()) release_extra();]]
-  TO [[]])
-
 ff_add_mutant(sleep_gauge_read_relaxed GROUP sleep HEADER sleep.hpp
   FROM [[if (!wake_wanted(gauge_->load(), lane)) return Need::kNothing;]]
   TO [[if (!wake_wanted(gauge_->load(std::memory_order_relaxed), lane))
