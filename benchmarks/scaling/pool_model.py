@@ -12,7 +12,7 @@ from machine import Core, Costs, Line, Machine
 
 Steps = Generator[float | None, None, bool]
 
-PACE = 2  # Sleep::kPace: one worker may be on its way for so many that run jobs
+PACE = 2  # proposed: one worker may be on its way for so many that run jobs; 0: one
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ class PoolHooks final : public WorkerHooks {
   void on_exit(Worker& worker) override;
   void attach(Worker& worker) override;
   void detach(Worker& worker) override { attachment(worker).detach(); }
-  [[nodiscard]] bool attached_exclude() const override { return kAttachedExclude; }
   bool wants_attach(Worker& worker) override { return attachment(worker).drops() > 0; }
   std::chrono::nanoseconds linger_time(Worker& worker) override;
   void on_linger(Worker& worker) override;

@@ -7,8 +7,7 @@
 
 namespace fastflow {
 
-Pool::Pool(std::uint32_t limit, WorkerHooks& hooks)
-    : hooks_(hooks), sleep_(limit, 0, hooks.attached_exclude()) {
+Pool::Pool(std::uint32_t limit, WorkerHooks& hooks) : hooks_(hooks), sleep_(limit) {
   assert(limit >= 1);
 }
 

@@ -1,13 +1,6 @@
 // Sleep: decides which workers are awake.  Wakes dominate the cost of a fine-grained
-// pool (a wake costs its issuer microseconds), so few workers at a time are on their
-// way to new work, and nobody is woken beyond the pool's limit.
-//
-// Pace: one worker may be on its way, and one for every kPace that run jobs.  In a
-// small pool that is one at a time.  In a large one it makes a tree of what would be a
-// chain, as each worker that finds a job sends for another one: with k of them at work
-// it takes O(log k) wake-ups one after the other until they are (docs/scaling.md).
-// Where attached jobs exclude each other, workers for these come one at a time in any
-// pool.
+// pool (a wake costs its issuer microseconds), so at most one worker at a time is on
+// its way to new work, and nobody is woken beyond the pool's limit.
 //
 // Usage
 //   submitter            push a job; if (sleep.work_added(lane) == Need::kThread) start
@@ -29,12 +22,10 @@
 // Protocol and why no job is forgotten
 //   All accesses to the gauge, to the grants, and the queues' push and empty are
 //   seq_cst, so they have one order.
-//   A submitter pushes, then reads the gauge.  It does nothing if enough workers are
-//   searching (for the attached lane: or attaching), at least one, or if `limit`
-//   workers are active. (1) A worker that stops searching (it found a job, or gave up)
-//   first leaves the
-//       gauge's count and then looks at the queues again if it was the last (or if more
-//       may come, which is only for the pace).  So either
+//   A submitter pushes, then reads the gauge.  It does nothing if some worker is
+//   searching (for the attached lane: or attaching), or if `limit` workers are active.
+//   (1) A worker that stops searching (it found a job, or gave up) first leaves the
+//       gauge's count and then looks at the queues again if it was the last.  So either
 //       the submitter saw it leave, or it sees the submitter's job, and then adds the
 //       wake that the submitter left out.
 //   (2) An active worker looks at the queues again after giving its reservation back
@@ -43,11 +34,9 @@
 //   (3) A wake: the waker reserves (active, searching) on behalf of the sleeper, adds a
 //       grant, and notifies.  Sleepers take a grant with their wake; a worker that
 //       cancels its sleep because it saw a job looks for a grant afterwards and undoes
-//       it if there is one (the notification may have counted on it).  There are never
-//       more grants than sleepers: a waker adds its own and then counts them, who
-//       leaves with a grant leaves and then does the same, so one of the two sees it.
-//       So a grant never outlives the notification with all workers asleep, and
-//       `searching` never stays up without a searcher.
+//       it if there is one (the notification may have counted on it), so a grant never
+//       outlives the notification with all workers asleep, and `searching` never stays
+//       up without a searcher.
 //   Jobs pushed while every active worker is inside a long job wait until one ends, as
 //   in any pool with a limit.
 //
@@ -75,10 +64,8 @@ enum class Woken { kAwake, kStop, kTimeout };
 
 class Sleep {
  public:
-  // `attached_exclude`: jobs of the attached lane run one at a time.
-  explicit Sleep(std::uint32_t limit, EventCount::Key first_epoch = 0,
-                 bool attached_exclude = true)
-      : limit_(limit), attached_exclude_(attached_exclude), wait_(first_epoch) {}
+  explicit Sleep(std::uint32_t limit, EventCount::Key first_epoch = 0)
+      : limit_(limit), wait_(first_epoch) {}
 
   // --- submitters --------------------------------------------------------------------
 
@@ -112,13 +99,12 @@ class Sleep {
   }
 
   // A searcher (was_attaching: in or after attach()) has a job, or gives up.  True: it
-  // was the last one that some lane could count on, or more may come, so the caller
-  // looks at the queues and calls work_added for each lane that has more.
+  // was the last one that some lane could count on, so the caller looks at the queues
+  // and calls work_added for each lane that has more.
   [[nodiscard]] bool end_search(bool was_attaching) noexcept {
-    const Lane lane = was_attaching ? Lane::kAttached : Lane::kNative;
-    const std::uint64_t one = was_attaching ? kAttaching : kSearching;
-    const std::uint64_t after = gauge_->fetch_sub(one) - one;
-    return coming(after, lane) < most_coming(after, lane);
+    if (!was_attaching) return searching(gauge_->fetch_sub(kSearching)) == 1;
+    const std::uint64_t before = gauge_->fetch_sub(kAttaching);
+    return searching(before) + attaching(before) == 1;
   }
 
   // attach() is done but the job is gone: look for others.
@@ -140,8 +126,6 @@ class Sleep {
       holds = false;
       if (take_grant()) {
         wait_.cancel_wait();
-        // A waker may have counted on us after we took ours.
-        if (grants_.load() > wait_.waiters() && take_grant()) release_extra();
         return Woken::kAwake;
       }
       const bool work = has_work();
@@ -206,21 +190,10 @@ class Sleep {
     return static_cast<std::uint32_t>(g >> 44);
   }
 
-  static constexpr std::uint32_t kPace = 2;
-
-  // Workers that a job of the lane can count on.
-  static std::uint32_t coming(std::uint64_t g, Lane lane) noexcept {
-    return searching(g) + (lane == Lane::kAttached ? attaching(g) : 0);
-  }
-  // How many of them there may be; never 0.
-  [[nodiscard]] std::uint32_t most_coming(std::uint64_t g, Lane lane) const noexcept {
-    if (lane == Lane::kAttached && attached_exclude_) return 1;
-    const std::uint32_t running = active(g) - searching(g) - attaching(g);
-    return running < 2 * kPace ? 1 : running / kPace;
-  }
-
   [[nodiscard]] bool wake_wanted(std::uint64_t g, Lane lane) const noexcept {
-    return coming(g, lane) < most_coming(g, lane) && active(g) < limit_;
+    const std::uint32_t coming =
+        searching(g) + (lane == Lane::kAttached ? attaching(g) : 0);
+    return coming == 0 && active(g) < limit_;
   }
 
   [[nodiscard]] Need wake(Lane lane) noexcept {
@@ -228,10 +201,10 @@ class Sleep {
     do {
       if (!wake_wanted(g, lane)) return Need::kNothing;
     } while (!gauge_->compare_exchange_weak(g, g + kActive + kSearching));
-    const bool for_a_sleeper = grants_.fetch_add(1) < wait_.waiters();
-    if (for_a_sleeper && wait_.notify_one()) return Need::kWoken;
-    // Nobody slept, or they have grants already.  Unless a worker took the grant on its
-    // way to sleep, the reservation is ours to hand to a new thread.
+    grants_.fetch_add(1);
+    if (wait_.notify_one()) return Need::kWoken;
+    // Nobody slept.  Unless a worker took the grant on its way to sleep, the
+    // reservation is ours to hand to a new thread.
     return take_grant() ? Need::kThread : Need::kNothing;
   }
 
@@ -257,7 +230,6 @@ class Sleep {
   void release_extra() noexcept { gauge_->fetch_sub(kActive + kSearching); }
 
   const std::uint32_t limit_;
-  const bool attached_exclude_;
   CacheAligned<atomic<std::uint64_t>> gauge_{std::uint64_t{0}};
   atomic<std::uint32_t> grants_{0};
   atomic<bool> stop_{false};

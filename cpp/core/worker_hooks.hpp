@@ -34,9 +34,6 @@ class WorkerHooks {
   // Gives the lock up, before a job of the native lane and before going idle.  Called
   // only when attached.
   virtual void detach(Worker&) {}
-  // Whether attached workers keep each other out, so that waking several at a time for
-  // attached jobs is of no use.  Asked once.
-  [[nodiscard]] virtual bool attached_exclude() const { return true; }
   // Asked when a detached worker is about to sleep: true if it should attach once more
   // (to clean up after native jobs).
   virtual bool wants_attach(Worker&) { return false; }

@@ -50,7 +50,6 @@ enum Feature : unsigned {
   kLinger = 2,      // the first sleep of a worker is a timed one
   kSpawnFails = 4,  // the first thread cannot be started
   kLeave = 8,       // with kLinger: a worker whose sleep times out leaves for good
-  kStopLate = 16,   // the pool stops when every R runs, so that nobody leaves before
 };
 
 template <int kLimit, unsigned kFeatures, Script... kScripts>
@@ -75,7 +74,6 @@ class MiniPool {
     static constexpr int kCounts[] = {kScripts.jobs()...};
     for (int i = 0; i < id; ++i) base += kCounts[i];
     for (const char* c = kTexts[id]; *c != '\0'; ++c) submit(*c, &base);
-    if constexpr ((kFeatures & kStopLate) != 0) await(arrived_, kRendezvous);
     // The pool stops when the last submitter is done, not when the jobs are.
     if (--submitters_ == 0) sleep_.stop();
   }

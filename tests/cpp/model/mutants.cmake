@@ -219,8 +219,8 @@ ff_add_mutant(sleep_timeout_leaves_grant GROUP sleep HEADER sleep.hpp
   TO [[return Woken::kTimeout;]])
 
 ff_add_mutant(sleep_end_search_never_last GROUP sleep HEADER sleep.hpp
-  FROM [[return coming(after, lane) < most_coming(after, lane);]]
-  TO [[return after != after;]])
+  FROM [[return searching(gauge_->fetch_sub(kSearching)) == 1;]]
+  TO [[return gauge_->fetch_sub(kSearching), false;]])
 
 ff_add_mutant(sleep_begin_attach_never_last GROUP sleep HEADER sleep.hpp
   FROM [[const std::uint64_t before = gauge_->fetch_add(kAttaching - kSearching);
@@ -246,16 +246,12 @@ ff_add_mutant(sleep_stop_before_work GROUP sleep HEADER sleep.hpp
   TO [[if (work && !stopping() && reserve()) {]])
 
 ff_add_mutant(sleep_wake_ignores_limit GROUP sleep HEADER sleep.hpp
-  FROM [[return coming(g, lane) < most_coming(g, lane) && active(g) < limit_;]]
-  TO [[return coming(g, lane) < most_coming(g, lane);]])
-
-ff_add_mutant(sleep_pace_of_nobody GROUP sleep HEADER sleep.hpp
-  FROM [[return running < 2 * kPace ? 1 : running / kPace;]]
-  TO [[return running < 2 * kPace ? running / kPace : 1;]])
+  FROM [[return coming == 0 && active(g) < limit_;]]
+  TO [[return coming == 0;]])
 
 ff_add_mutant(sleep_grant_after_notify GROUP sleep HEADER sleep.hpp
-  FROM [[const bool for_a_sleeper = grants_.fetch_add(1) < wait_.waiters();
-    if (for_a_sleeper && wait_.notify_one()) return Need::kWoken;]]
+  FROM [[grants_.fetch_add(1);
+    if (wait_.notify_one()) return Need::kWoken;]]
   TO [[const bool told = wait_.notify_one();
     grants_.fetch_add(1);
     if (told) return Need::kWoken;]])

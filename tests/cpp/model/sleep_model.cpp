@@ -12,7 +12,6 @@ using model::kLeave;
 using model::kLinger;
 using model::kShare;
 using model::kSpawnFails;
-using model::kStopLate;
 using model::MiniPool;
 using model::Options;
 
@@ -63,9 +62,6 @@ constexpr Options random(std::uint64_t runs) {
                                                    random(100'000)),
     model::add<MiniPool<3, kShare, "RNR", "AR">>(kGroup, "deep, limit 3, three meet",
                                                  random(200'000)),
-    // As many as it takes for two to be on their way at a time (Sleep::kPace).
-    model::add<MiniPool<6, kShare | kStopLate, "RRRRRR">>(
-        kGroup, "deep, limit 6, six meet", random(20'000)),
     model::add<MiniPool<2, kShare | kLinger, "NNAN", "BN">>(
         kGroup, "deep, limit 2, blocking, timed sleep", random(100'000)),
 };
