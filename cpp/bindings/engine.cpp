@@ -236,11 +236,13 @@ PyObject* stats(PyObject* self, PyObject*) {
   const auto get = [](const std::atomic<std::uint64_t>& counter) {
     return static_cast<unsigned long long>(counter.load(std::memory_order_relaxed));
   };
-  return Py_BuildValue(
-      "(KKKKKKII)", get(e->counters.submitted),
-      get(e->counters.completed) + get(e->kernels_done), get(e->counters.failed),
-      get(e->counters.cancelled), static_cast<unsigned long long>(pool.stolen),
-      static_cast<unsigned long long>(pool.parked), pool.workers, pool.blocked);
+  return Py_BuildValue("(KKKKKKII)", get(e->counters.submitted),
+                       get(e->counters.completed) + get(e->kernels_done) +
+                           static_cast<unsigned long long>(pool.kernels),
+                       get(e->counters.failed), get(e->counters.cancelled),
+                       static_cast<unsigned long long>(pool.stolen),
+                       static_cast<unsigned long long>(pool.parked), pool.workers,
+                       pool.blocked);
 }
 
 PyObject* get_shut_down(PyObject* self, void*) {

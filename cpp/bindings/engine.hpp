@@ -52,17 +52,19 @@ struct Engine {
   std::int64_t max_pending;  // 0: no limit
 
   Counters counters;
-  std::atomic<std::uint64_t> kernels_done;  // tasks that ended without the interpreter
-  std::atomic<std::int64_t> pending;        // counted only if max_pending > 0
-  std::atomic<bool> room_wanted;            // a submitter waits for pending to fall
-  std::atomic<bool> shut_down;              // no more submissions
-  std::atomic<bool> cancel_all;             // queued tasks are to be cancelled
-  std::atomic<bool> broken;                 // an initializer failed
-  std::atomic<bool> forked;                 // we are in a child: the threads are gone
-  std::atomic<bool> active;                 // activity(True) was called last
-  std::uint64_t unobserved;                 // failures that nobody looked at
-  PyObject* first_unobserved;               // that of the earliest of these tasks
-  std::uint64_t first_unobserved_number;    // the number of that task
+  // Nodes that ended without the interpreter.  Tasks that did are counted by each
+  // worker (WorkerCounts::kernels): here they would all write the same word.
+  std::atomic<std::uint64_t> kernels_done;
+  std::atomic<std::int64_t> pending;      // counted only if max_pending > 0
+  std::atomic<bool> room_wanted;          // a submitter waits for pending to fall
+  std::atomic<bool> shut_down;            // no more submissions
+  std::atomic<bool> cancel_all;           // queued tasks are to be cancelled
+  std::atomic<bool> broken;               // an initializer failed
+  std::atomic<bool> forked;               // we are in a child: the threads are gone
+  std::atomic<bool> active;               // activity(True) was called last
+  std::uint64_t unobserved;               // failures that nobody looked at
+  PyObject* first_unobserved;             // that of the earliest of these tasks
+  std::uint64_t first_unobserved_number;  // the number of that task
 };
 
 extern PyTypeObject* engine_type;

@@ -348,10 +348,12 @@ void run_kernel_future(Job* job, Worker& worker) {
     const KernelCall call = f->kernel_call;
     call.kernel->function(call.index, call.kernel->data);
     const std::int32_t status = take_status(call.kernel, call.index);
-    f->engine->kernels_done.fetch_add(1, std::memory_order_relaxed);  // a statistic
+    // Before the end, whose release takes it to whoever has seen the end.
+    atomic<std::uint64_t>& counter = worker.counts().kernels;
+    WorkerCounts::add(counter);
     TaskState::Word flags = 0;
     if (status != 0 || !f->state.finish_unshared(&flags)) {
-      f->engine->kernels_done.fetch_sub(1, std::memory_order_relaxed);  // settle counts
+      WorkerCounts::add(counter, ~std::uint64_t{0});  // settle counts
       settle_attached(f, worker, status);
     } else if ((flags & TaskState::kUrgent) != 0 ||
                ((flags & TaskState::kWaited) != 0 &&

@@ -28,4 +28,7 @@ struct alignas(kCacheLine) CacheAligned {
   const T* operator->() const noexcept { return &value; }
 };
 
+static_assert(sizeof(CacheAligned<char>) == kCacheLine);
+static_assert(alignof(CacheAligned<char>) == kCacheLine);
+
 }  // namespace fastflow

@@ -28,6 +28,7 @@
 #include <memory>
 
 #include "atomic.hpp"
+#include "cache_line.hpp"
 
 namespace fastflow {
 
@@ -81,7 +82,15 @@ class ClaimQueue {
 
   const std::size_t mask_;
   const std::unique_ptr<atomic<std::size_t>[]> slots_;
-  atomic<std::uint64_t> head_{0}, tail_{0};  // positions, never reduced
+  // Positions, never reduced.  Apart from each other and from what is only read: the
+  // one is written by each who claims, the other by who puts in.
+  static constexpr std::size_t kApart =
+      kExclusive ? alignof(atomic<std::uint64_t>) : kCacheLine;
+  alignas(kApart) atomic<std::uint64_t> head_{0};
+  alignas(kApart) atomic<std::uint64_t> tail_{0};
 };
+#if !defined(FASTFLOW_MODEL)
+static_assert(sizeof(ClaimQueue<false>) == 3 * kCacheLine);
+#endif
 
 }  // namespace fastflow

@@ -184,5 +184,9 @@ class DequeOf {
 };
 
 using Deque = DequeOf<Job>;
+#if !defined(FASTFLOW_MODEL)
+// The thieves' word, the owner's, and what hardly changes.
+static_assert(sizeof(Deque) == 3 * kCacheLine);
+#endif
 
 }  // namespace fastflow

@@ -381,14 +381,21 @@ void GraphRun::offer(Participant& self, std::uint32_t in_hand) {
 bool GraphRun::give_one(Participant& self, std::uint32_t in_hand) {
   WorkStack& work = self.work;
   if (work.count == 0 || work.count + in_hand > kFew) return false;
-  for (std::uint32_t i = 0; i < options_.most; ++i) {
-    Participant& other = *places_[i];
-    if (&other == &self || !other.box->give(work.nodes[0])) continue;
+  for (Participant* other = &next_to(self); other != &self; other = &next_to(*other)) {
+    if (!other->box->give(work.nodes[0])) continue;
     work.drop_oldest(1);
     hungry_->fetch_sub(1);  // the other one, no longer
     return true;
   }
   return false;
+}
+
+// Who looks for another one begins behind itself and goes round, so that not all of
+// them come to the same one first.
+GraphRun::Participant& GraphRun::next_to(const Participant& other) const noexcept {
+  const auto* at = reinterpret_cast<const CacheAligned<Participant>*>(&other);
+  const auto next = static_cast<std::uint32_t>(at - places_.get()) + 1;
+  return *places_[next == options_.most ? 0 : next];
 }
 
 // Own blocks first, then others'.  False: there is nothing, so leave.
@@ -420,11 +427,16 @@ bool GraphRun::search(Participant& self, Clock::time_point deadline) {
   return true;
 }
 
+// Looks at one of the others at a time, however many there are: what comes by mail
+// should not have to wait for all of them.
 bool GraphRun::wait_for_work(Participant& self, Clock::time_point deadline) {
   const auto end = std::min(Clock::now() + kSearch, deadline);
+  Participant* victim = &self;
   do {
     for (int i = 0; i < 64; ++i) {
-      if (self.box->full() || steal(self)) return true;
+      victim = &next_to(*victim);
+      if (victim == &self) victim = &next_to(self);
+      if (self.box->full() || steal_from(*victim, self)) return true;
       cpu_pause();
     }
     std::this_thread::yield();  // those who have work may be on this core
@@ -434,21 +446,23 @@ bool GraphRun::wait_for_work(Participant& self, Clock::time_point deadline) {
 }
 
 bool GraphRun::steal(Participant& self) noexcept {
-  for (std::uint32_t i = 0; i < options_.most; ++i) {
-    Participant& victim = *places_[i];
-    Block* block = nullptr;
-    if (&victim == &self) continue;
-    if (victim.work.offered.steal(&block) == Steal::kTaken) {
-      self.work.take(block);
-      return true;
-    }
-    if (const std::uint32_t v = victim.box->take_back(); v != Mailbox::kNone) {
-      hungry_->fetch_add(1);  // the other one, again
-      self.work.push(v);
-      return true;
-    }
+  for (Participant* other = &next_to(self); other != &self; other = &next_to(*other)) {
+    if (steal_from(*other, self)) return true;
   }
   return false;
+}
+
+bool GraphRun::steal_from(Participant& victim, Participant& self) noexcept {
+  Block* block = nullptr;
+  if (victim.work.offered.steal(&block) == Steal::kTaken) {
+    self.work.take(block);
+    return true;
+  }
+  const std::uint32_t v = victim.box->take_back();
+  if (v == Mailbox::kNone) return false;
+  hungry_->fetch_add(1);  // the other one, again
+  self.work.push(v);
+  return true;
 }
 
 }  // namespace fastflow

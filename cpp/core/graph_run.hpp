@@ -183,6 +183,8 @@ class GraphRun : private Job {
   bool wait_for_work(Participant& self, Clock::time_point deadline);
   bool search(Participant& self, Clock::time_point deadline);
   bool steal(Participant& self) noexcept;
+  bool steal_from(Participant& victim, Participant& self) noexcept;
+  [[nodiscard]] Participant& next_to(const Participant& other) const noexcept;
   [[nodiscard]] bool pays_to_share(const Participant& self) const noexcept;
   [[nodiscard]] std::uint32_t affordable(const Participant& self) const noexcept;
   [[nodiscard]] std::uint32_t hand_size(const Participant& self) const noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <climits>
+#include <utility>
 
 #include "pool.hpp"
 
@@ -12,6 +13,10 @@ namespace {
 
 // How long a grain should take: long against taking it, short against the whole.
 constexpr std::chrono::microseconds kAim{20};
+
+// Between the slots at which a participant begins to look for work, one time and the
+// next: a prime, so that it comes to all of them (unless there are as many).
+constexpr std::uint32_t kStride = 7919;
 
 constexpr std::uint64_t pack(std::uint32_t begin, std::uint32_t end) noexcept {
   return (static_cast<std::uint64_t>(end) << 32) | begin;
@@ -38,8 +43,12 @@ RangeJob::RangeJob(Pool& pool, std::int64_t n, Body body, void* argument,
       argument_(argument),
       most_(most),
       slots_(new CacheAligned<Slot>[most]) {
-  run = run_token;
-  // relaxed: nobody else knows of us yet; enqueueing the token publishes it.
+  for (std::uint32_t i = 1; i < most; ++i) {
+    slots_[i]->run = run_token;
+    slots_[i]->range = this;
+    slots_[i]->index = i;
+  }
+  // relaxed: nobody else knows of us yet; enqueueing a token publishes it.
   slots_[0]->word.store(pack(0, static_cast<std::uint32_t>(n)),
                         std::memory_order_relaxed);
 }
@@ -50,42 +59,43 @@ void RangeJob::release() noexcept {
 }
 
 bool RangeJob::anything_left() const noexcept {
-  const std::uint32_t n = std::min(joined_.load(), most_);
-  for (std::uint32_t i = 0; i < n; ++i) {
+  for (std::uint32_t i = 0; i < most_; ++i) {
     const std::uint64_t word = slots_[i]->word.load();
     if (begin_of(word) < end_of(word)) return true;
   }
   return false;
 }
 
-void RangeJob::invite() {
-  if (joined_.load() >= most_ || !anything_left() || queued_.exchange(true)) return;
-  references_.fetch_add(1, std::memory_order_relaxed);  // we hold one already
-  pool_.submit(this, Lane::kNative);
+// REQUIRES: called once for each slot, by its participant.
+void RangeJob::invite(std::uint32_t slot) {
+  for (std::uint64_t next = 2 * std::uint64_t{slot} + 1; next <= 2 * slot + 2; ++next) {
+    if (next >= most_ || !anything_left()) return;
+    references_.fetch_add(1, std::memory_order_relaxed);  // we hold one already
+    pool_.submit(&*slots_[next], Lane::kNative);
+  }
 }
 
 void RangeJob::run_token(Job* token, Worker&) {
-  auto* self = static_cast<RangeJob*>(token);
-  self->queued_.store(false);
+  const Slot& slot = *static_cast<Slot*>(token);
+  RangeJob* self = slot.range;
   self->inside_.fetch_add(1);
-  const std::uint32_t slot = self->joined_.fetch_add(1);
-  if (slot < self->most_ && self->anything_left()) {
-    self->invite();
-    self->participate(slot, Clock::time_point::max());
+  if (self->anything_left()) {
+    self->invite(slot.index);
+    self->participate(slot.index, Clock::time_point::max());
   }
   self->leave();
   self->release();
 }
 
 bool RangeJob::help(Clock::time_point deadline) {
-  invite();
+  if (!std::exchange(invited_, true)) invite(0);
   if (!participate(0, deadline)) return false;
   leave();
   return true;
 }
 
 void RangeJob::start() {
-  invite();
+  invite(0);
   leave();
 }
 
@@ -114,8 +124,7 @@ bool RangeJob::wait_for(std::chrono::nanoseconds timeout) noexcept {
 }
 
 void RangeJob::cancel() noexcept {
-  const std::uint32_t n = std::min(joined_.load(), most_);
-  for (std::uint32_t i = 0; i < n; ++i) slots_[i]->word.store(0);
+  for (std::uint32_t i = 0; i < most_; ++i) slots_[i]->word.store(0);
 }
 
 bool RangeJob::take_grain(Slot& slot, std::uint32_t grain, std::uint32_t* begin,
@@ -133,15 +142,15 @@ bool RangeJob::take_grain(Slot& slot, std::uint32_t grain, std::uint32_t* begin,
   }
 }
 
-bool RangeJob::steal_into(Slot& own) noexcept {
-  const std::uint32_t n = std::min(joined_.load(), most_);
-  for (std::uint32_t i = 0; i < n; ++i) {
+bool RangeJob::steal_into(std::uint32_t own, std::uint32_t first) noexcept {
+  for (std::uint32_t k = 0; k < most_; ++k) {
+    const std::uint32_t i = first + k < most_ ? first + k : first + k - most_;
     Slot& victim = *slots_[i];
     std::uint64_t word = victim.word.load();
-    while (&victim != &own && begin_of(word) < end_of(word)) {
+    while (i != own && begin_of(word) < end_of(word)) {
       const std::uint32_t middle = begin_of(word) + (end_of(word) - begin_of(word)) / 2;
       if (victim.word.compare_exchange_weak(word, pack(begin_of(word), middle))) {
-        own.word.store(pack(middle, end_of(word)));
+        slots_[own]->word.store(pack(middle, end_of(word)));
         return true;
       }
     }
@@ -153,8 +162,9 @@ bool RangeJob::steal_into(Slot& own) noexcept {
 bool RangeJob::participate(std::uint32_t index, Clock::time_point deadline) {
   Slot& own = *slots_[index];
   std::uint32_t grain = 1;
+  std::uint32_t victim = index == 0 ? 0 : (index - 1) / 2;  // who has called us
   auto before = Clock::now();
-  do {
+  for (;;) {
     std::uint32_t begin = 0, end = 0;
     while (take_grain(own, grain, &begin, &end)) {
       body_(begin, end, argument_);
@@ -165,8 +175,10 @@ bool RangeJob::participate(std::uint32_t index, Clock::time_point deadline) {
       if (took > kAim * 4) grain = std::max(grain / 2, std::uint32_t{1});
       if (now > deadline) return false;
     }
-  } while (steal_into(own));
-  return true;
+    const std::uint32_t first = victim;
+    victim = static_cast<std::uint32_t>((victim + std::uint64_t{kStride}) % most_);
+    if (!steal_into(index, first)) return true;
+  }
 }
 
 }  // namespace fastflow

@@ -10,7 +10,9 @@
 //   Lazy splitting: nothing is split in advance.  Every participant owns a slot with
 //   one range, packed into a 64-bit word (begin, end).  The owner takes a grain from
 //   the front, a thief takes the back half, both by compare-exchange.  A participant
-//   whose slot is empty visits the others' and leaves when all are empty.
+//   whose slot is empty visits the others' and leaves when all are empty: first the
+//   slot of who has called it, then from another one on each time, as all beginning at
+//   the same one would halve the same range again and again.
 //
 //   The grain adapts: it doubles while a grain takes less than kAim, and halves when it
 //   takes much more; near the end of a slot's range it is bounded by a quarter of what
@@ -25,9 +27,11 @@
 //   or the job was cancelled.
 //
 // Threads
-//   help, wait_for and release: the creator.  cancel: any thread.  The token runs on
-//   workers of the native lane; every worker that takes it invites the next one first.
-//   Lifetime: counted references of the creator and of the token in the queue.
+//   help, wait_for and release: the creator.  cancel: any thread.  Tokens run on
+//   workers of the native lane.  There is one for each slot but the creator's.  They
+//   form a heap: whoever takes part in slot k queues the tokens of slots 2k+1 and 2k+2
+//   first, so that callers double with every wake-up.
+//   Lifetime: counted references of the creator and of the tokens in the queue.
 //
 // Limits: n < 2^32 (larger ranges: one job after the other).
 #pragma once
@@ -45,7 +49,7 @@ namespace fastflow {
 
 class Pool;
 
-class RangeJob : private Job {
+class RangeJob {
  public:
   using Body = void (*)(std::int64_t begin, std::int64_t end, void* argument);
   static constexpr std::int64_t kMost = 0xffff'ffff;
@@ -67,8 +71,10 @@ class RangeJob : private Job {
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct Slot {
+  struct Slot : Job {  // the job: the token of its participant
     atomic<std::uint64_t> word{0};
+    RangeJob* range = nullptr;
+    std::uint32_t index = 0;
   };
   class Range;
 
@@ -76,11 +82,11 @@ class RangeJob : private Job {
   ~RangeJob() = default;
 
   static void run_token(Job* token, Worker& worker);
-  void invite();
+  void invite(std::uint32_t slot);
   bool participate(std::uint32_t slot, Clock::time_point deadline);
   bool take_grain(Slot& slot, std::uint32_t grain, std::uint32_t* begin,
                   std::uint32_t* end) noexcept;
-  bool steal_into(Slot& slot) noexcept;
+  bool steal_into(std::uint32_t own, std::uint32_t first) noexcept;
   [[nodiscard]] bool anything_left() const noexcept;
   void leave() noexcept;
 
@@ -89,9 +95,8 @@ class RangeJob : private Job {
   void* const argument_;
   const std::uint32_t most_;
   std::unique_ptr<CacheAligned<Slot>[]> slots_;
-  atomic<std::uint32_t> joined_{1};  // slots given out; the creator has slot 0
-  FutexWord inside_{1};              // participants, the creator from the beginning
-  atomic<bool> queued_{false};
+  bool invited_ = false;  // by the creator, whose slot is 0
+  FutexWord inside_{1};   // participants, the creator from the beginning
   atomic<std::uint32_t> references_{1};
 };
 

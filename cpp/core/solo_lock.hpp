@@ -36,12 +36,15 @@
 #include <thread>
 
 #include "atomic.hpp"
+#include "cache_line.hpp"
 #include "compiler.hpp"
 #include "process_fence.hpp"
 
 namespace fastflow {
 
-class SoloLock {
+// Alone on its cache lines, as the soloist writes `inside` for every node while
+// somebody may be looking at what stands beside it.
+class alignas(kCacheLine) SoloLock {
  public:
   explicit SoloLock(bool heavy = !process_fence_works())
       : heavy_(heavy ? kHeavy : 0), others_{kNobody | heavy_} {}
@@ -114,5 +117,8 @@ class SoloLock {
   atomic<bool> inside_{false};
   atomic<std::uint32_t> others_;
 };
+#if !defined(FASTFLOW_MODEL)
+static_assert(sizeof(SoloLock) == kCacheLine);
+#endif
 
 }  // namespace fastflow

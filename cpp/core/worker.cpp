@@ -22,12 +22,6 @@ bool single_core() {
   return single;
 }
 
-// Counters have one writer, so a plain increment of an atomic will do.
-void count(atomic<std::uint64_t>& counter) {
-  // relaxed: a statistic; orders nothing.
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
 }  // namespace
 
 Worker::Worker(Pool& pool, std::uint32_t index) : pool_(pool), index_(index) {}
@@ -49,7 +43,7 @@ void Worker::run() {
 
 void Worker::execute(Job* job) {
   ++since_sleep_;
-  count(counts_.executed);
+  WorkerCounts::add(counts_.executed);
   job->run(job, *this);
 }
 
@@ -174,7 +168,7 @@ Job* Worker::steal_batch(Lane lane) {
   Worker* w = pool_.workers_.load(std::memory_order_acquire);
   for (; w != nullptr; w = w->next_in_pool_) {
     if (Job* job = steal_from(w->lanes_[index_of(lane)].batch)) {
-      if (w != this) count(counts_.stolen);
+      if (w != this) WorkerCounts::add(counts_.stolen);
       return job;
     }
   }
@@ -187,7 +181,7 @@ Job* Worker::steal_stack(Lane lane) {
   auto steal = [&](Worker* from, Worker* to) -> Job* {
     for (Worker* w = from; w != to; w = w->next_in_pool_) {
       if (Job* job = steal_from(w->lanes_[index_of(lane)].stack)) {
-        count(counts_.stolen);
+        WorkerCounts::add(counts_.stolen);
         return job;
       }
     }
@@ -225,7 +219,7 @@ bool Worker::spin() {
 // Active, not searching, detached on entry; active and searching when it returns true.
 bool Worker::sleep() {
   since_sleep_ = 0;
-  count(counts_.parked);
+  WorkerCounts::add(counts_.parked);
   const auto before = std::chrono::steady_clock::now();
   auto has_work = [this] { return pool_.has_work(); };
   const auto linger = pool_.hooks_.linger_time(*this);

@@ -35,6 +35,14 @@ struct WorkerCounts {
   atomic<std::uint64_t> executed{0};
   atomic<std::uint64_t> stolen{0};
   atomic<std::uint64_t> parked{0};
+  atomic<std::uint64_t> kernels{0};  // free for the binding, as Worker::binding is
+
+  // Counters have one writer, so a plain increment of an atomic will do.
+  static void add(atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexcept {
+    // relaxed: a statistic; orders nothing.
+    counter.store(counter.load(std::memory_order_relaxed) + n,
+                  std::memory_order_relaxed);
+  }
 };
 
 class Worker {

@@ -2,6 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <latch>
+#include <mutex>
+#include <set>
+#include <thread>
+
 #include "plain_hooks.hpp"
 #include "stress.hpp"
 
@@ -69,6 +74,31 @@ TEST_CASE("without the creator's help the workers do it all") {
     job->start();
     finish(job);
     CHECK(hits.wrong() == 0);
+  }
+}
+
+TEST_CASE("everybody is invited: seven that wait for each other") {
+  struct Meeting {
+    static void body(std::int64_t, std::int64_t, void* argument) {
+      auto* self = static_cast<Meeting*>(argument);
+      bool first = false;
+      {
+        std::lock_guard lock(self->mutex);
+        first = self->seen.insert(std::this_thread::get_id()).second;
+      }
+      if (first) self->all.arrive_and_wait();
+    }
+    std::latch all{7};
+    std::mutex mutex;
+    std::set<std::thread::id> seen;
+  };
+  Running r(6);
+  for (int round = 0; round < 50; ++round) {
+    Meeting meeting;
+    RangeJob* job = RangeJob::create(r.pool, 1'000, Meeting::body, &meeting, 7);
+    CHECK(job->help(std::chrono::steady_clock::time_point::max()));
+    finish(job);
+    CHECK(meeting.seen.size() == 7);
   }
 }
 
