@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 LIMIT = 60  # seconds after which a script counts as hanging
 
@@ -58,3 +60,14 @@ def outcome(call, *args):
         error.__traceback__ = None
         return error
     raise AssertionError(f"it returned {found!r}")
+
+
+def becomes_true(condition, seconds=60):
+    """Whether a condition that nobody announces comes true in time."""
+    end = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        pause.wait(0.001)
+    return True

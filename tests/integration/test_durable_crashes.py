@@ -36,7 +36,7 @@ from fastflow.testing import (
     InvocationStatus,
     SimulatedCrash,
 )
-from support import LIMIT, figure
+from support import LIMIT, becomes_true, figure
 
 PATIENT = RetryStrategyConfig(max_attempts=9, initial_delay=60)
 POLL = WaitForConditionConfig(
@@ -363,7 +363,7 @@ def test_a_runner_goes_on_after_a_write_that_raised_anything(error):
     with DurableRunner(journal, _clock=VirtualClock()) as runner:
         with pytest.raises((JournalError, error)):
             runner.run(fainting, execution_name="once")
-        assert runner._runtime.scheduler.idle
+        assert becomes_true(lambda: runner._runtime.scheduler.idle)
         assert runner.run(fainting, execution_name="once") == 3
         assert runner.run(fainting, execution_name="again") == 3
-        assert runner._runtime.scheduler.idle
+        assert becomes_true(lambda: runner._runtime.scheduler.idle)

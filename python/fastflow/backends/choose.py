@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+from typing import TYPE_CHECKING
 
 from fastflow.backends.local import ThreadBackend
-from fastflow.backends.remote import RemoteBackend
-from fastflow.backends.sender import Sender, sender_of
-from fastflow.backends.travel import MANY, Alone, Together
 from fastflow.pool.blas import share_of
 from fastflow.pool.executor import Executor
 from fastflow.run.loop import Activity, Loop
+
+if TYPE_CHECKING:
+    from fastflow.backends.remote import RemoteBackend
+    from fastflow.backends.sender import Sender
 
 __all__ = ["backend_of", "workers_of"]
 
@@ -41,6 +43,9 @@ def backend_of(
         return ThreadBackend(
             executor, activity, loop, workers_of(executor), nested=nested
         )
+    from fastflow.backends.remote import RemoteBackend  # most runs need no process
+    from fastflow.backends.sender import sender_of
+
     local = isinstance(executor, cf.ProcessPoolExecutor)
     sender = sender_of(executor, lambda: _sender(executor))
     return RemoteBackend(executor, sender, local=local, loop=loop)
@@ -53,6 +58,9 @@ def workers_of(executor: cf.Executor) -> int | None:
 
 
 def _sender(executor: cf.Executor) -> Sender:
+    from fastflow.backends.sender import Sender
+    from fastflow.backends.travel import MANY, Alone, Together
+
     workers = workers_of(executor)
     if not isinstance(executor, cf.ProcessPoolExecutor):
         return Sender(Alone(), workers)

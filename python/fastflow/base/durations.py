@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "Time",
@@ -16,24 +16,26 @@ __all__ = [
 ]
 
 
-class _TimeDelta(Protocol):
-    """As ``datetime.timedelta`` and pandas' are."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    def total_seconds(self) -> float: ...
+    class _TimeDelta(Protocol):
+        """As ``datetime.timedelta`` and pandas' are."""
 
+        def total_seconds(self) -> float: ...
 
-class _Duration(Protocol):
-    """As ``fastflow.durable.Duration`` is."""
+    class _Duration(Protocol):
+        """As ``fastflow.durable.Duration`` is."""
 
-    def to_seconds(self) -> float: ...
+        def to_seconds(self) -> float: ...
 
-
-Time = float | str | _TimeDelta | _Duration
+    Time = float | str | _TimeDelta | _Duration
+else:  # to make protocols takes as long as to import a module
+    Time = float | str | object
 """What every option that is a time takes."""
 
-
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_TEXT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([^\W\d_]*)\s*", re.ASCII)
+_TEXT = r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([^\W\d_]*)\s*"
 _FORMS = 'write for example "500ms", "30s", "5m", "2h", "1d", or a number of seconds'
 
 
@@ -115,7 +117,7 @@ def wait_of(value: Any, what: str = "timeout") -> float | None:
 
 
 def _parse_text(text: str) -> float:
-    match = _TEXT.fullmatch(text)
+    match = re.fullmatch(_TEXT, text, re.ASCII)
     if match is None:
         if text.lstrip().startswith("-"):
             raise ValueError(f"a duration must not be negative: {text!r}; {_FORMS}")

@@ -134,6 +134,13 @@ class DurableOperationError(DescribedError):
         Of that error.
     """
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The cause is made from the record, too: it is part of what is told.
+        state = dict(self.__dict__)
+        if self.__cause__ is not None:
+            state["__cause__"] = self.__cause__
+        return type(self), self.args, state
+
 
 class StepError(DurableOperationError):
     """The last attempt of a step failed."""

@@ -63,12 +63,18 @@ class Limits:
         self._timer: Timer | None = None
 
     def begin(self, what: Any) -> Limited:
-        """Let the time of a call begin, in the thread that makes it."""
+        """Let the time of a call begin, in the thread that makes it.
+
+        Raises
+        ------
+        RuntimeError
+            If there can't be a thread for timers; then nothing has begun.
+        """
         call = Limited(what, self._clock.now() + self._seconds)
         with self._lock:
-            self._calls.append(call)
             if self._timer is None:
-                self._set_timer()
+                self._timer = self._clock.call_later(self._seconds, self._look)
+            self._calls.append(call)
         return call
 
     def end(self, call: Limited) -> bool:
@@ -91,10 +97,6 @@ class Limits:
                 self._timer.cancel()
                 self._timer = None
 
-    def _set_timer(self) -> None:
-        left = max(self._calls[0].due - self._clock.now(), 0.0)
-        self._timer = self._clock.call_later(left, self._look)
-
     def _look(self) -> None:
         """Look whose time is over."""
         over: list[Limited] = []
@@ -110,6 +112,7 @@ class Limits:
                     over.append(call)
             self._timer = None
             if calls:
-                self._set_timer()
+                left = max(calls[0].due - now, 0.0)
+                self._timer = self._clock.call_later(left, self._look)
         for call in over:
             self._tell(call)

@@ -124,8 +124,9 @@ def _graph_of(plan: FlowPlan) -> Graph:
 
             sources = np.repeat(np.arange(len(plan.names)), np.diff(children.starts))
             targets = np.array(children.items, np.int64)
-        graph = plan.made[Graph] = Graph()
+        graph = Graph()
         graph.set_edges(len(plan.names), sources, targets)
+        plan.made[Graph] = graph  # complete: others may run it at the same time
     return graph
 
 

@@ -66,10 +66,10 @@ class WorkerHost(Host):
     def call_of(self, node: Node) -> Call:
         """Return what makes the first attempt at the tasks of a kind."""
         task = node.task
+        limits = self._limits_of(task.timeout)
         if task.is_async or task.cache is not None or node.each >= 0:
             return lambda _run, number: self.begin(number)
         attempt = attempt_call(self.run, node)
-        limits = self._limits_of(task.timeout)
         call: Call
         if limits is None:
             call = lambda run, number: self._unlimited(run, number, attempt)  # noqa: E731
@@ -122,8 +122,7 @@ class WorkerHost(Host):
     ) -> TaskJob:
         """Return a job whose first attempt is under way."""
         task = self.run.plan.nodes[first.number].task
-        attempts = attempts_of(task)
-        attempts.resume(1, sent=True)
+        attempts = attempts_of(task, begun=True)
         job = self.new_job(tag, task, args, kwargs, attempts)
         job.began, job.worker = first.began, first.worker
         return job
@@ -211,9 +210,9 @@ class WorkerHost(Host):
     ) -> object:
         task = self.run.plan.nodes[first.number].task
         limits = self._limits_of(task.timeout)
-        call = limits.begin(first) if limits else None
-        error, value = None, None
+        call = error = value = None
         try:
+            call = limits and limits.begin(first)
             value = task.attempt(args, kwargs)
         except BaseException as raised:
             error = raised

@@ -328,10 +328,12 @@ class ParallelCalls(Calls):
         if events is not None:
             events.job_started(self.key(call), 1)
         limits = None if task.timeout is None else self._limits_of(task.timeout)
-        limited = limits and limits.begin(call)
+        limited: Limited | None = None
         error: BaseException | None = None
         value: Any = None
         try:
+            if limits is not None:
+                limited = limits.begin(call)
             value = task.attempt(call.args, call.kwargs)
         except BaseException as raised:
             error = raised
@@ -362,9 +364,7 @@ class ParallelCalls(Calls):
 
     def _resumed(self, call: Call) -> TaskJob:
         """Let a job decide what follows the first attempt."""
-        attempts = attempts_of(call.task)
-        attempts.resume(1, sent=True)
-        job = self._job_of(call, attempts)
+        job = self._job_of(call, attempts_of(call.task, begun=True))
         job.began, job.worker = call.began, call.worker
         if self._cancelled:
             job.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fastflow import _core
 from fastflow.base.durations import Time, limit_of
@@ -13,29 +13,29 @@ from fastflow.pool.columns import Column, columns_of
 from fastflow.pool.executor import Executor, engine_of
 
 if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
     import numpy as np
+
+    class _Options(TypedDict, total=False):
+        """What all take; see `map`."""
+
+        executor: Executor | None
+        max_workers: int | None
+        timeout: Time | None
+        progress: Progress
+
+    class _MapOptions(_Options, total=False):
+        chunksize: int | None
+
+    class _StreamOptions(_Options, total=False):
+        buffersize: int | None
+        ordered: bool
+
 
 __all__ = ["for_each", "imap", "map", "map_array", "starmap"]
 
 T = TypeVar("T")
-
-
-class _Options(TypedDict, total=False):
-    """What all take, for type checkers; see `map`."""
-
-    executor: Executor | None
-    max_workers: int | None
-    timeout: Time | None
-    progress: Progress
-
-
-class _MapOptions(_Options, total=False):
-    chunksize: int | None
-
-
-class _StreamOptions(_Options, total=False):
-    buffersize: int | None
-    ordered: bool
 
 
 @overload

@@ -164,11 +164,13 @@ class Attempts:
         The result, once it has succeeded.
     error : BaseException or None
         What failed last.
+    stopping : bool
+        Whether nothing more is to begin.
     """
 
     __slots__ = (
-        "_delay", "_fallback", "_last", "_retry", "_tickets", "count", "error", "live",
-        "pause", "state", "timeout", "value",
+        "_delay", "_fallback", "_retry", "_tickets", "count", "error", "live", "pause",
+        "state", "stopping", "timeout", "value",
     )  # fmt: skip
 
     def __init__(
@@ -183,7 +185,7 @@ class Attempts:
         self._delay = delay
         self._fallback = fallback
         self._tickets = 0
-        self._last = False  # there won't be another attempt
+        self.stopping = False
         self.timeout = timeout
         self.state = _NEW
         self.count = 0
@@ -201,11 +203,6 @@ class Attempts:
     def succeeded(self) -> bool:
         """Whether there is a result."""
         return self.state is _SUCCEEDED
-
-    @property
-    def stopping(self) -> bool:
-        """Whether nothing more is to begin."""
-        return self._last
 
     @property
     def is_limited(self) -> bool:
@@ -277,7 +274,7 @@ class Attempts:
         self.error = error
         if self.state is _RECOVERING:
             return self._end(_FAILED, DELIVER)
-        if not (final or self._last or self._retry is None):
+        if not (final or self.stopping or self._retry is None):
             try:
                 seconds = self._retry.decide(error, self.count)
                 if seconds is not None:
@@ -297,14 +294,14 @@ class Attempts:
 
     def stop(self) -> Do:
         """Begin nothing more; the attempt that runs is the last one."""
-        self._last = True
+        self.stopping = True
         if self.state is _NEW or self.state is _PAUSED:
             return self._end(_DROPPED, DROP)
         return NOTHING
 
     def left(self, ticket: int) -> Do:
         """After `stop`, an attempt was taken back before it began."""
-        if ticket != self.live or not (ticket and self._last):
+        if ticket != self.live or not (ticket and self.stopping):
             return NOTHING
         return self._end(_DROPPED, DROP)
 

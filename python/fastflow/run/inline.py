@@ -34,9 +34,12 @@ __all__ = [
 ]
 
 
-def attempts_of(task: Task) -> Attempts:
-    """Return the machine for one call of a task."""
-    return Attempts(task.retry, task.timeout, fallback=task.has_fallback)
+def attempts_of(task: Task, *, begun: bool = False) -> Attempts:
+    """Return the machine for one call of a task; `begun`: of which an attempt runs."""
+    attempts = Attempts(task.retry, task.timeout, fallback=task.has_fallback)
+    if begun:
+        attempts.resume(1, sent=True)
+    return attempts
 
 
 class Tries:
@@ -92,8 +95,7 @@ def run_blocking(
         try:
             value = task.attempt(args, kwargs)
         except Exception as error:
-            attempts = attempts_of(task)
-            attempts.resume(1, sent=True)
+            attempts = attempts_of(task, begun=True)
             action = attempt_raised(attempts, attempts.live, error)
         else:
             return value if cache is None else cache.put(key, value)

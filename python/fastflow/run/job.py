@@ -131,6 +131,8 @@ class Job:
     """Told of what happens; None: nobody listens."""
     key: JobKey | None = None
     """There is one if there are events."""
+    leave: Callable[[], object] | None = None
+    """To be called when the attempt has ended that was let in; see `Admission`."""
 
     # What is called.
 
@@ -168,7 +170,7 @@ class Job:
         raise NotImplementedError
 
     def freed(self) -> None:
-        """Hear that an attempt has ended; a fallback takes the place of the last."""
+        """Call `leave`, once; the fallback takes the place of the last attempt."""
 
     def time_is_up(self, ticket: int) -> None:
         """Tell an attempt that goes on that its time is over."""
@@ -221,7 +223,8 @@ class Job:
             timer.cancel()
         if under_way is not None:
             under_way.give_up()
-        self.freed()
+        if self.leave is not None:
+            self.freed()
         if self.events is not None:
             self._tell_ended(self.events)
         return True
@@ -242,7 +245,7 @@ class Job:
             if live and (replace or self._under_way is None):
                 self._under_way = under_way
             unwanted = ticket <= self._given_up
-            stopping = live and self.attempts.stopping and not self._recovers
+            stopping = self.attempts.stopping and live and not self._recovers
         if unwanted:
             under_way.give_up()
         elif stopping:
@@ -290,7 +293,8 @@ class Job:
             timer, self._timer, self._under_way = self._timer, None, None
         if timer is not None:
             timer.cancel()
-        self.freed()
+        if self.leave is not None:
+            self.freed()
         if self.events is not None:
             self._tell_ended(self.events)
         self.done(self)
@@ -306,7 +310,7 @@ class Job:
             count = self.attempts.count
         if timer is not None:
             timer.cancel()
-        if action is not RECOVER:
+        if action is not RECOVER and self.leave is not None:
             self.freed()
         if action is PAUSE and self.events is not None:
             self._tell_retrying(self.events, count, error)
@@ -322,7 +326,8 @@ class Job:
         if action is NOTHING:
             self.raised(ticket, error or given_up())
         else:
-            self.freed()
+            if self.leave is not None:
+                self.freed()
             self._follow(action)
 
     def expired(self, ticket: int) -> None:
@@ -339,7 +344,7 @@ class Job:
             self.time_is_up(ticket)  # not before: what it returns then is no result
             if under_way is not None:
                 under_way.give_up()
-            if action is not RECOVER:
+            if action is not RECOVER and self.leave is not None:
                 self.freed()
             if action is PAUSE and self.events is not None:
                 self._tell_retrying(self.events, count, error)

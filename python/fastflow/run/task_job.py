@@ -15,7 +15,6 @@ from fastflow.run.cache import MISSING
 from fastflow.run.events import Events, JobKey
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
-from fastflow.run.remote import attempt_task
 from fastflow.run.task import InvalidInput, Task
 
 __all__ = ["TaskJob"]
@@ -44,8 +43,6 @@ class TaskJob(Job):
         Where the last attempt ran; a number is that of a thread.
     recovers : bool
         Whether the fallback has been asked.
-    leave : callable or None
-        To be called when the attempt that was let in has ended; see `Admission`.
     """
 
     __slots__ = (
@@ -171,6 +168,8 @@ class TaskJob(Job):
 
     def remote_function(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """See `Job`; tasks travel by reference."""
+        from fastflow.run.remote import attempt_task
+
         return attempt_task, self.task.reference or self.task.fn
 
     def remote_arguments(self) -> tuple[Any, ...]:

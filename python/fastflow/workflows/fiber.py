@@ -192,8 +192,9 @@ class Fiber:
     """
 
     __slots__ = (
-        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
-        "home", "loops", "now", "origin", "pc", "program", "run", "since", "steps",
+        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "events",
+        "failure", "home", "loops", "now", "origin", "pc", "program", "run", "since",
+        "steps",
     )  # fmt: skip
 
     def __init__(
@@ -204,6 +205,7 @@ class Fiber:
         self.home = home
         self.ctx = ctx
         self.steps: Steps = ctx.steps
+        self.events = run.events
         self.now = run.clock.now
         self.since = run.since
         self.pc = 0
@@ -280,11 +282,10 @@ class Fiber:
 
     def begin(self, name: str | None) -> StepRecord:
         """Open the record of a step that is called, for the first time."""
-        assert name is not None
-        record = StepRecord(name, RUNNING, self.now(), self.since)
+        record = StepRecord(name or "", RUNNING, self.now(), self.since)
         record.attempts = 1
         self.steps.open(record)
-        if self.run.events is not None:
+        if self.events is not None:
             self.run.tell_started(record)
         return record
 
@@ -302,7 +303,7 @@ class Fiber:
         self.ctx.last = record.output = value
         record.status = COMPLETED
         record.ended = self.now()
-        if self.run.events is not None:
+        if self.events is not None:
             self.run.tell_ended(record, None)
         return self.pc + 1
 

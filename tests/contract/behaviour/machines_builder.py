@@ -100,7 +100,11 @@ class RunSteps(Steps):
     """``run()``."""
 
     family = "builder step, run"
-    cannot = {**Steps.cannot, CANCEL: "run() blocks: start() is to be cancelled"}
+    cannot = {
+        **Steps.cannot,
+        CANCEL: "run() blocks: start() is to be cancelled",
+        IN_ORDER: "runs are begun by threads of the test, in any order",
+    }
 
     def results(self, workflows: list[fastflow.Workflow]) -> list[Any]:
         def run(number: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 
@@ -221,3 +222,15 @@ class TestErrorObject:
 def test_validation_errors_are_value_errors():
     with pytest.raises(ValueError, match="m"):
         raise ValidationError("m")
+
+
+def test_pickle_keeps_causes():
+    error = exceptions.ChildContextError("outer", "StepError")
+    error.__cause__ = exceptions.StepError("inner", "KeyError")
+    error.__cause__.__cause__ = KeyError("x")
+    error.add_note("a note")
+    for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert again.__notes__ == ["a note"]
+        assert repr(again.__cause__) == repr(error.__cause__)
+        assert repr(again.__cause__.__cause__) == "KeyError('x')"
+        assert again.__suppress_context__

@@ -15,6 +15,8 @@ import pytest
 import fastflow
 import flow_tasks
 from fastflow import Flow, run_flow_from_dsl, run_parallel_flow_from_dsl
+from fastflow.base.timers import VirtualClock
+from fastflow.engines.hosted import run_hosted
 from fastflow.run.registry import TaskRegistry
 
 EXECUTORS = {
@@ -281,19 +283,34 @@ def test_a_timeout_may_be_retried_and_the_late_result_is_dropped(executor):
     assert result.tasks["first_stuck"].attempts == 2
 
 
-def test_the_time_of_a_run(executor):
-    release = threading.Event()
-    flow = Flow(
-        text("a -> b -> c"),
-        registry={"a": lambda: 1, "b": lambda x: release.wait(), "c": lambda x: x},
-    )
-    with pytest.raises(fastflow.TaskTimeout, match="did not finish") as caught:
-        flow.run(executor=executor, timeout=0.5)
-    result = caught.value.result
-    assert statuses(result) == {"a": "COMPLETED", "b": "FAILED", "c": "SKIPPED"}
-    assert isinstance(caught.value, TimeoutError)
-    result = flow.run(executor=executor, timeout="500ms", on_error="return")
-    assert result.status == "FAILED"
+def test_the_time_of_a_run(executor, monkeypatch):
+    clock = VirtualClock()
+    monkeypatch.setitem(run_hosted.__kwdefaults__, "clock", clock)
+    begun, release = threading.Event(), threading.Event()
+
+    def hang(_):
+        begun.set()
+        return release.wait()
+
+    def let_time_pass():
+        assert begun.wait(60)
+        begun.clear()
+        clock.advance(0.5)
+
+    registry = {"a": lambda: 1, "b": hang, "c": lambda x: x}
+    flow = Flow(text("a -> b -> c"), registry=registry)
+    with cf.ThreadPoolExecutor(1) as other:
+        passing = other.submit(let_time_pass)
+        with pytest.raises(fastflow.TaskTimeout, match="did not finish") as caught:
+            flow.run(executor=executor, timeout=0.5)
+        result = caught.value.result
+        assert statuses(result) == {"a": "COMPLETED", "b": "FAILED", "c": "SKIPPED"}
+        assert isinstance(caught.value, TimeoutError)
+        passing.result(60)
+        passing = other.submit(let_time_pass)
+        result = flow.run(executor=executor, timeout="500ms", on_error="return")
+        assert result.status == "FAILED"
+        passing.result(60)
     release.set()
     assert flow.run(executor=executor, timeout="1h")["c"] is True
 
@@ -679,3 +696,20 @@ def test_fallbacks_of_tasks_in_processes_run_here():
     with cf.ProcessPoolExecutor(1) as executor:
         assert flow.run({"value": 3}, executor=executor)["fail"] == 3
     assert here == [os.getpid()]
+
+
+def test_first_runs_at_the_same_time():
+    """What a run makes of the plan, others see when it is complete."""
+    names = [f"t{number}" for number in range(300)]
+    tasks = dict.fromkeys(names, lambda x=0: x)
+    with cf.ThreadPoolExecutor(8) as threads:
+        for _ in range(20):
+            flow = Flow(text(" -> ".join(names)), registry=tasks)
+            both = threading.Barrier(8)
+
+            def run(flow=flow, both=both):
+                both.wait(60)
+                return len(flow.run(7))
+
+            found = [threads.submit(run) for _ in range(8)]
+            assert [each.result(60) for each in found] == [300] * 8
