@@ -7,10 +7,10 @@ functions, task groups and native kernels.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from fastflow._core import current_task
-from fastflow.base import former
 from fastflow.errors import (
     BrokenPoolError,
     Cancelled,
@@ -144,7 +144,18 @@ _LAZY = {
 }
 
 
-former.install()
+class _FormerNames:
+    """Finds modules by the names that they had, when nobody else knows them."""
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
+        if not name.startswith("fastflow."):
+            return None
+        from fastflow.base.former import spec_of
+
+        return spec_of(name)
+
+
+sys.meta_path.append(_FormerNames())
 
 
 def __getattr__(name: str) -> Any:

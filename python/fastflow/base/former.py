@@ -4,20 +4,19 @@ A class is stored by the name of its module: in a pickle, and in a journal as
 ``module:Class``.  What was stored before a module moved must still be read, and scripts
 that were made from our examples import some, too.  So an old name of such a module is
 another name of it: `now_called` says which (a journal never imports anything), and
-`install` lets Python import it.
+`spec_of` lets Python import it, which asks for it in ``fastflow/__init__``.
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-__all__ = ["FORMER", "install", "now_called"]
+__all__ = ["FORMER", "now_called", "spec_of"]
 
 #: Only modules whose classes can be stored, or that a page or an example named.
 FORMER = {
@@ -46,33 +45,25 @@ def now_called(module: str) -> str:
     return FORMER.get(module, module)
 
 
-class _Finder:
-    """Finds modules by their former names; Python asks it when nobody else knows."""
-
-    def find_spec(
-        self, name: str, path: Any = None, target: Any = None
-    ) -> ModuleSpec | None:
-        """Return how to import a module, if it is one of these."""
-        del path, target
-        if name not in FORMER:
-            return None
-        from importlib.machinery import ModuleSpec
-
-        return ModuleSpec(name, self)  # type: ignore[arg-type]
+class _Loader:
+    """Makes a module that has what the one has whose former name it goes by."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Let Python make the module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module what the one that it stands for has."""
+        """Give it what the other one has."""
         own = vars(module)
-        for name, value in vars(
-            importlib.import_module(FORMER[own["__name__"]])
-        ).items():
+        now = importlib.import_module(FORMER[module.__name__])
+        for name, value in vars(now).items():
             if name not in own or name == "__doc__":
                 own[name] = value
 
 
-def install() -> None:
-    """Let former names be imported."""
-    sys.meta_path.append(_Finder())
+def spec_of(module: str) -> ModuleSpec | None:
+    """Return how to import a module by its former name; None if it has none."""
+    if module not in FORMER:
+        return None
+    from importlib.machinery import ModuleSpec
+
+    return ModuleSpec(module, _Loader())  # type: ignore[arg-type]
