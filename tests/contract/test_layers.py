@@ -201,7 +201,8 @@ def test_every_module_has_a_layer():
     assert sorted(units | {"_core"}) == sorted(FLOOR_OF)
     assert sum(len(line.split()) for line in FLOORS) == len(FLOOR_OF)
     inside = {name for name in MODULES if unit_of(name) in FILES}
-    assert sorted(inside) == sorted(LAYER_OF)
+    assert inside - set(LAYER_OF) == set(), "no line in FILES has these files"
+    assert set(LAYER_OF) - inside == set(), "FILES names these, which don't exist"
     named = [
         name for lines in FILES.values() for line in lines for name in line.split()
     ]

@@ -112,7 +112,11 @@ def test_cell(row, machine, cell, scratch):
                 scratch.release()  # else a pool of threads could not be closed
 
     seconds = 2 if cell.verdict == "drift" else SECONDS
-    assert watched(measure, scratch, seconds) == cell.wanted
+    found = watched(measure, scratch, seconds)
+    assert found == cell.wanted, (
+        f"{machine} gives something else than the table says for {row.name!r}: mend "
+        "it, or say why in the row (differs=) or in the machine (cannot)"
+    )
 
 
 def test_no_cell_is_missing():

@@ -86,6 +86,16 @@ def test_reference_names_every_export():
     assert missing == []
 
 
+def test_reference_names_every_verb():
+    from fastflow.workflows.verbs import Verbs
+
+    page = (ROOT / "docs" / "reference" / "api.md").read_text("utf-8")
+    rows = "".join(x for x in page.splitlines() if x.startswith("| `Workflow."))
+    verbs = [name for name in vars(Verbs) if not name.startswith("_")]
+    missing = [name for name in verbs if not re.search(rf"[`.]{name}\(", rows)]
+    assert missing == [], "not in the table of workflows of docs/reference/api.md"
+
+
 def test_reference_names_every_command_and_option():
     import click
 
@@ -107,4 +117,7 @@ def test_reference_names_every_command_and_option():
         assert lines[name], f"docs/reference/cli.md lacks `fastflow {name}`"
         for option in command.params:
             if isinstance(option, click.Option):
-                assert any(form in lines[name] for form in option.opts), option.opts
+                assert any(form in lines[name] for form in option.opts), (
+                    f"the line of `fastflow {name}` in docs/reference/cli.md lacks "
+                    f"{' or '.join(option.opts)}"
+                )

@@ -41,6 +41,8 @@ class TestIf(Instruction):
         record = fiber.begin(self.name)
 
         def decided(value: Any) -> int:
+            if fiber.stopped:
+                return SUSPENDED  # the record is closed already
             record.output = bool(value)
             fiber.close(record, COMPLETED)
             return fiber.pc + 1 if record.output else self._otherwise

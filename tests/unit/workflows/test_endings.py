@@ -15,6 +15,7 @@ from tests.support import run_script
 import fastflow
 from fastflow import TaskError, TaskTimeout
 from fastflow.base.timers import VirtualClock
+from fastflow.run.events import LISTENING, Events
 from fastflow.workflows import jobs
 from fastflow.workflows.fiber import Fiber
 from fastflow.workflows.records import Steps
@@ -427,3 +428,30 @@ def test_a_loop_whose_body_handles_the_error_goes_on(wf):
     wf.while_("w", lambda ctx: ctx.last != "RUNNING", build=body)
     run = wf.run()
     assert (run.last, run.steps["w"].status) == ("RUNNING", "COMPLETED")
+
+
+@pytest.mark.parametrize("verb", ["step", "if_"])
+def test_what_is_called_last_ends_once_if_it_is_overdue(verb):
+    ended, threads, gate = [], [], threading.Event()
+
+    class Told:
+        def job_ended(self, key, attempt, time, error):
+            ended.append((key.name, type(error)))
+
+    def late(ctx):
+        threads.append(threading.current_thread())
+        gate.wait()
+
+    wf = fastflow.workflow("w")
+    getattr(wf, verb)("s", late)
+    if verb == "if_":
+        wf.end_if()
+    token = LISTENING.set(Events.of([Told()]))
+    try:
+        with pytest.raises(TaskTimeout):
+            wf.run(timeout="50ms")
+    finally:
+        LISTENING.reset(token)
+        gate.set()
+    threads[0].join(60)
+    assert ended == [("s", TaskTimeout)]
