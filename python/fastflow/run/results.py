@@ -18,6 +18,30 @@ _STATES = tuple(Status)
 PENDING, RUNNING, COMPLETED, FAILED, SKIPPED, CANCELLED = range(len(_STATES))
 
 
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
+
+
+class _Rare:
+    """An attribute that few records have; all others pay nothing for it."""
+
+    def __init__(self, default: Any) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, record: TaskRecord | None, owner: type | None = None) -> Any:
+        if record is None:
+            return self
+        rare = record._rare
+        return self._default if rare is None else rare.get(self._name, self._default)
+
+    def __set__(self, record: TaskRecord, value: Any) -> None:
+        if record._rare is None:
+            record._rare = {}
+        record._rare[self._name] = value
+
+
 class TaskRecord:
     """What became of one call: a task of a flow, a step of a workflow, a node.
 
@@ -47,9 +71,13 @@ class TaskRecord:
     """
 
     __slots__ = (
-        "attempts", "began", "ended", "error", "name", "origin", "output", "partial",
-        "status", "winner", "worker",
+        "_rare", "attempts", "began", "ended", "error", "name", "origin", "output",
+        "status",
     )  # fmt: skip
+
+    worker = _Rare("")
+    winner = _Rare(None)
+    partial = _Rare(_NOTHING)
 
     def __init__(
         self,
@@ -57,25 +85,31 @@ class TaskRecord:
         status: Status = Status.RUNNING,
         began: float | None = None,
         origin: float = 0.0,
+        attempts: int = 0,
     ) -> None:
         self.name = name
         self.status = status
         self.output: Any = None
         self.error: BaseException | None = None
-        self.attempts = 0
+        self.attempts = attempts
         self.began = began
         self.ended: float | None = None
         self.origin = origin
-        self.worker = ""
-        self.winner: int | None = None
-        self.partial: Mapping[int, Any] = _NOTHING
+        self._rare: dict[str, Any] | None = None
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        state = {name: getattr(self, name) for name in self.__slots__}
+        names = (*self.__slots__, "worker", "winner", "partial")
+        state = {name: getattr(self, name) for name in names}
+        del state["_rare"]
         if self.error is not None:
             state["error"] = portable(self.error)
         state["partial"] = dict(self.partial)
         return None, state
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        self._rare = None
+        for name, value in state[1].items():
+            setattr(self, name, value)
 
     @property
     def start(self) -> float | None:
@@ -114,9 +148,6 @@ class TaskRecord:
 
     def __repr__(self) -> str:
         return f"<{self.name!r} {self.status}>"
-
-
-_NOTHING: Mapping[int, Any] = MappingProxyType({})
 
 
 class Span(NamedTuple):

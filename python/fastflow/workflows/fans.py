@@ -14,7 +14,7 @@ from fastflow.run.task import is_async
 from fastflow.workflows.context import Context
 from fastflow.workflows.dispatch import Home
 from fastflow.workflows.fan import Branch, Fan
-from fastflow.workflows.fiber import SUSPENDED, Fiber, RunOfFiber
+from fastflow.workflows.fiber import SUSPENDED, Fiber, RunOfFiber, fiber_of
 from fastflow.workflows.items import Getting, Items
 from fastflow.workflows.jobs import Done
 from fastflow.workflows.options import FanOptions
@@ -228,7 +228,7 @@ class _LineBranch:
                 add_note(error, f"in step {fiber.origin[1]!r}")
             done(error, value)
 
-        fiber = self._fiber = Fiber(run, program, home, ctx, ended)
+        fiber = self._fiber = fiber_of(run, program, home, ctx, ended)
 
     def start(self) -> None:
         self._fiber.home.post(self._fiber.advance)

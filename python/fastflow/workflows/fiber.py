@@ -36,6 +36,7 @@ __all__ = [
     "Operation",
     "Program",
     "RunOfFiber",
+    "fiber_of",
 ]
 
 SUSPENDED = -1
@@ -192,9 +193,8 @@ class Fiber:
     """
 
     __slots__ = (
-        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "events",
-        "failure", "home", "loops", "now", "origin", "pc", "program", "run", "since",
-        "steps",
+        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
+        "home", "loops", "now", "origin", "pc", "program", "run", "since", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -205,7 +205,6 @@ class Fiber:
         self.home = home
         self.ctx = ctx
         self.steps: Steps = ctx.steps
-        self.events = run.events
         self.now = run.clock.now
         self.since = run.since
         self.pc = 0
@@ -282,11 +281,8 @@ class Fiber:
 
     def begin(self, name: str | None) -> StepRecord:
         """Open the record of a step that is called, for the first time."""
-        record = StepRecord(name or "", RUNNING, self.now(), self.since)
-        record.attempts = 1
+        record = StepRecord(name or "", RUNNING, self.now(), self.since, 1)
         self.steps.open(record)
-        if self.events is not None:
-            self.run.tell_started(record)
         return record
 
     def close(
@@ -294,7 +290,6 @@ class Fiber:
     ) -> None:
         """Close the record of a step."""
         record.close(status, error, self.now())
-        self.run.tell_ended(record, error)
 
     def complete(self, record: StepRecord, value: Any) -> int:
         """Close the record of a step with its value, and go to the next one."""
@@ -303,8 +298,6 @@ class Fiber:
         self.ctx.last = record.output = value
         record.status = COMPLETED
         record.ended = self.now()
-        if self.events is not None:
-            self.run.tell_ended(record, None)
         return self.pc + 1
 
     def call(self, fn: Callable[..., Any], then: Callable[[Any], int]) -> int:
@@ -361,6 +354,40 @@ class Fiber:
         done, self._done = self._done, _nobody
         (error, value), self._outcome = self._outcome, (None, None)
         done(error, value)
+
+
+class ToldFiber(Fiber):
+    """A fiber of a run that somebody listens to."""
+
+    __slots__ = ()
+
+    def begin(self, name: str | None) -> StepRecord:
+        """See `Fiber`."""
+        record = super().begin(name)
+        self.run.tell_started(record)
+        return record
+
+    def close(
+        self, record: StepRecord, status: Status, error: BaseException | None = None
+    ) -> None:
+        """See `Fiber`."""
+        super().close(record, status, error)
+        self.run.tell_ended(record, error)
+
+    def complete(self, record: StepRecord, value: Any) -> int:
+        """See `Fiber`."""
+        following = super().complete(record, value)
+        if following != SUSPENDED:
+            self.run.tell_ended(record, None)
+        return following
+
+
+def fiber_of(
+    run: RunOfFiber, program: Program, home: Home, ctx: Context, done: Done
+) -> Fiber:
+    """Return a fiber; one that tells of itself, if anybody listens."""
+    kind = Fiber if run.events is None else ToldFiber
+    return kind(run, program, home, ctx, done)
 
 
 def _nobody(_: BaseException | None, __: Any) -> None:

@@ -22,7 +22,7 @@ from fastflow.run.scope import Scope
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.context import Context
 from fastflow.workflows.dispatch import Home, Places
-from fastflow.workflows.fiber import Fiber
+from fastflow.workflows.fiber import Fiber, fiber_of
 from fastflow.workflows.hooks import HookCall
 from fastflow.workflows.inbox import Inbox
 from fastflow.workflows.jobs import Done, StepJob
@@ -104,7 +104,7 @@ class Run:
             self, payload, self.steps, shared.state, shared.global_state, Scope(token)
         )
         # It refers to the run; dropped at the end, so that the run is freed at once.
-        self._fiber: Fiber | None = Fiber(self, program, home, ctx, self._ended)
+        self._fiber: Fiber | None = fiber_of(self, program, home, ctx, self._ended)
         self._lock = threading.Lock()
         self._decided: _Outcome | None = None
         self._hook: HookCall | None = None  # from then on until the delivery
