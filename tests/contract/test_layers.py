@@ -36,7 +36,7 @@ FLOORS = (
 FILES = {
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
-        "names options progress signatures terminal textfiles topology",
+        "names options progress serial_queue signatures terminal textfiles topology",
         "aio nested timers",
     ),
     "pool": (
@@ -109,7 +109,7 @@ FILES = {
     ),
     "durable": (
         "direct exceptions journal memory operations runtime runtime.coroutines "
-        "runtime.serial_queue runtime.worker_count sqlite",
+        "runtime.worker_count sqlite",
         "lambda_service runtime.scheduler",
         "runtime.failures runtime.runtime",
         "completion runtime.execution_state",

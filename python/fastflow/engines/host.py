@@ -125,6 +125,7 @@ class Host:
         self.stopping = self.closed = False
         self.lock = threading.Lock()
         self._context = context
+        self._events = run.options.events
         self._open: dict[Any, TaskJob] = {}  # by the task's number, or that and index
         self._groups: dict[int, Items] = {}
 
@@ -139,8 +140,8 @@ class Host:
             args, kwargs = self.run.arguments(number)
         except BaseException as error:
             self.mark_instant(number)
-            if self.run.options.events is not None:
-                self.run.options.events.job_ended(self.run.key(number), 0, error)
+            if self._events is not None:
+                self._events.job_ended(self.run.key(number), 0, error)
             return self.refuse(number, error)
         self.start(self.new_job(number, node.task, args, kwargs))
         return _core.DEFERRED
@@ -176,9 +177,8 @@ class Host:
             backend=self.backend, clock=self.clock, context=self._context,
             attempts=attempts,
         )  # fmt: skip
-        events = self.run.options.events
-        if events is not None and not isinstance(tag, tuple):
-            job.events, job.key = events, self.run.key(tag)
+        if self._events is not None and not isinstance(tag, tuple):
+            job.events, job.key = self._events, self.run.key(tag)
         with self.lock:
             self._open[tag] = job
         return job
@@ -186,6 +186,10 @@ class Host:
     def start(self, job: TaskJob) -> None:
         """Let a job begin."""
         job.start()
+        self.stop_late(job)
+
+    def stop_late(self, job: TaskJob) -> None:
+        """Stop a job that may have been made while the others were stopped."""
         if self.stopping:
             job.stop()
 
@@ -196,8 +200,8 @@ class Host:
             self.mark_instant(number)
             self.run.complete(number, [])
             return None
-        if self.run.options.events is not None:
-            self.run.options.events.job_started(self.run.key(number), 1)
+        if self._events is not None:
+            self._events.job_started(self.run.key(number), 1)
         group = Items(self, number, items)
         with self.lock:
             self._groups[number] = group
@@ -295,8 +299,8 @@ class Host:
                 self.run.complete(number, group.values)
             else:
                 self.run.fail_items(number, group.errors, group.values)
-        if self.run.options.events is not None:
-            self._tell_items(self.run.options.events, group)
+        if self._events is not None:
+            self._tell_items(self._events, group)
         self.graph.settle(number, complete)
 
     def _tell_items(self, events: Events, group: Items) -> None:
@@ -345,8 +349,8 @@ class Host:
         self.over = self.over or error
         self.close()
 
-    def close(self) -> list[TaskJob]:
-        """End the run as it is, waiting for nothing; returns what was under way."""
+    def close(self) -> None:
+        """End the run as it is, waiting for nothing."""
         with self.lock:
             self.closed = self.stopping = True
             jobs = list(self._open.values())
@@ -355,7 +359,6 @@ class Host:
         self.graph.finish()
         for job in jobs:
             job.cancel()
-        return jobs
 
     def expire(self) -> None:
         """End the run as its time is over: what runs has failed."""

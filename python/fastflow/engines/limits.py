@@ -19,7 +19,7 @@ from typing import Any
 from fastflow import _core
 from fastflow.base.timers import Clock, Timer
 
-__all__ = ["Limited", "Limits"]
+__all__ = ["AllLimits", "Limited", "Limits"]
 
 
 class Limited:
@@ -116,3 +116,27 @@ class Limits:
                 self._timer = self._clock.call_later(left, self._look)
         for call in over:
             self._tell(call)
+
+
+class AllLimits:
+    """The calls of one run, by their limits; see `Limits`."""
+
+    def __init__(self, clock: Clock, lost: Callable[[Limited], object]) -> None:
+        self._clock = clock
+        self._tell = lost
+        self._by_seconds: dict[float, Limits] = {}
+
+    def of(self, seconds: float | None) -> Limits | None:
+        """Return those of calls that may take so long; None: there is no limit."""
+        if seconds is None:
+            return None
+        limits = self._by_seconds.get(seconds)
+        if limits is None:
+            made = Limits(self._clock, seconds, self._tell)
+            limits = self._by_seconds.setdefault(seconds, made)  # one, for all threads
+        return limits
+
+    def close(self) -> None:
+        """Forget all timers; no call is under way."""
+        for limits in self._by_seconds.values():
+            limits.close()

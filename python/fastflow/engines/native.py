@@ -66,7 +66,7 @@ def run_native(run: Run, executor: Executor, *, clock: Clock = system_clock) -> 
     try:
         drive(host, executor, body, _NEVER_HELPS if limited else _caller(executor))
     finally:
-        host.close_limits()
+        host.limits.close()
 
 
 def _caller(executor: Executor) -> int:

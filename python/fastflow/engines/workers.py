@@ -21,7 +21,7 @@ from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.calls import Call, attempt_call
 from fastflow.engines.host import Host, Ran
 from fastflow.engines.items import Items
-from fastflow.engines.limits import Limited, Limits
+from fastflow.engines.limits import AllLimits, Limited, Limits
 from fastflow.engines.observed import observed
 from fastflow.run.inline import attempts_of
 from fastflow.run.job import Backend
@@ -56,17 +56,12 @@ class WorkerHost(Host):
         super().__init__(run, backend, clock, context)
         self._units: dict[int, tuple[Items, int, Any]] = {}
         self._unused = itertools.count(len(run.plan.names))
-        self._limits: dict[float, Limits] = {}
-
-    def close_limits(self) -> None:
-        """Forget all timers."""
-        for limits in self._limits.values():
-            limits.close()
+        self.limits = AllLimits(clock, self._lost)
 
     def call_of(self, node: Node) -> Call:
         """Return what makes the first attempt at the tasks of a kind."""
         task = node.task
-        limits = self._limits_of(task.timeout)
+        limits = self.limits.of(task.timeout)
         if task.is_async or task.cache is not None or node.each >= 0:
             return lambda _run, number: self.begin(number)
         attempt = attempt_call(self.run, node)
@@ -77,14 +72,6 @@ class WorkerHost(Host):
             call = lambda run, number: self._limited(run, number, attempt, limits)  # noqa: E731
         events = self.run.options.events
         return call if events is None else observed(call, events)
-
-    def _limits_of(self, seconds: float | None) -> Limits | None:
-        if seconds is None:
-            return None
-        limits = self._limits.get(seconds)
-        if limits is None:
-            limits = self._limits[seconds] = Limits(self.clock, seconds, self._lost)
-        return limits
 
     def _unlimited(self, run: Run, number: int, attempt: Call) -> Any:
         try:
@@ -127,34 +114,31 @@ class WorkerHost(Host):
         job.began, job.worker = first.began, first.worker
         return job
 
-    def _tell(self, job: TaskJob, error: BaseException) -> None:
-        if self.stopping:
-            job.stop()
-        job.raised(job.attempts.live, error)
-        if self.stopping:  # meanwhile
-            job.stop()
+    def _tell(self, job: TaskJob, error: BaseException | None) -> None:
+        """Tell a job what its attempt has raised; None: its time is over."""
+        self.stop_late(job)
+        if error is None:
+            job.expired(job.attempts.live)
+        else:
+            job.raised(job.attempts.live, error)
+        self.stop_late(job)  # meanwhile
 
     def _lost(self, call: Limited) -> None:
         """Go on without a call whose time is over, in the thread of the timers."""
         first: _First = call.what
         self.graph.lose(first.called)
         tag: Any = first.number
-        item = (first.item,) if first.group else ()
+        item: tuple[Any, ...] = ()
         if first.group:
-            tag = first.number, first.place
+            tag, item = (first.number, first.place), (first.item,)
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        error = None
         try:
             args, kwargs = self.run.arguments(first.number, *item)
-        except BaseException as error:  # it has not failed before
-            args, kwargs = (), {}
-            job = self._resumed(tag, first, args, kwargs)
-            self._tell(job, error)
-            return
-        job = self._resumed(tag, first, args, kwargs)
-        if self.stopping:
-            job.stop()
-        job.expired(job.attempts.live)
-        if self.stopping:
-            job.stop()
+        except BaseException as raised:  # it has not failed before
+            error = raised
+        self._tell(self._resumed(tag, first, args, kwargs), error)
 
     # Items.
 
@@ -209,7 +193,7 @@ class WorkerHost(Host):
         self, first: _First, group: Items, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> object:
         task = self.run.plan.nodes[first.number].task
-        limits = self._limits_of(task.timeout)
+        limits = self.limits.of(task.timeout)
         call = error = value = None
         try:
             call = limits and limits.begin(first)

@@ -20,7 +20,6 @@ import contextlib
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,9 +28,10 @@ from fastflow import _core
 from fastflow.backends.choose import backend_of
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.base.nested import FlatTemplate, Template, template_of_call
+from fastflow.base.serial_queue import SerialQueue
 from fastflow.base.timers import system_clock
 from fastflow.engines.base import check_loop
-from fastflow.engines.limits import Limited, Limits
+from fastflow.engines.limits import AllLimits, Limited
 from fastflow.errors import TaskError
 from fastflow.flows.outcome import task_error
 from fastflow.pool.dispatch import is_after_limit
@@ -221,8 +221,7 @@ class ParallelCalls(Calls):
     ) -> None:
         super().__init__(name)
         self._submit: Callable[..., Any] | None = None
-        self._backend = backend_of(executor)
-        self._narrowed: Backend = self._backend
+        self._backend: Backend = backend_of(executor)
         if isinstance(executor, Executor):
             all_workers = engine_of(executor, None)[1]
             if max_workers is not None and max_workers >= all_workers:
@@ -230,12 +229,11 @@ class ParallelCalls(Calls):
             if max_workers is None and not executor._is_bounded:
                 self._submit = executor.submit
         if max_workers is not None:
-            self._narrowed = Admission(self._backend, max_workers, counts_async=False)
+            self._backend = Admission(self._backend, max_workers, counts_async=False)
         self._lock = threading.Lock()
-        self._ready: deque[Call] = deque()
-        self._begins = False  # a thread lets those that are ready begin
+        self._ready = SerialQueue(self._begin)
         self._cancelled = False
-        self._limits: dict[float, Limits] = {}
+        self._limits = AllLimits(system_clock, self._lost)
         self._broken: BaseException | None = None
         """What ends the program."""
 
@@ -264,19 +262,9 @@ class ParallelCalls(Calls):
         """One thing less is missing to a call."""
         with self._lock:
             call.missing -= 1
-            if call.missing:
-                return
-            self._ready.append(call)
-            if self._begins:
-                return
-            self._begins = True
-        while True:
-            with self._lock:
-                if not self._ready:
-                    self._begins = False
-                    return
-                call = self._ready.popleft()
-            self._begin(call)
+            begins = not call.missing
+        if begins:
+            self._ready.send(call)
 
     def _begin(self, call: Call) -> None:
         """Begin a call that has what it needs."""
@@ -311,7 +299,7 @@ class ParallelCalls(Calls):
     def _job_of(self, call: Call, attempts: Attempts | None = None) -> TaskJob:
         job = call.job = TaskJob(
             call.task, call.args, call.kwargs, self._job_ended, call,
-            backend=self._narrowed, clock=system_clock, context=call.context,
+            backend=self._backend, clock=system_clock, context=call.context,
             attempts=attempts,
         )  # fmt: skip
         if self.events is not None:
@@ -327,7 +315,7 @@ class ParallelCalls(Calls):
         events = self.events
         if events is not None:
             events.job_started(self.key(call), 1)
-        limits = None if task.timeout is None else self._limits_of(task.timeout)
+        limits = self._limits.of(task.timeout)
         limited: Limited | None = None
         error: BaseException | None = None
         value: Any = None
@@ -349,14 +337,6 @@ class ParallelCalls(Calls):
         else:
             job = self._resumed(call)
             job.raised(job.attempts.live, error)
-
-    def _limits_of(self, seconds: float) -> Limits:
-        with self._lock:
-            limits = self._limits.get(seconds)
-            if limits is None:
-                limits = Limits(system_clock, seconds, self._lost)
-                self._limits[seconds] = limits
-        return limits
 
     def _lost(self, limited: Limited) -> None:
         job = self._resumed(limited.what)
@@ -401,8 +381,7 @@ class ParallelCalls(Calls):
                     self._take_back(call)
         for call in self.made:
             call.handle.wait()
-        for limits in self._limits.values():
-            limits.close()
+        self._limits.close()
         if self._broken is not None:
             raise self._broken
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastflow.base.serial_queue import SerialQueue
 from fastflow.base.timers import Timer
 from fastflow.durable.completion import CompletionPolicy
 from fastflow.durable.config import (
@@ -40,7 +41,6 @@ from fastflow.durable.runtime.failures import (
     to_failure,
 )
 from fastflow.durable.runtime.replay import Pending, Replay, finish_call
-from fastflow.durable.runtime.serial_queue import SerialQueue
 from fastflow.errors import Cancelled, TaskTimeout
 from fastflow.journal.identity import branch_id
 from fastflow.journal.payloads import dump, load, through

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fastflow.durable.runtime.serial_queue import SerialQueue
+from fastflow.base.serial_queue import SerialQueue
 
 
 def test_events_are_handled_in_order_and_one_at_a_time():
