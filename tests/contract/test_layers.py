@@ -64,7 +64,7 @@ FILES = {
     "engines": (
         "__init__ base graph limits",
         "items observed",
-        "calls host",
+        "calls coroutines host",
         "serial workers",
         "native",
         "hosted",

@@ -79,11 +79,16 @@ def _call_of(plan: FlowPlan, node: Node, recipe: BoundRecipe) -> Call:
 
 
 def attempt_call(run: Run, node: Node) -> Call:
-    """Return the call that is one attempt at the tasks of a kind."""
+    """Return the call that is one attempt at the tasks of a kind.
+
+    If these are async, it leads to a coroutine.
+    """
     task = node.task
     recipe = run.recipes[id(node.recipe)]
     if task.validate_input is None and task.validate_output is None:
         return _call_with(run.plan, node, recipe, task.fn)
+    if task.is_async:
+        return lambda run, number: task.coroutine(*run.arguments(number))
     return lambda run, number: task.attempt(*run.arguments(number))
 
 

@@ -51,6 +51,19 @@ def _ran(job: TaskJob) -> Ran | None:
     return Ran(job.began, job.ended, job.worker, job.attempts.count)
 
 
+class UnderWay(Protocol):
+    """What a host keeps of a task that has been deferred: a `TaskJob`, mostly."""
+
+    began: float
+    """By ``time.perf_counter``; 0: it hasn't."""
+
+    def stop(self) -> object:
+        """Begin nothing more."""
+
+    def cancel(self) -> object:
+        """Want nothing of it any more."""
+
+
 class GraphRun(Protocol):
     """What a host wants of `_core.CallRun`."""
 
@@ -126,7 +139,8 @@ class Host:
         self.lock = threading.Lock()
         self._context = context
         self._events = run.options.events
-        self._open: dict[Any, TaskJob] = {}  # by the task's number, or that and index
+        # By the task's number, or that and the item's index.
+        self._open: dict[Any, UnderWay] = {}
         self._groups: dict[int, Items] = {}
 
     # Tasks begin.
@@ -179,16 +193,24 @@ class Host:
         )  # fmt: skip
         if self._events is not None and not isinstance(tag, tuple):
             job.events, job.key = self._events, self.run.key(tag)
-        with self.lock:
-            self._open[tag] = job
+        self.keep(tag, job)
         return job
+
+    def keep(self, tag: Any, under_way: UnderWay) -> None:
+        """Let those who stop or close the run know of what is under way.
+
+        Of what they don't know, as the run is over, nothing is written down.
+        """
+        with self.lock:
+            if not self.closed:
+                self._open[tag] = under_way
 
     def start(self, job: TaskJob) -> None:
         """Let a job begin."""
         job.start()
         self.stop_late(job)
 
-    def stop_late(self, job: TaskJob) -> None:
+    def stop_late(self, job: UnderWay) -> None:
         """Stop a job that may have been made while the others were stopped."""
         if self.stopping:
             job.stop()
@@ -239,27 +261,27 @@ class Host:
             if group is not None:  # else the run was closed
                 value = UNFINISHED if job.dropped else value
                 self.item_ended(group, index, error, value, _ran(job))
-        elif isinstance(error, ENDS_PROGRAM):
-            self.end_program(error)
         else:
-            self._task_ended(job, error, value)
+            self.end_task(job.tag, error, value, _ran(job))
 
-    def _task_ended(
-        self, job: TaskJob, error: BaseException | None, value: Any
+    def end_task(
+        self, number: int, error: BaseException | None, value: Any, ran: Ran | None
     ) -> None:
-        number = job.tag
+        """Write down how a deferred task has ended; `ran` None: it was dropped."""
+        if isinstance(error, ENDS_PROGRAM):
+            self.end_program(error)
+            return
         with self.lock:
             if self._open.pop(number, None) is None:
                 return  # the run was closed
-            ran = _ran(job)
             if ran is not None:
                 self._note(number, ran, item=False)
             if error is not None:
                 self.run.fail(number, error)
-            elif not job.dropped:
+            elif ran is not None:
                 self.run.track.results[number] = value
                 self.run.track.states[number] = COMPLETED
-        self.graph.settle(number, error is None and not job.dropped)
+        self.graph.settle(number, error is None and ran is not None)
         if error is not None:
             self.stop_if_asked()
 

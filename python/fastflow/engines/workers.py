@@ -15,17 +15,20 @@ import time
 from typing import Any, NamedTuple
 
 from fastflow import _core
+from fastflow.backends.local import ThreadBackend
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.base.timers import Clock
 from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.calls import Call, attempt_call
+from fastflow.engines.coroutines import FirstCoroutine
 from fastflow.engines.host import Host, Ran
 from fastflow.engines.items import Items
 from fastflow.engines.limits import AllLimits, Limited, Limits
 from fastflow.engines.observed import observed
+from fastflow.run.cache import reusable
 from fastflow.run.inline import attempts_of
-from fastflow.run.job import Backend
 from fastflow.run.plan import Node
+from fastflow.run.task import Task
 from fastflow.run.task_job import TaskJob
 
 __all__ = ["WorkerHost"]
@@ -51,9 +54,14 @@ class WorkerHost(Host):
     """
 
     def __init__(
-        self, run: Run, backend: Backend, clock: Clock, context: contextvars.Context
+        self,
+        run: Run,
+        backend: ThreadBackend,
+        clock: Clock,
+        context: contextvars.Context,
     ) -> None:
         super().__init__(run, backend, clock, context)
+        self._loop = backend.loop
         self._units: dict[int, tuple[Items, int, Any]] = {}
         self._unused = itertools.count(len(run.plan.names))
         self.limits = AllLimits(clock, self._lost)
@@ -62,15 +70,18 @@ class WorkerHost(Host):
         """Return what makes the first attempt at the tasks of a kind."""
         task = node.task
         limits = self.limits.of(task.timeout)
-        if task.is_async or task.cache is not None or node.each >= 0:
+        events = self.run.options.events
+        alone = task.cache is None and node.each < 0
+        if not alone or (task.is_async and (limits or events)):
             return lambda _run, number: self.begin(number)
         attempt = attempt_call(self.run, node)
         call: Call
+        if task.is_async:
+            return lambda run, number: self._await(run, number, attempt)
         if limits is None:
             call = lambda run, number: self._unlimited(run, number, attempt)  # noqa: E731
         else:
             call = lambda run, number: self._limited(run, number, attempt, limits)  # noqa: E731
-        events = self.run.options.events
         return call if events is None else observed(call, events)
 
     def _unlimited(self, run: Run, number: int, attempt: Call) -> Any:
@@ -92,6 +103,16 @@ class WorkerHost(Host):
                 raise
             return self._go_on(number, error)
         return value if limits.end(call) else _core.LOST
+
+    def _await(self, run: Run, number: int, attempt: Call) -> object:
+        try:
+            coroutine = attempt(run, number)
+        except ENDS_PROGRAM:
+            raise
+        except BaseException as error:
+            return self._go_on(number, error)
+        self._start(FirstCoroutine(self, number, coroutine, self._context))
+        return _core.DEFERRED
 
     def _go_on(self, number: int, error: BaseException) -> object:
         """Let a job decide what follows the first attempt."""
@@ -127,26 +148,78 @@ class WorkerHost(Host):
         """Go on without a call whose time is over, in the thread of the timers."""
         first: _First = call.what
         self.graph.lose(first.called)
+        self._go_on_after(first, None)
+
+    def _go_on_after(self, first: _First, error: BaseException | None) -> None:
+        """Let a job decide what follows an attempt, whose arguments could be told."""
         tag: Any = first.number
         item: tuple[Any, ...] = ()
         if first.group:
             tag, item = (first.number, first.place), (first.item,)
         args: tuple[Any, ...] = ()
         kwargs: dict[str, Any] = {}
-        error = None
         try:
             args, kwargs = self.run.arguments(first.number, *item)
         except BaseException as raised:  # it has not failed before
             error = raised
         self._tell(self._resumed(tag, first, args, kwargs), error)
 
+    # Coroutines; see `FirstCoroutine`.
+
+    def _start(self, first: FirstCoroutine) -> None:
+        self.keep(first.tag, first)
+        try:
+            self._loop.start(first)
+        except Exception as error:  # at interpreter shutdown
+            first.refuse(error)
+        self.stop_late(first)
+
+    def coroutine_returned(self, attempt: FirstCoroutine, value: Any) -> None:
+        """Write down what a task has returned."""
+        ran = Ran(attempt.began, time.perf_counter(), attempt.worker, 1)
+        group = attempt.group
+        if group is not None:
+            self.item_ended(group, attempt.tag[1], None, value, ran)
+            return
+        error = None
+        if attempt.tag in self.run.plan.spread_out:
+            try:
+                value = reusable(value)
+            except BaseException as raised:
+                error = raised
+        self.end_task(attempt.tag, error, value, ran)
+
+    def coroutine_raised(self, attempt: FirstCoroutine, error: BaseException) -> None:
+        """Let a job decide what follows."""
+        with self.lock:
+            if self._open.get(attempt.tag) is not attempt:
+                return  # it has been told, or the run was closed
+        self._go_on_after(self._first_of(attempt), error)
+
+    def _first_of(self, attempt: FirstCoroutine) -> _First:
+        began, worker, group = attempt.began, attempt.worker, attempt.group
+        if group is None:
+            return _First(attempt.tag, attempt.tag, began, worker)
+        number, place = attempt.tag
+        return _First(number, number, began, worker, group, place, attempt.item)
+
+    def coroutine_left(self, attempt: FirstCoroutine) -> None:
+        """Write down that nothing comes of it, as the run stops."""
+        if attempt.group is None:
+            self.end_task(attempt.tag, None, None, None)
+        else:
+            self.item_ended(attempt.group, attempt.tag[1], None, UNFINISHED)
+
     # Items.
 
     def begin_item(self, group: Items, index: int, item: Any) -> None:
         """See `Host`."""
         task = self.run.plan.nodes[group.number].task
-        if task.is_async or task.cache is not None:
+        if task.cache is not None or (task.is_async and task.timeout is not None):
             super().begin_item(group, index, item)
+            return
+        if task.is_async:
+            self._await_item(task, group, index, item)
             return
         unit = next(self._unused)
         self._units[unit] = group, index, item
@@ -158,6 +231,22 @@ class WorkerHost(Host):
             return
         if self.stopping:
             self._drop(unit)
+
+    def _await_item(self, task: Task, group: Items, index: int, item: Any) -> None:
+        tag = group.number, index
+        try:
+            args, kwargs = self.run.arguments(group.number, item)
+        except BaseException as error:
+            self.item_ended(group, index, error, None)
+            return
+        try:
+            coroutine = task.coroutine(args, kwargs)
+        except BaseException as error:
+            now, here = time.perf_counter(), threading.get_ident()
+            first = _First(group.number, group.number, now, here, group, index, item)
+            self._go_on_after(first, error)
+            return
+        self._start(FirstCoroutine(self, tag, coroutine, self._context, group, item))
 
     def _drop(self, unit: int) -> None:
         found = self._units.pop(unit, None)

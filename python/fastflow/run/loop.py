@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import threading
 from collections.abc import Coroutine
@@ -28,18 +29,20 @@ class Activity(Protocol):
         """Count one thing less."""
 
 
-class _Attempt:
-    """One attempt: waiting to be begun, or a task of the loop."""
+class OnLoop:
+    """What the event loop is to run: waiting to be begun, or a task of the loop.
 
-    __slots__ = ("_coroutine", "_taken", "context", "job", "task", "ticket")
+    Parameters
+    ----------
+    context : contextvars.Context
+        Of the coroutine alone.
+    """
 
-    def __init__(self, job: Job, ticket: int, coroutine: Any) -> None:
-        self.job = job
-        # What has been set before the coroutine was returned, it sees.
-        self.context = None if coroutine is None else _core.task_context()
-        self.ticket = ticket
+    __slots__ = ("_taken", "context", "task")
+
+    def __init__(self, context: contextvars.Context) -> None:
+        self.context = context
         self.task: asyncio.Task[Any] | None = None
-        self._coroutine = coroutine
         self._taken = threading.Lock()
         """Locked for good by whoever begins it, or takes it back."""
 
@@ -47,38 +50,73 @@ class _Attempt:
         """Whether nobody else has begun it or taken it back."""
         return self._taken.acquire(blocking=False)
 
-    def cancel(self) -> bool:
-        """See `fastflow.run.job.UnderWay`."""
-        return self.leave(None)
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for it."""
+        raise NotImplementedError
 
-    def leave(self, error: Exception | None) -> bool:
-        """Take it back if it hasn't begun; with an error, it can't begin."""
-        if not self.take():
-            return False
-        self.close()
-        self.job.left(self.ticket, error)
-        return True
-
-    def close(self) -> None:
-        """Drop the coroutine, which will never be awaited."""
-        if self._coroutine is not None:
-            self._coroutine.close()
+    def refuse(self, error: Exception | None) -> bool:
+        """Take it back and tell of it, unless it has begun; error: why it can't."""
+        raise NotImplementedError
 
     def give_up(self) -> None:
-        """See `fastflow.run.job.UnderWay`."""
-        if self.cancel() or self.task is None:
+        """Wait for it no longer, whether it has begun or not."""
+        if self.refuse(None) or self.task is None:
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self.task.get_loop().call_soon_threadsafe(self.task.cancel)
 
     async def run(self) -> None:
-        """Make the attempt."""
+        """Await the coroutine, and tell of its end."""
+        raise NotImplementedError
+
+    def cut_off(self, error: BaseException) -> None:
+        """Hear that the task was cancelled, at exit perhaps before its first line."""
+        raise NotImplementedError
+
+
+class _Attempt(OnLoop):
+    """One attempt of a job."""
+
+    __slots__ = ("_coroutine", "job", "ticket")
+
+    def __init__(self, job: Job, ticket: int, coroutine: Any) -> None:
+        # What has been set before the coroutine was returned, it sees.
+        super().__init__(_core.task_context(job.context if coroutine is None else None))
+        self.job = job
+        self.ticket = ticket
+        self._coroutine = coroutine
+
+    @property
+    def wanted(self) -> bool:
+        """See `OnLoop`."""
+        return self.job.attempts.live == self.ticket
+
+    def refuse(self, error: Exception | None) -> bool:
+        """See `OnLoop`."""
+        if not self.take():
+            return False
+        self._close()
+        self.job.left(self.ticket, error)
+        return True
+
+    def cancel(self) -> bool:
+        """See `fastflow.run.job.UnderWay`."""
+        return self.refuse(None)
+
+    def _close(self) -> None:
+        """Drop the coroutine, which will never be awaited."""
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    async def run(self) -> None:
+        """See `OnLoop`."""
         import asyncio
 
         job, ticket = self.job, self.ticket
         try:
             if not job.begun(ticket):  # it may have begun in the call that led to this
-                self.close()
+                self._close()
                 return
             value = await (self._coroutine or job.coroutine(ticket))
         except BaseException as error:
@@ -87,6 +125,11 @@ class _Attempt:
                 raise
         else:
             job.returned(ticket, value)
+
+    def cut_off(self, error: BaseException) -> None:
+        """See `OnLoop`."""
+        self._close()
+        self.job.raised(self.ticket, error)
 
 
 class Loop:
@@ -104,13 +147,24 @@ class Loop:
     def __init__(self, activity: Activity | None = None) -> None:
         self._activity = activity
         self._lock = threading.Lock()
-        self._waiting: list[_Attempt] = []
+        self._waiting: list[OnLoop] = []
 
     def launch(
         self, job: Job, ticket: int, coroutine: Coroutine[Any, Any, Any] | None = None
     ) -> None:
         """Have an attempt made; or go on with the coroutine that one has returned."""
         attempt = _Attempt(job, ticket, coroutine)
+        self.start(attempt)
+        job.keep(ticket, attempt, replace=coroutine is not None)
+
+    def start(self, attempt: OnLoop) -> None:
+        """Have something run by the loop.
+
+        Raises
+        ------
+        RuntimeError
+            At interpreter shutdown; it was refused then.
+        """
         if self._activity is not None:
             self._activity.enter()  # first: it may be over as soon as it is there
         with self._lock:
@@ -122,17 +176,16 @@ class Loop:
             except RuntimeError as error:
                 self._refuse_all(error)
                 raise
-        job.keep(ticket, attempt, replace=coroutine is not None)
 
-    def _take_all(self) -> list[_Attempt]:
+    def _take_all(self) -> list[OnLoop]:
         with self._lock:
             attempts, self._waiting = self._waiting, []
         return attempts
 
     def _refuse_all(self, error: Exception) -> None:
         for attempt in self._take_all():
-            attempt.leave(error)
-            self._leave(None)
+            attempt.refuse(error)
+            self._leave()
 
     def _begin_all(self) -> None:
         import asyncio
@@ -140,31 +193,27 @@ class Loop:
         loop = asyncio.get_running_loop()
         for attempt in self._take_all():
             if not attempt.take():
-                self._leave(None)
+                self._leave()
                 continue
-            context = attempt.context or _core.task_context(attempt.job.context)
-            task = loop.create_task(attempt.run(), context=context)
+            _keep.add(attempt)
+            task = loop.create_task(attempt.run(), context=attempt.context)
             attempt.task = task
-            _keep.add(task)
             task.add_done_callback(functools.partial(self._ended, attempt))
-            if attempt.job.attempts.live != attempt.ticket:
+            if not attempt.wanted:
                 task.cancel()  # given up while nobody could cancel the task
-                attempt.close()
 
-    def _ended(self, attempt: _Attempt, task: asyncio.Task[Any]) -> None:
+    def _ended(self, attempt: OnLoop, task: asyncio.Task[Any]) -> None:
         if task.cancelled():
             import asyncio
 
-            # At exit, perhaps before its first line could run and tell of it.
-            attempt.close()
-            attempt.job.raised(attempt.ticket, asyncio.CancelledError())
-        self._leave(task)
+            attempt.cut_off(asyncio.CancelledError())
+        _keep.discard(attempt)
+        self._leave()
 
-    def _leave(self, task: Any) -> None:
-        _keep.discard(task)
+    def _leave(self) -> None:
         if self._activity is not None:
             self._activity.leave()
 
 
-_keep: set[Any] = set()
-"""Tasks of the event loop, which itself keeps weak references only."""
+_keep: set[OnLoop] = set()
+"""Those that run, with their tasks: the event loop keeps weak references only."""

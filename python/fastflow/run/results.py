@@ -33,13 +33,16 @@ class _Rare:
     def __get__(self, record: TaskRecord | None, owner: type | None = None) -> Any:
         if record is None:
             return self
-        rare = record._rare
-        return self._default if rare is None else rare.get(self._name, self._default)
+        try:
+            return record._rare.get(self._name, self._default)
+        except AttributeError:  # it has none
+            return self._default
 
     def __set__(self, record: TaskRecord, value: Any) -> None:
-        if record._rare is None:
-            record._rare = {}
-        record._rare[self._name] = value
+        try:
+            record._rare[self._name] = value
+        except AttributeError:
+            record._rare = {self._name: value}
 
 
 class TaskRecord:
@@ -75,6 +78,7 @@ class TaskRecord:
         "status",
     )  # fmt: skip
 
+    _rare: dict[str, Any]
     worker = _Rare("")
     winner = _Rare(None)
     partial = _Rare(_NOTHING)
@@ -95,19 +99,16 @@ class TaskRecord:
         self.began = began
         self.ended: float | None = None
         self.origin = origin
-        self._rare: dict[str, Any] | None = None
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         names = (*self.__slots__, "worker", "winner", "partial")
-        state = {name: getattr(self, name) for name in names}
-        del state["_rare"]
+        state = {name: getattr(self, name) for name in names if name != "_rare"}
         if self.error is not None:
             state["error"] = portable(self.error)
         state["partial"] = dict(self.partial)
         return None, state
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
-        self._rare = None
         for name, value in state[1].items():
             setattr(self, name, value)
 

@@ -100,6 +100,12 @@ class Task:
             self._judge("output", self.validate_output(value))
         return value
 
+    def coroutine(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what is to be awaited for an attempt, if the function is async."""
+        if self.validate_input is None and self.validate_output is None:
+            return self.fn(*args, **kwargs)
+        return self.attempt_async(args, kwargs)
+
     async def attempt_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what `attempt` does, for an ``async def`` function."""
         if self.validate_input is not None:

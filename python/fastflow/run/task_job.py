@@ -129,7 +129,7 @@ class TaskJob(Job):
 
     def coroutine(self, ticket: int) -> Any:  # noqa: ARG002
         """See `Job`."""
-        return self.task.attempt_async(self.args, self.kwargs)
+        return self.task.coroutine(self.args, self.kwargs)
 
     def fallback(self) -> Any:
         """See `Job`."""
@@ -149,7 +149,7 @@ class TaskJob(Job):
             return False
         self.began = self.began or time.perf_counter()
         if self._sent != ticket:
-            self.worker = threading.current_thread().name
+            self.worker = threading.get_ident()
         return True
 
     def sent(self, ticket: int) -> None:

@@ -193,8 +193,9 @@ class Fiber:
     """
 
     __slots__ = (
-        "_dispatch", "_done", "_operation", "_outcome", "_stopped", "ctx", "failure",
-        "home", "loops", "now", "origin", "pc", "program", "run", "since", "steps",
+        "_dispatch", "_done", "_operation", "_outcome", "_records", "_stopped", "ctx",
+        "failure", "home", "loops", "now", "origin", "pc", "program", "run", "since",
+        "steps",
     )  # fmt: skip
 
     def __init__(
@@ -205,6 +206,7 @@ class Fiber:
         self.home = home
         self.ctx = ctx
         self.steps: Steps = ctx.steps
+        self._records = ctx.steps.opened
         self.now = run.clock.now
         self.since = run.since
         self.pc = 0
@@ -281,8 +283,9 @@ class Fiber:
 
     def begin(self, name: str | None) -> StepRecord:
         """Open the record of a step that is called, for the first time."""
-        record = StepRecord(name or "", RUNNING, self.now(), self.since, 1)
-        self.steps.open(record)
+        name = name or ""
+        record = StepRecord(name, RUNNING, self.now(), self.since, 1)
+        self._records[name] = record
         return record
 
     def close(

@@ -38,16 +38,17 @@ class Steps(Mapping[str, StepRecord]):
     has not is PENDING, or SKIPPED once the run has ended.
     """
 
-    __slots__ = ("_absent", "_names", "_outer", "_records")
+    __slots__ = ("_absent", "_names", "_outer", "opened")
 
     def __init__(self, names: frozenset[str], outer: Steps | None = None) -> None:
         self._names = names
-        self._records: dict[str, StepRecord] = {}
+        self.opened: dict[str, StepRecord] = {}
+        """Those of steps that have started; see `open`."""
         self._outer = outer
         self._absent = PENDING
 
     def __getitem__(self, name: str) -> StepRecord:
-        record = self._records.get(name)
+        record = self.opened.get(name)
         if record is not None:
             return record
         if name in self._names:
@@ -61,17 +62,17 @@ class Steps(Mapping[str, StepRecord]):
         raise KeyError(f"the workflow has no step {name!r}{hint}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._records.copy())
+        return iter(self.opened.copy())
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.opened)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._records
+        return name in self.opened
 
     def open(self, record: StepRecord) -> None:
         """Add the record of a step that starts."""
-        self._records[record.name] = record
+        self.opened[record.name] = record
 
     def finish(self) -> None:
         """From now on, what has not started is SKIPPED."""
@@ -84,7 +85,7 @@ class Steps(Mapping[str, StepRecord]):
         """
         going_on = {id(record) for record in apart}
         other = Steps(self._names, self._outer)
-        for record in list(self._records.values()):
+        for record in list(self.opened.values()):
             if id(record) not in going_on:
                 record = copy.copy(record)
                 if record.status == RUNNING or record.ended is None:
@@ -96,7 +97,7 @@ class Steps(Mapping[str, StepRecord]):
     def outputs(self) -> dict[str, Any]:
         """Return the outputs of the completed steps, the outer ones' included."""
         found = self._outer.outputs() if self._outer is not None else {}
-        for record in list(self._records.values()):
+        for record in list(self.opened.values()):
             if record.status == COMPLETED:
                 found[record.name] = record.output
         return found
@@ -117,7 +118,7 @@ class Steps(Mapping[str, StepRecord]):
         return self._names | outer
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{r.name}: {r.status}" for r in self._records.values())
+        inside = ", ".join(f"{r.name}: {r.status}" for r in self.opened.values())
         return f"<steps {inside}>"
 
 
