@@ -192,7 +192,7 @@ class DurableFunctionTestRunner:
         function is real time, half a second at most.
     store : path or Journal, optional
         Default: in memory.
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or str, optional
     default_retry : callable, optional
     """
 
@@ -203,7 +203,7 @@ class DurableFunctionTestRunner:
         *,
         skip_time: bool = True,
         store: str | os.PathLike[str] | Journal | None = None,
-        executor: cf.Executor | None = None,
+        executor: cf.Executor | str | None = None,
         default_retry: Callable[[Exception, int], Any] | None = None,
     ) -> None:
         if not isinstance(handler, DurableFunction):

@@ -42,7 +42,8 @@ FILES = {
     "pool": (
         "__init__ arrays blas columns future kernel waiting workers",
         "executor",
-        "dispatch fanout taskgroup",
+        "dispatch named",
+        "fanout taskgroup",
     ),
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
@@ -60,6 +61,7 @@ FILES = {
         "sender",
         "remote",
         "choose",
+        "routed",
     ),
     "engines": (
         "__init__ base graph limits",

@@ -204,8 +204,11 @@ def test_an_executor_is_none_or_one_of_ours_or_the_reason_is_told(name):
     call = EXECUTOR_CALLS[name]
     call(executor=None)
     call(executor=fastflow.default_executor(2))
+    call(executor="threads")
     with pytest.raises(TypeError, match=r"^executor must be .* not int"):
         call(executor=5)
+    with pytest.raises(ValueError, match=r"^executor must be .* not 'nobody'"):
+        call(executor="nobody")
 
 
 def test_every_progress_is_in_the_table():

@@ -411,6 +411,7 @@ EXECUTOR_CALLS = {
         )
     ),
     "fastflow.starmap.executor": lambda **o: fastflow.starmap(abs, [(1,)], **o),
+    "fastflow.task.executor": lambda **o: fastflow.TaskRegistry().task(**o)(abs),
     "fastflow.testing.DurableFunctionTestRunner.executor": (
         lambda **o: durable_test(**o)
     ),
@@ -433,6 +434,7 @@ PROGRESS_CALLS = {
     if name.rpartition(".")[0]
     not in (
         "fastflow.TaskGroup",
+        "fastflow.task",
         "fastflow.Workflow.start",
         "fastflow.durable.DurableRunner",
         "fastflow.testing.DurableFunctionTestRunner",

@@ -252,6 +252,8 @@ class _Compiler:
             options["timeout"] = details.timeout
         if details.max_concurrency is not None:
             options["max_concurrency"] = details.max_concurrency
+        if details.executor is not None:
+            options["executor"] = details.executor
         given = (details.retries, details.retry_delay, details.backoff)
         if any(value is not None for value in given):
             try:

@@ -56,6 +56,8 @@ def _block(task: TaskSpec) -> Iterator[str]:
         yield f"        run: {task.run}"
     if task.max_concurrency is not None:
         yield f"        max_concurrency: {task.max_concurrency}"
+    if task.executor is not None:
+        yield f"        executor: {task.executor}"
     if task.code is not None:
         yield "        code: |"
         for line in task.code.split("\n"):

@@ -27,6 +27,9 @@ class TaskSpec(NamedTuple):
     code: str | None = None
     each: str | None = None
     """The task over whose result this one is run, item by item (``name[*]``)."""
+    # What is new comes last: specs are pickled by position.
+    executor: str | None = None
+    """Where it runs, by name; see `fastflow.pool.named`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is given, as plain values."""

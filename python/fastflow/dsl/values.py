@@ -13,6 +13,7 @@ from fastflow.base.durations import parse_duration
 from fastflow.base.names import HALF, check_name, refuse_surrogates
 from fastflow.dsl.lexer import is_plain_name
 from fastflow.errors import shortened
+from fastflow.pool.named import check_executor
 
 __all__ = [
     "FLOW_PROPERTIES",
@@ -193,6 +194,17 @@ def _run(raw: str) -> str:
     return text
 
 
+def _executor(raw: str) -> str:
+    text = read_value(raw)
+    try:
+        check_executor(text, serial=False)
+    except ValueError:
+        raise ValueError(
+            f"needs the name of an executor, threads or processes, not {_short(text)}"
+        ) from None
+    return text
+
+
 def _fallback(raw: str) -> Constant | Reference:
     if raw[:1] in ("'", '"'):
         return Constant(json.dumps(read_value(raw)))
@@ -243,6 +255,7 @@ TASK_PROPERTIES: dict[str, Callable[[str], Any]] = {
     "fallback": _fallback,
     "run": _run,
     "max_concurrency": _whole(1),
+    "executor": _executor,
     "code": _text,
 }
 

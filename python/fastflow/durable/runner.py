@@ -55,6 +55,7 @@ from fastflow.journal.sqlite import SqliteJournal
 from fastflow.journal.statuses import ExecutionStatus
 from fastflow.journal.writer import Probe
 from fastflow.pool.dispatch import expire
+from fastflow.pool.named import executor_of
 
 __all__ = ["DurableRunner"]
 
@@ -73,7 +74,7 @@ class DurableRunner:
     store : str, Path or Journal
         A file (made if it does not exist), ``":memory:"``, or an object with the
         methods of `fastflow.durable.journal.Journal`.
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or str, optional
         Of threads; runs the branches.  Default: ``fastflow.default_executor()``.
     durability : {"normal", "full"}
         "normal" survives the death of the process; "full" syncs each commit to the
@@ -105,7 +106,7 @@ class DurableRunner:
     def __init__(
         self,
         store: str | os.PathLike[str] | Journal = ":memory:",
-        executor: cf.Executor | None = None,
+        executor: cf.Executor | str | None = None,
         *,
         durability: str = "normal",
         default_retry: Callable[[Exception, int], Any] | None = None,
@@ -114,7 +115,8 @@ class DurableRunner:
         _clock: VirtualClock | None = None,
         _probe: Probe | None = None,
     ) -> None:
-        _check(executor, default_retry)
+        executor = _threads(executor)
+        _check(default_retry)
         seconds = _lease(lease)
         self._owns_journal = isinstance(store, str | os.PathLike)
         self.journal = _open(store, durability)
@@ -580,12 +582,17 @@ def _checked(name: Any) -> str:
         raise ValidationError(f"execution_name: {error}") from None
 
 
-def _check(executor: Any, default_retry: Any) -> None:
+def _threads(executor: Any) -> cf.ThreadPoolExecutor | None:
+    executor = executor_of(executor, serial=False)
     if executor is not None and not isinstance(executor, cf.ThreadPoolExecutor):
         raise TypeError(
             "executor must be a fastflow.Executor or a ThreadPoolExecutor, not "
             f"{type(executor).__name__}: branches share the memory of their parents"
         )
+    return executor
+
+
+def _check(default_retry: Any) -> None:
     if default_retry is not None and not callable(default_retry):
         raise TypeError(
             "default_retry must be a retry strategy: (error, attempt) -> ..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from functools import partial
 from typing import Any
 
@@ -11,30 +10,10 @@ from fastflow.engines.hosted import run_hosted
 from fastflow.engines.native import can_run, run_native
 from fastflow.engines.serial import run_serial
 from fastflow.pool.executor import Executor, default_executor
+from fastflow.pool.named import SERIAL, executor_of
 from fastflow.run.plan import FlowPlan
 
-__all__ = ["check_executor", "choose_engine"]
-
-
-def check_executor(executor: Any) -> None:
-    """Refuse what is no executor.
-
-    Raises
-    ------
-    TypeError, ValueError
-        With what can be given.
-    """
-    if executor is None or isinstance(executor, concurrent.futures.Executor):
-        return
-    wanted = (
-        "executor must be None, a fastflow.Executor, another "
-        "concurrent.futures.Executor, or 'serial'"
-    )
-    if isinstance(executor, str):
-        if executor != "serial":
-            raise ValueError(f"{wanted}; not {executor!r}")
-        return
-    raise TypeError(f"{wanted}; not {type(executor).__name__}")
+__all__ = ["choose_engine"]
 
 
 def choose_engine(
@@ -45,13 +24,16 @@ def choose_engine(
     Parameters
     ----------
     plan : FlowPlan
-    executor : None, "serial" or an executor
+    executor : executor or str, optional
     options : RunOptions
     sequential : bool
         One task at a time, in the calling thread if there is no executor.
     """
-    check_executor(executor)
-    in_caller = executor == "serial" or (sequential and executor is None)
+    executor = executor_of(executor)
+    elsewhere = any(node.task.executor is not None for node in plan.kinds)
+    in_caller = executor == SERIAL
+    if sequential and executor is None and not elsewhere:
+        in_caller = True
     if in_caller and options.timeout is None:
         return run_serial
     if in_caller or executor is None:

@@ -18,7 +18,8 @@ from fastflow.errors import (
     portable,
     task_error,
 )
-from fastflow.pool.executor import Executor, engine_of
+from fastflow.pool.executor import Executor
+from fastflow.pool.named import engine_of
 from fastflow.run.results import Result, TaskRecord
 from fastflow.run.status import Status
 
@@ -115,7 +116,7 @@ class Graph(_core.Graph):
         self,
         body: Callable[[int], object] | _core.Kernel | Executor | None = None,
         *,
-        executor: Executor | None = None,
+        executor: Executor | str | None = None,
         max_workers: int | None = None,
         on_error: OnError = "stop",
         keep: Keep = "all",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 
 from fastflow.backends.choose import backend_of
+from fastflow.backends.routed import routed
 from fastflow.base.timers import Clock, system_clock
 from fastflow.engines.base import Run, check_loop
 from fastflow.engines.host import Host
@@ -25,11 +26,12 @@ def run_hosted(
     clock: Clock = system_clock,
 ) -> None:
     """Run the tasks on an executor; see `fastflow.engines.base.Engine`."""
-    backend: Backend = backend_of(executor)
+    tasks = [node.task for node in run.plan.kinds]
+    backend: Backend = routed(backend_of(executor), tasks)
     places = 1 if one_at_a_time else run.options.max_workers
     if places is not None:
         backend = Admission(backend, places, counts_async=one_at_a_time)
-    check_loop(run.plan.name, [node.task for node in run.plan.kinds])
+    check_loop(run.plan.name, tasks)
     own = executor if isinstance(executor, Executor) else default_executor()
     host = Host(run, backend, clock, own._context())
     timer = None

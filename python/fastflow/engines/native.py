@@ -24,8 +24,9 @@ from fastflow.engines.calls import Call, item_call, make_calls
 from fastflow.engines.graph import Graph
 from fastflow.engines.host import Host
 from fastflow.engines.workers import WorkerHost
-from fastflow.pool.executor import Executor, engine_of
+from fastflow.pool.executor import Executor
 from fastflow.pool.fanout import for_each
+from fastflow.pool.named import engine_of
 from fastflow.run import active
 from fastflow.run.plan import FlowPlan
 from fastflow.run.results import COMPLETED

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from fastflow import _core
 from fastflow.backends.local import ThreadBackend
+from fastflow.backends.routed import routed
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.base.timers import Clock
 from fastflow.engines.base import UNFINISHED, Run
@@ -60,7 +61,8 @@ class WorkerHost(Host):
         clock: Clock,
         context: contextvars.Context,
     ) -> None:
-        super().__init__(run, backend, clock, context)
+        tasks = [node.task for node in run.plan.kinds]
+        super().__init__(run, routed(backend, tasks), clock, context)
         self._loop = backend.loop
         self._units: dict[int, tuple[Items, int, Any]] = {}
         self._unused = itertools.count(len(run.plan.names))
@@ -71,8 +73,8 @@ class WorkerHost(Host):
         task = node.task
         limits = self.limits.of(task.timeout)
         events = self.run.options.events
-        alone = task.cache is None and node.each < 0
-        if not alone or (task.is_async and (limits or events)):
+        here = task.cache is None and task.executor is None and node.each < 0
+        if not here or (task.is_async and (limits or events)):
             return lambda _run, number: self.begin(number)
         attempt = attempt_call(self.run, node)
         call: Call
@@ -215,7 +217,8 @@ class WorkerHost(Host):
     def begin_item(self, group: Items, index: int, item: Any) -> None:
         """See `Host`."""
         task = self.run.plan.nodes[group.number].task
-        if task.cache is not None or (task.is_async and task.timeout is not None):
+        limited = task.is_async and task.timeout is not None
+        if limited or task.cache is not None or task.executor is not None:
             super().begin_item(group, index, item)
             return
         if task.is_async:

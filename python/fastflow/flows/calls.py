@@ -26,6 +26,7 @@ from typing import Any
 
 from fastflow import _core
 from fastflow.backends.choose import backend_of
+from fastflow.backends.routed import Routed
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.base.nested import FlatTemplate, Template, template_of_call
 from fastflow.base.serial_queue import SerialQueue
@@ -35,8 +36,9 @@ from fastflow.engines.limits import AllLimits, Limited
 from fastflow.errors import TaskError
 from fastflow.flows.outcome import task_error
 from fastflow.pool.dispatch import is_after_limit
-from fastflow.pool.executor import Executor, engine_of
+from fastflow.pool.executor import Executor
 from fastflow.pool.future import Future
+from fastflow.pool.named import engine_of
 from fastflow.run import active
 from fastflow.run.admission import Admission
 from fastflow.run.attempts import Attempts
@@ -221,7 +223,7 @@ class ParallelCalls(Calls):
     ) -> None:
         super().__init__(name)
         self._submit: Callable[..., Any] | None = None
-        self._backend: Backend = backend_of(executor)
+        self._backend: Backend = Routed(backend_of(executor))
         if isinstance(executor, Executor):
             all_workers = engine_of(executor, None)[1]
             if max_workers is not None and max_workers >= all_workers:
@@ -288,7 +290,13 @@ class ParallelCalls(Calls):
 
     def _send(self, call: Call) -> None:
         task, submit = call.task, self._submit
-        if submit is None or task.is_async or task.cache or is_after_limit():
+        if (
+            submit is None
+            or task.is_async
+            or task.cache
+            or task.executor is not None
+            or is_after_limit()
+        ):
             self._job_of(call).start()
         elif call.context is None:
             call.future = submit(self._attempt, call)

@@ -123,9 +123,10 @@ class Flow:
         input_data : optional
             The flow's input; see the guide for how parameters get it.
         executor : optional
-            None for the native pool, a `fastflow.Executor`, any other
+            None or ``"threads"`` for the native pool, a `fastflow.Executor`, any other
             ``concurrent.futures.Executor``, or ``"serial"``: one task after another in
-            this thread, for a debugger.
+            this thread, for a debugger.  Tasks with an ``executor=`` of their own run
+            there, except with ``"serial"``.
         max_workers : int, optional
             Tasks at a time, >= 1.
         on_error : {"raise", "continue", "return"}

@@ -11,13 +11,13 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from fastflow.base.nested import template_of
 from fastflow.base.options import check_callable, check_limit
-from fastflow.engines.choose import check_executor
 from fastflow.errors import TaskError
 from fastflow.flows.calls import Call, Calls, ParallelCalls, SerialCalls, error_now
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of
 from fastflow.pool.executor import default_executor
 from fastflow.pool.future import Future
+from fastflow.pool.named import SERIAL, check_executor, executor_of
 from fastflow.run import active
 from fastflow.run.events import Events
 from fastflow.run.handles import HANDLES, Handle
@@ -60,10 +60,11 @@ class FlowFunction(Generic[P, R]):
         TaskError
             If a task failed and the function has not dealt with it.
         """
-        if self._executor == "serial":
+        executor = executor_of(self._executor)
+        if executor == SERIAL:
             calls: Calls = SerialCalls(self.name)
         else:
-            executor = self._executor or default_executor(self._max_workers)
+            executor = executor or default_executor(self._max_workers)
             calls = ParallelCalls(self.name, executor, self._max_workers)
         body = lambda: self._fn(*args, **kwargs)  # noqa: E731
         if calls.events is not None:

@@ -19,7 +19,7 @@ from fastflow.pool.blas import BlasCap
 from fastflow.pool.columns import columns_of
 from fastflow.pool.workers import Crew, track
 
-__all__ = ["Executor", "ExecutorStats", "default_executor", "engine_of"]
+__all__ = ["Executor", "ExecutorStats", "default_executor"]
 
 T = TypeVar("T")
 
@@ -345,20 +345,3 @@ def default_executor(max_workers: int | None = None) -> Executor:
                 max_workers, thread_name_prefix="fastflow"
             )
     return executor
-
-
-def engine_of(
-    executor: Executor | None, max_workers: int | None
-) -> tuple[_core.Engine, int]:
-    """Return the engine that a fan-out uses and how many may take part."""
-    if executor is None:
-        executor = default_executor(max_workers)
-    elif not isinstance(executor, Executor):
-        raise TypeError(
-            f"executor must be a fastflow.Executor, not {type(executor).__name__}; for "
-            "another executor use its own map()"
-        )
-    most = executor._max_workers
-    if max_workers is not None:
-        most = min(most, check_count("max_workers", max_workers))
-    return executor._engine, most

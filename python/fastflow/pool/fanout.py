@@ -10,7 +10,8 @@ from fastflow.base.durations import Time, limit_of
 from fastflow.base.options import check_callable, check_limit
 from fastflow.base.progress import Monitor, Progress
 from fastflow.pool.columns import Column, columns_of
-from fastflow.pool.executor import Executor, engine_of
+from fastflow.pool.executor import Executor
+from fastflow.pool.named import engine_of
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     class _Options(TypedDict, total=False):
         """What all take; see `map`."""
 
-        executor: Executor | None
+        executor: Executor | str | None
         max_workers: int | None
         timeout: Time | None
         progress: Progress
@@ -55,7 +56,7 @@ def map(  # noqa: A001
 def map(  # noqa: A001  (the name is the point)
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -73,8 +74,9 @@ def map(  # noqa: A001  (the name is the point)
         Takes as many arguments as there are iterables.
     *iterables
         Lists, tuples and ranges are used as they are, others are read first.
-    executor : Executor, optional
-        Default: ``default_executor(max_workers)``.
+    executor : Executor or str, optional
+        Default: ``default_executor(max_workers)``, also called ``"threads"``; or
+        ``"serial"``: the calling thread alone.
     max_workers : int, optional
         Calls at a time, the calling thread's included.
     chunksize : int, optional
@@ -134,7 +136,7 @@ def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
     *,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -156,7 +158,7 @@ def for_each(
     fn: Callable[[Any], object],
     iterable: Iterable[Any],
     *,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -209,7 +211,7 @@ def imap(
     *iterables: Iterable[Any],
     buffersize: int | None = None,
     ordered: bool = True,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     max_workers: int | None = None,
     timeout: Time | None = None,
     return_exceptions: bool = False,
@@ -277,7 +279,7 @@ def map_array(
     out: np.ndarray[Any, Any] | None = None,
     axis: int = 0,
     chunks: int | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     max_workers: int | None = None,
     progress: Progress = None,
 ) -> np.ndarray[Any, Any]:
@@ -344,7 +346,7 @@ def map_array(
 def _prepare(
     fn: Callable[..., Any],
     columns: tuple[Column, ...],
-    executor: Executor | None,
+    executor: Executor | str | None,
     max_workers: int | None,
     chunksize: int | None,
     *,

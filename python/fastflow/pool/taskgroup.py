@@ -8,8 +8,9 @@ from typing import ParamSpec, TypeVar
 from fastflow import _core
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.errors import Cancelled
-from fastflow.pool.executor import Executor, engine_of
+from fastflow.pool.executor import Executor
 from fastflow.pool.future import Future
+from fastflow.pool.named import engine_of, executor_of
 
 __all__ = ["TaskGroup"]
 
@@ -64,7 +65,8 @@ class TaskGroup(_core.GroupBlock):
     41
     """
 
-    def __init__(self, executor: Executor | None = None) -> None:
+    def __init__(self, executor: Executor | str | None = None) -> None:
+        executor = executor_of(executor, serial=False)
         self._engine, _ = engine_of(executor, None)
         self._executor = executor  # nobody else may keep it
         self._scope = _core.Scope()

@@ -136,6 +136,8 @@ class Job:
 
     # What is called.
 
+    executor: Any = None
+    """Where its attempts are to be made, if not where all others are."""
     is_async = False
     """Whether `coroutine` is to be asked, not `call`."""
     awaits = False

@@ -165,6 +165,9 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     cache : bool, float, str or mapping, optional
         Keeps results by arguments: True for as long as the process lives, a duration
         for so long, a mapping is used as the store.
+    executor : optional
+        Where flows run it, if not where they run: ``"processes"``, ``"threads"``, or an
+        executor.  Called outside of a flow it runs in the calling thread.
     tags : iterable of str
 
     Warns

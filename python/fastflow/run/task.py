@@ -15,6 +15,7 @@ from fastflow.base.names import check_name
 from fastflow.base.options import check_callable
 from fastflow.base.signatures import signature
 from fastflow.errors import ValidationError
+from fastflow.pool.named import check_executor
 from fastflow.run.cache import ResultCache, make_cache
 from fastflow.run.retry import Retries, RetryPolicy
 
@@ -65,6 +66,8 @@ class Task:
     tags: tuple[str, ...] = ()
     is_async: bool = False
     max_concurrency: int | None = None
+    executor: Any = None
+    """Where it is to run; None: where its flow runs."""
     reference: Callable[..., Any] | None = None
     """What other processes find by its name: the decorated function."""
 
@@ -82,7 +85,12 @@ class Task:
     @property
     def is_direct(self) -> bool:
         """Whether the task never waits for anything but its own call."""
-        return not (self.is_async or self.retry.retries or self.timeout is not None)
+        return not (
+            self.is_async
+            or self.retry.retries
+            or self.timeout is not None
+            or self.executor is not None
+        )
 
     def attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function once, with its validators.
@@ -165,6 +173,7 @@ class TaskOptions(TypedDict, total=False):
     timeout: Time | None
     fallback: Any
     cache: Any
+    executor: Any
     tags: Iterable[str]
 
 
@@ -184,6 +193,7 @@ def make_task(
     timeout: Time | None = None,
     fallback: Any = None,
     cache: Any = None,
+    executor: Any = None,
     tags: Iterable[str] = (),
 ) -> Task:
     """Return a task; the options are those of `fastflow.task`.
@@ -194,6 +204,7 @@ def make_task(
         If an option makes no sense.
     """
     check_callable("a task", fn)
+    check_executor(executor, serial=False)
     for option, value in (
         ("validate_input", validate_input),
         ("validate_output", validate_output),
@@ -223,6 +234,7 @@ def make_task(
         timeout=positive_limit_of("timeout", timeout),
         fallback=NO_FALLBACK if fallback is None else fallback,
         cache=make_cache(cache, fn),
+        executor=executor,
         tags=_tags(tags),
         is_async=is_async(fn),
     )

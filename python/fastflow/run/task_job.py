@@ -46,8 +46,8 @@ class TaskJob(Job):
     """
 
     __slots__ = (
-        "_key", "_measured", "_sent", "args", "began", "ended", "events", "is_async",
-        "key", "kwargs", "leave", "recovers", "tag", "task", "worker",
+        "_key", "_measured", "_sent", "args", "began", "ended", "events", "executor",
+        "is_async", "key", "kwargs", "leave", "recovers", "tag", "task", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class TaskJob(Job):
         self.kwargs = kwargs
         self.tag = tag
         self.is_async = task.is_async
+        self.executor = task.executor
         self.began = self.ended = 0.0
         self.worker: str | int | None = None
         self.recovers = False

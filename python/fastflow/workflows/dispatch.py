@@ -23,6 +23,7 @@ from fastflow.backends.remote import RemoteBackend
 from fastflow.base.interrupts import wait_until
 from fastflow.pool.dispatch import Dispatch, Dispatcher
 from fastflow.pool.executor import default_executor
+from fastflow.pool.named import executor_of
 from fastflow.run.loop import Loop
 
 __all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
@@ -258,21 +259,18 @@ class Places:
 
     Parameters
     ----------
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or str, optional
         Default: ``default_executor()``, taken when it is needed.
     activity : Activity, optional
         Told of every call.
     """
 
     def __init__(
-        self, executor: cf.Executor | None = None, activity: Activity | None = None
+        self,
+        executor: cf.Executor | str | None = None,
+        activity: Activity | None = None,
     ) -> None:
-        if executor is not None and not isinstance(executor, cf.Executor):
-            raise TypeError(
-                "executor must be a concurrent.futures.Executor or None, not "
-                f"{type(executor).__name__}"
-            )
-        self._executor = executor
+        self._executor: cf.Executor | None = executor_of(executor, serial=False)
         self._backend: ThreadBackend | RemoteBackend | None = None
         self.activity = activity
         self.loop = Loop(activity)

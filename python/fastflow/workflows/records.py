@@ -38,17 +38,16 @@ class Steps(Mapping[str, StepRecord]):
     has not is PENDING, or SKIPPED once the run has ended.
     """
 
-    __slots__ = ("_absent", "_names", "_outer", "opened")
+    __slots__ = ("_absent", "_names", "_outer", "_records")
 
     def __init__(self, names: frozenset[str], outer: Steps | None = None) -> None:
         self._names = names
-        self.opened: dict[str, StepRecord] = {}
-        """Those of steps that have started; see `open`."""
+        self._records: dict[str, StepRecord] = {}
         self._outer = outer
         self._absent = PENDING
 
     def __getitem__(self, name: str) -> StepRecord:
-        record = self.opened.get(name)
+        record = self._records.get(name)
         if record is not None:
             return record
         if name in self._names:
@@ -62,17 +61,22 @@ class Steps(Mapping[str, StepRecord]):
         raise KeyError(f"the workflow has no step {name!r}{hint}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.opened.copy())
+        return iter(self._records.copy())
 
     def __len__(self) -> int:
-        return len(self.opened)
+        return len(self._records)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.opened
+        return name in self._records
+
+    @property
+    def opened(self) -> dict[str, StepRecord]:
+        """The records of steps that have started, where `open` adds them."""
+        return self._records
 
     def open(self, record: StepRecord) -> None:
         """Add the record of a step that starts."""
-        self.opened[record.name] = record
+        self._records[record.name] = record
 
     def finish(self) -> None:
         """From now on, what has not started is SKIPPED."""
@@ -85,7 +89,7 @@ class Steps(Mapping[str, StepRecord]):
         """
         going_on = {id(record) for record in apart}
         other = Steps(self._names, self._outer)
-        for record in list(self.opened.values()):
+        for record in list(self._records.values()):
             if id(record) not in going_on:
                 record = copy.copy(record)
                 if record.status == RUNNING or record.ended is None:
@@ -97,7 +101,7 @@ class Steps(Mapping[str, StepRecord]):
     def outputs(self) -> dict[str, Any]:
         """Return the outputs of the completed steps, the outer ones' included."""
         found = self._outer.outputs() if self._outer is not None else {}
-        for record in list(self.opened.values()):
+        for record in list(self._records.values()):
             if record.status == COMPLETED:
                 found[record.name] = record.output
         return found
@@ -118,7 +122,7 @@ class Steps(Mapping[str, StepRecord]):
         return self._names | outer
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{r.name}: {r.status}" for r in self.opened.values())
+        inside = ", ".join(f"{r.name}: {r.status}" for r in self._records.values())
         return f"<steps {inside}>"
 
 

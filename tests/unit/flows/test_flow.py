@@ -606,7 +606,7 @@ def test_errors_and_results_can_be_pickled():
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"executor": "threads"}, ValueError),
+        ({"executor": "nobody"}, ValueError),
         ({"executor": 3}, TypeError),
         ({"executor": cf.ThreadPoolExecutor}, TypeError),
         ({"max_workers": 0}, ValueError),

@@ -1,0 +1,84 @@
+"""Executors by name: what ``executor=`` may be, for all functions that have it."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+from collections.abc import Callable
+from typing import Any
+
+from fastflow import _core
+from fastflow.base.options import check_count
+from fastflow.pool.executor import Executor, default_executor
+
+__all__ = ["SERIAL", "check_executor", "engine_of", "executor_of", "register"]
+
+SERIAL = "serial"
+"""One call after another, in the calling thread."""
+
+_makers: dict[str, Callable[[], cf.Executor]] = {"threads": default_executor}
+
+
+def register(name: str, make: Callable[[], cf.Executor]) -> None:
+    """Let a name stand for an executor; `make()` returns the one that all share."""
+    _makers[name] = make
+
+
+def check_executor(executor: Any, *, serial: bool = True) -> None:
+    """Refuse what is no executor.
+
+    Parameters
+    ----------
+    executor
+    serial : bool
+        Whether `SERIAL` is one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With what can be given.
+    """
+    if executor is None or isinstance(executor, cf.Executor):
+        return
+    names = [*_makers, SERIAL] if serial else [*_makers]
+    wanted = (
+        "executor must be None, a fastflow.Executor, another "
+        f"concurrent.futures.Executor, or {' or '.join(map(repr, names))}"
+    )
+    if isinstance(executor, str):
+        if executor not in names:
+            raise ValueError(f"{wanted}; not {executor!r}")
+        return
+    raise TypeError(f"{wanted}; not {type(executor).__name__}")
+
+
+def executor_of(executor: Any, *, serial: bool = True) -> Any:
+    """Return the executor that is meant: itself, None, or `SERIAL`.
+
+    Parameters and errors are those of `check_executor`.
+    """
+    check_executor(executor, serial=serial)
+    make = _makers.get(executor) if isinstance(executor, str) else None
+    return executor if make is None else make()
+
+
+def engine_of(executor: Any, max_workers: int | None) -> tuple[_core.Engine, int]:
+    """Return the engine that runs something here, and how many may take part.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `executor` is not one of ours.
+    """
+    if executor is None or executor == SERIAL:
+        ours = default_executor(max_workers)
+    else:
+        ours = executor_of(executor)
+        if not isinstance(ours, Executor):
+            raise TypeError(
+                f"executor must be a fastflow.Executor, not {type(ours).__name__}; for "
+                "another executor use its own map()"
+            )
+    most = ours._max_workers
+    if max_workers is not None:
+        most = min(most, check_count("max_workers", max_workers))
+    return ours._engine, 1 if executor == SERIAL else most
