@@ -35,6 +35,8 @@ from fastflow.pool.taskgroup import TaskGroup
 from fastflow.pool.waiting import as_completed, wait
 
 if TYPE_CHECKING:
+    from fastflow.backends.dask_cluster import dask
+    from fastflow.backends.ray_cluster import ray
     from fastflow.dsl.reader import parse_dsl
     from fastflow.dsl.spec import FlowSpec
     from fastflow.engines.graph import Graph, GraphResult
@@ -93,6 +95,7 @@ __all__ = [
     "Workflow",
     "as_completed",
     "current_task",
+    "dask",
     "default_executor",
     "default_registry",
     "flow",
@@ -104,6 +107,7 @@ __all__ = [
     "map",
     "map_array",
     "parse_dsl",
+    "ray",
     "run_flow_from_dsl",
     "run_parallel_flow_from_dsl",
     "save_dsl",
@@ -118,6 +122,8 @@ _MODULES = frozenset(("benchmarks", "durable", "testing"))
 # Imported when first used: `import fastflow` stays quick.  Not so what waits for tasks
 # that run already: a Ctrl-C in the middle of an import can be lost.
 _LAZY = {
+    "dask": "fastflow.backends.dask_cluster",
+    "ray": "fastflow.backends.ray_cluster",
     "Graph": "fastflow.engines.graph",
     "GraphResult": "fastflow.engines.graph",
     "Flow": "fastflow.flows.flow",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from fastflow.backends.local import ThreadBackend
 from fastflow.pool.blas import share_of
@@ -58,9 +59,13 @@ def workers_of(executor: cf.Executor) -> int | None:
 
 
 def _sender(executor: cf.Executor) -> Sender:
+    from fastflow.backends.cluster import ClusterExecutor, Far
     from fastflow.backends.sender import Sender
     from fastflow.backends.travel import MANY, Alone, Together
 
+    if isinstance(executor, ClusterExecutor):
+        ask = WeakMethod(executor.capacity)
+        return Sender(Far(executor), executor.capacity(), ask=ask)
     workers = workers_of(executor)
     if not isinstance(executor, cf.ProcessPoolExecutor):
         return Sender(Alone(), workers)

@@ -63,6 +63,7 @@ __all__ = ["Sender", "sender_of"]
 _LOGGER = logging.getLogger("fastflow")
 
 _IDLE = 5.0  # seconds; then the thread ends if nothing is under way
+_LOOK = 1.0  # seconds between two looks at how large a cluster is
 
 
 class Sender:
@@ -78,12 +79,23 @@ class Sender:
         How many run at a time; None: not known, all that there is is sent.
     starts : bool
         Whether processes may be started when they are needed.
+    ask : callable, optional
+        Returns who can be asked, each second, how many run at a time by then; None:
+        nobody any more.
     """
 
     def __init__(
-        self, travel: Travel, capacity: int | None, *, starts: bool = False
+        self,
+        travel: Travel,
+        capacity: int | None,
+        *,
+        starts: bool = False,
+        ask: Callable[[], Callable[[], int] | None] | None = None,
     ) -> None:
+        self._ask = ask
         self.capacity = capacity
+        if ask is not None:  # a cluster without workers may get some
+            self.capacity = max(capacity or 0, 1)
         self._travel = travel
         self._starts = starts
         self._lock = threading.Lock()
@@ -366,8 +378,9 @@ class Sender:
     def _serve(self) -> None:
         while True:
             try:
-                chunk = self._ended.get(timeout=_IDLE)
+                chunk = self._ended.get(timeout=_IDLE if self._ask is None else _LOOK)
             except queue.Empty:
+                self._look_again()
                 with self._lock:
                     if self._ended.empty() and not self._under_way:
                         self._has_thread = False
@@ -375,6 +388,20 @@ class Sender:
                 continue
             self._handle(chunk)
             del chunk
+
+    def _look_again(self) -> None:
+        """Ask how many run at a time; more may leave then."""
+        count = self._ask() if self._ask is not None else None
+        if count is None:
+            return
+        try:
+            capacity = max(count(), 1)
+        except Exception as error:  # the cluster is gone: the calls will tell
+            _LOGGER.debug("a cluster does not say how large it is", exc_info=error)
+            return
+        if capacity != self.capacity:
+            self.capacity = capacity
+            self._handle(None)
 
     def _handle(self, chunk: Chunk | None) -> None:
         try:

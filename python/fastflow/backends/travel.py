@@ -76,8 +76,12 @@ class Together:
 
     def submit(self, lane: Lane, calls: list[bytes], *, alone: bool) -> cf.Future[Any]:
         """See `Travel`."""
-        seconds, size = (_NO_LIMIT, _NO_LIMIT) if alone else (_OVERDUE, BYTES)
+        seconds, size = self.limits(alone=alone)
         return lane.submit(run_chunk, lane.packed, calls, seconds, size, self._threads)
+
+    def limits(self, *, alone: bool) -> tuple[float, int]:
+        """Return seconds and bytes of results after which a chunk comes back."""
+        return (_NO_LIMIT, _NO_LIMIT) if alone else (_OVERDUE, BYTES)
 
     def ask(self, lane: Lane) -> cf.Future[int]:
         """See `Travel`."""

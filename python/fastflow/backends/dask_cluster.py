@@ -1,0 +1,139 @@
+"""Dask as a place for calls."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from fastflow.backends.cluster import ClusterExecutor
+
+__all__ = ["DaskExecutor", "dask"]
+
+
+class DaskExecutor(ClusterExecutor):
+    """Calls made on a Dask cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Not an asynchronous one.
+    """
+
+    name = "dask"
+
+    def __init__(self, client: Any) -> None:
+        super().__init__()
+        self.client = client
+        self._prefix = f"fastflow-{os.urandom(6).hex()}"
+        self._count = 0
+
+    def capacity(self) -> int:
+        """Return the threads of all workers."""
+        return sum(self.client.nthreads().values())
+
+    def put(self, data: bytes) -> Any:
+        """See `ClusterExecutor`: it goes to a worker, past the scheduler."""
+        return self.client.scatter(data, hash=False, direct=True)
+
+    def send(self, fn: Callable[..., Any], args: tuple[Any, ...],
+             kwargs: dict[str, Any]) -> cf.Future[Any]:  # fmt: skip
+        """See `ClusterExecutor`."""
+        self._count += 1
+        key = f"{self._prefix}-{self._count}"
+        theirs = self.client.submit(_call, fn, args, kwargs, key=key, pure=False)
+        ours: cf.Future[Any] = cf.Future()
+        ours.add_done_callback(lambda _: _forget(theirs, ours))
+        theirs.add_done_callback(lambda _: _pass_on(theirs, ours))
+        return ours
+
+    def __repr__(self) -> str:
+        return f"<DaskExecutor {self.client!r}>"
+
+
+def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return fn(*args, **kwargs)
+
+
+def _forget(theirs: Any, ours: cf.Future[Any]) -> None:
+    if ours.cancelled():
+        theirs.cancel()
+
+
+def _pass_on(theirs: Any, ours: cf.Future[Any]) -> None:
+    """Give an outcome to the future of ``concurrent.futures``; in a thread of Dask's."""
+    try:
+        if theirs.status == "cancelled":
+            ours.cancel()
+            ours.set_running_or_notify_cancel()
+            return
+        error = theirs.exception()
+        value = theirs.result() if error is None else None
+    except BaseException as lost:  # the cluster is gone
+        error, value = lost, None
+    if not ours.set_running_or_notify_cancel():
+        return
+    if error is None:
+        ours.set_result(value)
+    else:
+        ours.set_exception(error)
+
+
+_all: weakref.WeakKeyDictionary[Any, DaskExecutor] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def dask(client: Any = None) -> DaskExecutor:
+    """Return an executor whose calls are made on a Dask cluster.
+
+    Flows, fan-outs and whatever takes a ``concurrent.futures`` executor run there.
+    Short calls travel together; retries really call again; workers may come and go:
+    what ran on one that has died, Dask runs elsewhere.  fastflow must be installed
+    where the workers run; functions of the main program travel by value.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        Default: the one that is current (``distributed.get_client()``).  It is yours:
+        shutting the executor down leaves it connected.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    TypeError
+        If it is no client, or an asynchronous one.
+    ValueError
+        If there is no current client.
+
+    Examples
+    --------
+    >>> from distributed import Client  # doctest: +SKIP
+    >>> with Client() as client:  # doctest: +SKIP
+    ...     flow.run(executor=fastflow.dask(client))
+    """
+    try:
+        from distributed import Client, get_client
+    except ImportError as error:
+        raise ImportError(
+            "fastflow.dask needs Dask: pip install distributed"
+        ) from error
+    if client is None:
+        client = get_client()
+    if not isinstance(client, Client):
+        raise TypeError(
+            f"client must be a distributed.Client, not {type(client).__name__}"
+        )
+    if client.asynchronous:
+        raise TypeError(
+            "the client is asynchronous; fastflow waits in threads: connect another "
+            "one, distributed.Client(address)"
+        )
+    with _lock:
+        found = _all.get(client)
+        if found is None or found._shut:
+            found = _all[client] = DaskExecutor(client)
+        return found

@@ -1,0 +1,97 @@
+"""Ray as a place for calls; it has no executor of ``concurrent.futures`` itself."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from fastflow.backends.cluster import ClusterExecutor
+
+__all__ = ["RayExecutor", "ray"]
+
+
+class RayExecutor(ClusterExecutor):
+    """Calls made on a Ray cluster that this process is connected to.
+
+    Parameters
+    ----------
+    library : module
+        ``ray``.
+    """
+
+    name = "ray"
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self._ray = library
+        self._remote = library.remote(_call)
+
+    def capacity(self) -> int:
+        """Return the CPUs of all nodes."""
+        return int(self._ray.cluster_resources().get("CPU", 0))
+
+    def put(self, data: bytes) -> Any:
+        """See `ClusterExecutor`: into the object store, without a copy for a worker."""
+        return data
+
+    def send(self, fn: Callable[..., Any], args: tuple[Any, ...],
+             kwargs: dict[str, Any]) -> cf.Future[Any]:  # fmt: skip
+        """See `ClusterExecutor`."""
+        reference = self._remote.remote(fn, args, kwargs)
+        ours: cf.Future[Any] = cf.Future()
+        ours.add_done_callback(lambda _: self._forget(reference, ours))
+        reference.future().add_done_callback(lambda theirs: _pass_on(theirs, ours))
+        return ours
+
+    def _forget(self, reference: Any, ours: cf.Future[Any]) -> None:
+        if ours.cancelled():
+            with contextlib.suppress(Exception):  # it has ended, or Ray has
+                self._ray.cancel(reference)
+
+    def __repr__(self) -> str:
+        return "<RayExecutor>"
+
+
+def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return fn(*args, **kwargs)
+
+
+def _pass_on(theirs: cf.Future[Any], ours: cf.Future[Any]) -> None:
+    if not ours.set_running_or_notify_cancel():
+        return
+    error = theirs.exception()
+    if error is None:
+        ours.set_result(theirs.result())
+    else:
+        # One that was raised by the call itself is the cause of Ray's.
+        ours.set_exception(getattr(error, "cause", None) or error)
+
+
+def ray(address: str | None = None, **init: Any) -> RayExecutor:
+    """Return an executor whose calls are made on a Ray cluster.
+
+    Flows, fan-outs and whatever takes a ``concurrent.futures`` executor run there; see
+    `fastflow.dask`, all of which holds here, too.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a cluster; default: one that this process is connected to, or a new one on
+        this machine.
+    **init
+        For ``ray.init``, where this process is not connected yet.
+
+    Raises
+    ------
+    ImportError
+        If Ray is not installed.
+    """
+    try:
+        import ray as library
+    except ImportError as error:
+        raise ImportError("fastflow.ray needs Ray: pip install ray") from error
+    if not library.is_initialized():
+        library.init(address=address, **init)
+    return RayExecutor(library)
