@@ -58,8 +58,8 @@ FILES = {
     "backends": (
         "__init__ lanes local",
         "travel",
-        "sender",
-        "remote",
+        "cluster sender",
+        "dask_cluster ray_cluster remote",
         "choose",
         "routed",
     ),

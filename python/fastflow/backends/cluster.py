@@ -1,4 +1,4 @@
-"""Executors whose calls are made by a cluster: what they have in common, how they travel.
+"""Executors whose calls are made by a cluster: what they share, how calls travel.
 
 A cluster has a scheduler of its own, for which a task costs some tenths of a
 millisecond or more; so short calls leave in chunks, as to other processes.  It makes
@@ -27,9 +27,6 @@ class ClusterExecutor(cf.Executor):
 
     Subclasses say how a call gets there, and how many are made at a time.
     """
-
-    name = "cluster"
-    """For messages."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

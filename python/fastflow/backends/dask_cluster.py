@@ -23,8 +23,6 @@ class DaskExecutor(ClusterExecutor):
         Not an asynchronous one.
     """
 
-    name = "dask"
-
     def __init__(self, client: Any) -> None:
         super().__init__()
         self.client = client
@@ -64,7 +62,7 @@ def _forget(theirs: Any, ours: cf.Future[Any]) -> None:
 
 
 def _pass_on(theirs: Any, ours: cf.Future[Any]) -> None:
-    """Give an outcome to the future of ``concurrent.futures``; in a thread of Dask's."""
+    """Give an outcome to our future, in a thread of Dask's."""
     try:
         if theirs.status == "cancelled":
             ours.cancel()

@@ -21,8 +21,6 @@ class RayExecutor(ClusterExecutor):
         ``ray``.
     """
 
-    name = "ray"
-
     def __init__(self, library: Any) -> None:
         super().__init__()
         self._ray = library
@@ -31,10 +29,6 @@ class RayExecutor(ClusterExecutor):
     def capacity(self) -> int:
         """Return the CPUs of all nodes."""
         return int(self._ray.cluster_resources().get("CPU", 0))
-
-    def put(self, data: bytes) -> Any:
-        """See `ClusterExecutor`: into the object store, without a copy for a worker."""
-        return data
 
     def send(self, fn: Callable[..., Any], args: tuple[Any, ...],
              kwargs: dict[str, Any]) -> cf.Future[Any]:  # fmt: skip
@@ -91,7 +85,7 @@ def ray(address: str | None = None, **init: Any) -> RayExecutor:
     try:
         import ray as library
     except ImportError as error:
-        raise ImportError("fastflow.ray needs Ray: pip install ray") from error
+        raise ImportError("fastflow.ray needs it: pip install ray") from error
     if not library.is_initialized():
         library.init(address=address, **init)
     return RayExecutor(library)
