@@ -31,6 +31,7 @@ from fastflow.errors import (
 from fastflow.pool.executor import Executor, ExecutorStats, default_executor
 from fastflow.pool.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
 from fastflow.pool.future import Future
+from fastflow.pool.named import register_fans
 from fastflow.pool.taskgroup import TaskGroup
 from fastflow.pool.waiting import as_completed, wait
 
@@ -116,6 +117,9 @@ __all__ = [
     "wait",
     "workflow",
 ]
+
+# What knows more than the pool, loaded when it is needed.
+register_fans(lambda: importlib.import_module("fastflow.backends.fans"))
 
 _MODULES = frozenset(("benchmarks", "durable", "testing"))
 

@@ -294,7 +294,7 @@ def test_bad_arguments(call):
         call(3, [1])
     with pytest.raises(TypeError, match="not iterable"):
         list(call(abs, 3))
-    with pytest.raises(TypeError, match="executor must be a fastflow"):
+    with pytest.raises(TypeError, match="executor must be None"):
         call(abs, [1], executor=object())
     with pytest.raises(ValueError, match="max_workers"):
         call(abs, [1], max_workers=0)

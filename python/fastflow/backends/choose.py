@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import os
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
@@ -12,10 +13,11 @@ from fastflow.pool.executor import Executor
 from fastflow.run.loop import Activity, Loop
 
 if TYPE_CHECKING:
+    from fastflow.backends.fan import Place
     from fastflow.backends.remote import RemoteBackend
     from fastflow.backends.sender import Sender
 
-__all__ = ["backend_of", "workers_of"]
+__all__ = ["backend_of", "place_of", "workers_of"]
 
 _THREADS: tuple[type, ...] = (Executor, cf.ThreadPoolExecutor)
 _INTERPRETERS: tuple[type, ...] = ()
@@ -50,6 +52,17 @@ def backend_of(
     local = isinstance(executor, cf.ProcessPoolExecutor)
     sender = sender_of(executor, lambda: _sender(executor))
     return RemoteBackend(executor, sender, local=local, loop=loop)
+
+
+def place_of(executor: cf.Executor) -> Place:
+    """Return an executor as fan-outs use it."""
+    from fastflow.backends.cluster import ClusterExecutor
+    from fastflow.backends.fan import Place
+
+    if isinstance(executor, ClusterExecutor):
+        return Place(executor.submit, max(executor.capacity(), 1), 0.1)
+    workers = workers_of(executor) or os.cpu_count() or 1
+    return Place(executor.submit, workers, 0.02)
 
 
 def workers_of(executor: cf.Executor) -> int | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastflow.base.names import name_of
 
-__all__ = ["run_chunks"]
+__all__ = ["gather_chunks", "run_chunks"]
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
@@ -52,6 +52,32 @@ def run_chunks(
 
     task.__name__ = name_of(fn)  # in notes
     run(task, len(cut.parts))
+    result = work.result()
+    if out is not None and result is not target:
+        _deliver(result, out)
+    return result if out is None else out
+
+
+def gather_chunks(
+    array: Any,
+    out: Array | None,
+    axis: int,
+    chunks: int | None,
+    workers: int,
+    run: Callable[[list[Array]], Iterator[Any]],
+) -> Array:
+    """Put results together that were made elsewhere; `run(slices)` yields them."""
+    array = _without_file(np.asanyarray(array))
+    cut = _Cut(array, axis, chunks, workers)
+    target = None
+    if out is not None:
+        _check_out(out, cut, None)
+        file_or_not = _without_file(out)
+        if type(file_or_not) is np.ndarray:
+            target = file_or_not
+    work = _Parts(None, array, cut, target)
+    for i, result in enumerate(run([array[part] for part in cut.parts])):
+        work.take(i, result)
     result = work.result()
     if out is not None and result is not target:
         _deliver(result, out)
@@ -129,9 +155,7 @@ class _Parts:
     subclasses, are kept until all are there and the common type is known.
     """
 
-    def __init__(
-        self, fn: Callable[..., Any], array: Array, cut: _Cut, out: Array | None
-    ) -> None:
+    def __init__(self, fn: Any, array: Array, cut: _Cut, out: Array | None) -> None:
         self._fn = fn
         self._array = array
         self._cut = cut
@@ -143,9 +167,12 @@ class _Parts:
         self._kept: dict[int, Array] = {}
 
     def run(self, i: int) -> None:
+        self.take(i, self._fn(self._array[self._cut.parts[i]]))
+
+    def take(self, i: int, returned: Any) -> None:
+        """Take what came of a slice."""
         part = self._cut.parts[i]
-        view = self._array[part]
-        result = self._checked(self._fn(view), view.shape)
+        result = self._checked(returned, self._array[part].shape)
         place = self._place_of(i, result)
         if self._out is not None:
             _check_class(result, self._out)

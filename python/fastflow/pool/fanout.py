@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures as cf
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -10,18 +12,19 @@ from fastflow.base.durations import Time, limit_of
 from fastflow.base.options import check_callable, check_limit
 from fastflow.base.progress import Monitor, Progress
 from fastflow.pool.columns import Column, columns_of
-from fastflow.pool.executor import Executor
-from fastflow.pool.named import engine_of
+from fastflow.pool.named import elsewhere, engine_of
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
 
     import numpy as np
 
+    from fastflow.pool.named import Fans
+
     class _Options(TypedDict, total=False):
         """What all take; see `map`."""
 
-        executor: Executor | str | None
+        executor: cf.Executor | str | None
         max_workers: int | None
         timeout: Time | None
         progress: Progress
@@ -56,7 +59,7 @@ def map(  # noqa: A001
 def map(  # noqa: A001  (the name is the point)
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    executor: Executor | str | None = None,
+    executor: cf.Executor | str | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -75,8 +78,9 @@ def map(  # noqa: A001  (the name is the point)
     *iterables
         Lists, tuples and ranges are used as they are, others are read first.
     executor : Executor or str, optional
-        Default: ``default_executor(max_workers)``, also called ``"threads"``; or
-        ``"serial"``: the calling thread alone.
+        Default: ``default_executor(max_workers)``, also called ``"threads"``;
+        ``"serial"``: the calling thread alone; or any other
+        ``concurrent.futures.Executor``, where consecutive items leave together.
     max_workers : int, optional
         Calls at a time, the calling thread's included.
     chunksize : int, optional
@@ -109,11 +113,10 @@ def map(  # noqa: A001  (the name is the point)
     >>> fastflow.map(pow, [2, 3, 4], [5, 2, 3])
     [32, 9, 64]
     """
-    work, total, help_ = _prepare(
-        fn, columns_of(iterables), executor, max_workers, chunksize,
+    return _fan_out(  # type: ignore[no-any-return]
+        fn, columns_of(iterables), executor, max_workers, chunksize, timeout, progress,
         star=False, keep=True, return_exceptions=return_exceptions,
     )  # fmt: skip
-    return _run(work, total, help_, timeout, progress)  # type: ignore[no-any-return]
 
 
 @overload
@@ -136,7 +139,7 @@ def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
     *,
-    executor: Executor | str | None = None,
+    executor: cf.Executor | str | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -147,18 +150,17 @@ def starmap(
 
     Parameters, result and errors are those of :func:`map`.
     """
-    work, total, help_ = _prepare(
-        fn, columns_of((iterable,)), executor, max_workers, chunksize,
-        star=True, keep=True, return_exceptions=return_exceptions,
+    return _fan_out(  # type: ignore[no-any-return]
+        fn, columns_of((iterable,)), executor, max_workers, chunksize, timeout,
+        progress, star=True, keep=True, return_exceptions=return_exceptions,
     )  # fmt: skip
-    return _run(work, total, help_, timeout, progress)  # type: ignore[no-any-return]
 
 
 def for_each(
     fn: Callable[[Any], object],
     iterable: Iterable[Any],
     *,
-    executor: Executor | str | None = None,
+    executor: cf.Executor | str | None = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -185,11 +187,10 @@ def for_each(
             )
             return
         iterable = column
-    work, total, help_ = _prepare(
-        fn, columns_of((iterable,)), executor, max_workers, chunksize,
-        star=False, keep=False, return_exceptions=False,
+    _fan_out(
+        fn, columns_of((iterable,)), executor, max_workers, chunksize, timeout,
+        progress, star=False, keep=False, return_exceptions=False,
     )  # fmt: skip
-    _run(work, total, help_, timeout, progress)
 
 
 @overload
@@ -211,7 +212,7 @@ def imap(
     *iterables: Iterable[Any],
     buffersize: int | None = None,
     ordered: bool = True,
-    executor: Executor | str | None = None,
+    executor: cf.Executor | str | None = None,
     max_workers: int | None = None,
     timeout: Time | None = None,
     return_exceptions: bool = False,
@@ -254,16 +255,26 @@ def imap(
     [0, 1, 4, 9]
     """
     check_callable("fn", fn)
-    engine, most = engine_of(executor, max_workers)
-    size = check_limit("buffersize", buffersize) or max(16, 4 * most)
+    size = check_limit("buffersize", buffersize)
     seconds = limit_of("timeout", timeout)
     if not iterables:
         raise TypeError("imap() needs at least one iterable")
+    away = None if executor is None else elsewhere(executor)
     iterators = tuple(iter(it) for it in iterables)
-    stream: Iterator[T] = _core.Stream(
-        engine, fn, iterators, size, ordered, return_exceptions,
-        engine.caller_may_run and seconds is None, most, seconds,
-    )  # fmt: skip
+    stream: Iterator[Any]
+    if away is not None:
+        fans, foreign = away
+        stream = fans.stream(
+            foreign, fn, iterators, buffersize=size, ordered=ordered,
+            max_workers=check_limit("max_workers", max_workers),
+            return_exceptions=return_exceptions, seconds=seconds,
+        )  # fmt: skip
+    else:
+        engine, most = engine_of(executor, max_workers)
+        stream = _core.Stream(
+            engine, fn, iterators, size or max(16, 4 * most), ordered,
+            return_exceptions, engine.caller_may_run and seconds is None, most, seconds,
+        )  # fmt: skip
     return _shown(stream, progress) if progress else stream
 
 
@@ -279,7 +290,7 @@ def map_array(
     out: np.ndarray[Any, Any] | None = None,
     axis: int = 0,
     chunks: int | None = None,
-    executor: Executor | str | None = None,
+    executor: cf.Executor | str | None = None,
     max_workers: int | None = None,
     progress: Progress = None,
 ) -> np.ndarray[Any, Any]:
@@ -329,6 +340,11 @@ def map_array(
     from fastflow.pool.arrays import run_chunks
 
     check_callable("fn", fn)
+    away = None if executor is None else elsewhere(executor)
+    if away is not None:
+        return _map_array_elsewhere(  # type: ignore[no-any-return]
+            away, fn, array, out, axis, chunks, max_workers, progress
+        )
     _, most = engine_of(executor, max_workers)
 
     def run(task: Callable[[int], None], count: int) -> None:
@@ -343,34 +359,64 @@ def map_array(
     return run_chunks(fn, array, out, axis, chunks, most, run)
 
 
-def _prepare(
+def _map_array_elsewhere(
+    away: tuple[Fans, Any],
+    fn: Callable[..., Any],
+    array: Any,
+    out: Any,
+    axis: int,
+    chunks: int | None,
+    max_workers: int | None,
+    progress: Progress,
+) -> Any:
+    from fastflow.pool.arrays import gather_chunks
+
+    fans, foreign = away
+
+    def run(views: list[Any]) -> Iterator[Any]:
+        results = fans.collect(
+            foreign, fn, (views,), star=False, keep=True, return_exceptions=False,
+            chunksize=1, max_workers=most, seconds=None, progress=progress,
+        )  # fmt: skip
+        return iter(results)
+
+    most = check_limit("max_workers", max_workers)
+    return gather_chunks(array, out, axis, chunks, most or os.cpu_count() or 1, run)
+
+
+def _fan_out(
     fn: Callable[..., Any],
     columns: tuple[Column, ...],
-    executor: Executor | str | None,
+    executor: Any,
     max_workers: int | None,
     chunksize: int | None,
+    timeout: Time | None,
+    progress: Progress,
     *,
     star: bool,
     keep: bool,
     return_exceptions: bool,
-) -> tuple[_core.Map, int, bool]:
+) -> Any:
     check_callable("fn", fn)
-    size = check_limit("chunksize", chunksize) or 0
+    size = check_limit("chunksize", chunksize)
     if not columns:
         raise TypeError("map() needs at least one iterable")
+    seconds = limit_of("timeout", timeout)
+    away = None if executor is None else elsewhere(executor)
+    if away is not None:
+        fans, foreign = away
+        most = check_limit("max_workers", max_workers)
+        return fans.collect(
+            foreign, fn, columns, star=star, keep=keep,
+            return_exceptions=return_exceptions, chunksize=size, max_workers=most,
+            seconds=seconds, progress=progress,
+        )  # fmt: skip
     engine, most = engine_of(executor, max_workers)
     work = _core.Map(
-        engine, fn, columns, star, keep, return_exceptions, True, size, most
+        engine, fn, columns, star, keep, return_exceptions, True, size or 0, most
     )
-    return work, work.n, engine.caller_may_run
-
-
-def _run(
-    work: _core.Map, total: int, help_: bool, timeout: Time | None, progress: Progress
-) -> Any:
-    seconds = limit_of("timeout", timeout)
-    help_ = help_ and seconds is None
+    help_ = engine.caller_may_run and seconds is None
     if not progress:
         return work.run(help_, seconds)
-    with Monitor(progress, work, total, "map"):
+    with Monitor(progress, work, work.n, "map"):
         return work.run(help_, seconds)

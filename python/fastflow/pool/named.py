@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from fastflow import _core
 from fastflow.base.options import check_count
 from fastflow.pool.executor import Executor, default_executor
 
-__all__ = ["SERIAL", "check_executor", "engine_of", "executor_of", "register"]
+__all__ = [
+    "SERIAL",
+    "check_executor",
+    "elsewhere",
+    "engine_of",
+    "executor_of",
+    "register",
+    "register_fans",
+]
 
 SERIAL = "serial"
 """One call after another, in the calling thread."""
+
+
+class Fans(Protocol):
+    """Fan-outs on executors that are not ours."""
+
+    def collect(self, executor: cf.Executor, fn: Any, columns: Any, **how: Any) -> Any:
+        """Call a function for all items."""
+
+    def stream(self, executor: cf.Executor, fn: Any, iterators: Any, **how: Any) -> Any:
+        """Return an iterator over results."""
+
 
 _makers: dict[str, Callable[[], cf.Executor]] = {"threads": default_executor}
 
@@ -21,6 +40,14 @@ _makers: dict[str, Callable[[], cf.Executor]] = {"threads": default_executor}
 def register(name: str, make: Callable[[], cf.Executor]) -> None:
     """Let a name stand for an executor; `make()` returns the one that all share."""
     _makers[name] = make
+
+
+_fans: list[Callable[[], Fans]] = []
+
+
+def register_fans(load: Callable[[], Fans]) -> None:
+    """Say where fan-outs on executors that are not ours are; loaded when needed."""
+    _fans[:] = [load]
 
 
 def check_executor(executor: Any, *, serial: bool = True) -> None:
@@ -61,6 +88,20 @@ def executor_of(executor: Any, *, serial: bool = True) -> Any:
     return executor if make is None else make()
 
 
+def elsewhere(executor: Any) -> tuple[Fans, cf.Executor] | None:
+    """Return who fans out on an executor, and that; None: it is one of ours.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+    if executor is None or isinstance(executor, Executor) or executor == SERIAL:
+        return None
+    found = executor_of(executor)
+    return None if isinstance(found, Executor) else (_fans[0](), found)
+
+
 def engine_of(executor: Any, max_workers: int | None) -> tuple[_core.Engine, int]:
     """Return the engine that runs something here, and how many may take part.
 
@@ -75,8 +116,8 @@ def engine_of(executor: Any, max_workers: int | None) -> tuple[_core.Engine, int
         ours = executor_of(executor)
         if not isinstance(ours, Executor):
             raise TypeError(
-                f"executor must be a fastflow.Executor, not {type(ours).__name__}; for "
-                "another executor use its own map()"
+                f"executor must be a fastflow.Executor, not {type(ours).__name__}: "
+                "what is run shares this process's memory"
             )
     most = ours._max_workers
     if max_workers is not None:
