@@ -12,6 +12,7 @@
 #include "future.hpp"
 #include "graph.hpp"
 #include "guarded.hpp"
+#include "keywords.hpp"
 #include "parking_lot.hpp"
 #include "ready_calls.hpp"
 #include "run_token.hpp"
@@ -720,12 +721,17 @@ void count_readers(State& state) {
                   [&](std::uint32_t u) { ++state.readers[u]; });
 }
 
-// CallRun(engine, graph, function or None, most, stop_on_error, keep, timings or None)
-PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
+Keywords run_keywords("CallRun", {"engine", "graph", "fn", "most", "stop_on_error",
+                                  "keep", "timings"});
+
+PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                  PyObject* names) {
   PyObject *engine, *graph, *function, *timings;
-  int most, stop_on_error, keep;
-  if (!PyArg_ParseTuple(args, "O!O!OipiO:CallRun", engine_type, &engine, graph_type,
-                        &graph, &function, &most, &stop_on_error, &keep, &timings)) {
+  int most, keep;
+  bool stop_on_error;
+  if (!run_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                         instance(engine_type, &engine), instance(graph_type, &graph),
+                         &function, &most, &stop_on_error, &keep, &timings)) {
     return nullptr;
   }
   auto* e = reinterpret_cast<Engine*>(engine);
@@ -733,7 +739,7 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = Ref::steal(call_run_type->tp_alloc(call_run_type, 0));
   if (!object) return nullptr;
   CallRun* run = run_of(object.get());
   construct_atomics(run, most);
@@ -741,7 +747,7 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   run->graph = Py_NewRef(graph);
   run->function = function == Py_None ? nullptr : Py_NewRef(function);
-  run->stop_on_error = stop_on_error != 0;
+  run->stop_on_error = stop_on_error;
   run->keep = static_cast<Keep>(keep);
   run->state = new State(graph, std::move(plan));
   if (run->keep != Keep::kAll) count_readers(*run->state);
@@ -821,16 +827,16 @@ PyGetSetDef getset[] = {
     {"stopped", guarded<get_stopped>, nullptr, "Ended before all nodes ran.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<run_new>()},
-                       {Py_tp_dealloc, slot<run_dealloc>()},
+PyType_Slot slots[] = {{Py_tp_dealloc, slot<run_dealloc>()},
                        {Py_tp_traverse, slot<run_traverse>()},
                        {Py_tp_clear, slot<run_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};
 
-PyType_Spec spec = {"fastflow._core.CallRun", sizeof(CallRun), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+PyType_Spec spec = {
+    "fastflow._core.CallRun", sizeof(CallRun), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 }  // namespace
 
@@ -841,7 +847,7 @@ bool add_call_run_type(PyObject* module) {
     *to = PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
     if (*to == nullptr || PyModule_AddObjectRef(module, name, *to) < 0) return false;
   }
-  return add_type(module, spec, &call_run_type);
+  return add_type(module, spec, &call_run_type, guarded<run_new>);
 }
 
 ScopeObject* call_run_scope(PyObject* run) { return run_of(run)->scope.get(); }

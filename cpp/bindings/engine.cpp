@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "guarded.hpp"
+#include "keywords.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
 
@@ -20,23 +21,27 @@ Engine* self_of(PyObject* object) { return reinterpret_cast<Engine*>(object); }
 
 // --- construction --------------------------------------------------------------------
 
-PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {
-      "limit",       "spawner", "activity",          "caller_may_run",
-      "max_pending", "on_full", "propagate_context", nullptr};
-  int limit = 0, caller_may_run = 1, on_full = 0, propagate_context = 1;
+Keywords engine_keywords("Engine",
+                         {"limit", "spawner", "activity", "caller_may_run",
+                          "max_pending", "on_full", "propagate_context"},
+                         2);
+
+PyObject* engine_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                     PyObject* names) {
+  int limit = 0, on_full = 0;
+  bool caller_may_run = true, propagate_context = true;
   PyObject *spawner = nullptr, *activity = Py_None;
-  long long max_pending = 0;
-  if (!PyArg_ParseTupleAndKeywords(
-          args, kwargs, "iO|OpLip:Engine", const_cast<char**>(names), &limit, &spawner,
-          &activity, &caller_may_run, &max_pending, &on_full, &propagate_context)) {
+  std::int64_t max_pending = 0;
+  if (!engine_keywords.read({args, PyVectorcall_NARGS(nargs), names}, &limit, &spawner,
+                            &activity, &caller_may_run, &max_pending, &on_full,
+                            &propagate_context)) {
     return nullptr;
   }
   if (limit < 1 || max_pending < 0 || on_full < 0 || on_full > 2) {
     PyErr_SetString(PyExc_ValueError, "Engine: argument out of range");
     return nullptr;
   }
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = Ref::steal(engine_type->tp_alloc(engine_type, 0));
   if (!object) return nullptr;
   Engine* e = self_of(object.get());
   new (&e->counters) Counters;
@@ -48,8 +53,8 @@ PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   }
   e->spawner = Py_NewRef(spawner);
   e->activity = activity == Py_None ? nullptr : Py_NewRef(activity);
-  e->propagate_context = propagate_context != 0;
-  e->caller_may_run = caller_may_run != 0;
+  e->propagate_context = propagate_context;
+  e->caller_may_run = caller_may_run;
   e->on_full = static_cast<OnFull>(on_full);
   e->max_pending = max_pending;
   e->hooks = new PoolHooks(object.get());
@@ -141,18 +146,21 @@ void call_surely(PyObject* function) {
   }
 }
 
-// run_worker(ticket, begin, end): the body of a worker thread.  Nothing here is
-// Python's but `begin` and `end`, so no trace function can end a thread that somebody
-// counts on.
-PyObject* run_worker(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
-  if (nargs != 3 || !PyList_Check(args[0])) {
-    PyErr_SetString(PyExc_TypeError, "run_worker(ticket, begin, end)");
+Keywords worker_keywords("run_worker", {"ticket", "begin", "end"});
+
+// The body of a worker thread.  Nothing here is Python's but `begin` and `end`, so no
+// trace function can end a thread that somebody counts on.
+PyObject* run_worker(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                     PyObject* names) {
+  PyObject *ticket, *begin, *end;
+  if (!worker_keywords.read({args, nargs, names}, instance(&PyList_Type, &ticket),
+                            &begin, &end)) {
     return nullptr;
   }
-  if (take(args[0])) {
-    if (args[1] != Py_None && !Ref::steal(PyObject_CallNoArgs(args[1]))) {
+  if (take(ticket)) {
+    if (begin != Py_None && !Ref::steal(PyObject_CallNoArgs(begin))) {
       // As if the initializer had failed: this thread fails what is queued, and leaves.
-      PyErr_WriteUnraisable(args[1]);
+      PyErr_WriteUnraisable(begin);
       self_of(self)->broken.store(true);
       self_of(self)->shut_down.store(true);
       finish_and_leave(self_of(self));
@@ -161,7 +169,7 @@ PyObject* run_worker(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
     Attachment mine(PyThreadState_Get());
     self_of(self)->pool->run_worker(&mine);
   }
-  call_surely(args[2]);
+  call_surely(end);
   Py_RETURN_NONE;
 }
 
@@ -262,10 +270,9 @@ PyObject* get_caller_may_run(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"run_worker", method<run_worker>(), METH_FASTCALL,
-     "run_worker(ticket, begin, end): the body of a worker thread.  It works if it "
-     "gets "
-     "what is in the list."},
+    {"run_worker", method<run_worker>(), METH_FASTCALL | METH_KEYWORDS,
+     "run_worker(*, ticket, begin, end): the body of a worker thread.  It works if it\n"
+     "gets what is in the list."},
     {"keep_reservation", method<keep_reservation>(), METH_NOARGS,
      "For a spawner that raises although its thread has started."},
     {"stop", method<stop>(), METH_O,
@@ -294,7 +301,6 @@ PyMemberDef members[] = {
     {nullptr, 0, 0, 0, nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_members, members},
-                       {Py_tp_new, slot<engine_new>()},
                        {Py_tp_dealloc, slot<engine_dealloc>()},
                        {Py_tp_finalize, slot<engine_finalize>()},
                        {Py_tp_traverse, slot<engine_traverse>()},
@@ -303,12 +309,15 @@ PyType_Slot slots[] = {{Py_tp_members, members},
                        {Py_tp_getset, getset},
                        {0, nullptr}};
 
-PyType_Spec spec = {"fastflow._core.Engine", sizeof(Engine), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+PyType_Spec spec = {
+    "fastflow._core.Engine", sizeof(Engine), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 }  // namespace
 
-bool add_engine_type(PyObject* module) { return add_type(module, spec, &engine_type); }
+bool add_engine_type(PyObject* module) {
+  return add_type(module, spec, &engine_type, guarded<engine_new>);
+}
 
 bool accepts_work(Engine* e) {
   if (e->broken.load(std::memory_order_relaxed)) {

@@ -10,6 +10,7 @@
 #include "gil.hpp"
 #include "guarded.hpp"
 #include "kernel_run.hpp"
+#include "keywords.hpp"
 #include "node.hpp"
 
 namespace fastflow::py {
@@ -512,11 +513,14 @@ class Indices : Buffer {
   }
 };
 
-// set_edges(n, src, dst): makes it a graph of numbers.
-PyObject* set_edges(PyObject* self, PyObject* args) {
-  long long n = 0;
+Keywords edges_keywords("set_edges", {"n", "src", "dst"});
+
+// Makes it a graph of numbers.
+PyObject* set_edges(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                    PyObject* names) {
+  std::int64_t n = 0;
   PyObject *src_object, *dst_object;
-  if (!PyArg_ParseTuple(args, "LOO:set_edges", &n, &src_object, &dst_object)) {
+  if (!edges_keywords.read({args, nargs, names}, &n, &src_object, &dst_object)) {
     return nullptr;
   }
   Indices src, dst;
@@ -739,7 +743,8 @@ PyMethodDef methods[] = {
     {"connect", method<connect>(), METH_FASTCALL,
      "connect($self, before, after, /)\n--\n\n"
      "Let node `after` start only when node `before` is done."},
-    {"set_edges", method<set_edges>(), METH_VARARGS, "set_edges(n, src, dst)"},
+    {"set_edges", method<set_edges>(), METH_FASTCALL | METH_KEYWORDS,
+     "set_edges(*, n, src, dst)"},
     {"node", method<node_at>(), METH_O,
      "node($self, index, /)\n--\n\nReturn the handle of the node with that number."},
     {"label", method<label>(), METH_O,

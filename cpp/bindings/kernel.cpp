@@ -6,6 +6,7 @@
 
 #include "atomic.hpp"
 #include "guarded.hpp"
+#include "keywords.hpp"
 
 namespace fastflow::py {
 
@@ -26,27 +27,32 @@ PyObject* kernel_call(PyObject* self, PyObject* const* args, std::size_t nargsf,
   return nullptr;
 }
 
-// Kernel(address, data, keep, name, status=0, status_count=0): addresses as integers.
-PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
-  unsigned long long address = 0, data = 0, status = 0;
-  long long status_count = 0;
+// Addresses as integers.
+Keywords kernel_keywords("Kernel",
+                         {"address", "data", "keep", "name", "status", "status_count"},
+                         4);
+
+PyObject* kernel_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                     PyObject* names) {
+  std::uintptr_t address = 0, data = 0, status = 0;
+  std::int64_t status_count = 0;
   PyObject *keep = nullptr, *name = nullptr;
-  if (!PyArg_ParseTuple(args, "KKOU|KL:Kernel", &address, &data, &keep, &name, &status,
-                        &status_count)) {
+  if (!kernel_keywords.read({args, PyVectorcall_NARGS(nargs), names}, &address, &data,
+                            &keep, instance(&PyUnicode_Type, &name), &status,
+                            &status_count)) {
     return nullptr;
   }
   if (address == 0) {
     PyErr_SetString(PyExc_ValueError, "the kernel's function pointer is null");
     return nullptr;
   }
-  PyObject* object = type->tp_alloc(type, 0);
+  PyObject* object = kernel_type->tp_alloc(kernel_type, 0);
   if (object == nullptr) return nullptr;
   KernelObject* kernel = kernel_of(object);
   kernel->vectorcall = guarded<kernel_call>;
-  kernel->function =
-      reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
-  kernel->data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(data));
-  kernel->status = reinterpret_cast<std::int32_t*>(static_cast<std::uintptr_t>(status));
+  kernel->function = reinterpret_cast<KernelFunction>(address);
+  kernel->data = reinterpret_cast<void*>(data);
+  kernel->status = reinterpret_cast<std::int32_t*>(status);
   kernel->status_count = status_count;
   kernel->keep = Py_NewRef(keep);
   kernel->name = Py_NewRef(name);
@@ -95,8 +101,7 @@ PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET,
                           offsetof(KernelObject, vectorcall), READONLY, nullptr},
                          {nullptr, 0, 0, 0, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<kernel_new>()},
-                       {Py_tp_dealloc, slot<kernel_dealloc>()},
+PyType_Slot slots[] = {{Py_tp_dealloc, slot<kernel_dealloc>()},
                        {Py_tp_traverse, slot<kernel_traverse>()},
                        {Py_tp_clear, slot<kernel_clear>()},
                        {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
@@ -105,9 +110,10 @@ PyType_Slot slots[] = {{Py_tp_new, slot<kernel_new>()},
                        {Py_tp_members, members},
                        {0, nullptr}};
 
-PyType_Spec spec = {
-    "fastflow._core.Kernel", sizeof(KernelObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
+PyType_Spec spec = {"fastflow._core.Kernel", sizeof(KernelObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+                        Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                    slots};
 
 void noop_kernel(std::int64_t, void*) {}
 
@@ -123,7 +129,7 @@ void spin_kernel(std::int64_t, void* data) {
 }  // namespace
 
 bool add_kernel_type(PyObject* module) {
-  if (!add_type(module, spec, &kernel_type)) return false;
+  if (!add_type(module, spec, &kernel_type, guarded<kernel_new>)) return false;
   const auto address = [](KernelFunction f) {
     return PyLong_FromVoidPtr(reinterpret_cast<void*>(f));
   };

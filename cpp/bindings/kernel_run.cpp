@@ -9,6 +9,7 @@
 #include "graph_run.hpp"
 #include "guarded.hpp"
 #include "kernel.hpp"
+#include "keywords.hpp"
 #include "timings.hpp"
 
 namespace fastflow::py {
@@ -27,6 +28,8 @@ struct Body {
   std::vector<std::pair<std::uint32_t, std::int32_t>> failures;
   bool lost = false;  // there was no memory for one of them; guarded by lock
 };
+
+PyTypeObject* kernel_run_type = nullptr;
 
 struct KernelRun {
   PyObject_HEAD Engine* engine;  // owned
@@ -62,13 +65,18 @@ bool run_watched(std::int64_t node, void* data) {
   return false;
 }
 
-// KernelRun(engine, graph, kernel, most, stop_on_error, timings or None)
-PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
+Keywords run_keywords("KernelRun", {"engine", "graph", "kernel", "most",
+                                    "stop_on_error", "timings"});
+
+PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                  PyObject* names) {
   PyObject *engine, *graph, *kernel, *timings;
-  int most, stop_on_error;
-  if (!PyArg_ParseTuple(args, "O!O!O!ipO:KernelRun", engine_type, &engine, graph_type,
-                        &graph, kernel_type, &kernel, &most, &stop_on_error,
-                        &timings)) {
+  int most;
+  bool stop_on_error;
+  if (!run_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                         instance(engine_type, &engine), instance(graph_type, &graph),
+                         instance(kernel_type, &kernel), &most, &stop_on_error,
+                         &timings)) {
     return nullptr;
   }
   auto* e = reinterpret_cast<Engine*>(engine);
@@ -77,7 +85,7 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
   if (!check_status_size(kernel_of(kernel), plan->nodes())) return nullptr;
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = Ref::steal(kernel_run_type->tp_alloc(kernel_run_type, 0));
   if (!object) return nullptr;
   KernelRun* run = run_of(object.get());
   run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
@@ -91,10 +99,9 @@ PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
   const bool plain = k->status == nullptr && !run->body->timings.wanted();
   NodeBody body{k->function, nullptr, k->data};
   if (!plain) body = {nullptr, run_watched, run->body};
-  run->run =
-      GraphRun::create(*e->pool, std::move(plan), body,
-                       {stop_on_error != 0 ? OnFailure::kStop : OnFailure::kContinue,
-                        static_cast<std::uint32_t>(most)});
+  run->run = GraphRun::create(*e->pool, std::move(plan), body,
+                              {stop_on_error ? OnFailure::kStop : OnFailure::kContinue,
+                               static_cast<std::uint32_t>(most)});
   return object.release();
 }
 
@@ -206,22 +213,20 @@ PyGetSetDef getset[] = {
      nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<run_new>()},
-                       {Py_tp_dealloc, slot<run_dealloc>()},
+PyType_Slot slots[] = {{Py_tp_dealloc, slot<run_dealloc>()},
                        {Py_tp_traverse, slot<run_traverse>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};
 
-PyType_Spec spec = {"fastflow._core.KernelRun", sizeof(KernelRun), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-
-PyTypeObject* kernel_run_type = nullptr;
+PyType_Spec spec = {
+    "fastflow._core.KernelRun", sizeof(KernelRun), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 }  // namespace
 
 bool add_kernel_run_type(PyObject* module) {
-  return add_type(module, spec, &kernel_run_type);
+  return add_type(module, spec, &kernel_run_type, guarded<run_new>);
 }
 
 }  // namespace fastflow::py

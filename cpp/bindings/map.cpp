@@ -6,6 +6,7 @@
 
 #include "future.hpp"
 #include "guarded.hpp"
+#include "keywords.hpp"
 #include "map_run.hpp"
 #include "task_context.hpp"
 #include "wait.hpp"
@@ -84,31 +85,36 @@ void construct_atomics(MapObject* map, int most) {
   new (&map->scope) RunScope;
 }
 
-// Map(engine, fn, columns, star, keep, return_exceptions, stop_on_error, chunk, most)
-PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
+Keywords map_keywords("Map", {"engine", "fn", "columns", "star", "keep",
+                              "return_exceptions", "stop_on_error", "chunk", "most"});
+
+PyObject* map_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                  PyObject* names) {
   PyObject *engine, *function, *columns;
-  int star, keep, return_exceptions, stop_on_error, most;
-  long long chunk;
-  if (!PyArg_ParseTuple(args, "O!OO!ppppLi:Map", engine_type, &engine, &function,
-                        &PyTuple_Type, &columns, &star, &keep, &return_exceptions,
-                        &stop_on_error, &chunk, &most)) {
+  bool star, keep, return_exceptions, stop_on_error;
+  std::int64_t chunk;
+  int most;
+  if (!map_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                         instance(engine_type, &engine), &function,
+                         instance(&PyTuple_Type, &columns), &star, &keep,
+                         &return_exceptions, &stop_on_error, &chunk, &most)) {
     return nullptr;
   }
   if (!accepts_work(reinterpret_cast<Engine*>(engine))) return nullptr;
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = Ref::steal(map_type->tp_alloc(map_type, 0));
   if (!object) return nullptr;
   MapObject* map = map_of(object.get());
   construct_atomics(map, most);
   map->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   map->function = Py_NewRef(function);
   map->columns = Py_NewRef(columns);
-  map->star = star != 0;
-  map->return_exceptions = return_exceptions != 0;
-  map->stop_on_error = stop_on_error != 0;
+  map->star = star;
+  map->return_exceptions = return_exceptions;
+  map->stop_on_error = stop_on_error;
   map->chunk = chunk;
   map->error_index = -1;
   bool ok = read_columns(map);
-  if (ok && keep != 0) {
+  if (ok && keep) {
     map->results = PyList_New(static_cast<Py_ssize_t>(map->n));
     ok = map->results != nullptr;
     // With holes in it, it is nobody's business until it is handed out.
@@ -218,19 +224,21 @@ PyGetSetDef getset[] = {
     {"done", guarded<get_done>, nullptr, "Items finished.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<map_new>()},
-                       {Py_tp_dealloc, slot<map_dealloc>()},
+PyType_Slot slots[] = {{Py_tp_dealloc, slot<map_dealloc>()},
                        {Py_tp_traverse, slot<map_traverse>()},
                        {Py_tp_clear, slot<map_clear>()},
                        {Py_tp_methods, methods},
                        {Py_tp_getset, getset},
                        {0, nullptr}};
 
-PyType_Spec spec = {"fastflow._core.Map", sizeof(MapObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+PyType_Spec spec = {
+    "fastflow._core.Map", sizeof(MapObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 }  // namespace
 
-bool add_map_type(PyObject* module) { return add_type(module, spec, &map_type); }
+bool add_map_type(PyObject* module) {
+  return add_type(module, spec, &map_type, guarded<map_new>);
+}
 
 }  // namespace fastflow::py

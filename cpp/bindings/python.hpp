@@ -111,9 +111,10 @@ inline void free_object(PyObject* object) {
   Py_DECREF(type);
 }
 
-// Registered by module.cpp.
+// Makes the type and puts it into the module.  `create`: what calls of the type are
+// (instead of tp_new and tp_init, which it must not have).
 bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
-              PyObject* bases = nullptr);
+              vectorcallfunc create = nullptr);
 
 // Python objects that the binding needs from the Python layer; set once by
 // _core.configure() right after import, never changed.

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "guarded.hpp"
+#include "keywords.hpp"
 #include "stream_run.hpp"
 #include "wait.hpp"
 
@@ -27,27 +28,36 @@ PyObject* iterator_start(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-// Stream(engine, fn, iterators, capacity, ordered, return_exceptions, help, most,
-//        timeout) -> iterator
-PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
-  PyObject *engine, *function, *iterators, *timeout;
-  int ordered, return_exceptions, help, most;
-  Py_ssize_t capacity;
-  if (!PyArg_ParseTuple(args, "O!OO!npppiO:Stream", engine_type, &engine, &function,
-                        &PyTuple_Type, &iterators, &capacity, &ordered,
-                        &return_exceptions, &help, &most, &timeout)) {
-    return nullptr;
-  }
-  double seconds;
-  if (!parse_timeout(timeout, &seconds)) return nullptr;
+bool check_inputs(PyObject* iterators, Py_ssize_t capacity) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(iterators); ++i) {
     if (!PyIter_Check(PyTuple_GET_ITEM(iterators, i))) {
       PyErr_SetString(PyExc_TypeError, "Stream wants iterators");
-      return nullptr;
+      return false;
     }
   }
   if (capacity < 1 || PyTuple_GET_SIZE(iterators) < 1) {
     PyErr_SetString(PyExc_ValueError, "Stream wants a capacity >= 1 and an iterator");
+    return false;
+  }
+  return true;
+}
+
+Keywords stream_keywords("Stream",
+                         {"engine", "fn", "iterators", "capacity", "ordered",
+                          "return_exceptions", "caller_helps", "most", "timeout"});
+
+PyObject* iterator_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                       PyObject* names) {
+  PyObject *engine, *function, *iterators, *timeout;
+  bool ordered, return_exceptions, help;
+  int most;
+  Py_ssize_t capacity;
+  double seconds;
+  if (!stream_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                            instance(engine_type, &engine), &function,
+                            instance(&PyTuple_Type, &iterators), &capacity, &ordered,
+                            &return_exceptions, &help, &most, &timeout) ||
+      !parse_timeout(timeout, &seconds) || !check_inputs(iterators, capacity)) {
     return nullptr;
   }
   if (!accepts_work(reinterpret_cast<Engine*>(engine))) return nullptr;
@@ -61,14 +71,14 @@ PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
   s->function = Py_NewRef(function);
   s->iterators = Py_NewRef(iterators);
   s->width = PyTuple_GET_SIZE(iterators);
-  s->ordered = ordered != 0;
-  s->return_exceptions = return_exceptions != 0;
-  s->help = help != 0;
+  s->ordered = ordered;
+  s->return_exceptions = return_exceptions;
+  s->help = help;
   s->timeout = seconds;
   s->body = new StreamBody(static_cast<std::size_t>(capacity),
                            static_cast<std::uint32_t>(most));
   if (s->engine->propagate_context && !capture_context(&s->context)) return nullptr;
-  PyObject* object = type->tp_alloc(type, 0);
+  PyObject* object = iterator_type->tp_alloc(iterator_type, 0);
   if (object == nullptr) return nullptr;
   reinterpret_cast<IteratorObject*>(object)->stream = stream_of(stream.release());
   return object;
@@ -159,7 +169,6 @@ PyType_Spec stream_spec = {
     stream_slots};
 
 PyType_Slot iterator_slots[] = {
-    {Py_tp_new, slot<iterator_new>()},
     {Py_tp_dealloc, slot<iterator_dealloc>()},
     {Py_tp_traverse, slot<iterator_traverse>()},
     {Py_tp_clear, slot<iterator_clear>()},
@@ -168,14 +177,16 @@ PyType_Slot iterator_slots[] = {
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {0, nullptr}};
-PyType_Spec iterator_spec = {"fastflow._core.Stream", sizeof(IteratorObject), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, iterator_slots};
+PyType_Spec iterator_spec = {
+    "fastflow._core.Stream", sizeof(IteratorObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    iterator_slots};
 
 }  // namespace
 
 bool add_stream_type(PyObject* module) {
   return add_type(module, stream_spec, &stream_type) &&
-         add_type(module, iterator_spec, &iterator_type);
+         add_type(module, iterator_spec, &iterator_type, guarded<iterator_new>);
 }
 
 ScopeObject* stream_scope(PyObject* stream) { return stream_of(stream)->scope.get(); }

@@ -173,13 +173,13 @@ def for_each(
         if isinstance(column, range):
             engine, most = engine_of(executor, max_workers)
             _core.kernel_loop(
-                engine,
-                fn,
-                column.start,
-                column.step,
-                len(column),
-                most,
-                engine.caller_may_run,
+                engine=engine,
+                kernel=fn,
+                start=column.start,
+                step=column.step,
+                n=len(column),
+                most=most,
+                caller_helps=engine.caller_may_run,
             )
             return
         iterable = column
@@ -259,9 +259,16 @@ def imap(
         raise TypeError("imap() needs at least one iterable")
     iterators = tuple(iter(it) for it in iterables)
     stream: Iterator[T] = _core.Stream(
-        engine, fn, iterators, size, ordered, return_exceptions,
-        engine.caller_may_run and seconds is None, most, seconds,
-    )  # fmt: skip
+        engine=engine,
+        fn=fn,
+        iterators=iterators,
+        capacity=size,
+        ordered=ordered,
+        return_exceptions=return_exceptions,
+        caller_helps=engine.caller_may_run and seconds is None,
+        most=most,
+        timeout=seconds,
+    )
     return _shown(stream, progress) if progress else stream
 
 
@@ -358,7 +365,15 @@ def _prepare(
         raise TypeError("map() needs at least one iterable")
     engine, most = engine_of(executor, max_workers)
     work = _core.Map(
-        engine, fn, columns, star, keep, return_exceptions, True, size, most
+        engine=engine,
+        fn=fn,
+        columns=columns,
+        star=star,
+        keep=keep,
+        return_exceptions=return_exceptions,
+        stop_on_error=True,
+        chunk=size,
+        most=most,
     )
     return work, work.n, engine.caller_may_run
 
