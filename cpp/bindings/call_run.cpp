@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <new>
 #include <optional>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "graph.hpp"
 #include "guarded.hpp"
 #include "keywords.hpp"
+#include "object.hpp"
 #include "parking_lot.hpp"
 #include "ready_calls.hpp"
 #include "run_token.hpp"
@@ -93,22 +95,26 @@ struct State {
   [[nodiscard]] bool more() { return units.any() || ready.any(); }
 };
 
-struct CallRun {
-  PyObject_HEAD Job token;
-  Engine* engine;      // owned
-  PyObject* graph;     // owned
-  PyObject* function;  // fn(i); or nullptr: the nodes have their own
-  PyObject* context;   // the caller's, copied; or nullptr
+struct CallRun : PyObject {
+  CallRun(Engine* in, PyObject* of, int most);
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+
+  Job token;
+  const Shared<Engine> engine;
+  const Shared<PyObject> graph;
+  PyObject* function = nullptr;  // fn(i); or nullptr: the nodes have their own
+  PyObject* context = nullptr;   // the caller's, copied; or nullptr
   RunScope scope;
-  State* state;
-  Keep keep;
-  bool stop_on_error;
+  std::unique_ptr<State> state;
+  Keep keep = Keep::kAll;
+  bool stop_on_error = false;
   Participants participants;
-  std::atomic<bool> stopped;
+  std::atomic<bool> stopped{false};
 };
 
-CallRun* run_of(PyObject* object) { return reinterpret_cast<CallRun*>(object); }
-PyObject* object_of(CallRun* run) { return reinterpret_cast<PyObject*>(run); }
+CallRun* run_of(PyObject* object) { return static_cast<CallRun*>(object); }
+PyObject* object_of(CallRun* run) { return run; }
 
 // --- claiming ------------------------------------------------------------------------
 
@@ -707,12 +713,36 @@ PyObject* get_stopped(PyObject* self, void*) {
 
 // --- the type ------------------------------------------------------------------------
 
-void construct_atomics(CallRun* run, int most) {
-  new (&run->token) Job{nullptr, run_token};
-  new (&run->scope) RunScope;
-  new (&run->participants) Participants(static_cast<std::uint32_t>(most));
-  new (&run->stopped) std::atomic<bool>(false);
+}  // namespace
+
+CallRun::CallRun(Engine* in, PyObject* of, int most)
+    : token{nullptr, run_token},
+      engine(in),
+      graph(of),
+      participants(static_cast<std::uint32_t>(most)) {}
+
+int CallRun::traverse(visitproc visit, void* arg) const {
+  if (state != nullptr) {
+    for (PyObject* result : state->slots) Py_VISIT(result);
+    for (const Failure& failure : state->failures) Py_VISIT(failure.error);
+    Py_VISIT(state->fatal);
+  }
+  return visit_all(visit, arg, engine, graph, function, context, scope);
 }
+
+void CallRun::clear() {
+  if (state != nullptr) {
+    for (PyObject*& result : state->slots) clear_all(result);
+    for (const Failure& failure : std::exchange(state->failures, {})) {
+      Py_DECREF(failure.error);
+    }
+    clear_all(state->fatal);
+  }
+  clear_all(function, context);
+  scope.clear();
+}
+
+namespace {
 
 void count_readers(State& state) {
   state.readers.resize(state.plan->nodes());
@@ -734,69 +764,24 @@ PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
                          &function, &most, &stop_on_error, &keep, &timings)) {
     return nullptr;
   }
-  auto* e = reinterpret_cast<Engine*>(engine);
+  Engine* e = engine_of(engine);
   if (!accepts_work(e)) return nullptr;
   RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
-  Ref object = Ref::steal(call_run_type->tp_alloc(call_run_type, 0));
+  Ref object = make<CallRun>(call_run_type, e, graph, most);
   if (!object) return nullptr;
   CallRun* run = run_of(object.get());
-  construct_atomics(run, most);
   run->scope.join();
-  run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
-  run->graph = Py_NewRef(graph);
   run->function = function == Py_None ? nullptr : Py_NewRef(function);
   run->stop_on_error = stop_on_error;
   run->keep = static_cast<Keep>(keep);
-  run->state = new State(graph, std::move(plan));
+  run->state = std::make_unique<State>(graph, std::move(plan));
   if (run->keep != Keep::kAll) count_readers(*run->state);
   if (!run->state->timings.open(timings, run->state->plan->nodes())) return nullptr;
   if (e->propagate_context && !capture_context(&run->context)) return nullptr;
   bump(e->counters.submitted, run->state->plan->nodes());
   return object.release();
-}
-
-int run_traverse(PyObject* object, visitproc visit, void* arg) {
-  CallRun* run = run_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(run->engine);
-  Py_VISIT(run->graph);
-  Py_VISIT(run->function);
-  Py_VISIT(run->context);
-  Py_VISIT(run->scope.get());
-  if (run->state == nullptr) return 0;
-  for (std::uint32_t v = 0; v < run->state->plan->nodes(); ++v) {
-    Py_VISIT(run->state->slots[v]);
-  }
-  for (const Failure& failure : run->state->failures) Py_VISIT(failure.error);
-  Py_VISIT(run->state->fatal);
-  return 0;
-}
-
-int run_clear(PyObject* object) {
-  CallRun* run = run_of(object);
-  if (State* state = run->state) {
-    for (std::uint32_t v = 0; v < state->plan->nodes(); ++v) Py_CLEAR(state->slots[v]);
-    for (const Failure& failure : std::exchange(state->failures, {})) {
-      Py_DECREF(failure.error);
-    }
-    Py_CLEAR(state->fatal);
-  }
-  Py_CLEAR(run->function);
-  Py_CLEAR(run->context);
-  run->scope.clear();
-  return 0;
-}
-
-void run_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  run_clear(object);
-  CallRun* run = run_of(object);
-  delete std::exchange(run->state, nullptr);
-  Py_CLEAR(run->graph);
-  Py_CLEAR(run->engine);
-  free_object(object);
 }
 
 PyMethodDef methods[] = {
@@ -827,17 +812,6 @@ PyGetSetDef getset[] = {
     {"stopped", guarded<get_stopped>, nullptr, "Ended before all nodes ran.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, slot<run_dealloc>()},
-                       {Py_tp_traverse, slot<run_traverse>()},
-                       {Py_tp_clear, slot<run_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {
-    "fastflow._core.CallRun", sizeof(CallRun), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-
 }  // namespace
 
 bool add_call_run_type(PyObject* module) {
@@ -847,7 +821,9 @@ bool add_call_run_type(PyObject* module) {
     *to = PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
     if (*to == nullptr || PyModule_AddObjectRef(module, name, *to) < 0) return false;
   }
-  return add_type(module, spec, &call_run_type, guarded<run_new>);
+  return add_type<CallRun>(
+      module, "fastflow._core.CallRun", &call_run_type,
+      {.methods = methods, .getset = getset, .create = guarded<run_new>});
 }
 
 ScopeObject* call_run_scope(PyObject* run) { return run_of(run)->scope.get(); }

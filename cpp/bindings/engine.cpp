@@ -1,12 +1,10 @@
 #include "engine.hpp"
 
-#include <structmember.h>
-
-#include <new>
 #include <thread>
 
 #include "guarded.hpp"
 #include "keywords.hpp"
+#include "object.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
 
@@ -17,7 +15,7 @@ std::atomic<bool> interpreter_exiting{false};
 
 namespace {
 
-Engine* self_of(PyObject* object) { return reinterpret_cast<Engine*>(object); }
+Engine* self_of(PyObject* object) { return engine_of(object); }
 
 // --- construction --------------------------------------------------------------------
 
@@ -41,16 +39,9 @@ PyObject* engine_new(PyObject*, PyObject* const* args, std::size_t nargs,
     PyErr_SetString(PyExc_ValueError, "Engine: argument out of range");
     return nullptr;
   }
-  Ref object = Ref::steal(engine_type->tp_alloc(engine_type, 0));
+  Ref object = make<Engine>(engine_type);
   if (!object) return nullptr;
   Engine* e = self_of(object.get());
-  new (&e->counters) Counters;
-  new (&e->pending) std::atomic<std::int64_t>(0);
-  new (&e->kernels_done) std::atomic<std::uint64_t>(0);
-  for (std::atomic<bool>* flag : {&e->shut_down, &e->cancel_all, &e->broken, &e->forked,
-                                  &e->active, &e->room_wanted}) {
-    new (flag) std::atomic<bool>(false);
-  }
   e->spawner = Py_NewRef(spawner);
   e->activity = activity == Py_None ? nullptr : Py_NewRef(activity);
   e->propagate_context = propagate_context;
@@ -82,45 +73,28 @@ bool report_unobserved(Engine* e) {
   return false;
 }
 
-int engine_traverse(PyObject* object, visitproc visit, void* arg) {
-  Engine* e = self_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(e->spawner);
-  Py_VISIT(e->activity);
-  Py_VISIT(e->first_unobserved);
-  return 0;
-}
+}  // namespace
 
-int engine_clear(PyObject* object) {
-  Engine* e = self_of(object);
-  Py_CLEAR(e->spawner);
-  Py_CLEAR(e->activity);
-  Py_CLEAR(e->first_unobserved);
-  return 0;
-}
-
-void engine_finalize(PyObject* object) {
-  PyObject* error = PyErr_Occurred() ? take_exception() : nullptr;
-  if (!report_unobserved(self_of(object))) PyErr_WriteUnraisable(nullptr);
-  if (error != nullptr) {
-    raise_exception(error);
-    Py_DECREF(error);
-  }
-}
-
-void engine_dealloc(PyObject* object) {
-  if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
-  PyObject_GC_UnTrack(object);
-  Engine* e = self_of(object);
-  if (e->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
-  engine_clear(object);
+Engine::~Engine() {
   // A forked child leaves the pool alone: its threads are gone and a lock may be held.
-  if (!e->forked.load()) {
-    delete e->pool;
-    delete e->hooks;
-  }
-  free_object(object);
+  if (forked.load()) return;
+  delete pool;
+  delete hooks;
 }
+
+int Engine::traverse(visitproc visit, void* arg) const {
+  return visit_all(visit, arg, spawner, activity, first_unobserved);
+}
+
+void Engine::clear() { clear_all(spawner, activity, first_unobserved); }
+
+void Engine::finalize() {
+  Ref error = Ref::steal(PyErr_Occurred() ? take_exception() : nullptr);
+  if (!report_unobserved(this)) PyErr_WriteUnraisable(nullptr);
+  if (error) raise_exception(error.get());
+}
+
+namespace {
 
 // --- methods -------------------------------------------------------------------------
 
@@ -296,27 +270,12 @@ PyGetSetDef getset[] = {
     {"caller_may_run", guarded<get_caller_may_run>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(Engine, weakrefs), READONLY, nullptr},
-    {nullptr, 0, 0, 0, nullptr}};
-
-PyType_Slot slots[] = {{Py_tp_members, members},
-                       {Py_tp_dealloc, slot<engine_dealloc>()},
-                       {Py_tp_finalize, slot<engine_finalize>()},
-                       {Py_tp_traverse, slot<engine_traverse>()},
-                       {Py_tp_clear, slot<engine_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {
-    "fastflow._core.Engine", sizeof(Engine), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-
 }  // namespace
 
 bool add_engine_type(PyObject* module) {
-  return add_type(module, spec, &engine_type, guarded<engine_new>);
+  return add_type<Engine>(
+      module, "fastflow._core.Engine", &engine_type,
+      {.methods = methods, .getset = getset, .create = guarded<engine_new>});
 }
 
 bool accepts_work(Engine* e) {

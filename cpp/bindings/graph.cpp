@@ -12,14 +12,18 @@
 #include "kernel_run.hpp"
 #include "keywords.hpp"
 #include "node.hpp"
+#include "object.hpp"
 
 namespace fastflow::py {
 
 PyTypeObject* graph_type = nullptr;
 
-namespace {
+std::uint64_t next_serial() {
+  static std::atomic<std::uint64_t> serial{1};
+  return serial.fetch_add(1);
+}
 
-std::atomic<std::uint64_t> g_serial{1};
+namespace {
 
 // --- arguments -----------------------------------------------------------------------
 
@@ -680,15 +684,6 @@ PyObject* mark_behind(PyObject* self, PyObject* args) {
 
 // --- the type ------------------------------------------------------------------------
 
-PyObject* graph_new(PyTypeObject* type, PyObject*, PyObject*) {
-  auto parts = std::make_unique<GraphParts>();
-  parts->serial = g_serial.fetch_add(1);
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  reinterpret_cast<GraphObject*>(object)->parts = parts.release();
-  return object;
-}
-
 template <class Arguments>
 int visit_arguments(const Arguments& arguments, visitproc visit, void* arg) {
   for (const Argument& argument : arguments) {
@@ -703,16 +698,15 @@ int visit_arguments(const Arguments& arguments, visitproc visit, void* arg) {
   return 0;
 }
 
-int graph_traverse(PyObject* object, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(object));
-  const GraphParts& parts = parts_of(object);
+}  // namespace
+
+int GraphObject::traverse(visitproc visit, void* arg) const {
   for (PyObject* function : parts.functions) Py_VISIT(function);
   return visit_arguments(parts.arguments, visit, arg);
 }
 
 // Dropping runs Python code, so the parts are out of reach before.
-int graph_clear(PyObject* object) {
-  GraphParts& parts = parts_of(object);
+void GraphObject::clear() {
   BigVector<PyObject*> functions;
   BigVector<Argument> arguments;
   functions.swap(parts.functions);
@@ -720,18 +714,14 @@ int graph_clear(PyObject* object) {
   parts.first_argument.resize(1);  // the 0 in front
   for (Argument argument : arguments) drop(argument);
   for (PyObject* function : functions) Py_DECREF(function);
-  return 0;
 }
 
-void graph_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  graph_clear(object);
-  GraphParts* parts = &parts_of(object);
-  for (auto& [index, name] : parts->names) Py_XDECREF(name);
-  for (auto& [index, names] : parts->keywords) Py_XDECREF(names);
-  delete parts;
-  free_object(object);
+GraphObject::~GraphObject() {
+  for (auto& [index, name] : parts.names) Py_XDECREF(name);
+  for (auto& [index, names] : parts.keywords) Py_XDECREF(names);
 }
+
+namespace {
 
 PyMethodDef methods[] = {
     {"add", method<add>(), METH_FASTCALL | METH_KEYWORDS,
@@ -764,19 +754,6 @@ PyGetSetDef getset[] = {
     {"serial", guarded<get_serial>, nullptr, nullptr, nullptr},
     {"is_numbered", guarded<get_from_edges>, nullptr, "Made by from_edges().", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
-
-PyType_Slot slots[] = {{Py_tp_new, slot<graph_new>()},
-                       {Py_tp_dealloc, slot<graph_dealloc>()},
-                       {Py_tp_traverse, slot<graph_traverse>()},
-                       {Py_tp_clear, slot<graph_clear>()},
-                       {Py_sq_length, slot<length>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Graph", sizeof(GraphObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-                    slots};
 
 }  // namespace
 
@@ -812,7 +789,13 @@ PyObject* name_of(const GraphParts& parts, std::uint32_t index) {
 }
 
 bool add_graph_types(PyObject* module) {
-  return add_node_type(module) && add_type(module, spec, &graph_type) &&
+  return add_node_type(module) &&
+         add_type<GraphObject>(module, "fastflow._core.Graph", &graph_type,
+                               {.methods = methods,
+                                .getset = getset,
+                                .make = guarded<new_object<GraphObject>>,
+                                .flags = Py_TPFLAGS_BASETYPE,
+                                .others = {{Py_sq_length, slot<length>()}}}) &&
          add_call_run_type(module) && add_kernel_run_type(module);
 }
 

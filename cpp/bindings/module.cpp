@@ -23,15 +23,6 @@ namespace fastflow::py {
 
 Imports imports;
 
-bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
-              vectorcallfunc create) {
-  PyObject* type = PyType_FromSpec(&spec);
-  if (type == nullptr) return false;
-  *slot = reinterpret_cast<PyTypeObject*>(type);
-  (*slot)->tp_vectorcall = create;
-  return PyModule_AddType(module, *slot) == 0;
-}
-
 namespace {
 
 // configure(future_type, names): the objects of the Python layer that we use, kept for
