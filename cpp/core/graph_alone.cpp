@@ -259,8 +259,8 @@ FASTFLOW_APART bool GraphRun::follow_nodes(Participant& self) {
       path.settle_in_company(good);
       break;
     }
-    const std::uint32_t* const end =
-        good ? path.targets + path.first[path.v + 1] : path.edge;
+    const std::uint32_t* const end = path.targets + path.first[path.v + 1];
+    if (!good) path.edge = end;  // it arrives nowhere; the next node's begin there
     if (path.is_wide(end)) [[unlikely]]
       break;
     std::uint32_t next;
