@@ -2,8 +2,8 @@
 
 #include "call_run.hpp"
 #include "graph_arguments.hpp"
-#include "graph_edges.hpp"
 #include "graph_changes.hpp"
+#include "graph_edges.hpp"
 #include "guarded.hpp"
 #include "kernel_run.hpp"
 #include "node.hpp"
