@@ -2,17 +2,18 @@
 
 #include "gil.hpp"
 #include "guarded.hpp"
+#include "object.hpp"
 
 namespace fastflow::py {
 
 namespace {
 
-struct BlockingObject {
-  PyObject_HEAD Worker* worker;  // that has entered it
+struct BlockingObject : PyObject {
+  Worker* worker = nullptr;  // that has entered it
 };
 
 BlockingObject* self_of(PyObject* object) {
-  return reinterpret_cast<BlockingObject*>(object);
+  return static_cast<BlockingObject*>(object);
 }
 
 PyObject* enter(PyObject* self, PyObject*) {
@@ -31,28 +32,18 @@ PyObject* leave(PyObject* self, PyObject* const*, Py_ssize_t) {
   Py_RETURN_NONE;
 }
 
-PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
-  return type->tp_alloc(type, 0);
-}
-
 PyMethodDef methods[] = {{"__enter__", method<enter>(), METH_NOARGS, nullptr},
                          {"__exit__", method<leave>(), METH_FASTCALL, nullptr},
                          {nullptr, nullptr, 0, nullptr}};
-
-PyType_Slot slots[] = {{Py_tp_new, slot<make>()},
-                       {Py_tp_dealloc, slot<free_object>()},
-                       {Py_tp_methods, methods},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Blocking", sizeof(BlockingObject), 0,
-                    Py_TPFLAGS_DEFAULT, slots};
 
 PyTypeObject* blocking_type = nullptr;
 
 }  // namespace
 
 bool add_blocking_type(PyObject* module) {
-  return add_type(module, spec, &blocking_type);
+  return add_type<BlockingObject>(
+      module, "fastflow._core.Blocking", &blocking_type,
+      {.methods = methods, .make = guarded<new_object<BlockingObject>>});
 }
 
 }  // namespace fastflow::py

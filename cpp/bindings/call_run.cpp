@@ -1,33 +1,21 @@
 #include "call_run.hpp"
 
-#include <algorithm>
-#include <chrono>
-#include <new>
-#include <optional>
-#include <vector>
-
-#include "arrivals.hpp"
-#include "call.hpp"
-#include "engine.hpp"
+#include "call_run_work.hpp"
 #include "future.hpp"
-#include "graph.hpp"
 #include "guarded.hpp"
-#include "parking_lot.hpp"
-#include "ready_calls.hpp"
+#include "keywords.hpp"
+#include "object.hpp"
 #include "run_token.hpp"
 #include "task_context.hpp"
-#include "timings.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {
 
+using namespace call_run;
+
 PyTypeObject* call_run_type = nullptr;
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-enum class Keep : int { kAll = 0, kSinks = 1, kNone = 2 };
 
 // What run() does beside waiting.
 enum class Caller : int {
@@ -36,465 +24,6 @@ enum class Caller : int {
   kNever = 2,  // does not help there either
   kAlone = 3   // makes all calls: no worker takes part
 };
-
-// What a function for all nodes may return in place of a result; see the header.
-PyObject *deferred = nullptr, *failed_quietly = nullptr, *lost = nullptr;
-
-// Calls beside the nodes, first in, first out.  Under the object lock.
-class Units {
- public:
-  void push(std::uint32_t unit) { waiting_.push_back(unit); }
-  [[nodiscard]] bool any() const { return next_ < waiting_.size(); }
-  bool take(std::uint32_t* unit) {
-    if (!any()) return false;
-    *unit = waiting_[next_++];
-    if (next_ == waiting_.size()) {
-      waiting_.clear();
-      next_ = 0;
-    }
-    return true;
-  }
-
- private:
-  std::vector<std::uint32_t> waiting_;
-  std::size_t next_ = 0;
-};
-
-struct Failure {
-  std::uint32_t node;
-  PyObject* error;  // owned
-};
-
-// What the object lock guards (but the atomics).
-struct State {
-  State(PyObject* graph, std::shared_ptr<const GraphPlan> the_plan)
-      : plan(std::move(the_plan)),
-        parts(parts_of(graph)),
-        running_graph(graph),
-        arrivals(*plan),
-        slots(plan->nodes()),
-        ready(*plan, parts, arrivals, slots.data()) {}
-
-  const std::shared_ptr<const GraphPlan> plan;
-  const GraphParts& parts;
-  std::optional<RunningGraph> running_graph;
-  Arrivals<GraphPlan> arrivals;
-  BigVector<PyObject*> slots;          // results
-  std::vector<std::uint32_t> readers;  // calls that still need a result; if not kAll
-  ReadyCalls ready;
-  Units units;
-  std::uint32_t running = 0;      // calls under way, and deferred nodes
-  std::uint64_t done = 0;         // calls that have ended
-  std::vector<Failure> failures;  // in the order of their end
-  PyObject* fatal = nullptr;      // not an Exception: ends the run as it is
-  Timings timings;
-
-  [[nodiscard]] bool more() { return units.any() || ready.any(); }
-};
-
-struct CallRun {
-  PyObject_HEAD Job token;
-  Engine* engine;      // owned
-  PyObject* graph;     // owned
-  PyObject* function;  // fn(i); or nullptr: the nodes have their own
-  PyObject* context;   // the caller's, copied; or nullptr
-  RunScope scope;
-  State* state;
-  Keep keep;
-  bool stop_on_error;
-  Participants participants;
-  std::atomic<bool> stopped;
-};
-
-CallRun* run_of(PyObject* object) { return reinterpret_cast<CallRun*>(object); }
-PyObject* object_of(CallRun* run) { return reinterpret_cast<PyObject*>(run); }
-
-// --- claiming ------------------------------------------------------------------------
-
-bool claim(CallRun* run, std::uint32_t* node) {
-  State& state = *run->state;
-  if (run->stopped.load(std::memory_order_relaxed)) return false;  // also by the lock
-  if (!state.units.take(node) && !state.ready.take(node)) return false;
-  ++state.running;
-  return true;
-}
-
-// --- one node ------------------------------------------------------------------------
-
-PyObject* value_of(const State& state, Argument argument);
-
-PyObject* gather(const State& state, const Gathered& gathered) {
-  const auto n = static_cast<Py_ssize_t>(gathered.items.size());
-  Ref tuple = Ref::steal(PyTuple_New(n));
-  if (!tuple) return nullptr;
-  for (Py_ssize_t i = 0; i < n; ++i) {
-    const Argument item = gathered.items[static_cast<std::size_t>(i)];
-    PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(value_of(state, item)));
-  }
-  if (gathered.type == nullptr) return PyObject_CallOneArg(gathered.keys, tuple.get());
-  if (gathered.type == &PyTuple_Type) return tuple.release();
-  if (gathered.type == &PyList_Type) return PySequence_List(tuple.get());
-  Ref dict = Ref::steal(PyDict_New());
-  for (Py_ssize_t i = 0; dict && i < n; ++i) {
-    if (PyDict_SetItem(dict.get(), PyTuple_GET_ITEM(gathered.keys, i),
-                       PyTuple_GET_ITEM(tuple.get(), i)) < 0) {
-      return nullptr;
-    }
-  }
-  return dict.release();
-}
-
-// Borrowed.  REQUIRES: not a container.
-PyObject* value_of(const State& state, Argument argument) {
-  return argument.kind() == Argument::Kind::kNode ? state.slots[argument.index()]
-                                                  : argument.object();
-}
-
-// Calls v's function; of its n arguments the last ones are named.
-PyObject* call_with(const GraphParts& parts, std::uint32_t v, CallArguments& args,
-                    std::uint32_t n) {
-  PyObject* names = nullptr;
-  if (!parts.keywords.empty()) {
-    const auto found = parts.keywords.find(v);
-    if (found != parts.keywords.end()) names = found->second;
-  }
-  const std::size_t named =
-      names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
-  return PyObject_Vectorcall(parts.functions[v], args.data(),
-                             (n - named) | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
-}
-
-PyObject* call_node(const State& state, std::uint32_t v) {
-  const GraphParts& parts = state.parts;
-  const std::uint32_t begin = parts.first_argument[v];
-  const std::uint32_t n = parts.first_argument[v + 1] - begin;
-  CallArguments args;
-  if (!args.open(n)) return nullptr;
-  std::uint32_t got = 0;
-  for (; got < n; ++got) {
-    const Argument argument = parts.arguments[begin + got];
-    args[got] = argument.kind() == Argument::Kind::kGathered
-                    ? gather(state, *argument.items())
-                    : value_of(state, argument);
-    if (args[got] == nullptr) break;
-  }
-  PyObject* result = got == n ? call_with(parts, v, args, n) : nullptr;
-  for (std::uint32_t k = 0; k < got; ++k) {  // the containers were ours
-    if (parts.arguments[begin + k].kind() == Argument::Kind::kGathered) {
-      Py_DECREF(args[k]);
-    }
-  }
-  return result;
-}
-
-PyObject* function_of(const CallRun* run, std::uint32_t v) {
-  return run->function != nullptr ? run->function : run->state->parts.functions[v];
-}
-
-PyObject* call(CallRun* run, std::uint32_t v) {
-  if (refuse_if_broken(run->engine)) return nullptr;
-  if (run->function == nullptr) return call_node(*run->state, v);
-  PyObject* args[2] = {nullptr, PyLong_FromUnsignedLong(v)};
-  if (args[1] == nullptr) return nullptr;
-  PyObject* result = PyObject_Vectorcall(run->function, args + 1,
-                                         1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
-  Py_DECREF(args[1]);
-  return result;
-}
-
-// --- afterwards (under the lock) -----------------------------------------------------
-
-bool is_kept(const CallRun* run, std::uint32_t v) {
-  if (run->keep == Keep::kAll) return true;
-  return run->keep == Keep::kSinks && run->state->plan->successors(v).empty();
-}
-
-// What is to be dropped once the lock is given back, as that may run Python code.
-class Drops {
- public:
-  Drops() = default;
-  Drops(const Drops&) = delete;
-  Drops& operator=(const Drops&) = delete;
-  ~Drops() {
-    for (std::size_t i = 0; i < count_; ++i) Py_XDECREF(near_[i]);
-    for (PyObject* object : far_) Py_XDECREF(object);
-  }
-
-  // Takes what is in the slot.  Without memory for that it stays there, and goes with
-  // the run.
-  void take(PyObject** slot) noexcept {
-    if (count_ < kNear) {
-      near_[count_++] = std::exchange(*slot, nullptr);
-      return;
-    }
-    try {
-      far_.push_back(*slot);
-    } catch (const std::bad_alloc&) {
-      return;
-    }
-    *slot = nullptr;
-  }
-
- private:
-  static constexpr std::size_t kNear = 8;
-  PyObject* near_[kNear];
-  std::size_t count_ = 0;
-  std::vector<PyObject*> far_;
-};
-
-// Drops v's result if nobody reads it any more.
-void drop_unread(CallRun* run, std::uint32_t v, Drops* drops) {
-  if (is_kept(run, v) || run->state->readers[v] > 0) return;
-  if (run->state->slots[v] != nullptr) drops->take(&run->state->slots[v]);
-}
-
-// The call of v no longer needs its arguments.
-void release_arguments(CallRun* run, std::uint32_t v, Drops* drops) {
-  State& state = *run->state;
-  if (run->function != nullptr || run->keep == Keep::kAll) return;
-  const auto& first = state.parts.first_argument;
-  for_each_source(state.parts, first[v], first[v + 1], [&](std::uint32_t u) {
-    --state.readers[u];
-    drop_unread(run, u, drops);
-  });
-}
-
-void store(CallRun* run, std::uint32_t v, PyObject* result, Drops* drops) {
-  State& state = *run->state;
-  state.slots[v] = result;
-  if (run->keep != Keep::kAll) drop_unread(run, v, drops);
-  // Backwards, so that the first successor is the next to run.
-  const auto targets = state.plan->successors(v);
-  for (auto t = targets.rbegin(); t != targets.rend(); ++t) {
-    if (state.arrivals.arrive_alone(*t)) state.ready.push(*t);
-  }
-}
-
-// The error, with a note, and what it means for the run.  The note may run Python code,
-// so this comes before the lock.
-PyObject* take_failure(CallRun* run, std::uint32_t v) {
-  // At once: no more nodes begin than others have claimed already.
-  if (run->stop_on_error || PyErr_ExceptionMatches(PyExc_Exception) == 0) {
-    run->stopped.store(true);
-  }
-  PyObject* error = take_exception();
-  add_note(error, function_of(run, v), "node", v);
-  return error;
-}
-
-void fail(CallRun* run, std::uint32_t v, PyObject* error, Drops* drops) {
-  State& state = *run->state;
-  try {
-    state.failures.push_back({v, error});
-  } catch (const std::bad_alloc&) {  // no memory to note it: it ends the run
-    PyErr_NoMemory();
-    Ref fatal = Ref::steal(take_exception());
-    if (state.fatal == nullptr) state.fatal = fatal.release();
-    run->stopped.store(true);
-    drops->take(&error);
-    return;
-  }
-  const bool ordinary =
-      PyObject_TypeCheck(error, reinterpret_cast<PyTypeObject*>(PyExc_Exception));
-  if (!ordinary && state.fatal == nullptr) state.fatal = Py_NewRef(error);
-  if (!ordinary || run->stop_on_error) run->stopped.store(true);
-}
-
-void finish(CallRun* run);
-
-// One call, or deferred node, fewer.  REQUIRES: there is one.
-void end_one(CallRun* run) {
-  State& state = *run->state;
-  if (--state.running == 0 && (run->stopped.load() || !state.more())) finish(run);
-}
-
-// After the call of v.
-void settle(CallRun* run, std::uint32_t v, PyObject* result) {
-  Drops drops;
-  PyObject* error = result == nullptr ? take_failure(run, v) : nullptr;
-  {
-    ObjectLock lock(object_of(run));
-    release_arguments(run, v, &drops);
-    if (error == nullptr) {
-      store(run, v, result, &drops);
-    } else {
-      fail(run, v, error, &drops);
-    }
-    ++run->state->done;
-    end_one(run);
-  }
-}
-
-// A node that was deferred, or has failed without an exception; whether there is more
-// to do.  Such runs have one function, so that no arguments are held.
-bool settle_plainly(CallRun* run, std::uint32_t v, bool ok) {
-  Drops drops;
-  ObjectLock lock(object_of(run));
-  if (run->state->running == 0) return false;  // nobody can have deferred it
-  if (ok) {
-    store(run, v, Py_NewRef(Py_None), &drops);
-  } else {
-    run->state->arrivals.abandon(v);  // not to be reported as done
-    if (run->stop_on_error) run->stopped.store(true);
-  }
-  ++run->state->done;
-  end_one(run);
-  return !run->stopped.load() && run->state->more();
-}
-
-// --- participants --------------------------------------------------------------------
-
-// Sees to it that somebody comes for what is ready.  False with an exception if the
-// pool could not start a thread for it.
-bool invite(CallRun* run);
-
-bool should_leave(Worker* worker, Clock::time_point* last) {
-  constexpr std::chrono::milliseconds kSlice{5};
-  if (worker == nullptr) return false;
-  if (worker->pool().crowded()) return true;
-  const auto now = Clock::now();
-  if (now - *last < kSlice) return false;
-  *last = now;
-  return worker->more_work(Lane::kAttached) || worker->more_work(Lane::kNative);
-}
-
-bool stop_if_cancelled(CallRun* run) {
-  if (run->engine->cancel_all.load() || run->scope.cancelled()) {
-    run->stopped.store(true);
-  }
-  return run->stopped.load();
-}
-
-void stop(CallRun* run) {
-  ObjectLock lock(object_of(run));
-  run->stopped.store(true);
-  if (run->state->running == 0) finish(run);
-}
-
-// Not a node's, but of what is around it: memory ran out.
-void end_with_exception(CallRun* run) {
-  Ref error = Ref::steal(take_exception());
-  {
-    ObjectLock lock(object_of(run));
-    if (run->state->fatal == nullptr) run->state->fatal = error.release();
-  }
-  stop(run);
-}
-
-enum class Worked { kToTheEnd, kWithError, kLost };
-
-// What the call of v has led to, but for LOST: whether it has failed.
-bool take_result(CallRun* run, std::uint32_t v, PyObject* result) {
-  if (v < run->state->plan->nodes()) {
-    if (result != deferred && result != failed_quietly) {
-      settle(run, v, result);
-      return result == nullptr;
-    }
-    Py_DECREF(result);
-    if (result == failed_quietly) settle_plainly(run, v, false);
-    return result == failed_quietly;
-  }
-  Ref ours = Ref::steal(result);
-  if (result == nullptr) end_with_exception(run);
-  ObjectLock lock(object_of(run));
-  end_one(run);
-  return result == nullptr;
-}
-
-// kWithError: an exception that is not a node's business is set.
-Worked work(CallRun* run, bool is_caller, ItemContext& context) {
-  Worker* worker = is_caller ? nullptr : current_worker();
-  State& state = *run->state;
-  const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
-  auto last = Clock::now();
-  std::uint64_t ran = 0, failed = 0;
-  bool good = true, is_lost = false;
-  while (good) {
-    std::uint32_t v = 0;
-    bool spare = false;
-    {
-      ObjectLock lock(object_of(run));
-      if (stop_if_cancelled(run) && state.running == 0) finish(run);
-      if (!claim(run, &v)) break;
-      spare = state.more();
-    }
-    if (spare && run->participants.wants_company() && !invite(run)) PyErr_Clear();
-    const bool timed = state.timings.wanted();
-    if (timed) state.timings.begin(v, number);
-    PyObject* result = call(run, v);
-    if (timed) state.timings.end(v);
-    if (result == lost) {
-      Py_DECREF(result);
-      is_lost = true;
-      break;
-    }
-    failed += take_result(run, v, result) ? 1 : 0;
-    ++ran;
-    good = context.renew();
-    if (good && ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) {
-      good = yield_point();
-    }
-    if (ran % 32 == 0 && should_leave(worker, &last)) break;
-  }
-  bump(run->engine->counters.completed, ran - failed);
-  bump(run->engine->counters.failed, failed);
-  if (is_lost) return Worked::kLost;
-  return good ? Worked::kToTheEnd : Worked::kWithError;
-}
-
-Worked work_in_context(CallRun* run, bool is_caller) {
-  CurrentTask current(object_of(run));
-  ItemContext context;
-  if (!context.open(run->context) || !context.enter()) return Worked::kWithError;
-  const Worked worked = work(run, is_caller, context);
-  context.exit();
-  return worked;
-}
-
-// Speaks for the run.
-struct Guest {
-  CallRun* run;
-  bool is_caller = false;
-  Ref error{};  // the caller's; an exception that is not a node's business
-
-  [[nodiscard]] bool more() const {
-    ObjectLock lock(object_of(run));
-    return !run->stopped.load() && run->state->more();
-  }
-  [[nodiscard]] bool send_token() const {
-    return py::send_token(run->engine, object_of(run), &run->token);
-  }
-  void announce() const { parking_lot::announce(run); }
-
-  // False: lost (R8).
-  bool take_part() {
-    switch (work_in_context(run, is_caller)) {
-      case Worked::kToTheEnd:
-        return true;
-      case Worked::kLost:
-        return false;
-      case Worked::kWithError:
-        break;
-    }
-    if (is_caller) {
-      error = Ref::steal(take_exception());
-      stop(run);
-    } else {
-      end_with_exception(run);
-    }
-    return true;
-  }
-};
-
-void finish(CallRun* run) { run->participants.close(Guest{run}); }
-
-bool invite(CallRun* run) { return run->participants.invite(Guest{run}); }
-
-void run_token(Job* token, Worker& worker) {
-  auto* run = object_with<CallRun>(token);
-  if (!run->participants.visit(Guest{run})) PyErr_Clear();
-  end_of_token(object_of(run), worker);
-}
 
 // --- the creator ---------------------------------------------------------------------
 
@@ -706,12 +235,40 @@ PyObject* get_stopped(PyObject* self, void*) {
 
 // --- the type ------------------------------------------------------------------------
 
-void construct_atomics(CallRun* run, int most) {
-  new (&run->token) Job{nullptr, run_token};
-  new (&run->scope) RunScope;
-  new (&run->participants) Participants(static_cast<std::uint32_t>(most));
-  new (&run->stopped) std::atomic<bool>(false);
+}  // namespace
+
+namespace call_run {
+
+CallRun::CallRun(Engine* in, PyObject* of, int most)
+    : token{nullptr, run_token},
+      engine(in),
+      graph(of),
+      participants(static_cast<std::uint32_t>(most)) {}
+
+int CallRun::traverse(visitproc visit, void* arg) const {
+  if (state != nullptr) {
+    for (PyObject* result : state->slots) Py_VISIT(result);
+    for (const Failure& failure : state->failures) Py_VISIT(failure.error);
+    Py_VISIT(state->fatal);
+  }
+  return visit_all(visit, arg, engine, graph, function, context, scope);
 }
+
+void CallRun::clear() {
+  if (state != nullptr) {
+    for (PyObject*& result : state->slots) clear_all(result);
+    for (const Failure& failure : std::exchange(state->failures, {})) {
+      Py_DECREF(failure.error);
+    }
+    clear_all(state->fatal);
+  }
+  clear_all(function, context);
+  scope.clear();
+}
+
+}  // namespace call_run
+
+namespace {
 
 void count_readers(State& state) {
   state.readers.resize(state.plan->nodes());
@@ -720,77 +277,37 @@ void count_readers(State& state) {
                   [&](std::uint32_t u) { ++state.readers[u]; });
 }
 
-// CallRun(engine, graph, function or None, most, stop_on_error, keep, timings or None)
-PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
+Keywords run_keywords("CallRun", {"engine", "graph", "fn", "most", "stop_on_error",
+                                  "keep", "timings"});
+
+PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                  PyObject* names) {
   PyObject *engine, *graph, *function, *timings;
-  int most, stop_on_error, keep;
-  if (!PyArg_ParseTuple(args, "O!O!OipiO:CallRun", engine_type, &engine, graph_type,
-                        &graph, &function, &most, &stop_on_error, &keep, &timings)) {
+  int most, keep;
+  bool stop_on_error;
+  if (!run_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                         instance(engine_type, &engine), instance(graph_type, &graph),
+                         &function, &most, &stop_on_error, &keep, &timings)) {
     return nullptr;
   }
-  auto* e = reinterpret_cast<Engine*>(engine);
+  Engine* e = engine_of(engine);
   if (!accepts_work(e)) return nullptr;
   RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = make<CallRun>(call_run_type, e, graph, most);
   if (!object) return nullptr;
   CallRun* run = run_of(object.get());
-  construct_atomics(run, most);
   run->scope.join();
-  run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
-  run->graph = Py_NewRef(graph);
   run->function = function == Py_None ? nullptr : Py_NewRef(function);
-  run->stop_on_error = stop_on_error != 0;
+  run->stop_on_error = stop_on_error;
   run->keep = static_cast<Keep>(keep);
-  run->state = new State(graph, std::move(plan));
+  run->state = std::make_unique<State>(graph, std::move(plan));
   if (run->keep != Keep::kAll) count_readers(*run->state);
   if (!run->state->timings.open(timings, run->state->plan->nodes())) return nullptr;
   if (e->propagate_context && !capture_context(&run->context)) return nullptr;
   bump(e->counters.submitted, run->state->plan->nodes());
   return object.release();
-}
-
-int run_traverse(PyObject* object, visitproc visit, void* arg) {
-  CallRun* run = run_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(run->engine);
-  Py_VISIT(run->graph);
-  Py_VISIT(run->function);
-  Py_VISIT(run->context);
-  Py_VISIT(run->scope.get());
-  if (run->state == nullptr) return 0;
-  for (std::uint32_t v = 0; v < run->state->plan->nodes(); ++v) {
-    Py_VISIT(run->state->slots[v]);
-  }
-  for (const Failure& failure : run->state->failures) Py_VISIT(failure.error);
-  Py_VISIT(run->state->fatal);
-  return 0;
-}
-
-int run_clear(PyObject* object) {
-  CallRun* run = run_of(object);
-  if (State* state = run->state) {
-    for (std::uint32_t v = 0; v < state->plan->nodes(); ++v) Py_CLEAR(state->slots[v]);
-    for (const Failure& failure : std::exchange(state->failures, {})) {
-      Py_DECREF(failure.error);
-    }
-    Py_CLEAR(state->fatal);
-  }
-  Py_CLEAR(run->function);
-  Py_CLEAR(run->context);
-  run->scope.clear();
-  return 0;
-}
-
-void run_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  run_clear(object);
-  CallRun* run = run_of(object);
-  delete std::exchange(run->state, nullptr);
-  Py_CLEAR(run->graph);
-  Py_CLEAR(run->engine);
-  free_object(object);
 }
 
 PyMethodDef methods[] = {
@@ -821,17 +338,6 @@ PyGetSetDef getset[] = {
     {"stopped", guarded<get_stopped>, nullptr, "Ended before all nodes ran.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<run_new>()},
-                       {Py_tp_dealloc, slot<run_dealloc>()},
-                       {Py_tp_traverse, slot<run_traverse>()},
-                       {Py_tp_clear, slot<run_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.CallRun", sizeof(CallRun), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-
 }  // namespace
 
 bool add_call_run_type(PyObject* module) {
@@ -841,7 +347,9 @@ bool add_call_run_type(PyObject* module) {
     *to = PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
     if (*to == nullptr || PyModule_AddObjectRef(module, name, *to) < 0) return false;
   }
-  return add_type(module, spec, &call_run_type);
+  return add_type<CallRun>(
+      module, "fastflow._core.CallRun", &call_run_type,
+      {.methods = methods, .getset = getset, .create = guarded<run_new>});
 }
 
 ScopeObject* call_run_scope(PyObject* run) { return run_of(run)->scope.get(); }

@@ -1,6 +1,7 @@
 #include "condition.hpp"
 
 #include "guarded.hpp"
+#include "object.hpp"
 
 namespace fastflow::py {
 
@@ -10,29 +11,23 @@ PyTypeObject* condition_type = nullptr;
 PyObject* new_lock = nullptr;  // _thread.RLock
 PyObject *text_acquire = nullptr, *text_release = nullptr, *text_is_owned = nullptr;
 
-struct Condition {
-  PyObject_HEAD PyObject* lock;  // a reentrant lock
-  PyObject* full;                // threading.Condition over it, for those who wait
+struct Condition : PyObject {
+  Ref lock;  // a reentrant lock
+  Ref full;  // threading.Condition over it, for those who wait
 };
 
-Condition* self_of(PyObject* object) { return reinterpret_cast<Condition*>(object); }
-
-void dealloc(PyObject* object) {
-  Py_CLEAR(self_of(object)->full);
-  Py_CLEAR(self_of(object)->lock);
-  free_object(object);
-}
+Condition* self_of(PyObject* object) { return static_cast<Condition*>(object); }
 
 // Borrowed; made at first use.
 PyObject* full_of(PyObject* object) {
   Condition* self = self_of(object);
-  if (self->full == nullptr) {
-    Ref made = Ref::steal(PyObject_CallOneArg(imports.new_condition, self->lock));
+  if (!self->full) {
+    Ref made = Ref::steal(PyObject_CallOneArg(imports.new_condition, self->lock.get()));
     if (!made) return nullptr;
     ObjectLock lock(object);
-    if (self->full == nullptr) self->full = made.release();
+    if (!self->full) self->full = std::move(made);
   }
-  return self->full;
+  return self->full.get();
 }
 
 // A method of the full condition.
@@ -43,20 +38,20 @@ PyObject* get_from_full(PyObject* object, void* name) {
 }
 
 PyObject* enter(PyObject* object, PyObject*) {
-  return PyObject_CallMethodNoArgs(self_of(object)->lock, text_acquire);
+  return PyObject_CallMethodNoArgs(self_of(object)->lock.get(), text_acquire);
 }
 
 // acquire(blocking=True, timeout=-1) -> bool
 PyObject* acquire(PyObject* object, PyObject* const* args, Py_ssize_t nargs,
                   PyObject* names) {
   if (nargs == 0 && names == nullptr) return enter(object, nullptr);
-  Ref bound = Ref::steal(PyObject_GetAttr(self_of(object)->lock, text_acquire));
+  Ref bound = Ref::steal(PyObject_GetAttr(self_of(object)->lock.get(), text_acquire));
   if (!bound) return nullptr;
   return PyObject_Vectorcall(bound.get(), args, static_cast<std::size_t>(nargs), names);
 }
 
 PyObject* release(PyObject* object, PyObject*) {
-  return PyObject_CallMethodNoArgs(self_of(object)->lock, text_release);
+  return PyObject_CallMethodNoArgs(self_of(object)->lock.get(), text_release);
 }
 
 PyObject* leave(PyObject* object, PyObject* const*, Py_ssize_t) {
@@ -70,7 +65,7 @@ PyObject* notify(PyObject* object, const char* method, PyObject* const* args,
   Ref full;
   {
     ObjectLock lock(object);
-    full = Ref::borrow(self->full);
+    full = Ref::borrow(self->full.get());
   }
   if (full) {
     Ref bound = Ref::steal(PyObject_GetAttrString(full.get(), method));
@@ -78,7 +73,7 @@ PyObject* notify(PyObject* object, const char* method, PyObject* const* args,
     return PyObject_Vectorcall(bound.get(), args, static_cast<std::size_t>(nargs),
                                nullptr);
   }
-  Ref owned = Ref::steal(PyObject_CallMethodNoArgs(self->lock, text_is_owned));
+  Ref owned = Ref::steal(PyObject_CallMethodNoArgs(self->lock.get(), text_is_owned));
   if (!owned) return nullptr;
   if (owned.get() != Py_True) {
     PyErr_SetString(PyExc_RuntimeError, "cannot notify on un-acquired lock");
@@ -111,14 +106,6 @@ PyGetSetDef getset[] = {
     {"wait_for", guarded<get_from_full>, nullptr, nullptr, as_name("wait_for")},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, slot<dealloc>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Condition", sizeof(Condition), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-
 }  // namespace
 
 bool add_condition_type(PyObject* module) {
@@ -131,15 +118,17 @@ bool add_condition_type(PyObject* module) {
     return false;
   }
   new_lock = PyObject_GetAttrString(threads.get(), "RLock");
-  return new_lock != nullptr && add_type(module, spec, &condition_type);
+  return new_lock != nullptr &&
+         add_type<Condition>(module, "fastflow._core.Condition", &condition_type,
+                             {.methods = methods, .getset = getset});
 }
 
 PyObject* new_condition() {
   Ref lock = Ref::steal(PyObject_CallNoArgs(new_lock));
   if (!lock) return nullptr;
-  PyObject* object = condition_type->tp_alloc(condition_type, 0);
-  if (object != nullptr) self_of(object)->lock = lock.release();
-  return object;
+  Ref object = make<Condition>(condition_type);
+  if (object) self_of(object.get())->lock = std::move(lock);
+  return object.release();
 }
 
 }  // namespace fastflow::py

@@ -1,8 +1,7 @@
 #include "context_per_call.hpp"
 
-#include <new>
-
 #include "guarded.hpp"
+#include "object.hpp"
 #include "task_context.hpp"
 
 namespace fastflow::py {
@@ -11,23 +10,24 @@ namespace {
 
 PyTypeObject* context_per_call_type = nullptr;
 
-struct ContextPerCall {
-  PyObject_HEAD PyObject* base;  // what capture_context gave
-  ItemContext context;           // guarded by `busy`
-  std::atomic<bool> busy;        // a call is under way
+struct ContextPerCall : PyObject {
+  void before_end() { clear_all(base); }
+  int traverse(visitproc visit, void* arg) const { return visit_all(visit, arg, base); }
+
+  PyObject* base = nullptr;       // what capture_context gave
+  ItemContext context;            // guarded by `busy`
+  std::atomic<bool> busy{false};  // a call is under way
 };
 
 ContextPerCall* self_of(PyObject* object) {
-  return reinterpret_cast<ContextPerCall*>(object);
+  return static_cast<ContextPerCall*>(object);
 }
 
-PyObject* new_object(PyTypeObject* type, PyObject* args, PyObject*) {
+PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
   if (!PyArg_ParseTuple(args, ":ContextPerCall")) return nullptr;
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = make<ContextPerCall>(type);
   if (!object) return nullptr;
   ContextPerCall* self = self_of(object.get());
-  new (&self->context) ItemContext;
-  new (&self->busy) std::atomic<bool>(false);
   if (!capture_context(&self->base) || !self->context.open(self->base)) return nullptr;
   return object.release();
 }
@@ -71,37 +71,17 @@ PyObject* run(PyObject* object, PyObject* const* args, Py_ssize_t nargs,
   return renewed ? result.release() : nullptr;
 }
 
-int traverse(PyObject* object, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(self_of(object)->base);
-  return 0;
-}
-
-void dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  self_of(object)->context.~ItemContext();
-  Py_CLEAR(self_of(object)->base);
-  free_object(object);
-}
-
 PyMethodDef methods[] = {
     {"run", method<run>(), METH_FASTCALL | METH_KEYWORDS,
      "run(fn, *args, **kwargs): what fn sets in context variables is gone after it."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<new_object>()},
-                       {Py_tp_dealloc, slot<dealloc>()},
-                       {Py_tp_traverse, slot<traverse>()},
-                       {Py_tp_methods, methods},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.ContextPerCall", sizeof(ContextPerCall), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-
 }  // namespace
 
 bool add_context_per_call_type(PyObject* module) {
-  return add_type(module, spec, &context_per_call_type);
+  return add_type<ContextPerCall>(module, "fastflow._core.ContextPerCall",
+                                  &context_per_call_type,
+                                  {.methods = methods, .make = guarded<create>});
 }
 
 }  // namespace fastflow::py

@@ -1,11 +1,10 @@
 #include "engine.hpp"
 
-#include <structmember.h>
-
-#include <new>
 #include <thread>
 
 #include "guarded.hpp"
+#include "keywords.hpp"
+#include "object.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
 
@@ -16,40 +15,37 @@ std::atomic<bool> interpreter_exiting{false};
 
 namespace {
 
-Engine* self_of(PyObject* object) { return reinterpret_cast<Engine*>(object); }
+Engine* self_of(PyObject* object) { return engine_of(object); }
 
 // --- construction --------------------------------------------------------------------
 
-PyObject* engine_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {
-      "limit",       "spawner", "activity",          "caller_may_run",
-      "max_pending", "on_full", "propagate_context", nullptr};
-  int limit = 0, caller_may_run = 1, on_full = 0, propagate_context = 1;
+Keywords engine_keywords("Engine",
+                         {"limit", "spawner", "activity", "caller_may_run",
+                          "max_pending", "on_full", "propagate_context"},
+                         2);
+
+PyObject* engine_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                     PyObject* names) {
+  int limit = 0, on_full = 0;
+  bool caller_may_run = true, propagate_context = true;
   PyObject *spawner = nullptr, *activity = Py_None;
-  long long max_pending = 0;
-  if (!PyArg_ParseTupleAndKeywords(
-          args, kwargs, "iO|OpLip:Engine", const_cast<char**>(names), &limit, &spawner,
-          &activity, &caller_may_run, &max_pending, &on_full, &propagate_context)) {
+  std::int64_t max_pending = 0;
+  if (!engine_keywords.read({args, PyVectorcall_NARGS(nargs), names}, &limit, &spawner,
+                            &activity, &caller_may_run, &max_pending, &on_full,
+                            &propagate_context)) {
     return nullptr;
   }
   if (limit < 1 || max_pending < 0 || on_full < 0 || on_full > 2) {
     PyErr_SetString(PyExc_ValueError, "Engine: argument out of range");
     return nullptr;
   }
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = make<Engine>(engine_type);
   if (!object) return nullptr;
   Engine* e = self_of(object.get());
-  new (&e->counters) Counters;
-  new (&e->pending) std::atomic<std::int64_t>(0);
-  new (&e->kernels_done) std::atomic<std::uint64_t>(0);
-  for (std::atomic<bool>* flag : {&e->shut_down, &e->cancel_all, &e->broken, &e->forked,
-                                  &e->active, &e->room_wanted}) {
-    new (flag) std::atomic<bool>(false);
-  }
   e->spawner = Py_NewRef(spawner);
   e->activity = activity == Py_None ? nullptr : Py_NewRef(activity);
-  e->propagate_context = propagate_context != 0;
-  e->caller_may_run = caller_may_run != 0;
+  e->propagate_context = propagate_context;
+  e->caller_may_run = caller_may_run;
   e->on_full = static_cast<OnFull>(on_full);
   e->max_pending = max_pending;
   e->hooks = new PoolHooks(object.get());
@@ -77,45 +73,28 @@ bool report_unobserved(Engine* e) {
   return false;
 }
 
-int engine_traverse(PyObject* object, visitproc visit, void* arg) {
-  Engine* e = self_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(e->spawner);
-  Py_VISIT(e->activity);
-  Py_VISIT(e->first_unobserved);
-  return 0;
-}
+}  // namespace
 
-int engine_clear(PyObject* object) {
-  Engine* e = self_of(object);
-  Py_CLEAR(e->spawner);
-  Py_CLEAR(e->activity);
-  Py_CLEAR(e->first_unobserved);
-  return 0;
-}
-
-void engine_finalize(PyObject* object) {
-  PyObject* error = PyErr_Occurred() ? take_exception() : nullptr;
-  if (!report_unobserved(self_of(object))) PyErr_WriteUnraisable(nullptr);
-  if (error != nullptr) {
-    raise_exception(error);
-    Py_DECREF(error);
-  }
-}
-
-void engine_dealloc(PyObject* object) {
-  if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
-  PyObject_GC_UnTrack(object);
-  Engine* e = self_of(object);
-  if (e->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
-  engine_clear(object);
+Engine::~Engine() {
   // A forked child leaves the pool alone: its threads are gone and a lock may be held.
-  if (!e->forked.load()) {
-    delete e->pool;
-    delete e->hooks;
-  }
-  free_object(object);
+  if (forked.load()) return;
+  delete pool;
+  delete hooks;
 }
+
+int Engine::traverse(visitproc visit, void* arg) const {
+  return visit_all(visit, arg, spawner, activity, first_unobserved);
+}
+
+void Engine::clear() { clear_all(spawner, activity, first_unobserved); }
+
+void Engine::finalize() {
+  Ref error = Ref::steal(PyErr_Occurred() ? take_exception() : nullptr);
+  if (!report_unobserved(this)) PyErr_WriteUnraisable(nullptr);
+  if (error) raise_exception(error.get());
+}
+
+namespace {
 
 // --- methods -------------------------------------------------------------------------
 
@@ -141,18 +120,21 @@ void call_surely(PyObject* function) {
   }
 }
 
-// run_worker(ticket, begin, end): the body of a worker thread.  Nothing here is
-// Python's but `begin` and `end`, so no trace function can end a thread that somebody
-// counts on.
-PyObject* run_worker(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
-  if (nargs != 3 || !PyList_Check(args[0])) {
-    PyErr_SetString(PyExc_TypeError, "run_worker(ticket, begin, end)");
+Keywords worker_keywords("run_worker", {"ticket", "begin", "end"});
+
+// The body of a worker thread.  Nothing here is Python's but `begin` and `end`, so no
+// trace function can end a thread that somebody counts on.
+PyObject* run_worker(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                     PyObject* names) {
+  PyObject *ticket, *begin, *end;
+  if (!worker_keywords.read({args, nargs, names}, instance(&PyList_Type, &ticket),
+                            &begin, &end)) {
     return nullptr;
   }
-  if (take(args[0])) {
-    if (args[1] != Py_None && !Ref::steal(PyObject_CallNoArgs(args[1]))) {
+  if (take(ticket)) {
+    if (begin != Py_None && !Ref::steal(PyObject_CallNoArgs(begin))) {
       // As if the initializer had failed: this thread fails what is queued, and leaves.
-      PyErr_WriteUnraisable(args[1]);
+      PyErr_WriteUnraisable(begin);
       self_of(self)->broken.store(true);
       self_of(self)->shut_down.store(true);
       finish_and_leave(self_of(self));
@@ -161,7 +143,7 @@ PyObject* run_worker(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
     Attachment mine(PyThreadState_Get());
     self_of(self)->pool->run_worker(&mine);
   }
-  call_surely(args[2]);
+  call_surely(end);
   Py_RETURN_NONE;
 }
 
@@ -262,10 +244,9 @@ PyObject* get_caller_may_run(PyObject* self, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"run_worker", method<run_worker>(), METH_FASTCALL,
-     "run_worker(ticket, begin, end): the body of a worker thread.  It works if it "
-     "gets "
-     "what is in the list."},
+    {"run_worker", method<run_worker>(), METH_FASTCALL | METH_KEYWORDS,
+     "run_worker(*, ticket, begin, end): the body of a worker thread.  It works if it\n"
+     "gets what is in the list."},
     {"keep_reservation", method<keep_reservation>(), METH_NOARGS,
      "For a spawner that raises although its thread has started."},
     {"stop", method<stop>(), METH_O,
@@ -289,26 +270,13 @@ PyGetSetDef getset[] = {
     {"caller_may_run", guarded<get_caller_may_run>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(Engine, weakrefs), READONLY, nullptr},
-    {nullptr, 0, 0, 0, nullptr}};
-
-PyType_Slot slots[] = {{Py_tp_members, members},
-                       {Py_tp_new, slot<engine_new>()},
-                       {Py_tp_dealloc, slot<engine_dealloc>()},
-                       {Py_tp_finalize, slot<engine_finalize>()},
-                       {Py_tp_traverse, slot<engine_traverse>()},
-                       {Py_tp_clear, slot<engine_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Engine", sizeof(Engine), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-
 }  // namespace
 
-bool add_engine_type(PyObject* module) { return add_type(module, spec, &engine_type); }
+bool add_engine_type(PyObject* module) {
+  return add_type<Engine>(
+      module, "fastflow._core.Engine", &engine_type,
+      {.methods = methods, .getset = getset, .create = guarded<engine_new>});
+}
 
 bool accepts_work(Engine* e) {
   if (e->broken.load(std::memory_order_relaxed)) {

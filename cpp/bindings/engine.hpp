@@ -40,34 +40,40 @@ struct Counters {
   std::atomic<std::uint64_t> cancelled{0};
 };
 
-struct Engine {
-  PyObject_HEAD PyObject* weakrefs;
-  Pool* pool;
-  PoolHooks* hooks;
-  PyObject* spawner;   // callable(engine); starts a thread
-  PyObject* activity;  // callable(bool) or nullptr: busy / idle for a while
-  bool propagate_context;
-  bool caller_may_run;  // no initializer: callers may run tasks themselves
-  OnFull on_full;
-  std::int64_t max_pending;  // 0: no limit
+struct Engine : PyObject {
+  ~Engine();
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+  void finalize();
+
+  PyObject* weakrefs = nullptr;
+  Pool* pool = nullptr;
+  PoolHooks* hooks = nullptr;
+  PyObject* spawner = nullptr;   // callable(engine); starts a thread
+  PyObject* activity = nullptr;  // callable(bool), if given: busy / idle for a while
+  bool propagate_context = true;
+  bool caller_may_run = true;  // no initializer: callers may run tasks themselves
+  OnFull on_full = OnFull::kBlock;
+  std::int64_t max_pending = 0;  // 0: no limit
 
   Counters counters;
   // Nodes that ended without the interpreter.  Tasks that did are counted by each
   // worker (WorkerCounts::kernels): here they would all write the same word.
-  std::atomic<std::uint64_t> kernels_done;
-  std::atomic<std::int64_t> pending;      // counted only if max_pending > 0
-  std::atomic<bool> room_wanted;          // a submitter waits for pending to fall
-  std::atomic<bool> shut_down;            // no more submissions
-  std::atomic<bool> cancel_all;           // queued tasks are to be cancelled
-  std::atomic<bool> broken;               // an initializer failed
-  std::atomic<bool> forked;               // we are in a child: the threads are gone
-  std::atomic<bool> active;               // activity(True) was called last
-  std::uint64_t unobserved;               // failures that nobody looked at
-  PyObject* first_unobserved;             // that of the earliest of these tasks
-  std::uint64_t first_unobserved_number;  // the number of that task
+  std::atomic<std::uint64_t> kernels_done{0};
+  std::atomic<std::int64_t> pending{0};       // counted only if max_pending > 0
+  std::atomic<bool> room_wanted{false};       // a submitter waits for pending to fall
+  std::atomic<bool> shut_down{false};         // no more submissions
+  std::atomic<bool> cancel_all{false};        // queued tasks are to be cancelled
+  std::atomic<bool> broken{false};            // an initializer failed
+  std::atomic<bool> forked{false};            // in a child: the threads are gone
+  std::atomic<bool> active{false};            // activity(True) was called last
+  std::uint64_t unobserved = 0;               // failures that nobody looked at
+  PyObject* first_unobserved = nullptr;       // that of the earliest of these tasks
+  std::uint64_t first_unobserved_number = 0;  // the number of that task
 };
 
 extern PyTypeObject* engine_type;
+inline Engine* engine_of(PyObject* object) { return static_cast<Engine*>(object); }
 bool add_engine_type(PyObject* module);
 
 // Raises the error that a submission gets now, if any; false when it did.

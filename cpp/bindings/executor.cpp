@@ -2,6 +2,7 @@
 
 #include "guarded.hpp"
 #include "kernel.hpp"
+#include "object.hpp"
 #include "scope.hpp"
 #include "task_context.hpp"
 
@@ -11,12 +12,25 @@ PyTypeObject* executor_base_type = nullptr;
 
 namespace {
 
-struct ExecutorObject {
-  PyObject_HEAD Engine* engine;  // owned; nullptr until _open
+struct ExecutorObject : PyObject {
+  int traverse(visitproc visit, void* arg) const {
+    return visit_all(visit, arg, engine);
+  }
+  void clear() { clear_all(engine); }
+  // Nobody can submit any more: the workers leave when the queue is empty.
+  void finalize() {
+    if (engine == nullptr || engine->forked.load() ||
+        engine->shut_down.exchange(true)) {
+      return;
+    }
+    engine->pool->stop();
+  }
+
+  Engine* engine = nullptr;  // owned; nullptr until _open
 };
 
 ExecutorObject* self_of(PyObject* object) {
-  return reinterpret_cast<ExecutorObject*>(object);
+  return static_cast<ExecutorObject*>(object);
 }
 
 bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t nargs,
@@ -134,8 +148,8 @@ PyObject* executor_open(PyObject* self, PyObject* engine) {
     PyErr_SetString(PyExc_TypeError, "_open() wants an Engine");
     return nullptr;
   }
-  PyObject* old = reinterpret_cast<PyObject*>(self_of(self)->engine);
-  self_of(self)->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
+  Engine* old =
+      std::exchange(self_of(self)->engine, static_cast<Engine*>(Py_NewRef(engine)));
   Py_XDECREF(old);
   Py_RETURN_NONE;
 }
@@ -143,31 +157,6 @@ PyObject* executor_open(PyObject* self, PyObject* engine) {
 PyObject* get_engine(PyObject* self, void*) {
   if (!is_open(self) || !renew_if_forked(self)) return nullptr;
   return Py_NewRef(reinterpret_cast<PyObject*>(self_of(self)->engine));
-}
-
-// Nobody can submit any more: the workers leave when the queue is empty.
-void executor_finalize(PyObject* object) {
-  Engine* e = self_of(object)->engine;
-  if (e == nullptr || e->forked.load() || e->shut_down.exchange(true)) return;
-  e->pool->stop();
-}
-
-int executor_traverse(PyObject* object, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(self_of(object)->engine);
-  return 0;
-}
-
-int executor_clear(PyObject* object) {
-  Py_CLEAR(self_of(object)->engine);
-  return 0;
-}
-
-void executor_dealloc(PyObject* object) {
-  if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
-  PyObject_GC_UnTrack(object);
-  executor_clear(object);
-  free_object(object);
 }
 
 PyMethodDef methods[] = {
@@ -187,22 +176,15 @@ PyMethodDef methods[] = {
 PyGetSetDef getset[] = {{"_engine", guarded<get_engine>, nullptr, nullptr, nullptr},
                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, slot<executor_dealloc>()},
-                       {Py_tp_finalize, slot<executor_finalize>()},
-                       {Py_tp_traverse, slot<executor_traverse>()},
-                       {Py_tp_clear, slot<executor_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.ExecutorBase", sizeof(ExecutorObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-                    slots};
-
 }  // namespace
 
 bool add_executor_type(PyObject* module) {
-  return add_type(module, spec, &executor_base_type);
+  return add_type<ExecutorObject>(module, "fastflow._core.ExecutorBase",
+                                  &executor_base_type,
+                                  {.methods = methods,
+                                   .getset = getset,
+                                   .make = guarded<new_object<ExecutorObject>>,
+                                   .flags = Py_TPFLAGS_BASETYPE});
 }
 
 }  // namespace fastflow::py

@@ -3,9 +3,9 @@
 #include "future.hpp"
 
 #include <cstring>
-#include <new>
 
 #include "kernel.hpp"
+#include "object.hpp"
 #include "parking_lot.hpp"
 #include "scope.hpp"
 
@@ -137,16 +137,14 @@ void track_if_needed(FutureObject* f, PyObject* outcome) {
 }  // namespace
 
 FutureObject* new_future(Engine* engine) {
-  FutureObject* f = PyObject_GC_New(FutureObject, imports.future_type);
-  if (f == nullptr) return nullptr;
+  PyObject* memory = PyObject_GC_New(PyObject, imports.future_type);
+  if (memory == nullptr) return nullptr;
   const auto size = static_cast<std::size_t>(imports.future_type->tp_basicsize);
-  std::memset(reinterpret_cast<char*>(f) + sizeof(PyObject), 0,
-              size - sizeof(PyObject));
-  new (&f->job) Job{nullptr, run_future};
-  new (&f->state) TaskState(Phase::kPending);
-  new (&f->call) StoredCall;
+  std::memset(reinterpret_cast<char*>(memory) + sizeof(FutureObject), 0,
+              size - sizeof(FutureObject));
+  auto* f = construct<FutureObject>(memory);
   f->engine = engine;
-  Py_XINCREF(reinterpret_cast<PyObject*>(engine));
+  Py_INCREF(engine);
   return f;
 }
 

@@ -44,20 +44,29 @@ struct KernelCall {
   std::int64_t index;
 };
 
-struct FutureObject {
-  PyObject_HEAD Job job;
-  TaskState state;
-  bool failed;     // the outcome is an exception
-  Holds holds;     // what is in the union
-  Engine* engine;  // owned; nullptr: made by hand
+// The run functions of queued futures: of calls (attached lane), of kernels (native
+// lane).
+void run_future(Job* job, Worker& worker);
+void run_kernel_future(Job* job, Worker& worker);
+
+struct FutureObject : PyObject {
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+  void before_end();
+
+  Job job{nullptr, run_future};
+  TaskState state{Phase::kPending};
+  bool failed = false;         // the outcome is an exception
+  Holds holds = Holds::kCall;  // what is in the union
+  Engine* engine = nullptr;    // owned; nullptr: made by hand
   union {
-    StoredCall call;  // until the task starts; then empty until it ends
+    StoredCall call{};  // until the task starts; then empty until it ends
     KernelCall
         kernel_call;    // instead of call, to the end: a kernel ends without Python
     PyObject* outcome;  // once it ended; nullptr stands for None
   };
-  std::atomic<Extras*> extras;  // owned; made under ObjectLock
-  std::uint64_t number;         // of the task within its engine, from 1
+  std::atomic<Extras*> extras{nullptr};  // owned; made under ObjectLock
+  std::uint64_t number = 0;              // of the task within its engine, from 1
 };
 
 extern PyTypeObject* future_base_type;
@@ -77,7 +86,7 @@ FutureObject* new_future(Engine* engine);
 Extras* extras_of(FutureObject* f);
 // What is there, or nullptr.  `context` and `scope` never change after the submission;
 // for the others hold ObjectLock.
-inline Extras* extras_in(FutureObject* f) {
+inline Extras* extras_in(const FutureObject* f) {
   return f->extras.load(std::memory_order_acquire);  // pairs with extras_of
 }
 
@@ -97,11 +106,6 @@ void settle(FutureObject* f, PyObject* outcome, bool failed);
 bool cancel(FutureObject* f);
 // Cancels it if its group or its executor was cancelled.
 void follow_cancel(FutureObject* f);
-
-// The run functions of queued futures: of calls (attached lane), of kernels (native
-// lane).
-void run_future(Job* job, Worker& worker);
-void run_kernel_future(Job* job, Worker& worker);
 
 // Waits until `f` is done, running it here if that is allowed.
 WaitEnd wait_until_done(FutureObject* f, double timeout);

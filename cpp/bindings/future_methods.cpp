@@ -1,11 +1,10 @@
 // The Python face of FutureBase: the methods of concurrent.futures.Future, natively.
 #include "future.hpp"
 
-#include <new>
-
 #include "condition.hpp"
 #include "guarded.hpp"
 #include "kernel.hpp"
+#include "object.hpp"
 
 namespace fastflow::py {
 
@@ -30,9 +29,7 @@ bool make_phase_names() {
   return true;
 }
 
-FutureObject* self_of(PyObject* object) {
-  return reinterpret_cast<FutureObject*>(object);
-}
+FutureObject* self_of(PyObject* object) { return static_cast<FutureObject*>(object); }
 
 Phase phase_of(PyObject* self) {
   follow_cancel(self_of(self));
@@ -43,18 +40,6 @@ bool is_done(PyObject* self) {
   return TaskState::is_done(static_cast<TaskState::Word>(phase_of(self)));
 }
 
-// --- construction and destruction ----------------------------------------------------
-
-PyObject* future_new(PyTypeObject* type, PyObject*, PyObject*) {
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  FutureObject* f = self_of(object);
-  new (&f->job) Job{nullptr, run_future};
-  new (&f->state) TaskState(Phase::kPending);
-  new (&f->call) StoredCall;
-  return object;
-}
-
 int future_init(PyObject*, PyObject* args, PyObject* kwargs) {
   if (PyTuple_GET_SIZE(args) == 0 && (kwargs == nullptr || PyDict_Size(kwargs) == 0)) {
     return 0;
@@ -63,45 +48,37 @@ int future_init(PyObject*, PyObject* args, PyObject* kwargs) {
   return -1;
 }
 
-int future_traverse(PyObject* object, visitproc visit, void* arg) {
-  FutureObject* f = self_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(f->engine);
-  if (f->holds == Holds::kOutcome) Py_VISIT(f->outcome);
-  if (f->holds == Holds::kKernel) Py_VISIT(f->kernel_call.kernel);
-  if (f->holds == Holds::kCall) {
-    if (int stop = f->call.traverse(visit, arg)) return stop;
+}  // namespace
+
+void FutureObject::before_end() {
+  const TaskState::Word w = state.load();
+  if (holds == Holds::kOutcome && failed && (w & TaskState::kObserved) == 0 &&
+      engine != nullptr && !(extras_in(this) != nullptr && extras_in(this)->scope)) {
+    add_unobserved(engine, outcome, number);
   }
-  if (extras_in(f) != nullptr) {
-    Py_VISIT(extras_in(f)->condition.get());
-    Py_VISIT(extras_in(f)->waiters.get());
-    Py_VISIT(extras_in(f)->callbacks.get());
-    Py_VISIT(extras_in(f)->context.get());
-    Py_VISIT(extras_in(f)->scope.get());
-  }
-  return 0;
 }
 
-int future_clear(PyObject* object) {
-  FutureObject* f = self_of(object);
-  if (Extras* extras = f->extras.exchange(nullptr)) delete extras;
-  drop_call(f);
-  if (f->holds == Holds::kOutcome) Py_CLEAR(f->outcome);
-  Py_CLEAR(f->engine);
-  return 0;
+int FutureObject::traverse(visitproc visit, void* arg) const {
+  Py_VISIT(engine);
+  if (holds == Holds::kOutcome) Py_VISIT(outcome);
+  if (holds == Holds::kKernel) Py_VISIT(kernel_call.kernel);
+  if (holds == Holds::kCall) {
+    if (int stop = call.traverse(visit, arg)) return stop;
+  }
+  const Extras* more = extras_in(this);
+  if (more == nullptr) return 0;
+  return visit_all(visit, arg, more->condition, more->waiters, more->callbacks,
+                   more->context, more->scope);
 }
 
-void future_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  FutureObject* f = self_of(object);
-  const TaskState::Word w = f->state.load();
-  if (f->holds == Holds::kOutcome && f->failed && (w & TaskState::kObserved) == 0 &&
-      f->engine != nullptr && !(extras_in(f) != nullptr && extras_in(f)->scope)) {
-    add_unobserved(f->engine, f->outcome, f->number);
-  }
-  future_clear(object);
-  free_object(object);
+void FutureObject::clear() {
+  delete extras.exchange(nullptr);
+  drop_call(this);
+  if (holds == Holds::kOutcome) clear_all(outcome);
+  clear_all(engine);
 }
+
+namespace {
 
 // --- asking --------------------------------------------------------------------------
 
@@ -369,23 +346,16 @@ PyGetSetDef getset[] = {
      "Number of the task within its executor, from 1.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<future_new>()},
-                       {Py_tp_init, slot<future_init>()},
-                       {Py_tp_dealloc, slot<future_dealloc>()},
-                       {Py_tp_traverse, slot<future_traverse>()},
-                       {Py_tp_clear, slot<future_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.FutureBase", sizeof(FutureObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-                    slots};
-
 }  // namespace
 
 bool add_future_type(PyObject* module) {
-  return make_phase_names() && add_type(module, spec, &future_base_type);
+  return make_phase_names() &&
+         add_type<FutureObject>(module, "fastflow._core.FutureBase", &future_base_type,
+                                {.methods = methods,
+                                 .getset = getset,
+                                 .make = guarded<new_object<FutureObject>>,
+                                 .flags = Py_TPFLAGS_BASETYPE,
+                                 .others = {{Py_tp_init, slot<future_init>()}}});
 }
 
 }  // namespace fastflow::py

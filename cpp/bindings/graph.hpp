@@ -64,8 +64,11 @@ struct Gathered {
   std::vector<Argument> items;
 };
 
+std::uint64_t next_serial();
+
+// What a graph is.
 struct GraphParts {
-  std::uint64_t serial = 0;  // of the graph, in its nodes
+  const std::uint64_t serial = next_serial();  // of the graph, in its nodes
   bool from_edges = false;
   BigVector<PyObject*> functions;
   BigVector<std::uint32_t> first_argument{0};  // one more than functions
@@ -78,15 +81,19 @@ struct GraphParts {
   std::atomic<std::int64_t> runs{0};        // under way
 };
 
-struct GraphObject {
-  PyObject_HEAD GraphParts* parts;
+struct GraphObject : PyObject {
+  ~GraphObject();
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+
+  GraphParts parts;
 };
 
 extern PyTypeObject* graph_type;
 bool add_graph_types(PyObject* module);
 
 inline GraphParts& parts_of(PyObject* graph) {
-  return *reinterpret_cast<GraphObject*>(graph)->parts;
+  return static_cast<GraphObject*>(graph)->parts;
 }
 
 // Calls f(index) for every node among the arguments [begin, end).

@@ -1,11 +1,11 @@
 #include "kernel.hpp"
 
-#include <structmember.h>
-
 #include <chrono>
 
 #include "atomic.hpp"
 #include "guarded.hpp"
+#include "keywords.hpp"
+#include "object.hpp"
 
 namespace fastflow::py {
 
@@ -26,53 +26,40 @@ PyObject* kernel_call(PyObject* self, PyObject* const* args, std::size_t nargsf,
   return nullptr;
 }
 
-// Kernel(address, data, keep, name, status=0, status_count=0): addresses as integers.
-PyObject* kernel_new(PyTypeObject* type, PyObject* args, PyObject*) {
-  unsigned long long address = 0, data = 0, status = 0;
-  long long status_count = 0;
+// Addresses as integers.
+Keywords kernel_keywords("Kernel",
+                         {"address", "data", "keep", "name", "status", "status_count"},
+                         4);
+
+PyObject* kernel_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                     PyObject* names) {
+  std::uintptr_t address = 0, data = 0, status = 0;
+  std::int64_t status_count = 0;
   PyObject *keep = nullptr, *name = nullptr;
-  if (!PyArg_ParseTuple(args, "KKOU|KL:Kernel", &address, &data, &keep, &name, &status,
-                        &status_count)) {
+  if (!kernel_keywords.read({args, PyVectorcall_NARGS(nargs), names}, &address, &data,
+                            &keep, instance(&PyUnicode_Type, &name), &status,
+                            &status_count)) {
     return nullptr;
   }
   if (address == 0) {
     PyErr_SetString(PyExc_ValueError, "the kernel's function pointer is null");
     return nullptr;
   }
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  KernelObject* kernel = kernel_of(object);
+  Ref object = make<KernelObject>(kernel_type);
+  if (!object) return nullptr;
+  KernelObject* kernel = kernel_of(object.get());
   kernel->vectorcall = guarded<kernel_call>;
-  kernel->function =
-      reinterpret_cast<KernelFunction>(static_cast<std::uintptr_t>(address));
-  kernel->data = reinterpret_cast<void*>(static_cast<std::uintptr_t>(data));
-  kernel->status = reinterpret_cast<std::int32_t*>(static_cast<std::uintptr_t>(status));
+  kernel->function = reinterpret_cast<KernelFunction>(address);
+  kernel->data = reinterpret_cast<void*>(data);
+  kernel->status = reinterpret_cast<std::int32_t*>(status);
   kernel->status_count = status_count;
-  kernel->keep = Py_NewRef(keep);
-  kernel->name = Py_NewRef(name);
-  return object;
-}
-
-int kernel_traverse(PyObject* object, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(kernel_of(object)->keep);
-  return 0;
-}
-
-int kernel_clear(PyObject* object) {
-  Py_CLEAR(kernel_of(object)->keep);
-  return 0;
-}
-
-void kernel_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  kernel_clear(object);
-  Py_CLEAR(kernel_of(object)->name);
-  free_object(object);
+  kernel->keep = Ref::borrow(keep);
+  kernel->name = Ref::borrow(name);
+  return object.release();
 }
 
 PyObject* kernel_repr(PyObject* self) {
-  return PyUnicode_FromFormat("<Kernel %U at %p>", kernel_of(self)->name,
+  return PyUnicode_FromFormat("<Kernel %U at %p>", kernel_of(self)->name.get(),
                               reinterpret_cast<void*>(kernel_of(self)->function));
 }
 
@@ -82,7 +69,9 @@ PyObject* get_address(PyObject* self, void*) {
 PyObject* get_data(PyObject* self, void*) {
   return PyLong_FromVoidPtr(kernel_of(self)->data);
 }
-PyObject* get_name(PyObject* self, void*) { return Py_NewRef(kernel_of(self)->name); }
+PyObject* get_name(PyObject* self, void*) {
+  return Py_NewRef(kernel_of(self)->name.get());
+}
 
 PyGetSetDef getset[] = {{"address", guarded<get_address>, nullptr,
                          "Address of the native function.", nullptr},
@@ -94,20 +83,6 @@ PyGetSetDef getset[] = {{"address", guarded<get_address>, nullptr,
 PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET,
                           offsetof(KernelObject, vectorcall), READONLY, nullptr},
                          {nullptr, 0, 0, 0, nullptr}};
-
-PyType_Slot slots[] = {{Py_tp_new, slot<kernel_new>()},
-                       {Py_tp_dealloc, slot<kernel_dealloc>()},
-                       {Py_tp_traverse, slot<kernel_traverse>()},
-                       {Py_tp_clear, slot<kernel_clear>()},
-                       {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
-                       {Py_tp_repr, slot<kernel_repr>()},
-                       {Py_tp_getset, getset},
-                       {Py_tp_members, members},
-                       {0, nullptr}};
-
-PyType_Spec spec = {
-    "fastflow._core.Kernel", sizeof(KernelObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
 void noop_kernel(std::int64_t, void*) {}
 
@@ -123,7 +98,16 @@ void spin_kernel(std::int64_t, void* data) {
 }  // namespace
 
 bool add_kernel_type(PyObject* module) {
-  if (!add_type(module, spec, &kernel_type)) return false;
+  if (!add_type<KernelObject>(
+          module, "fastflow._core.Kernel", &kernel_type,
+          {.getset = getset,
+           .create = guarded<kernel_new>,
+           .flags = Py_TPFLAGS_HAVE_VECTORCALL,
+           .others = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                      {Py_tp_repr, slot<kernel_repr>()},
+                      {Py_tp_members, members}}})) {
+    return false;
+  }
   const auto address = [](KernelFunction f) {
     return PyLong_FromVoidPtr(reinterpret_cast<void*>(f));
   };
@@ -145,7 +129,7 @@ bool check_status_size(const KernelObject* kernel, std::int64_t n) {
 
 void raise_kernel_failure(PyObject* kernel, std::int64_t index, std::int32_t status) {
   Ref error = Ref::steal(PyObject_CallFunction(imports.kernel_failed, "OLi",
-                                               kernel_of(kernel)->name,
+                                               kernel_of(kernel)->name.get(),
                                                static_cast<long long>(index), status));
   if (error) PyErr_SetObject(imports.kernel_failed, error.get());
 }

@@ -8,16 +8,22 @@ namespace fastflow::py {
 
 using KernelFunction = void (*)(std::int64_t index, void* data);
 
-struct KernelObject {
-  PyObject_HEAD vectorcallfunc vectorcall;
-  KernelFunction function;
-  void* data;
+struct KernelObject : PyObject {
+  int traverse(visitproc visit, void* arg) const {
+    Py_VISIT(keep.get());
+    return 0;
+  }
+  void clear() { Ref old = std::move(keep); }
+
+  vectorcallfunc vectorcall = nullptr;
+  KernelFunction function = nullptr;
+  void* data = nullptr;
   // Where the function reports failures: a word for all indices, one for each, or
   // nullptr.
-  std::int32_t* status;
-  std::int64_t status_count;
-  PyObject* keep;  // keeps function, data and status alive
-  PyObject* name;
+  std::int32_t* status = nullptr;
+  std::int64_t status_count = 0;
+  Ref keep;  // keeps function, data and status alive
+  Ref name;
 };
 
 extern PyTypeObject* kernel_type;

@@ -4,6 +4,7 @@
 
 #include "engine.hpp"
 #include "kernel.hpp"
+#include "keywords.hpp"
 #include "range.hpp"
 
 namespace fastflow::py {
@@ -73,27 +74,33 @@ bool run_block(Engine* e, Loop& loop, std::int64_t n, std::uint32_t most, bool h
   return good;
 }
 
+Keywords loop_keywords("kernel_loop", {"engine", "kernel", "start", "step", "n", "most",
+                                       "caller_helps"});
+
 }  // namespace
 
-PyObject* kernel_loop(PyObject*, PyObject* args) {
+PyObject* kernel_loop(PyObject*, PyObject* const* args, Py_ssize_t nargs,
+                      PyObject* names) {
   PyObject *engine, *kernel;
-  long long start, step, n;
-  int most, help;
-  if (!PyArg_ParseTuple(args, "O!O!LLLip:kernel_loop", engine_type, &engine,
-                        kernel_type, &kernel, &start, &step, &n, &most, &help)) {
+  std::int64_t start, step, n;
+  int most;
+  bool help;
+  if (!loop_keywords.read({args, nargs, names}, instance(engine_type, &engine),
+                          instance(kernel_type, &kernel), &start, &step, &n, &most,
+                          &help)) {
     return nullptr;
   }
   auto* e = reinterpret_cast<Engine*>(engine);
   if (!accepts_work(e)) return nullptr;
   Loop loop{kernel_of(kernel), start, step};
-  const long long last = start + (n - 1) * step;
+  const std::int64_t last = start + (n - 1) * step;
   if (n > 0 && !check_status_size(loop.kernel, std::max(start, last) + 1)) {
     return nullptr;
   }
   for (std::int64_t from = 0; from < n; from += RangeJob::kMost) {
     const std::int64_t block = std::min<std::int64_t>(n - from, RangeJob::kMost);
     loop.start = start + from * step;
-    if (!run_block(e, loop, block, static_cast<std::uint32_t>(most), help != 0)) {
+    if (!run_block(e, loop, block, static_cast<std::uint32_t>(most), help)) {
       return nullptr;
     }
     if (loop.failed.load()) {

@@ -5,7 +5,8 @@
 
 namespace fastflow::py {
 
-// kernel_loop(engine, kernel, start, step, n, most, help) -> None
-PyObject* kernel_loop(PyObject* module, PyObject* args);
+// kernel_loop(*, engine, kernel, start, step, n, most, caller_helps) -> None
+PyObject* kernel_loop(PyObject* module, PyObject* const* args, Py_ssize_t nargs,
+                      PyObject* names);
 
 }  // namespace fastflow::py

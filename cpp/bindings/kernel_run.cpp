@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "engine.hpp"
@@ -9,6 +10,8 @@
 #include "graph_run.hpp"
 #include "guarded.hpp"
 #include "kernel.hpp"
+#include "keywords.hpp"
+#include "object.hpp"
 #include "timings.hpp"
 
 namespace fastflow::py {
@@ -28,18 +31,32 @@ struct Body {
   bool lost = false;  // there was no memory for one of them; guarded by lock
 };
 
-struct KernelRun {
-  PyObject_HEAD Engine* engine;  // owned
-  PyObject* graph;               // owned
-  PyObject* kernel;              // owned
-  GraphRun* run;
-  Body* body;
-  RunningGraph* running_graph;
-  std::uint32_t nodes;
-  bool stopped;
+PyTypeObject* kernel_run_type = nullptr;
+
+struct KernelRun : PyObject {
+  KernelRun(Engine* in, PyObject* of, PyObject* with, std::uint32_t n)
+      : engine(in),
+        graph(of),
+        kernel(with),
+        nodes(n),
+        body{kernel_of(with), {}, {}, {}, false} {}
+  ~KernelRun() {
+    if (run != nullptr) run->release();
+  }
+  int traverse(visitproc visit, void* arg) const {
+    return visit_all(visit, arg, engine, graph, kernel);
+  }
+
+  const Shared<Engine> engine;
+  const Shared<PyObject> graph, kernel;
+  const std::uint32_t nodes;
+  Body body;
+  std::optional<RunningGraph> running_graph;
+  GraphRun* run = nullptr;
+  bool stopped = false;
 };
 
-KernelRun* run_of(PyObject* object) { return reinterpret_cast<KernelRun*>(object); }
+KernelRun* run_of(PyObject* object) { return static_cast<KernelRun*>(object); }
 
 // With a look at the clock or at the kernel's status.
 bool run_watched(std::int64_t node, void* data) {
@@ -62,61 +79,39 @@ bool run_watched(std::int64_t node, void* data) {
   return false;
 }
 
-// KernelRun(engine, graph, kernel, most, stop_on_error, timings or None)
-PyObject* run_new(PyTypeObject* type, PyObject* args, PyObject*) {
+Keywords run_keywords("KernelRun", {"engine", "graph", "kernel", "most",
+                                    "stop_on_error", "timings"});
+
+PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                  PyObject* names) {
   PyObject *engine, *graph, *kernel, *timings;
-  int most, stop_on_error;
-  if (!PyArg_ParseTuple(args, "O!O!O!ipO:KernelRun", engine_type, &engine, graph_type,
-                        &graph, kernel_type, &kernel, &most, &stop_on_error,
-                        &timings)) {
+  int most;
+  bool stop_on_error;
+  if (!run_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                         instance(engine_type, &engine), instance(graph_type, &graph),
+                         instance(kernel_type, &kernel), &most, &stop_on_error,
+                         &timings)) {
     return nullptr;
   }
-  auto* e = reinterpret_cast<Engine*>(engine);
+  Engine* e = engine_of(engine);
   if (!accepts_work(e)) return nullptr;
   RunningGraph running(graph);  // first: from here on nobody changes it
   auto plan = plan_of(graph);
   if (plan == nullptr) return nullptr;
   if (!check_status_size(kernel_of(kernel), plan->nodes())) return nullptr;
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  Ref object = make<KernelRun>(kernel_run_type, e, graph, kernel, plan->nodes());
   if (!object) return nullptr;
   KernelRun* run = run_of(object.get());
-  run->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
-  run->graph = Py_NewRef(graph);
-  run->kernel = Py_NewRef(kernel);
-  run->nodes = plan->nodes();
-  run->body = new Body{kernel_of(kernel), {}, {}, {}, false};
-  run->running_graph = new RunningGraph(graph);
-  if (!run->body->timings.open(timings, run->nodes)) return nullptr;
+  run->running_graph.emplace(graph);
+  if (!run->body.timings.open(timings, run->nodes)) return nullptr;
   const KernelObject* k = kernel_of(kernel);
-  const bool plain = k->status == nullptr && !run->body->timings.wanted();
+  const bool plain = k->status == nullptr && !run->body.timings.wanted();
   NodeBody body{k->function, nullptr, k->data};
-  if (!plain) body = {nullptr, run_watched, run->body};
-  run->run =
-      GraphRun::create(*e->pool, std::move(plan), body,
-                       {stop_on_error != 0 ? OnFailure::kStop : OnFailure::kContinue,
-                        static_cast<std::uint32_t>(most)});
+  if (!plain) body = {nullptr, run_watched, &run->body};
+  run->run = GraphRun::create(*e->pool, std::move(plan), body,
+                              {stop_on_error ? OnFailure::kStop : OnFailure::kContinue,
+                               static_cast<std::uint32_t>(most)});
   return object.release();
-}
-
-void run_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  KernelRun* run = run_of(object);
-  if (run->run != nullptr) run->run->release();
-  delete run->running_graph;
-  delete run->body;
-  Py_CLEAR(run->kernel);
-  Py_CLEAR(run->graph);
-  Py_CLEAR(run->engine);
-  free_object(object);
-}
-
-int run_traverse(PyObject* object, visitproc visit, void* arg) {
-  KernelRun* run = run_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(run->engine);
-  Py_VISIT(run->graph);
-  Py_VISIT(run->kernel);
-  return 0;
 }
 
 // run(help): to the end.  Ctrl-C: what was not started never runs.
@@ -141,12 +136,12 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
       run->run->cancel();
     }
   }
-  delete std::exchange(run->running_graph, nullptr);
+  run->running_graph.reset();
   bump(run->engine->counters.submitted, run->nodes);
   run->engine->kernels_done.fetch_add(run->run->executed(),
                                       std::memory_order_relaxed);  // a statistic
   if (!good) return nullptr;
-  if (run->run->out_of_memory() || run->body->lost) return PyErr_NoMemory();
+  if (run->run->out_of_memory() || run->body.lost) return PyErr_NoMemory();
   Py_RETURN_NONE;
 }
 
@@ -172,7 +167,7 @@ PyObject* method_states(PyObject* self, PyObject*) {
 PyObject* method_failures(PyObject* self, PyObject*) {
   const KernelRun* run = run_of(self);
   Ref list = Ref::steal(PyList_New(0));
-  for (const auto& [node, status] : run->body->failures) {
+  for (const auto& [node, status] : run->body.failures) {
     Ref pair = Ref::steal(Py_BuildValue("(Ii)", node, status));
     if (!list || !pair || PyList_Append(list.get(), pair.get()) < 0) return nullptr;
   }
@@ -196,7 +191,7 @@ PyMethodDef methods[] = {{"run", method<method_run>(), METH_O, "run(help): to th
                          {nullptr, nullptr, 0, nullptr}};
 
 PyObject* get_kernel_name(PyObject* self, void*) {
-  return Py_NewRef(kernel_of(run_of(self)->kernel)->name);
+  return Py_NewRef(kernel_of(run_of(self)->kernel.get())->name.get());
 }
 
 PyGetSetDef getset[] = {
@@ -206,22 +201,12 @@ PyGetSetDef getset[] = {
      nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<run_new>()},
-                       {Py_tp_dealloc, slot<run_dealloc>()},
-                       {Py_tp_traverse, slot<run_traverse>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.KernelRun", sizeof(KernelRun), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-
-PyTypeObject* kernel_run_type = nullptr;
-
 }  // namespace
 
 bool add_kernel_run_type(PyObject* module) {
-  return add_type(module, spec, &kernel_run_type);
+  return add_type<KernelRun>(
+      module, "fastflow._core.KernelRun", &kernel_run_type,
+      {.methods = methods, .getset = getset, .create = guarded<run_new>});
 }
 
 }  // namespace fastflow::py

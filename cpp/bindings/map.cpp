@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <climits>
-#include <new>
 
 #include "future.hpp"
 #include "guarded.hpp"
+#include "keywords.hpp"
 #include "map_run.hpp"
+#include "object.hpp"
 #include "task_context.hpp"
 #include "wait.hpp"
 
@@ -34,6 +35,23 @@ PyObject* Column::get(Py_ssize_t i) const {
     PyErr_SetString(PyExc_RuntimeError, "the input list shrank while it was mapped");
   }
   return item;
+}
+
+MapObject::MapObject(Engine* in, int most)
+    : token{nullptr, run_map_token},
+      engine(in),
+      participants(static_cast<std::uint32_t>(most)),
+      cut(LLONG_MAX) {}
+
+int MapObject::traverse(visitproc visit, void* arg) const {
+  return visit_all(visit, arg, engine, function, columns, results, context, scope,
+                   error);
+}
+
+void MapObject::clear() {
+  clear_all(function, columns, context, error);
+  drop_results(this);
+  scope.clear();
 }
 
 namespace {
@@ -74,41 +92,33 @@ bool read_columns(MapObject* map) {
   return true;
 }
 
-void construct_atomics(MapObject* map, int most) {
-  new (&map->token) Job{nullptr, run_map_token};
-  new (&map->next) std::atomic<std::int64_t>(0);
-  new (&map->participants) Participants(static_cast<std::uint32_t>(most));
-  new (&map->cancelled) std::atomic<bool>(false);
-  new (&map->cut) std::atomic<std::int64_t>(LLONG_MAX);
-  new (&map->wanted) std::atomic<std::int64_t>(-1);
-  new (&map->scope) RunScope;
-}
+Keywords map_keywords("Map", {"engine", "fn", "columns", "star", "keep",
+                              "return_exceptions", "stop_on_error", "chunk", "most"});
 
-// Map(engine, fn, columns, star, keep, return_exceptions, stop_on_error, chunk, most)
-PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
+PyObject* map_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                  PyObject* names) {
   PyObject *engine, *function, *columns;
-  int star, keep, return_exceptions, stop_on_error, most;
-  long long chunk;
-  if (!PyArg_ParseTuple(args, "O!OO!ppppLi:Map", engine_type, &engine, &function,
-                        &PyTuple_Type, &columns, &star, &keep, &return_exceptions,
-                        &stop_on_error, &chunk, &most)) {
+  bool star, keep, return_exceptions, stop_on_error;
+  std::int64_t chunk;
+  int most;
+  if (!map_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                         instance(engine_type, &engine), &function,
+                         instance(&PyTuple_Type, &columns), &star, &keep,
+                         &return_exceptions, &stop_on_error, &chunk, &most)) {
     return nullptr;
   }
-  if (!accepts_work(reinterpret_cast<Engine*>(engine))) return nullptr;
-  Ref object = Ref::steal(type->tp_alloc(type, 0));
+  if (!accepts_work(engine_of(engine))) return nullptr;
+  Ref object = make<MapObject>(map_type, engine_of(engine), most);
   if (!object) return nullptr;
   MapObject* map = map_of(object.get());
-  construct_atomics(map, most);
-  map->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   map->function = Py_NewRef(function);
   map->columns = Py_NewRef(columns);
-  map->star = star != 0;
-  map->return_exceptions = return_exceptions != 0;
-  map->stop_on_error = stop_on_error != 0;
+  map->star = star;
+  map->return_exceptions = return_exceptions;
+  map->stop_on_error = stop_on_error;
   map->chunk = chunk;
-  map->error_index = -1;
   bool ok = read_columns(map);
-  if (ok && keep != 0) {
+  if (ok && keep) {
     map->results = PyList_New(static_cast<Py_ssize_t>(map->n));
     ok = map->results != nullptr;
     // With holes in it, it is nobody's business until it is handed out.
@@ -119,38 +129,6 @@ PyObject* map_new(PyTypeObject* type, PyObject* args, PyObject*) {
   if (!ok) return nullptr;
   bump(map->engine->counters.submitted, static_cast<std::uint64_t>(map->n));
   return object.release();
-}
-
-int map_traverse(PyObject* object, visitproc visit, void* arg) {
-  MapObject* map = map_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(map->engine);
-  Py_VISIT(map->function);
-  Py_VISIT(map->columns);
-  Py_VISIT(map->results);
-  Py_VISIT(map->context);
-  Py_VISIT(map->scope.get());
-  Py_VISIT(map->error);
-  return 0;
-}
-
-int map_clear(PyObject* object) {
-  MapObject* map = map_of(object);
-  Py_CLEAR(map->function);
-  Py_CLEAR(map->columns);
-  drop_results(map);
-  Py_CLEAR(map->context);
-  map->scope.clear();
-  Py_CLEAR(map->error);
-  Py_CLEAR(map->engine);
-  return 0;
-}
-
-void map_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  map_clear(object);
-  delete[] map_of(object)->sources;
-  free_object(object);
 }
 
 // --- methods -------------------------------------------------------------------------
@@ -218,19 +196,12 @@ PyGetSetDef getset[] = {
     {"done", guarded<get_done>, nullptr, "Items finished.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<map_new>()},
-                       {Py_tp_dealloc, slot<map_dealloc>()},
-                       {Py_tp_traverse, slot<map_traverse>()},
-                       {Py_tp_clear, slot<map_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Map", sizeof(MapObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-
 }  // namespace
 
-bool add_map_type(PyObject* module) { return add_type(module, spec, &map_type); }
+bool add_map_type(PyObject* module) {
+  return add_type<MapObject>(
+      module, "fastflow._core.Map", &map_type,
+      {.methods = methods, .getset = getset, .create = guarded<map_new>});
+}
 
 }  // namespace fastflow::py

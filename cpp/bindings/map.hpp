@@ -46,29 +46,34 @@ struct Column {
   [[nodiscard]] PyObject* get(Py_ssize_t i) const;
 };
 
-struct MapObject {
-  PyObject_HEAD Job token;
-  Engine* engine;  // owned
-  PyObject* function;
-  PyObject* columns;  // tuple of list / tuple / range
-  Column* sources;    // one for each column
-  int width;          // how many columns
-  bool star;          // the one column's items are argument tuples
-  bool return_exceptions;
-  bool stop_on_error;
-  std::int64_t n;
-  std::int64_t chunk;
+struct MapObject : PyObject {
+  MapObject(Engine* in, int most);
+  ~MapObject() { delete[] sources; }
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
 
-  PyObject* results;  // list under construction, untracked; or nullptr: for_each
-  PyObject* context;  // the caller's, copied; or nullptr
+  Job token;
+  const Shared<Engine> engine;
+  PyObject* function = nullptr;
+  PyObject* columns = nullptr;  // tuple of list / tuple / range
+  Column* sources = nullptr;    // one for each column
+  int width = 0;                // how many columns
+  bool star = false;            // the one column's items are argument tuples
+  bool return_exceptions = false;
+  bool stop_on_error = false;
+  std::int64_t n = 0;
+  std::int64_t chunk = 0;
+
+  PyObject* results = nullptr;  // list under construction, untracked; none: for_each
+  PyObject* context = nullptr;  // the caller's, copied; or nullptr
   RunScope scope;
-  std::atomic<std::int64_t> next;
+  std::atomic<std::int64_t> next{0};
   Participants participants;
-  std::atomic<bool> cancelled;
-  std::atomic<std::int64_t> cut;     // items from here on will never run
-  std::atomic<std::int64_t> wanted;  // index somebody waits for; -1: nobody
-  PyObject* error;                   // of the failed item with the lowest index
-  std::int64_t error_index;
+  std::atomic<bool> cancelled{false};
+  std::atomic<std::int64_t> cut;         // items from here on will never run
+  std::atomic<std::int64_t> wanted{-1};  // index somebody waits for; -1: nobody
+  PyObject* error = nullptr;             // of the failed item with the lowest index
+  std::int64_t error_index = -1;
 };
 
 extern PyTypeObject* map_type;

@@ -11,6 +11,7 @@
 #include "guarded.hpp"
 #include "kernel.hpp"
 #include "kernel_loop.hpp"
+#include "keywords.hpp"
 #include "map.hpp"
 #include "parking_lot.hpp"
 #include "scope.hpp"
@@ -21,14 +22,6 @@
 namespace fastflow::py {
 
 Imports imports;
-
-bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
-              PyObject* bases) {
-  PyObject* type = PyType_FromSpecWithBases(&spec, bases);
-  if (type == nullptr) return false;
-  *slot = reinterpret_cast<PyTypeObject*>(type);
-  return PyModule_AddType(module, *slot) == 0;
-}
 
 namespace {
 
@@ -150,8 +143,8 @@ PyMethodDef functions[] = {
     {"configure", method<configure>(), METH_VARARGS, "configure(future_type, names)"},
     {"submit_scoped", method<submit_scoped>(), METH_FASTCALL | METH_KEYWORDS,
      "submit() into the group `scope`."},
-    {"kernel_loop", method<kernel_loop>(), METH_VARARGS,
-     "kernel_loop(engine, kernel, start, step, n, most, help)"},
+    {"kernel_loop", method<kernel_loop>(), METH_FASTCALL | METH_KEYWORDS,
+     "kernel_loop(*, engine, kernel, start, step, n, most, caller_helps)"},
     {"current_task", method<task_here>(), METH_NOARGS,
      "The task that runs on this thread, or None."},
     {"task_context", method<new_task_context>(), METH_FASTCALL,
@@ -188,7 +181,8 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
   allocate_thread_data_of_exceptions();
   // Again: Python 3.13 and later may run the function below in the main interpreter on
   // behalf of another one.
-  if (!in_main_interpreter() || !add_engine_type(module) || !add_future_type(module) ||
+  if (!in_main_interpreter() || !KeywordTable::intern_all() ||
+      !add_engine_type(module) || !add_future_type(module) ||
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
       !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
       !add_task_type(module) || !add_context_per_call_type(module) ||

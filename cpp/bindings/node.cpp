@@ -1,8 +1,7 @@
 #include "node.hpp"
 
-#include <structmember.h>
-
 #include "guarded.hpp"
+#include "object.hpp"
 
 namespace fastflow::py {
 
@@ -10,15 +9,10 @@ PyTypeObject* node_type = nullptr;
 
 namespace {
 
-void dealloc(PyObject* object) {
-  Py_XDECREF(node_of(object)->name);
-  free_object(object);
-}
-
 PyObject* repr(PyObject* self) {
   const NodeObject* node = node_of(self);
-  if (node->name == nullptr) return PyUnicode_FromFormat("<Node %u>", node->index);
-  return PyUnicode_FromFormat("<Node %u %R>", node->index, node->name);
+  if (!node->name) return PyUnicode_FromFormat("<Node %u>", node->index);
+  return PyUnicode_FromFormat("<Node %u %R>", node->index, node->name.get());
 }
 
 Py_hash_t hash(PyObject* self) {
@@ -36,7 +30,7 @@ PyObject* compare(PyObject* a, PyObject* b, int operation) {
 }
 
 PyObject* get_name(PyObject* self, void*) {
-  PyObject* name = node_of(self)->name;
+  PyObject* name = node_of(self)->name.get();
   return Py_NewRef(name != nullptr ? name : Py_None);
 }
 PyObject* get_index(PyObject* self, void*) {
@@ -52,25 +46,23 @@ PyGetSetDef getset[] = {
     {"graph_serial", guarded<get_graph>, nullptr, "Number of the graph.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {
-    {Py_tp_dealloc, slot<dealloc>()}, {Py_tp_repr, slot<repr>()},
-    {Py_tp_hash, slot<hash>()},       {Py_tp_richcompare, slot<compare>()},
-    {Py_tp_getset, getset},           {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Node", sizeof(NodeObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-
 }  // namespace
 
-bool add_node_type(PyObject* module) { return add_type(module, spec, &node_type); }
+bool add_node_type(PyObject* module) {
+  return add_type<NodeObject>(module, "fastflow._core.Node", &node_type,
+                              {.getset = getset,
+                               .others = {{Py_tp_repr, slot<repr>()},
+                                          {Py_tp_hash, slot<hash>()},
+                                          {Py_tp_richcompare, slot<compare>()}}});
+}
 
 PyObject* new_node(std::uint64_t graph, PyObject* name) {
-  NodeObject* node = PyObject_New(NodeObject, node_type);
-  if (node == nullptr) return nullptr;
+  PyObject* memory = PyObject_New(PyObject, node_type);
+  if (memory == nullptr) return nullptr;
+  NodeObject* node = construct<NodeObject>(memory);
   node->graph = graph;
-  node->index = 0;
-  node->name = Py_XNewRef(name);
-  return reinterpret_cast<PyObject*>(node);
+  node->name = Ref::borrow(name);
+  return node;
 }
 
 }  // namespace fastflow::py

@@ -5,10 +5,10 @@
 
 namespace fastflow::py {
 
-struct NodeObject {
-  PyObject_HEAD std::uint64_t graph;  // its serial number
-  PyObject* name;                     // str or nullptr
-  std::uint32_t index;
+struct NodeObject : PyObject {
+  std::uint64_t graph = 0;  // its serial number
+  Ref name;                 // str, or none
+  std::uint32_t index = 0;
 };
 
 extern PyTypeObject* node_type;
@@ -19,7 +19,7 @@ PyObject* new_node(std::uint64_t graph, PyObject* name);
 
 inline bool is_node(PyObject* object) { return Py_TYPE(object) == node_type; }
 inline NodeObject* node_of(PyObject* object) {
-  return reinterpret_cast<NodeObject*>(object);
+  return static_cast<NodeObject*>(object);
 }
 
 }  // namespace fastflow::py

@@ -34,6 +34,23 @@ class Ref {
   PyObject* object_ = nullptr;
 };
 
+// The same of an object of a type of ours, for as long as its holder lives.
+template <class Object>
+class Shared {
+ public:
+  explicit Shared(Object* object) : object_(object) { Py_INCREF(object); }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+  ~Shared() noexcept(false) { Py_DECREF(object_); }  // see object.hpp
+
+  [[nodiscard]] Object* get() const noexcept { return object_; }
+  operator Object*() const noexcept { return object_; }
+  Object* operator->() const noexcept { return object_; }
+
+ private:
+  Object* const object_;
+};
+
 // A counter that is only ever changed by attached threads.  With a global interpreter
 // lock that makes a plain addition safe; without one it has to be atomic.
 inline void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexcept {
@@ -103,17 +120,6 @@ inline PyObject* take_exception() {
 inline void raise_exception(PyObject* exception) {
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception)), exception);
 }
-
-// The last step of a tp_dealloc: frees the object and drops its (heap) type.
-inline void free_object(PyObject* object) {
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
-}
-
-// Registered by module.cpp.
-bool add_type(PyObject* module, PyType_Spec& spec, PyTypeObject** slot,
-              PyObject* bases = nullptr);
 
 // Python objects that the binding needs from the Python layer; set once by
 // _core.configure() right after import, never changed.

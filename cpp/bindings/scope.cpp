@@ -1,10 +1,10 @@
 #include "scope.hpp"
 
 #include <mutex>
-#include <new>
 
 #include "future.hpp"
 #include "guarded.hpp"
+#include "object.hpp"
 #include "parking_lot.hpp"
 #include "wait.hpp"
 
@@ -43,38 +43,23 @@ void announce_end(ScopeObject* scope) {
 }
 
 PyObject* scope_new(PyTypeObject* type, PyObject*, PyObject*) {
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  ScopeObject* scope = scope_of(object);
-  new (&scope->cancelled) std::atomic<bool>(false);
-  new (&scope->open) std::atomic<std::int64_t>(0);
-  new (&scope->running) std::atomic<std::int64_t>(0);
-  new (&scope->waiters) std::atomic<std::uint32_t>(0);
-  scope->failures = PyList_New(0);
-  if (scope->failures == nullptr) {
-    Py_DECREF(object);
-    return nullptr;
-  }
-  return object;
+  Ref object = make<ScopeObject>(type);
+  if (!object) return nullptr;
+  scope_of(object.get())->failures = Ref::steal(PyList_New(0));
+  return scope_of(object.get())->failures ? object.release() : nullptr;
 }
 
-int scope_traverse(PyObject* object, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(scope_of(object)->failures);
-  return 0;
+}  // namespace
+
+void ScopeObject::before_end() { leave_family(this); }
+
+int ScopeObject::traverse(visitproc visit, void* arg) const {
+  return visit_all(visit, arg, failures);
 }
 
-int scope_clear(PyObject* object) {
-  Py_CLEAR(scope_of(object)->failures);
-  return 0;
-}
+void ScopeObject::clear() { clear_all(failures); }
 
-void scope_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  leave_family(scope_of(object));
-  scope_clear(object);
-  free_object(object);
-}
+namespace {
 
 class ScopeEnd final : public Waitable {
  public:
@@ -142,7 +127,7 @@ PyObject* scope_wait(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
 
 PyObject* scope_failures(PyObject* self, PyObject*) {
   ObjectLock lock(self);
-  return PySequence_List(scope_of(self)->failures);
+  return PySequence_List(scope_of(self)->failures.get());
 }
 
 PyObject* get_cancelled(PyObject* self, void*) {
@@ -171,14 +156,6 @@ PyGetSetDef getset[] = {
      nullptr},
     {"open", guarded<get_open>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
-
-PyType_Slot slots[] = {{Py_tp_new, slot<scope_new>()},
-                       {Py_tp_dealloc, slot<scope_dealloc>()},
-                       {Py_tp_traverse, slot<scope_traverse>()},
-                       {Py_tp_clear, slot<scope_clear>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
 
 // --- the end of a group's block ------------------------------------------------------
 
@@ -221,21 +198,20 @@ PyMethodDef block_methods[] = {
     {"__exit__", method<block_exit>(), METH_FASTCALL, "Waits for the group's tasks."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyType_Slot block_slots[] = {{Py_tp_methods, block_methods}, {0, nullptr}};
-
-PyType_Spec block_spec = {"fastflow._core.GroupBlock", sizeof(PyObject), 0,
-                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, block_slots};
+struct GroupBlock : PyObject {};
 
 PyTypeObject* block_type = nullptr;
-
-PyType_Spec spec = {"fastflow._core.Scope", sizeof(ScopeObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
 
 }  // namespace
 
 bool add_scope_type(PyObject* module) {
-  return add_type(module, spec, &scope_type) &&
-         add_type(module, block_spec, &block_type);
+  return add_type<ScopeObject>(
+             module, "fastflow._core.Scope", &scope_type,
+             {.methods = methods, .getset = getset, .make = guarded<scope_new>}) &&
+         add_type<GroupBlock>(module, "fastflow._core.GroupBlock", &block_type,
+                              {.methods = block_methods,
+                               .make = guarded<new_object<GroupBlock>>,
+                               .flags = Py_TPFLAGS_BASETYPE});
 }
 
 PyObject* RunScope::raise_cancelled() {
@@ -276,7 +252,7 @@ void scope_stop(ScopeObject* scope) {
 void scope_leave(ScopeObject* scope, PyObject* failure) {
   if (failure != nullptr) {
     ObjectLock lock(reinterpret_cast<PyObject*>(scope));
-    if (PyList_Append(scope->failures, failure) < 0) PyErr_Clear();
+    if (PyList_Append(scope->failures.get(), failure) < 0) PyErr_Clear();
   }
   if (failure != nullptr) scope_cancel_all(scope);
   if (scope->open.fetch_sub(1) == 1) announce_end(scope);

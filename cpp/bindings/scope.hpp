@@ -19,14 +19,18 @@
 
 namespace fastflow::py {
 
-struct ScopeObject {
-  PyObject_HEAD std::atomic<bool> cancelled;
-  std::atomic<std::int64_t> open;      // tasks that have not ended
-  std::atomic<std::int64_t> running;   // of these, started
-  std::atomic<std::uint32_t> waiters;  // bit 0: somebody waits; bit 1: urgently
-  PyObject* failures;                  // list of exceptions, guarded by ObjectLock
-  ScopeObject* parent;                 // owned; or nullptr
-  ScopeObject *child, *next, *before;  // the first child; siblings
+struct ScopeObject : PyObject {
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+  void before_end();
+
+  std::atomic<bool> cancelled{false};
+  std::atomic<std::int64_t> open{0};      // tasks that have not ended
+  std::atomic<std::int64_t> running{0};   // of these, started
+  std::atomic<std::uint32_t> waiters{0};  // bit 0: somebody waits; bit 1: urgently
+  Ref failures;                           // list of exceptions, guarded by ObjectLock
+  ScopeObject* parent = nullptr;          // owned; or nullptr
+  ScopeObject *child = nullptr, *next = nullptr, *before = nullptr;  // first; siblings
 };
 
 // The group of the task that runs on this thread, or nullptr.
@@ -36,7 +40,7 @@ extern PyTypeObject* scope_type;
 bool add_scope_type(PyObject* module);
 
 inline ScopeObject* scope_of(PyObject* object) {
-  return reinterpret_cast<ScopeObject*>(object);
+  return static_cast<ScopeObject*>(object);
 }
 
 // The group that runs (map, imap, graphs) belong to: that of the task which began them.

@@ -1,142 +1,119 @@
 #include "stream.hpp"
 
-#include <new>
-
 #include "guarded.hpp"
+#include "keywords.hpp"
+#include "object.hpp"
 #include "stream_run.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {
+
+StreamObject::StreamObject(Engine* in, std::size_t capacity, std::uint32_t most)
+    : token{nullptr, run_stream_token},
+      engine(in),
+      body(new StreamBody(capacity, most)) {}
+
+int StreamObject::traverse(visitproc visit, void* arg) const {
+  for (const StreamItem& item : body->items) Py_VISIT(item.value);
+  return visit_all(visit, arg, engine, function, iterators, context, scope,
+                   input_error);
+}
+
+void StreamObject::clear() {
+  clear_all(function, iterators, context, input_error);
+  scope.clear();
+  for (StreamItem& item : body->items) clear_all(item.value);
+}
 
 namespace {
 
 PyTypeObject* stream_type = nullptr;
 PyTypeObject* iterator_type = nullptr;
 
-struct IteratorObject {
-  PyObject_HEAD StreamObject* stream;
+// The consumer's; when it goes, nobody takes results any more.
+struct IteratorObject : PyObject {
+  int traverse(visitproc visit, void* arg) const {
+    return visit_all(visit, arg, stream);
+  }
+  void clear() {
+    if (stream != nullptr) close_stream(stream);
+    clear_all(stream);
+  }
+
+  StreamObject* stream = nullptr;  // owned
 };
 
 PyObject* iterator_next(PyObject* self) {
-  return stream_next(reinterpret_cast<IteratorObject*>(self)->stream);
+  return stream_next(static_cast<IteratorObject*>(self)->stream);
 }
 
 // start(): reads ahead and lets the pool begin, before the first result is asked for.
 PyObject* iterator_start(PyObject* self, PyObject*) {
-  if (!stream_begin(reinterpret_cast<IteratorObject*>(self)->stream)) return nullptr;
+  if (!stream_begin(static_cast<IteratorObject*>(self)->stream)) return nullptr;
   Py_RETURN_NONE;
 }
 
-// Stream(engine, fn, iterators, capacity, ordered, return_exceptions, help, most,
-//        timeout) -> iterator
-PyObject* iterator_new(PyTypeObject* type, PyObject* args, PyObject*) {
-  PyObject *engine, *function, *iterators, *timeout;
-  int ordered, return_exceptions, help, most;
-  Py_ssize_t capacity;
-  if (!PyArg_ParseTuple(args, "O!OO!npppiO:Stream", engine_type, &engine, &function,
-                        &PyTuple_Type, &iterators, &capacity, &ordered,
-                        &return_exceptions, &help, &most, &timeout)) {
-    return nullptr;
-  }
-  double seconds;
-  if (!parse_timeout(timeout, &seconds)) return nullptr;
+bool check_inputs(PyObject* iterators, Py_ssize_t capacity) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(iterators); ++i) {
     if (!PyIter_Check(PyTuple_GET_ITEM(iterators, i))) {
       PyErr_SetString(PyExc_TypeError, "Stream wants iterators");
-      return nullptr;
+      return false;
     }
   }
   if (capacity < 1 || PyTuple_GET_SIZE(iterators) < 1) {
     PyErr_SetString(PyExc_ValueError, "Stream wants a capacity >= 1 and an iterator");
+    return false;
+  }
+  return true;
+}
+
+Keywords stream_keywords("Stream",
+                         {"engine", "fn", "iterators", "capacity", "ordered",
+                          "return_exceptions", "caller_helps", "most", "timeout"});
+
+PyObject* iterator_new(PyObject*, PyObject* const* args, std::size_t nargs,
+                       PyObject* names) {
+  PyObject *engine, *function, *iterators, *timeout;
+  bool ordered, return_exceptions, help;
+  int most;
+  Py_ssize_t capacity;
+  double seconds;
+  if (!stream_keywords.read({args, PyVectorcall_NARGS(nargs), names},
+                            instance(engine_type, &engine), &function,
+                            instance(&PyTuple_Type, &iterators), &capacity, &ordered,
+                            &return_exceptions, &help, &most, &timeout) ||
+      !parse_timeout(timeout, &seconds) || !check_inputs(iterators, capacity)) {
     return nullptr;
   }
-  if (!accepts_work(reinterpret_cast<Engine*>(engine))) return nullptr;
-  Ref stream = Ref::steal(stream_type->tp_alloc(stream_type, 0));
+  if (!accepts_work(engine_of(engine))) return nullptr;
+  Ref stream = make<StreamObject>(stream_type, engine_of(engine),
+                                  static_cast<std::size_t>(capacity),
+                                  static_cast<std::uint32_t>(most));
   if (!stream) return nullptr;
   StreamObject* s = stream_of(stream.get());
-  new (&s->token) Job{nullptr, run_stream_token};
-  new (&s->scope) RunScope;
   s->scope.join();
-  s->engine = reinterpret_cast<Engine*>(Py_NewRef(engine));
   s->function = Py_NewRef(function);
   s->iterators = Py_NewRef(iterators);
   s->width = PyTuple_GET_SIZE(iterators);
-  s->ordered = ordered != 0;
-  s->return_exceptions = return_exceptions != 0;
-  s->help = help != 0;
+  s->ordered = ordered;
+  s->return_exceptions = return_exceptions;
+  s->help = help;
   s->timeout = seconds;
-  s->body = new StreamBody(static_cast<std::size_t>(capacity),
-                           static_cast<std::uint32_t>(most));
   if (s->engine->propagate_context && !capture_context(&s->context)) return nullptr;
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  reinterpret_cast<IteratorObject*>(object)->stream = stream_of(stream.release());
-  return object;
-}
-
-int stream_traverse(PyObject* object, visitproc visit, void* arg) {
-  StreamObject* s = stream_of(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(s->engine);
-  Py_VISIT(s->function);
-  Py_VISIT(s->iterators);
-  Py_VISIT(s->context);
-  Py_VISIT(s->scope.get());
-  Py_VISIT(s->input_error);
-  if (s->body != nullptr) {
-    for (const StreamItem& item : s->body->items) Py_VISIT(item.value);
-  }
-  return 0;
-}
-
-int stream_clear(PyObject* object) {
-  StreamObject* s = stream_of(object);
-  Py_CLEAR(s->function);
-  Py_CLEAR(s->iterators);
-  Py_CLEAR(s->context);
-  s->scope.clear();
-  Py_CLEAR(s->input_error);
-  if (s->body != nullptr) {
-    for (StreamItem& item : s->body->items) Py_CLEAR(item.value);
-  }
-  Py_CLEAR(s->engine);
-  return 0;
-}
-
-void stream_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  stream_clear(object);
-  delete stream_of(object)->body;
-  free_object(object);
-}
-
-int iterator_traverse(PyObject* object, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(reinterpret_cast<IteratorObject*>(object)->stream);
-  return 0;
-}
-
-int iterator_clear(PyObject* object) {
-  auto* it = reinterpret_cast<IteratorObject*>(object);
-  if (it->stream != nullptr) close_stream(it->stream);
-  Py_CLEAR(it->stream);
-  return 0;
-}
-
-void iterator_dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  iterator_clear(object);
-  free_object(object);
+  Ref object = make<IteratorObject>(iterator_type);
+  if (!object) return nullptr;
+  static_cast<IteratorObject*>(object.get())->stream = stream_of(stream.release());
+  return object.release();
 }
 
 PyObject* iterator_close(PyObject* self, PyObject*) {
-  close_stream(reinterpret_cast<IteratorObject*>(self)->stream);
+  close_stream(static_cast<IteratorObject*>(self)->stream);
   Py_RETURN_NONE;
 }
 
 PyObject* get_done(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(
-      reinterpret_cast<IteratorObject*>(self)->stream->body->ended.load());
+      static_cast<IteratorObject*>(self)->stream->body->ended.load());
 }
 
 PyMethodDef methods[] = {{"start", method<iterator_start>(), METH_NOARGS,
@@ -149,33 +126,18 @@ PyGetSetDef getset[] = {
     {"done", guarded<get_done>, nullptr, "Items finished.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot stream_slots[] = {{Py_tp_dealloc, slot<stream_dealloc>()},
-                              {Py_tp_traverse, slot<stream_traverse>()},
-                              {Py_tp_clear, slot<stream_clear>()},
-                              {0, nullptr}};
-PyType_Spec stream_spec = {
-    "fastflow._core.StreamState", sizeof(StreamObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    stream_slots};
-
-PyType_Slot iterator_slots[] = {
-    {Py_tp_new, slot<iterator_new>()},
-    {Py_tp_dealloc, slot<iterator_dealloc>()},
-    {Py_tp_traverse, slot<iterator_traverse>()},
-    {Py_tp_clear, slot<iterator_clear>()},
-    {Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
-    {Py_tp_iternext, slot<iterator_next>()},
-    {Py_tp_methods, methods},
-    {Py_tp_getset, getset},
-    {0, nullptr}};
-PyType_Spec iterator_spec = {"fastflow._core.Stream", sizeof(IteratorObject), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, iterator_slots};
-
 }  // namespace
 
 bool add_stream_type(PyObject* module) {
-  return add_type(module, stream_spec, &stream_type) &&
-         add_type(module, iterator_spec, &iterator_type);
+  return add_type<StreamObject>(module, "fastflow._core.StreamState", &stream_type,
+                                {}) &&
+         add_type<IteratorObject>(
+             module, "fastflow._core.Stream", &iterator_type,
+             {.methods = methods,
+              .getset = getset,
+              .create = guarded<iterator_new>,
+              .others = {{Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
+                         {Py_tp_iternext, slot<iterator_next>()}}});
 }
 
 ScopeObject* stream_scope(PyObject* stream) { return stream_of(stream)->scope.get(); }

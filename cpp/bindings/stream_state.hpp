@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <vector>
 
 #include "claim_queue.hpp"
@@ -40,7 +41,7 @@ class Ring {
   std::size_t first_ = 0, count_ = 0;
 };
 
-// The parts with constructors, so that the Python object can hold one pointer.
+// The parts apart from the Python object, as lines of the cache are.
 //
 // Who may use what: `free`, and `order` if results come in the order of the items, are
 // the consumer's; else `order` is used under the stream's ObjectLock.  An item is the
@@ -64,23 +65,27 @@ struct StreamBody {
   static constexpr std::int64_t kAny = 1LL << 62;
 };
 
-struct StreamObject {
-  PyObject_HEAD Job token;
-  Engine* engine;
-  PyObject* function;
-  PyObject* iterators;  // tuple; nullptr once closed
-  Py_ssize_t width;     // of it
-  PyObject* context;
+struct StreamObject : PyObject {
+  StreamObject(Engine* in, std::size_t capacity, std::uint32_t most);
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+
+  Job token;
+  const Shared<Engine> engine;
+  PyObject* function = nullptr;
+  PyObject* iterators = nullptr;  // tuple; nullptr once closed
+  Py_ssize_t width = 0;           // of it
+  PyObject* context = nullptr;
   RunScope scope;
-  PyObject* input_error;  // raised by an input, to be raised after the items before it
-  bool ordered, return_exceptions, help, exhausted;
-  double timeout;
-  StreamBody* body;
+  PyObject* input_error = nullptr;  // of an input: raised after the items before it
+  bool ordered = false, return_exceptions = false, help = false, exhausted = false;
+  double timeout = -1;
+  const std::unique_ptr<StreamBody> body;
 };
 
 inline StreamObject* stream_of(PyObject* object) {
-  return reinterpret_cast<StreamObject*>(object);
+  return static_cast<StreamObject*>(object);
 }
-inline PyObject* object_of(StreamObject* s) { return reinterpret_cast<PyObject*>(s); }
+inline PyObject* object_of(StreamObject* s) { return s; }
 
 }  // namespace fastflow::py

@@ -108,71 +108,84 @@ FASTFLOW_COLD void GraphRun::put_aside_edges(Participant& self,
                              Span::Kind::kEdges});
 }
 
-// From node to node: runs one, arrives at its successors, and goes on with the first of
-// them that became ready, or else with the newest node of the stack; until it is time
-// to look at the clock, or there is nothing more at hand.  False: no longer alone.
-//
-// kPlain: the graph has no node with many neighbours, which would be counted elsewhere
-// or put aside.
+// The way that follow_nodes takes, and where on it we are.  A local variable of it
+// whose functions are inlined, so that all this stays in registers.
 //
 // Made for graphs whose neighbours lie together.  Often the next node has the next
 // number.  Its edges begin where the last one's end, so that the processor does not
 // wait for memory to learn what comes next.  Where it does jump, the paths beside will
 // soon be taken in the same way: the memory that follows this node's is asked for.
 template <bool kChecked, bool kPlain>
-FASTFLOW_APART bool GraphRun::follow_nodes(Participant& self) {
-  WorkStack& work = self.work;
-  SoloLock& solo = attendance_.solo;
-  const NodeBody body = body_;
-  const std::uint32_t* const first = first_;
-  const std::uint32_t* const targets = targets_;
-  Arrivals<GraphPlan>::Alone<kPlain> alone(arrivals_);
-  // Up to so many nodes on the stack there is nothing for others.
-  const std::int32_t mine = options_.most == 1   ? INT32_MAX
-                            : work.spans.empty() ? 0
-                                                 : -1;
-  std::uint32_t most = self.look_every - std::min(self.since_look, self.look_every - 1);
-  work.make_room(graph::kWideFan);
-  std::uint32_t ran = 0;
-  std::uint32_t ready = work.count - 1;  // besides v
-  std::uint32_t v = work.nodes[ready];
-  const std::uint32_t* edge = targets + first[v];
-  bool is_alone = true;
-  do {
+struct GraphRun::Path {
+  FASTFLOW_INLINE Path(GraphRun& its_run, Participant& its_self)
+      : run(its_run), self(its_self), alone(its_run.arrivals_) {
+    if (run.options_.most == 1) {
+      mine = INT32_MAX;
+    } else {
+      mine = work.spans.empty() ? 0 : -1;
+    }
+    most = self.look_every - std::min(self.since_look, self.look_every - 1);
+    left = most;
+    work.make_room(graph::kWideFan);
+    ready = work.count - 1;
+    v = work.nodes[ready];
+    edge = targets + first[v];
+  }
+
+  // Whether v's body was good.
+  FASTFLOW_INLINE bool run_node() {
     bool good;
     if (static_cast<std::int32_t>(ready) <= mine) [[unlikely]] {
-      good = run_body<kChecked>(self, body, v);
+      good = run.run_body<kChecked>(self, body, v);
+      is_alone = true;
       // relaxed: a hint that it is time to look.
       if (self.in_the_way.load(std::memory_order_relaxed)) [[unlikely]]
-        most = 0;
+        end_here();
     } else {
       work.count = ready;
       solo.unlock();  // others could join
-      good = run_body<kChecked>(self, body, v);
+      good = run.run_body<kChecked>(self, body, v);
       is_alone = solo.lock();
     }
-    ++ran;
-    if (!is_alone) [[unlikely]] {
-      self.hand[0] = v;
-      self.later = 1;  // it has run
-      ready = settle_in_company(self, 1, good ? 1 : 0);
-      v = kNone;
-      break;
-    }
-    const std::uint32_t* const end = good ? targets + first[v + 1] : edge;
-    if (!kPlain && end - edge > std::ptrdiff_t{graph::kWideFan}) [[unlikely]] {
-      put_aside_edges(self, edge, end);
-      v = kNone;
-      break;
-    }
-    std::uint32_t next = kNone;
+    --left;
+    return good;
+  }
+
+  // It is time to look.
+  FASTFLOW_INLINE void end_here() {
+    most -= left - 1;
+    left = 1;  // this one
+  }
+
+  // Others are there now: v, which has run, is to be settled as they do.
+  FASTFLOW_INLINE void settle_in_company(bool good) {
+    self.hand[0] = v;
+    self.later = 1;  // it has run
+    ready = run.settle_in_company(self, 1, good ? 1 : 0);
+    v = kNone;
+  }
+
+  // Puts v's edges aside if they are too many.
+  FASTFLOW_INLINE bool is_wide(const std::uint32_t* end) {
+    if (kPlain || end - edge <= std::ptrdiff_t{graph::kWideFan}) [[likely]]
+      return false;
+    run.put_aside_edges(self, edge, end);
+    v = kNone;
+    return true;
+  }
+
+  // Arrives at v's successors up to the first that is ready.  False: none is.
+  FASTFLOW_INLINE bool find_next(const std::uint32_t* end, std::uint32_t* next) {
     while (edge != end) [[likely]] {
-        const std::uint32_t t = *edge++;
-        if (!alone.arrive(t)) [[unlikely]]
-          continue;
-        next = t;
-        break;
+        *next = *edge++;
+        if (alone.arrive(*next)) [[likely]]
+          return true;
       }
+    return false;
+  }
+
+  // And at the others: those that are ready come to the stack.
+  FASTFLOW_INLINE void arrive_at_others(const std::uint32_t* end) {
     while (edge != end) {
       const std::uint32_t t = *edge++;
       if (!alone.arrive(t)) [[likely]]
@@ -180,34 +193,86 @@ FASTFLOW_APART bool GraphRun::follow_nodes(Participant& self) {
       work.nodes[ready++] = t;
       self.breadth = std::max(self.breadth, ready + 1);  // with the next one
       if (ready > kMostReady || !self.called) [[unlikely]]
-        ready = put_aside(self, ready);
+        ready = run.put_aside(self, ready);
     }
+  }
+
+  // The newest node of the stack.  False: it is empty, and the way ends.
+  FASTFLOW_INLINE bool take_newest(std::uint32_t* next) {
+    if (ready == 0) {
+      v = kNone;
+      return false;
+    }
+    *next = work.nodes[--ready];
+    return true;
+  }
+
+  FASTFLOW_INLINE void go_to(std::uint32_t next, const std::uint32_t* end) {
     if (next == v + 1) [[likely]] {
       conceal(++v);
-      continue;
-    }
-    if (next == kNone) {
-      if (ready == 0) {
-        v = kNone;
-        break;
-      }
-      next = work.nodes[--ready];
-      if (next == v + 1) [[likely]] {
-        conceal(++v);
-        continue;
-      }
+      return;
     }
     prefetch(first + v + kAhead);
     prefetch(end + kAhead);
     v = next;
     edge = targets + first[v];
-  } while (ran < most);
-  if (v != kNone) work.nodes[ready++] = v;
-  work.count = ready;
-  self.breadth = std::max(self.breadth, ready);
-  if (!kChecked) self.executed += ran;
-  self.since_look += ran;
-  return is_alone;
+  }
+
+  FASTFLOW_INLINE void leave() {
+    if (v != kNone) work.nodes[ready++] = v;
+    work.count = ready;
+    self.breadth = std::max(self.breadth, ready);
+    const std::uint32_t ran = most - left;
+    if (!kChecked) self.executed += ran;
+    self.since_look += ran;
+  }
+
+  GraphRun& run;
+  Participant& self;
+  WorkStack& work = self.work;
+  SoloLock& solo = run.attendance_.solo;
+  const NodeBody body = run.body_;
+  const std::uint32_t* const first = run.first_;
+  const std::uint32_t* const targets = run.targets_;
+  Arrivals<GraphPlan>::Alone<kPlain> alone;
+  std::int32_t mine;    // up to so many nodes on the stack there is nothing for others
+  std::uint32_t most;   // nodes until the next look
+  std::uint32_t left;   // of them
+  std::uint32_t ready;  // on the stack, besides v
+  std::uint32_t v;      // or kNone
+  const std::uint32_t* edge;  // of v, the next to arrive along
+  bool is_alone = true;
+};
+
+// From node to node: runs one, arrives at its successors, and goes on with the first of
+// them that became ready, or else with the newest node of the stack; until it is time
+// to look at the clock, or there is nothing more at hand.  False: no longer alone.
+//
+// kPlain: the graph has no node with many neighbours, which would be counted elsewhere
+// or put aside.
+template <bool kChecked, bool kPlain>
+FASTFLOW_APART bool GraphRun::follow_nodes(Participant& self) {
+  Path<kChecked, kPlain> path(*this, self);
+  do {
+    const bool good = path.run_node();
+    if (!path.is_alone) [[unlikely]] {
+      path.settle_in_company(good);
+      break;
+    }
+    const std::uint32_t* const end = path.targets + path.first[path.v + 1];
+    if (!good) path.edge = end;  // it arrives nowhere; the next node's begin there
+    if (path.is_wide(end)) [[unlikely]]
+      break;
+    std::uint32_t next;
+    if (path.find_next(end, &next)) [[likely]] {
+      path.arrive_at_others(end);
+    } else if (!path.take_newest(&next)) {
+      break;
+    }
+    path.go_to(next, end);
+  } while (path.left > 0);
+  path.leave();
+  return path.is_alone;
 }
 
 bool GraphRun::follow(Participant& self) {

@@ -149,6 +149,8 @@ class GraphRun : private Job {
   bool run_hand_alone(Participant& self);
   bool follow(Participant& self);
   template <bool kChecked, bool kPlain>
+  struct Path;
+  template <bool kChecked, bool kPlain>
   bool follow_nodes(Participant& self);
   template <bool kChecked>
   bool run_body(Participant& self, const NodeBody& body, std::uint32_t v);

@@ -15,6 +15,7 @@ SPIN_ADDRESS: int
 class Engine:
     def __init__(
         self,
+        *,
         limit: int,
         spawner: Callable[[Engine], object],
         activity: Callable[[bool], object] | None = None,
@@ -38,10 +39,10 @@ class Engine:
     def report_unobserved(self) -> None: ...
     def run_worker(
         self,
+        *,
         ticket: list[None],
         begin: Callable[[], object] | None,
         end: Callable[[], object],
-        /,
     ) -> None: ...
     def set_broken(self) -> None: ...
     def stats(self) -> tuple[int, int, int, int, int, int, int, int]: ...
@@ -74,13 +75,13 @@ class FutureBase(Generic[_T]):
 class Kernel:
     def __init__(
         self,
+        *,
         address: int,
         data: int,
         keep: Any,
         name: str,
         status: int = 0,
         status_count: int = 0,
-        /,
     ) -> None: ...
     def __call__(self, index: int, /) -> None: ...
     @property
@@ -111,7 +112,7 @@ class Graph:
         **kwargs: Any,
     ) -> Node: ...
     def connect(self, before: Node, after: Node, /) -> None: ...
-    def set_edges(self, n: int, src: Any, dst: Any, /) -> None: ...
+    def set_edges(self, *, n: int, src: Any, dst: Any) -> None: ...
     def node(self, index: int, /) -> Node: ...
     def label(self, index: int, /) -> str: ...
     def successors(self, index: int, /) -> tuple[int, ...]: ...
@@ -132,6 +133,7 @@ class Graph:
 class CallRun:
     def __init__(
         self,
+        *,
         engine: Engine,
         graph: Graph,
         fn: Callable[[int], Any] | None,
@@ -139,7 +141,6 @@ class CallRun:
         stop_on_error: bool,
         keep: int,
         timings: tuple[Any, Any, Any] | None,
-        /,
     ) -> None: ...
     def run(self, caller: int, /) -> None: ...
     def cancel(self) -> None: ...
@@ -166,13 +167,13 @@ LOST: object
 class KernelRun:
     def __init__(
         self,
+        *,
         engine: Engine,
         graph: Graph,
         kernel: Kernel,
         most: int,
         stop_on_error: bool,
         timings: tuple[Any, Any, Any] | None,
-        /,
     ) -> None: ...
     def run(self, help_: bool, /) -> None: ...
     def cancel(self) -> None: ...
@@ -189,6 +190,7 @@ class KernelRun:
 class Map:
     def __init__(
         self,
+        *,
         engine: Engine,
         fn: Callable[..., Any],
         columns: tuple[list[Any] | tuple[Any, ...] | range, ...],
@@ -198,7 +200,6 @@ class Map:
         stop_on_error: bool,
         chunk: int,
         most: int,
-        /,
     ) -> None: ...
     @property
     def done(self) -> int: ...
@@ -237,16 +238,16 @@ class Scope:
 class Stream:
     def __init__(
         self,
+        *,
         engine: Engine,
         fn: Callable[..., Any],
         iterators: tuple[Iterator[Any], ...],
         capacity: int,
         ordered: bool,
         return_exceptions: bool,
-        help_: bool,
+        caller_helps: bool,
         most: int,
         timeout: float | None,
-        /,
     ) -> None: ...
     def __iter__(self) -> Stream: ...
     def __next__(self) -> Any: ...
@@ -307,14 +308,14 @@ def task_context(
     context: contextvars.Context | None = None, /
 ) -> contextvars.Context: ...
 def kernel_loop(
+    *,
     engine: Engine,
     kernel: Kernel,
     start: int,
     step: int,
     n: int,
     most: int,
-    help_: bool,
-    /,
+    caller_helps: bool,
 ) -> None: ...
 def reset_after_fork() -> None: ...
 def set_interpreter_exiting() -> None: ...

@@ -57,7 +57,7 @@ def fail(*args):
 
 
 def kernel(address=core.NOOP_ADDRESS):
-    return core.Kernel(address, 0, None, "kernel")
+    return core.Kernel(address=address, data=0, keep=None, name="kernel")
 
 
 # --- what is called -------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Bare:
     """An engine that asks for threads and gets none."""
 
     def __init__(self):
-        self.engine = core.Engine(2, self.spawn)
+        self.engine = core.Engine(limit=2, spawner=self.spawn)
         self.asked = 0
 
     def spawn(self, engine):
@@ -109,13 +109,13 @@ class Line(Bare):
     """The calling thread is the worker."""
 
     def ready(self):
-        self.engine = core.Engine(1, self.spawn)
+        self.engine = core.Engine(limit=1, spawner=self.spawn)
         self.future = core.submit_scoped(self.engine, core.Scope(), value, 1)
         self.engine.stop(False)
 
     def check(self):
         if not self.future.done():  # it did not come to the call
-            self.engine.run_worker([None], None, int)
+            self.engine.run_worker(ticket=[None], begin=None, end=int)
         assert self.future.done()
 
 
@@ -203,9 +203,21 @@ class Numbered:
 
     def check(self):
         if self.graph.n_nodes == 0:  # not made
-            self.graph.set_edges(3, self.src, self.dst)
+            self.graph.set_edges(n=3, src=self.src, dst=self.dst)
         assert self.graph.successors(0) == (1, 2)
         assert self.graph.n_edges == 3
+
+
+def call_run(graph, body):
+    return core.CallRun(
+        engine=pool().engine,
+        graph=graph,
+        fn=body,
+        most=2,
+        stop_on_error=False,
+        keep=2,
+        timings=None,
+    )
 
 
 class Calls:
@@ -222,7 +234,7 @@ class Calls:
         self.done.run(True)
 
     def make(self):
-        return core.CallRun(pool().engine, self.wide, None, 2, False, 2, None)
+        return call_run(self.wide, None)
 
     def ready(self):
         self.run = self.make()
@@ -244,8 +256,8 @@ class Deferred:
     def __init__(self, outcome=core.DEFERRED):
         self.outcome = outcome
         self.wide = fastflow.Graph()
-        edges = array.array("i", [0] * 40), array.array("i", range(1, 41))
-        self.wide.set_edges(41, *edges)
+        src, dst = array.array("i", [0] * 40), array.array("i", range(1, 41))
+        self.wide.set_edges(n=41, src=src, dst=dst)
 
     def ready(self):
         began, self.go = threading.Event(), threading.Event()
@@ -258,7 +270,7 @@ class Deferred:
                 self.go.wait()
             return self.outcome
 
-        self.run = core.CallRun(pool().engine, self.wide, body, 2, False, 2, None)
+        self.run = call_run(self.wide, body)
         self.thread = threading.Thread(target=self.run.run, args=(2,))
         self.thread.start()
         began.wait()
@@ -291,18 +303,30 @@ class Kernels:
         n = 500
         src = array.array("i", [0] * n + list(range(1, n)))
         dst = array.array("i", list(range(1, n + 1)) + [n] * (n - 1))
-        self.graph.set_edges(n + 1, src, dst)
+        self.graph.set_edges(n=n + 1, src=src, dst=dst)
         self.status = array.array("i", [0])
         self.kernel = kernel()
         self.failing = core.Kernel(
-            core.NOOP_ADDRESS, 0, self.status, "k", self.status.buffer_info()[0], 1
+            address=core.NOOP_ADDRESS,
+            data=0,
+            keep=self.status,
+            name="k",
+            status=self.status.buffer_info()[0],
+            status_count=1,
         )
         self.ready()
         self.done = self.make()
         self.done.run(True)
 
     def make(self, timings=None):
-        return core.KernelRun(pool().engine, self.graph, self.kernel, 2, True, timings)
+        return core.KernelRun(
+            engine=pool().engine,
+            graph=self.graph,
+            kernel=self.kernel,
+            most=2,
+            stop_on_error=True,
+            timings=timings,
+        )
 
     def ready(self):
         self.run = self.make()
@@ -325,7 +349,15 @@ class Maps:
     def make(self):
         columns = (list(range(100)), *([range(100)] * (self.width - 1)))
         return core.Map(
-            pool().engine, value, columns, False, self.keep, True, True, 0, 2
+            engine=pool().engine,
+            fn=value,
+            columns=columns,
+            star=False,
+            keep=self.keep,
+            return_exceptions=True,
+            stop_on_error=True,
+            chunk=0,
+            most=2,
         )
 
     def ready(self):
@@ -356,7 +388,17 @@ class Streams:
         return self.over(inputs)
 
     def over(self, inputs):
-        return core.Stream(self.engine, value, inputs, 20, True, True, True, 2, None)
+        return core.Stream(
+            engine=self.engine,
+            fn=value,
+            iterators=inputs,
+            capacity=20,
+            ordered=True,
+            return_exceptions=True,
+            caller_helps=True,
+            most=2,
+            timeout=None,
+        )
 
     def ready(self):
         self.engine = pool().engine
@@ -457,7 +499,27 @@ class Starting:
 
 
 def engine(options=()):
-    return core.Engine(2, value, value, True, 3, 0, True)
+    return core.Engine(
+        limit=2,
+        spawner=value,
+        activity=value,
+        caller_may_run=True,
+        max_pending=3,
+        on_full=0,
+        propagate_context=True,
+    )
+
+
+def kernel_loop(pool, kernel):
+    core.kernel_loop(
+        engine=pool.engine,
+        kernel=kernel,
+        start=0,
+        step=1,
+        n=9999,
+        most=2,
+        caller_helps=True,
+    )
 
 
 def getter(make, name):
@@ -544,7 +606,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "Engine.run_worker": Entry(
         Line,
-        lambda made: made.engine.run_worker([None], None, int),
+        lambda made: made.engine.run_worker(ticket=[None], begin=None, end=int),
         Line.check,
         Line.ready,
     ),
@@ -617,7 +679,7 @@ ENTRIES: dict[str, Entry] = {
     "Graph.connect": graph(lambda made: made.graph.connect(made.first, made.third)),
     "Graph.set_edges": Entry(
         Numbered,
-        lambda made: made.graph.set_edges(3, made.src, made.dst),
+        lambda made: made.graph.set_edges(n=3, src=made.src, dst=made.dst),
         Numbered.check,
         Numbered.ready,
     ),
@@ -742,7 +804,7 @@ ENTRIES: dict[str, Entry] = {
     "current_task": Entry(value, lambda made: core.current_task()),
     "kernel_loop": Entry(
         lambda: (pool(), kernel()),
-        lambda made: core.kernel_loop(made[0].engine, made[1], 0, 1, 9999, 2, True),
+        lambda made: kernel_loop(*made),
         lambda made: made[0].works(),
     ),
     "submit_scoped": Entry(

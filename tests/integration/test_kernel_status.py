@@ -97,6 +97,24 @@ def test_several_failures_of_a_graph():
     assert {k: e.status for k, e in info.value.result.errors.items()} == {0: 10, 2: 12}
 
 
+def test_only_what_waits_for_no_failed_node_runs():
+    """Also when the next node to run has the number after the failed one's."""
+    random = np.random.default_rng(17)
+    for _ in range(200):
+        n = int(random.integers(3, 12))
+        src, dst = np.nonzero(np.triu(random.random((n, n)) < 0.2, 1))
+        bad = {int(v) for v in np.nonzero(random.random(n) < 0.3)[0]}
+        reporting = Reporting(n, *bad)
+        graph = fastflow.Graph.from_edges(n, src, dst)
+        graph.run(reporting.kernel, on_error="return", max_workers=1)
+        expected = []
+        for v in range(n):
+            before = {int(u) for u in src[dst == v]}
+            if before <= set(expected) - bad:
+                expected.append(v)
+        assert sorted(reporting.ran) == expected
+
+
 def test_the_status_must_fit():
     kernel = Reporting(5).kernel
     with pytest.raises(ValueError, match="status has length 5"):

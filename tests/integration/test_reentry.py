@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import fastflow
-from fastflow import Executor, Graph, _core
+from fastflow import Executor, Graph
 
 
 def value(x):
@@ -125,7 +125,7 @@ def test_a_graph_that_starts_to_run_while_arguments_are_read_does_not_change():
 
 
 def test_an_index_that_submits_does_so_before_room_is_taken():
-    noop = _core.Kernel(_core.NOOP_ADDRESS, 0, None, "noop")
+    noop = fastflow.kernels.noop
     with Executor(1, max_pending=1, on_full="raise") as executor:
         inner = []
         outer = executor.submit(
@@ -136,7 +136,7 @@ def test_an_index_that_submits_does_so_before_room_is_taken():
 
 
 def test_an_index_that_shuts_the_executor_down_is_refused():
-    noop = _core.Kernel(_core.NOOP_ADDRESS, 0, None, "noop")
+    noop = fastflow.kernels.noop
     executor = Executor(1)
     with pytest.raises(RuntimeError, match="shutdown"):
         executor.submit(noop, Index(0, executor.shutdown))

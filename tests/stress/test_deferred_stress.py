@@ -121,11 +121,18 @@ def test_every_node_is_called_once(workers, caller):
                 )  # fmt: skip
                 graph = fastflow.Graph()
                 graph.set_edges(
-                    n, array("q", [s for s, _ in edges]),
-                    array("q", [t for _, t in edges]),
-                )  # fmt: skip
+                    n=n,
+                    src=array("q", [s for s, _ in edges]),
+                    dst=array("q", [t for _, t in edges]),
+                )
                 nodes.run = _core.CallRun(
-                    executor._engine, graph, nodes.body, workers, False, 2, None
+                    engine=executor._engine,
+                    graph=graph,
+                    fn=nodes.body,
+                    most=workers,
+                    stop_on_error=False,
+                    keep=2,
+                    timings=None,
                 )
                 nodes.run.run(caller)
                 nodes.check()

@@ -24,14 +24,24 @@ def executor():
 def graph_of(n, edges):
     graph = fastflow.Graph()
     graph.set_edges(
-        n, array("q", [s for s, _ in edges]), array("q", [t for _, t in edges])
+        n=n,
+        src=array("q", [s for s, _ in edges]),
+        dst=array("q", [t for _, t in edges]),
     )
     return graph
 
 
 def run_of(executor, n, edges, body, *, stop=True, most=3):
     graph = graph_of(n, edges)
-    return _core.CallRun(executor._engine, graph, body, most, stop, 2, None)
+    return _core.CallRun(
+        engine=executor._engine,
+        graph=graph,
+        fn=body,
+        most=most,
+        stop_on_error=stop,
+        keep=2,
+        timings=None,
+    )
 
 
 @CALLERS

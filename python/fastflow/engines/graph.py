@@ -109,7 +109,7 @@ class Graph(_core.Graph):
         if len(sources) >= _MOST:
             raise GraphError("a graph has fewer than 2**31 edges")
         graph = cls()
-        graph.set_edges(n, sources, targets)
+        graph.set_edges(n=n, src=sources, dst=targets)
         return graph
 
     def run(
@@ -170,9 +170,24 @@ class Graph(_core.Graph):
         stop = after_failure == "raise"
         work: _core.KernelRun | _core.CallRun
         if isinstance(body, _core.Kernel):
-            work = _core.KernelRun(engine, self, body, most, stop, arrays)
+            work = _core.KernelRun(
+                engine=engine,
+                graph=self,
+                kernel=body,
+                most=most,
+                stop_on_error=stop,
+                timings=arrays,
+            )
         else:
-            work = _core.CallRun(engine, self, body, most, stop, _KEEP[keep], arrays)
+            work = _core.CallRun(
+                engine=engine,
+                graph=self,
+                fn=body,
+                most=most,
+                stop_on_error=stop,
+                keep=_KEEP[keep],
+                timings=arrays,
+            )
         # The interpreter leaves a handler beyond the 256th instruction of a function
         # only if it can allocate a number, else it tries for ever.  Handlers that
         # MemoryError passes, with all results still there, are in short functions.

@@ -94,7 +94,15 @@ def _new_run(run: Run, executor: Executor, body: Body, caller: int) -> _core.Cal
     engine, most = engine_of(executor, most_workers)
     graph = _graph_of(run.plan)
     stop = not run.options.keep_going
-    return _core.CallRun(engine, graph, body, most, stop, _KEEP_NONE, None)
+    return _core.CallRun(
+        engine=engine,
+        graph=graph,
+        fn=body,
+        most=most,
+        stop_on_error=stop,
+        keep=_KEEP_NONE,
+        timings=None,
+    )
 
 
 def _drive(run: Run, graph: _core.CallRun, caller: int) -> None:
@@ -126,7 +134,7 @@ def _graph_of(plan: FlowPlan) -> Graph:
             sources = np.repeat(np.arange(len(plan.names)), np.diff(children.starts))
             targets = np.array(children.items, np.int64)
         graph = Graph()
-        graph.set_edges(len(plan.names), sources, targets)
+        graph.set_edges(n=len(plan.names), src=sources, dst=targets)
         plan.made[Graph] = graph  # complete: others may run it at the same time
     return graph
 

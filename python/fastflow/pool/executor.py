@@ -143,12 +143,15 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             if self._blas_threads is None
             else BlasCap(self._max_workers, self._blas_threads)
         )
+        pending, on_full, propagate = self._options
         engine = _core.Engine(
-            self._max_workers,
-            crew,
-            cap,
-            self._start[0] is None,
-            *self._options,
+            limit=self._max_workers,
+            spawner=crew,
+            activity=cap,
+            caller_may_run=self._start[0] is None,
+            max_pending=pending,
+            on_full=on_full,
+            propagate_context=propagate,
         )
         track(engine)
         if self._closed:
@@ -205,17 +208,31 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             if not iterators:
                 return iter(())
             stream = _core.Stream(
-                self._engine, fn, iterators, buffersize, True, False, False,
-                self._max_workers, seconds,
-            )  # fmt: skip
+                engine=self._engine,
+                fn=fn,
+                iterators=iterators,
+                capacity=buffersize,
+                ordered=True,
+                return_exceptions=False,
+                caller_helps=False,
+                most=self._max_workers,
+                timeout=seconds,
+            )
             stream.start()  # not only at the first next()
             return stream
         columns = tuple(tuple(column) if isinstance(column, list) else column
                         for column in columns_of(iterables))  # fmt: skip
         work = _core.Map(
-            self._engine, fn, columns, False, True, False, False, chunksize,
-            self._max_workers,
-        )  # fmt: skip
+            engine=self._engine,
+            fn=fn,
+            columns=columns,
+            star=False,
+            keep=True,
+            return_exceptions=False,
+            stop_on_error=False,
+            chunk=chunksize,
+            most=self._max_workers,
+        )
         work.start()
         return _results(work, deadline)
 

@@ -177,13 +177,13 @@ def for_each(
         if isinstance(column, range):
             engine, most = engine_of(executor, max_workers)
             _core.kernel_loop(
-                engine,
-                fn,
-                column.start,
-                column.step,
-                len(column),
-                most,
-                engine.caller_may_run,
+                engine=engine,
+                kernel=fn,
+                start=column.start,
+                step=column.step,
+                n=len(column),
+                most=most,
+                caller_helps=engine.caller_may_run,
             )
             return
         iterable = column
@@ -272,9 +272,16 @@ def imap(
     else:
         engine, most = engine_of(executor, max_workers)
         stream = _core.Stream(
-            engine, fn, iterators, size or max(16, 4 * most), ordered,
-            return_exceptions, engine.caller_may_run and seconds is None, most, seconds,
-        )  # fmt: skip
+            engine=engine,
+            fn=fn,
+            iterators=iterators,
+            capacity=size or max(16, 4 * most),
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            caller_helps=engine.caller_may_run and seconds is None,
+            most=most,
+            timeout=seconds,
+        )
     return _shown(stream, progress) if progress else stream
 
 
@@ -413,7 +420,15 @@ def _fan_out(
         )  # fmt: skip
     engine, most = engine_of(executor, max_workers)
     work = _core.Map(
-        engine, fn, columns, star, keep, return_exceptions, True, size or 0, most
+        engine=engine,
+        fn=fn,
+        columns=columns,
+        star=star,
+        keep=keep,
+        return_exceptions=return_exceptions,
+        stop_on_error=True,
+        chunk=size or 0,
+        most=most,
     )
     help_ = engine.caller_may_run and seconds is None
     if not progress:

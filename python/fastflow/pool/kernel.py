@@ -67,7 +67,14 @@ def Kernel(  # noqa: N802  (reads as a type)
     pointer, keep = (own_data, None) if data is None else _address_of_data(data)
     words, count, keep_status = _status_words(status)
     kept = (source, data, keep, keep_status)
-    return _core.Kernel(address, pointer, kept, name, words, count)
+    return _core.Kernel(
+        address=address,
+        data=pointer,
+        keep=kept,
+        name=name,
+        status=words,
+        status_count=count,
+    )
 
 
 def _resolve(source: Any) -> tuple[int, int, str]:
@@ -178,7 +185,9 @@ def _status_words(status: Any) -> tuple[int, int, Any]:
 class _Kernels:
     """Built-in kernels, for measurements."""
 
-    noop: _core.Kernel = _core.Kernel(_core.NOOP_ADDRESS, 0, None, "noop")
+    noop: _core.Kernel = _core.Kernel(
+        address=_core.NOOP_ADDRESS, data=0, keep=None, name="noop"
+    )
     """Does nothing."""
 
     @staticmethod
@@ -188,7 +197,9 @@ class _Kernels:
             raise TypeError(f"ns must be an int, not {type(ns).__name__}")
         if ns < 0:
             raise ValueError("ns must not be negative")
-        return _core.Kernel(_core.SPIN_ADDRESS, ns, None, f"spin({ns})")
+        return _core.Kernel(
+            address=_core.SPIN_ADDRESS, data=ns, keep=None, name=f"spin({ns})"
+        )
 
 
 kernels = _Kernels()

@@ -65,7 +65,7 @@ class Crew:
             # No function of Python's is between the thread's start and its work: a
             # trace function that raises would end it, and the engine count on it.
             thread.run = functools.partial(  # type: ignore[method-assign]
-                engine.run_worker, ticket, begin, end
+                engine.run_worker, ticket=ticket, begin=begin, end=end
             )
             self.threads.add(thread)
             _working[thread] = engine
