@@ -9,10 +9,14 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures.thread import BrokenThreadPool
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
 
 __all__ = [
     "BrokenPoolError",
+    "BrokenProcessesError",
     "Cancelled",
     "CycleError",
     "DslCycleError",
@@ -30,6 +34,7 @@ __all__ = [
     "TaskErrorGroup",
     "TaskTimeout",
     "ValidationError",
+    "WorkerDiedError",
     "add_note",
     "described",
     "group_of",
@@ -133,6 +138,37 @@ class BrokenPoolError(FastflowError, BrokenThreadPool):
 
     Also a ``concurrent.futures.BrokenExecutor``.
     """
+
+
+if TYPE_CHECKING:
+
+    class BrokenProcessesError(FastflowError, BrokenProcessPool):
+        """The executor's processes can't be started, or can't be initialized.
+
+        Also a ``concurrent.futures.process.BrokenProcessPool``.
+        """
+
+    class WorkerDiedError(FastflowError, BrokenProcessPool):
+        """The process that made a call has ended before the call did.
+
+        Only this call fails; the executor goes on with another process. Also a
+        ``concurrent.futures.process.BrokenProcessPool``.
+        """
+
+
+def __getattr__(name: str) -> Any:
+    """Make the classes whose base costs an import that few programs need."""
+    if name not in ("BrokenProcessesError", "WorkerDiedError"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from concurrent.futures.process import BrokenProcessPool
+
+    doc = {
+        "BrokenProcessesError": "The executor's processes can't be started.",
+        "WorkerDiedError": "The process that made a call has ended before the call.",
+    }[name]
+    made = type(name, (FastflowError, BrokenProcessPool), {"__doc__": doc,
+                "__module__": __name__})  # fmt: skip
+    return globals().setdefault(name, made)
 
 
 class QueueFullError(FastflowError, RuntimeError):

@@ -1,0 +1,177 @@
+"""``ProcessExecutor``: a drop-in for ``concurrent.futures.ProcessPoolExecutor``."""
+
+from __future__ import annotations
+
+import concurrent.futures.process as cfp
+import itertools
+import logging
+import multiprocessing
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, TypeVar
+
+from fastflow.base import lifetime
+from fastflow.base.durations import Time, wait_of
+from fastflow.base.options import check_choice, check_limit
+from fastflow.pool.blas import share_of
+from fastflow.pool.columns import columns_of
+from fastflow.pool.executor import Executor
+from fastflow.processes import place
+from fastflow.processes.chunks import MapRun
+from fastflow.processes.desk import Desk
+from fastflow.processes.future import ProcessFuture
+from fastflow.processes.packing import Functions, dumps, main_is_hidden, pack_call
+from fastflow.processes.watch import Watch
+from fastflow.processes.worker_main import Setup
+from fastflow.processes.workers import Crew
+
+__all__ = ["ProcessExecutor"]
+
+T = TypeVar("T")
+
+_numbers = itertools.count()
+
+
+class ProcessExecutor(cfp.ProcessPoolExecutor):
+    """Runs calls in other processes."""
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        start_method: Literal["fork", "forkserver", "spawn"] | None = None,
+        memory_limit: int | None = None,
+        on_worker_death: Literal["fail", "retry"] = "fail",
+        idle_timeout: Time | None = 60.0,
+        blas_threads: int | Literal["auto"] | None = "auto",
+    ) -> None:
+        # ProcessPoolExecutor.__init__ is not called: none of its internals are used.
+        self._max_workers = _worker_count(max_workers)
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        check_limit("max_tasks_per_child", max_tasks_per_child)
+        check_limit("memory_limit", memory_limit)
+        check_choice("on_worker_death", on_worker_death, ("fail", "retry"))
+        if blas_threads != "auto":
+            check_limit("blas_threads", blas_threads)
+        if mp_context is not None and start_method is not None:
+            raise ValueError("give mp_context or start_method, not both")
+        if mp_context is None:
+            mp_context = multiprocessing.get_context(start_method or _quick_and_safe())
+        hidden = main_is_hidden() and mp_context.get_start_method() != "fork"
+        if initializer is not None and hidden:
+            initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]
+        threads = share_of(self._max_workers) if blas_threads == "auto" else blas_threads
+        setup = Setup(initializer, initargs, threads, memory_limit, logging.WARNING)
+        self._name = f"fastflow-process-{next(_numbers)}"
+        crew = Crew(mp_context, setup, self._name)
+        self._mp_context = mp_context
+        self._functions = Functions(hidden_main=hidden)
+        self._desk = Desk(
+            crew,
+            self._functions,
+            self._max_workers,
+            max_tasks_per_child,
+            retry=on_worker_death == "retry",
+        )
+        self._watch = Watch(self._desk, wait_of(idle_timeout))
+        _live.add(self._watch)
+        weakref.finalize(self, self._watch.close).atexit = False
+
+    def submit(
+        self, fn: Callable[..., T], /, *args: Any, **kwargs: Any
+    ) -> ProcessFuture[T]:
+        """See `concurrent.futures.Executor.submit`."""
+        future: ProcessFuture[T] = ProcessFuture()
+        future._keeper = self._watch
+        future._worker = None
+        future._tries = 0
+        try:
+            future._number, future._packed = pack_call(self._functions, fn, args, kwargs)
+        except Exception as error:
+            if self._desk.refusal is not None:
+                raise self._desk.refusal() from None
+            future.set_exception(error)
+            return future
+        self._desk.add(future)
+        if self._watch.helper_sleeps:
+            self._watch.wake_helper()
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: Time | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """See `concurrent.futures.Executor.map`."""
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        seconds = wait_of(timeout)
+        deadline = None if seconds is None else time.monotonic() + seconds
+        columns = tuple(columns_of(iterables))
+        n = min(map(len, columns), default=0)
+        run = MapRun(
+            self._watch, self._functions, fn, columns, n, chunksize, self._max_workers
+        )
+        if n:
+            self._desk.add(run)
+            if self._watch.helper_sleeps:
+                self._watch.wake_helper()
+        return itertools.chain.from_iterable(run.results(deadline))
+
+    def shutdown(
+        self, wait: bool = True, *, cancel_futures: bool = False, kill: bool = False
+    ) -> None:
+        """See `concurrent.futures.Executor.shutdown`."""
+        self._desk.close()
+        if cancel_futures or kill:
+            self._desk.cancel_waiting()
+        if kill:
+            self._desk.kill()
+        self._watch.close()
+        if wait:
+            self._watch.join()
+
+    def __repr__(self) -> str:
+        return f"<fastflow.ProcessExecutor {self._name!r} max_workers={self._max_workers}>"
+
+
+def _worker_count(max_workers: int | None) -> int:
+    if max_workers is None:
+        count = getattr(os, "process_cpu_count", os.cpu_count)
+        max_workers = count() or 1
+        if sys.platform == "win32":
+            max_workers = min(max_workers, 61)
+    if max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if sys.platform == "win32" and max_workers > 61:
+        raise ValueError("max_workers must be <= 61")
+    return max_workers
+
+
+def _quick_and_safe() -> str:
+    known = multiprocessing.get_all_start_methods()
+    return "forkserver" if "forkserver" in known and sys.platform == "linux" else "spawn"
+
+
+_live: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    for watch in list(_live):
+        watch.close()
+    for watch in list(_live):
+        watch.join()
+
+
+lifetime.at_exit(lifetime.WORKERS, _at_exit)

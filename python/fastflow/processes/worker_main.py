@@ -1,0 +1,280 @@
+"""What a worker does: take calls, make them, answer, one after another.
+
+It takes a call only when it is about to make it, so those behind a slow one can be
+taken back. An answer is sent as soon as it is there, for the same reason.
+
+A second thread, the guard, ends the process when the program is gone, whatever the
+call does meanwhile; and it gives back the rest of a chunk that takes too long.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fastflow import errors
+from fastflow.pool.blas import limited
+from fastflow.processes import place
+from fastflow.processes.guard import Guard
+from fastflow.processes.messages import (
+    CALL,
+    CHUNK,
+    DEFINE,
+    FAILED,
+    LOG,
+    READY,
+    REFUSED,
+    RETIRES,
+    STOP,
+    TIMES,
+    note,
+)
+from fastflow.processes.packing import dumps
+from fastflow.processes.transport import Endpoint
+
+__all__ = ["Setup", "run"]
+
+_REPORT = 0.005  # seconds of work, after which the program is told how long calls take
+
+
+class Setup(NamedTuple):
+    """What a worker is started with."""
+
+    initializer: Callable[..., object] | bytes | None
+    """Pickled if it has to be by value."""
+    initargs: tuple[Any, ...]
+    blas_threads: int | None
+    memory_limit: int | None
+    log_level: int
+
+
+def run(endpoint: Endpoint, setup: Setup) -> None:
+    """Serve until told to stop; the target of the process."""
+    place.enter_worker()
+    channel = endpoint.attach()
+    worker = _Worker(channel, setup)
+    signal.signal(signal.SIGINT, worker.interrupted)
+    with limited(setup.blas_threads):
+        if worker.begin():
+            worker.serve()
+    worker.flush()
+
+
+class _Worker:
+    def __init__(self, channel: Any, setup: Setup) -> None:
+        self._channel = channel
+        self._setup = setup
+        self._functions: dict[int, Callable[..., Any]] = {}
+        self._sending = threading.Lock()  # the guard and loggers send, too
+        self._running = False
+        self._guard = Guard(channel, self._send)
+        self._retires = False
+        # Since the last report: calls, seconds, and when to report.
+        self._made = 0
+        self._busy = 0.0
+        self._report_at = 1
+        self._began = 0.0
+
+    def interrupted(self, *_: Any) -> None:
+        """Handle Ctrl-C: it ends the call that runs, and nothing else."""
+        if self._running:
+            self._running = False
+            raise KeyboardInterrupt
+
+    def begin(self) -> bool:
+        """Initialize; return whether that worked."""
+        setup = self._setup
+        self._guard.start()
+        try:
+            initializer = setup.initializer
+            if isinstance(initializer, bytes):
+                initializer = pickle.loads(initializer)
+            if initializer is not None:
+                initializer(*setup.initargs)
+        except BaseException as error:
+            self._send(note(REFUSED, *_told(error)))
+            return False
+        if not logging.root.handlers:
+            logging.root.addHandler(_Forward(self._send))
+            logging.root.setLevel(setup.log_level)
+        self._send(note(READY, os.getpid()))
+        return True
+
+    def serve(self) -> None:
+        """Make calls until told to stop."""
+        receive, loads, pickled = self._channel.receive, pickle.loads, pickle.dumps
+        functions, send = self._functions, self._send
+        self._began = time.perf_counter()
+        while True:
+            message = receive()
+            if message is None:
+                if not self._sleep():
+                    return
+                continue
+            try:
+                self._running = True
+                call = loads(message)
+                number = call[0]
+                if number >= 0:
+                    if len(call) == 2:
+                        value = functions[number](*call[1])
+                    else:
+                        value = functions[number](*call[1], **call[2])
+                    try:
+                        answer = pickled(value, 5)
+                    except Exception:
+                        answer = dumps(value)
+                    del call, value
+                else:
+                    found = self._special(call)
+                    del call
+                    if found is None:
+                        continue
+                    if not found:
+                        return
+                    answer = found
+                self._running = False
+            except BaseException as error:
+                self._running = False
+                answer = note(FAILED, *_told(error))
+                call = value = None
+            send(answer)
+            self._made += 1
+            if self._made >= self._report_at:
+                self._report()
+
+    def flush(self) -> None:
+        """Have all answers leave."""
+        flush = getattr(self._channel, "flush", None)
+        if flush is not None:
+            flush()
+
+    def _special(self, call: tuple[Any, ...]) -> bytes | None:
+        """Do what isn't a call of a numbered function; b"": stop."""
+        kind = call[0]
+        if kind == DEFINE:
+            self._define(call[1], call[2])
+            return None
+        if kind == CALL:
+            _, fn, args, kwargs = call
+            return dumps(fn(*args, **kwargs))
+        if kind == CHUNK:
+            return self._chunk(call[1], call[2])
+        assert kind == STOP
+        return b""
+
+    def _define(self, number: int, pickled: bytes) -> None:
+        try:
+            self._functions[number] = pickle.loads(pickled)
+        except BaseException as error:
+            self._functions[number] = _Missing(error)
+
+    def _chunk(self, fn: Any, columns: tuple[Any, ...]) -> bytes:
+        """Call for each item; the answer has the seconds and the values."""
+        function = self._functions[fn] if isinstance(fn, int) else fn
+        began = time.perf_counter()
+        values: list[Any] = []
+        try:
+            self._guard.make(function, columns, values)
+        except BaseException as error:
+            self._running = False
+            return note(FAILED, *_told(error), dumps(values))
+        taken = time.perf_counter() - began
+        return dumps((taken, values))
+
+    def _send(self, payload: bytes) -> None:
+        with self._sending:
+            while self._channel.send(payload) is None:
+                if getattr(self._channel, "closed_by_peer", False):
+                    os._exit(1)
+                self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        flush = getattr(self._channel, "flush", None)
+        if flush is not None:
+            flush()
+            return
+        if self._channel.prepare_wait(True):
+            self._channel.wait(0.1)
+        self._channel.finish_wait()
+
+    def _sleep(self) -> bool:
+        """Wait for a message; return whether one can come."""
+        self._running = False
+        now = time.perf_counter()
+        self._busy += now - self._began
+        limit = self._setup.memory_limit
+        if limit is not None and not self._retires and _resident() > limit:
+            self._retires = True
+            self._send(note(RETIRES, _resident()))
+        try:
+            self._channel.wait(None)
+        except EOFError:
+            return False
+        self._began = time.perf_counter()
+        return True
+
+    def _report(self) -> None:
+        now = time.perf_counter()
+        seconds = self._busy + now - self._began
+        self._send(note(TIMES, self._made, seconds))
+        self._report_at = max(1, int(_REPORT * self._made / (seconds or 1e-6)))
+        self._made, self._busy, self._began = 0, 0.0, now
+        limit = self._setup.memory_limit
+        if limit is not None and not self._retires and _resident() > limit:
+            self._retires = True
+            self._send(note(RETIRES, _resident()))
+
+
+class _Missing:
+    """Stands for a function that this process can't import."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise self._error
+
+
+class _Forward(logging.Handler):
+    """Sends records to the program, whose handlers are to have them."""
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._send_note = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        try:
+            state = dict(record.__dict__)
+            state["msg"], state["args"] = record.getMessage(), None
+            if record.exc_info:
+                state["exc_text"] = logging.Formatter().formatException(record.exc_info)
+                state["exc_info"] = None
+            self._send_note(note(LOG, state))
+        except Exception:
+            self.handleError(record)
+
+
+def _told(error: BaseException) -> tuple[BaseException, str]:
+    """Return an exception as it can travel, and the text of its traceback."""
+    text = "".join(traceback.format_exception(error))
+    return errors.portable(error), text
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process has."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

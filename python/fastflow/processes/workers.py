@@ -1,0 +1,166 @@
+"""Worker processes: how they are started, what each has been given, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastflow.processes import worker_main
+from fastflow.processes.messages import DEFINE, STOP
+from fastflow.processes.packing import dumps
+from fastflow.processes.transport import pair
+
+__all__ = ["Crew", "Worker", "ending_of"]
+
+_STOP = dumps((STOP,))
+
+
+class Worker:
+    """One process, as the program sees it. All of it is under the desk's lock."""
+
+    __slots__ = (
+        "assigned",
+        "channel",
+        "full",
+        "killed",
+        "known",
+        "made",
+        "pidfd",
+        "process",
+        "ready",
+        "retiring",
+        "window",
+    )
+
+    def __init__(self, process: Any, channel: Any) -> None:
+        self.process = process
+        self.channel = channel
+        self.window: deque[Any] = deque()
+        """Calls that were sent there and have no answer, in order."""
+        self.known: set[int] = set()
+        """Numbers of functions that it has."""
+        self.assigned = 0  # calls, altogether
+        self.made = 0
+        self.ready = False
+        self.retiring = False
+        self.full = False
+        self.killed = False
+        self.pidfd = -1
+        with contextlib.suppress(AttributeError, OSError):
+            self.pidfd = os.pidfd_open(process.pid)
+
+    def give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
+        """Send calls; return how many there was room for."""
+        channel, known = self.channel, self.known
+        for call in calls:
+            number = call._number
+            if number >= 0 and number not in known:
+                message = dumps((DEFINE, number, pickled[number]))
+                if channel.send(message) is None:
+                    self.full = True
+                    return 0
+                known.add(number)
+        if len(calls) == 1:
+            ticket = channel.send(calls[0]._packed)
+            tickets = () if ticket is None else (ticket,)
+        else:
+            tickets = channel.send_many([call._packed for call in calls])
+        for call, ticket in zip(calls, tickets, strict=False):
+            call._ticket = ticket
+            call._worker = self
+        count = len(tickets)
+        self.window.extend(calls if count == len(calls) else calls[:count])
+        self.assigned += count
+        self.full = count < len(calls)
+        return count
+
+    def begun(self, call: Any) -> bool:
+        """Return whether it has begun a call of its window."""
+        if getattr(self.channel, "counts_claims", True):
+            return bool(call._ticket <= self.channel.taken_up_to())
+        return self.ready and self.window[0] is call
+
+    def stop(self) -> None:
+        """Have it end after what it was given."""
+        if not self.retiring:
+            self.retiring = True
+            self.channel.send(_STOP)  # without room it learns by the end of the socket
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.killed = True
+        with contextlib.suppress(Exception):
+            self.process.kill()
+
+    def close(self) -> None:
+        """Let go of everything of a process that has ended, or is to end."""
+        self.channel.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
+class Crew:
+    """Starts workers of one executor.
+
+    Parameters
+    ----------
+    context
+        Of multiprocessing.
+    setup : Setup
+    name : str
+        Of the processes, before a number.
+    """
+
+    def __init__(self, context: Any, setup: worker_main.Setup, name: str) -> None:
+        self.context = context
+        self.is_forking = context.get_start_method(allow_none=False) == "fork"
+        self._setup = setup
+        self._name = name
+        self._numbers = itertools.count()
+
+    def start(self, close_in_child: Callable[[], None]) -> Worker:
+        """Start one; `close_in_child` is called there, if it is forked."""
+        channel, endpoint = pair()
+        setup = self._setup._replace(log_level=logging.root.level)
+        process = self.context.Process(
+            target=_run_forked if self.is_forking else worker_main.run,
+            args=(endpoint, setup, *((close_in_child,) if self.is_forking else ())),
+            name=f"{self._name}-{next(self._numbers)}",
+        )
+        try:
+            process.start()
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            endpoint.close()
+        return Worker(process, channel)
+
+
+def _run_forked(
+    endpoint: Any, setup: worker_main.Setup, close_in_child: Callable[[], None]
+) -> None:
+    close_in_child()
+    worker_main.run(endpoint, setup)
+
+
+def ending_of(process: Any) -> str:
+    """Return how a process has ended, in words."""
+    process.join(2.0)
+    code = process.exitcode
+    if code is None:
+        return "has closed its connection"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+    return f"has exited with code {code}"
+
+
