@@ -1,0 +1,180 @@
+"""CPython's own tests of process pools, with `ProcessExecutor` in their place.
+
+    python tests/processes/conformance.py [TESTS] [--only SUBSTR] [--private]
+
+TESTS is a ``Lib/test`` of CPython; without it that of this interpreter is taken, or of
+another one of pyenv's. Tests of private attributes, and of what is meant to be
+different here, are listed with the reason. Ends with status 1 if a test fails.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import glob
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+LEFT_OUT = {
+    "test_interpreter_shutdown_unused": "",
+}
+MODULES = (
+    "process_pool", "shutdown", "init", "wait", "as_completed", "deadlock",
+)  # fmt: skip
+
+
+def tests_folder():
+    if importlib.util.find_spec("test.test_concurrent_futures"):
+        return ""
+    found = sorted(
+        glob.glob(os.path.expanduser("~/.pyenv/versions/3.1*/lib/python3.*/test"))
+    )
+    for folder in found:
+        if os.path.isdir(f"{folder}/test_concurrent_futures"):
+            return folder
+    return None
+
+
+def shim():
+    """Add what the tests of a newer Python take from ``test.support``."""
+    from test import support
+
+    def same(*_, **__):
+        return lambda fn: fn
+
+    def sleeping_retry(seconds, *_, **__):
+        import time
+
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            yield
+            time.sleep(0.01)
+        raise AssertionError("timeout")
+
+    for name, value in {
+        "Py_GIL_DISABLED": False,
+        "requires_gil_enabled": same,
+        "setswitchinterval": sys.setswitchinterval,
+        "skip_if_sanitizer": same,
+        "requires_fork": same,
+        "sleeping_retry": sleeping_retry,
+        "load_package_tests": lambda *_: unittest.TestSuite(),
+    }.items():
+        if not hasattr(support, name):
+            setattr(support, name, value)
+    support.skip_if_sanitizer = same
+    support.check_sanitizer = lambda **_: False
+    if not hasattr(os, "process_cpu_count"):
+        os.process_cpu_count = os.cpu_count
+    support.use_resources = None
+
+
+def install(folder):
+    import test
+
+    if folder and folder not in test.__path__:
+        test.__path__.append(folder)
+    import concurrent.futures as cf
+    import concurrent.futures.process
+
+    from fastflow.processes.executor import ProcessExecutor
+
+    cf.ProcessPoolExecutor  # noqa: B018  (a lazy attribute)
+    cf.ProcessPoolExecutor = cf.process.ProcessPoolExecutor = ProcessExecutor
+    return ProcessExecutor
+
+
+def load(folder):
+    """Yield (name, test)."""
+    executor = install(folder)
+    shim()
+    util = importlib.import_module("test.test_concurrent_futures.util")
+    for name in ("Fork", "Spawn", "ForkServer"):
+        mixin = getattr(util, f"ProcessPool{name}Mixin", None)
+        if mixin is not None:
+            mixin.executor_type = executor
+    here = os.path.abspath(__file__)
+    prelude = (
+        f"import sys; sys.path.insert(0, {os.path.dirname(here)!r})\n"
+        f"import conformance; conformance.install({folder!r})\n"
+    )
+    for part in MODULES:
+        module = importlib.import_module(f"test.test_concurrent_futures.test_{part}")
+        real = getattr(module, "assert_python_ok", None)
+        if real is not None:
+
+            def with_prelude(*args, _real=real, **kwargs):
+                if len(args) >= 2 and args[0] == "-c":
+                    args = ("-c", prelude + args[1], *args[2:])
+                return _real(*args, **kwargs)
+
+            module.assert_python_ok = with_prelude
+        for name in sorted(vars(module)):
+            case = getattr(module, name)
+            if not (isinstance(case, type) and issubclass(case, unittest.TestCase)):
+                continue
+            if case.__module__ != module.__name__ or not name.startswith("ProcessPool"):
+                continue
+            for method in unittest.TestLoader().getTestCaseNames(case):
+                yield f"{part}.{name}.{method}", case(method)
+
+
+def child(folder, names):
+    faulthandler.enable()
+    tests = dict(load(folder))
+    for name in names:
+        faulthandler.dump_traceback_later(50, exit=True)
+        result = unittest.TestResult()
+        unittest.TestSuite([tests[name]]).run(result)
+        faulthandler.cancel_dump_traceback_later()
+        bad = result.errors + result.failures
+        state = "failed" if bad else "skipped" if result.skipped else "passed"
+        text = bad[0][1] if bad else result.skipped[0][1] if result.skipped else ""
+        print("\n@" + json.dumps([name, state, text]), flush=True)
+
+
+def main():
+    if sys.argv[1:2] == ["--child"]:
+        child(*json.loads(sys.argv[2]))
+        return 0
+    args = sys.argv[1:]
+    only = args[args.index("--only") + 1] if "--only" in args else ""
+    folder = args[0] if args and not args[0].startswith("--") else tests_folder()
+    names = [name for name, _ in load(folder) if only in name]
+    groups = {}
+    left_out = []
+    for name in names:
+        why = LEFT_OUT.get(name.split(".")[-1])
+        if why and "--private" not in args:
+            left_out.append((name, why))
+        else:
+            groups.setdefault(name.rsplit(".", 1)[0], []).append(name)
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for todo in groups.values():
+        while todo:
+            command = [sys.executable, __file__, "--child", json.dumps([folder, todo])]
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=600, check=False
+            )
+            told = [json.loads(line[1:]) for line in done.stdout.splitlines()
+                    if line.startswith("@")]  # fmt: skip
+            if len(told) < len(todo):
+                name = todo[len(told)]
+                told.append([name, "failed", f"rc {done.returncode}\n{done.stderr}"])
+            for name, state, text in told:
+                todo.remove(name)
+                counts[state] += 1
+                if state != "passed":
+                    print(f"{state.upper()} {name}: {text[-4000:]}")
+    for name, why in left_out:
+        print(f"LEFT OUT {name}: {why}")
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
