@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     )
     from fastflow.flows.function import flow
     from fastflow.flows.history import list_flows
+    from fastflow.errors import BrokenProcessesError, WorkerDiedError
     from fastflow.pool.kernel import Kernel, kernels
+    from fastflow.processes.executor import ProcessExecutor
+    from fastflow.processes.executor import ProcessExecutor as ProcessPoolExecutor
     from fastflow.run.registry import TaskRegistry, default_registry, task
     from fastflow.run.results import FlowResult
     from fastflow.run.retry import RetryDecision, RetryPolicy
@@ -60,6 +63,7 @@ ThreadPoolExecutor = Executor
 
 __all__ = [
     "BrokenPoolError",
+    "BrokenProcessesError",
     "Cancelled",
     "CycleError",
     "DslError",
@@ -79,6 +83,8 @@ __all__ = [
     "KernelError",
     "KernelFailedError",
     "ParameterError",
+    "ProcessExecutor",
+    "ProcessPoolExecutor",
     "QueueFullError",
     "RetryDecision",
     "RetryPolicy",
@@ -90,6 +96,7 @@ __all__ = [
     "TaskTimeout",
     "ThreadPoolExecutor",
     "ValidationError",
+    "WorkerDiedError",
     "Workflow",
     "as_completed",
     "current_task",
@@ -118,6 +125,9 @@ _MODULES = frozenset(("benchmarks", "durable", "testing"))
 # Imported when first used: `import fastflow` stays quick.  Not so what waits for tasks
 # that run already: a Ctrl-C in the middle of an import can be lost.
 _LAZY = {
+    "BrokenProcessesError": "fastflow.errors",
+    "ProcessExecutor": "fastflow.processes.executor",
+    "WorkerDiedError": "fastflow.errors",
     "Graph": "fastflow.engines.graph",
     "GraphResult": "fastflow.engines.graph",
     "Flow": "fastflow.flows.flow",
@@ -161,6 +171,8 @@ sys.meta_path.append(_FormerNames())
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"fastflow.{name}")
+    if name == "ProcessPoolExecutor":  # the whole port, too
+        return __getattr__("ProcessExecutor")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'fastflow' has no attribute {name!r}")

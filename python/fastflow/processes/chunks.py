@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from itertools import repeat
 from typing import Any, Protocol
 
 from fastflow.pool.future import Future
@@ -166,14 +167,15 @@ class MapRun:
             self._bell = None
             bell.set_result(None)
 
-    def results(self, deadline: float | None) -> Iterator[list[Any]]:
-        """Yield the values in order, some at a time."""
+    def results(self, deadline: float | None) -> Iterator[Iterator[Any]]:
+        """Yield the values in order, some at a time, each of which is let go."""
         at = 0
         try:
             while at < self._n:
                 values, error = self._take(at, deadline)
                 at += len(values)
-                yield values
+                values.reverse()
+                yield map(values.pop, repeat(-1, len(values)))
                 del values
                 if error is not None:
                     try:

@@ -480,7 +480,7 @@ class Desk:
         self.forked = True
         for worker in self.workers:
             with contextlib.suppress(OSError):
-                worker.channel.close()
+                worker.end.connection.close()
 
     # --- what is asked of a call ---------------------------------------------------
 

@@ -65,6 +65,11 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             raise ValueError("give mp_context or start_method, not both")
         if mp_context is None:
             mp_context = multiprocessing.get_context(start_method or _quick_and_safe())
+        if max_tasks_per_child is not None and mp_context.get_start_method() == "fork":
+            raise ValueError(
+                "max_tasks_per_child is incompatible with the 'fork' start method: "
+                "processes would be forked while threads run"
+            )
         hidden = main_is_hidden() and mp_context.get_start_method() != "fork"
         if initializer is not None and hidden:
             initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]

@@ -34,14 +34,14 @@ class Guard:
 
     Parameters
     ----------
-    channel
-        Whose peer is the program.
+    connection : int
+        Descriptor of the socket whose other end is the program's.
     send : callable
         Sends a message, from any thread.
     """
 
-    def __init__(self, channel: Any, send: Callable[[bytes], None]) -> None:
-        self._channel = channel
+    def __init__(self, connection: int, send: Callable[[bytes], None]) -> None:
+        self._connection = connection
         self._send = send
         self._lock = threading.Lock()
         self._rows: list[Any] | None = None
@@ -125,7 +125,7 @@ class Guard:
 
     def _run(self) -> None:
         poll = select.poll()
-        poll.register(self._channel.fileno(), getattr(select, "POLLRDHUP", 0))
+        poll.register(self._connection, getattr(select, "POLLRDHUP", 0))
         poll.register(self._wake_read, select.POLLIN)
         sleep: float | None = None
         seen = 0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from multiprocessing.reduction import DupFd
 from typing import Any, NamedTuple
 
 from fastflow import _core
 from fastflow.processes import pipe
 
-__all__ = ["CAPACITY", "Endpoint", "pair", "wait_channels"]
+__all__ = ["CAPACITY", "End", "Endpoint", "pair", "wait_channels"]
 
 CAPACITY = 1 << 20
 """Bytes of the ring in each direction."""
@@ -25,30 +27,68 @@ class Endpoint(NamedTuple):
 
     connection: socket.socket
     memory: Any
-    """Descriptor of the rings, as multiprocessing sends it; None: there are none."""
+    """Of the rings; None: there are none."""
 
     def attach(self) -> Any:
         """Return the worker's end."""
         if self.memory is None:
             return pipe.PipeChannel(self.connection)
-        channel = _native.attach(self.connection.fileno(), self.memory)
-        channel_sockets[id(channel)] = self.connection
-        return channel
+        return _native.attach(self.connection.fileno(), self.memory.taken())
+
+
+class Memory:
+    """A descriptor that a worker gets a duplicate of, however it is started."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def taken(self) -> int:
+        """Return the worker's own, in a worker."""
+        return os.dup(self._descriptor)  # forked: this one is the program's
+
+    def __reduce__(self) -> Any:
+        return _Duplicate, (DupFd(self._descriptor),)
+
+
+class _Duplicate:
+    """What arrives of a `Memory`."""
+
+    def __init__(self, sent: Any) -> None:
+        self._sent = sent
+
+    def taken(self) -> int:
+        found: int = self._sent.detach()
+        return found
+
+
+class End(NamedTuple):
+    """The program's end."""
+
+    channel: Any
+    connection: socket.socket
 
     def close(self) -> None:
-        """Close the program's copy, when the worker has its own."""
+        """Close it."""
+        abandon = getattr(self.channel, "abandon", None)
+        if abandon is not None:
+            abandon()
         self.connection.close()
 
 
-channel_sockets: dict[int, socket.socket] = {}
+@contextlib.contextmanager
+def pair() -> Iterator[tuple[End, Endpoint]]:
+    """Return the program's end, and what a worker attaches with.
 
-
-def pair() -> tuple[Any, Endpoint]:
-    """Return the program's end, and what a worker attaches with."""
+    The worker has to be started within the block.
+    """
     here, there = socket.socketpair()
-    if _native is None:
-        return pipe.PipeChannel(here), Endpoint(there, None)
-    raise NotImplementedError  # until the native one is there
+    with there:
+        if _native is None:
+            yield End(pipe.PipeChannel(here), here), Endpoint(there, None)
+            return
+        channel = _native.create(here.fileno(), CAPACITY)
+        yield End(channel, here), Endpoint(there, Memory(channel.memory_fd))
+        channel.release_fd()
 
 
 def wait_channels(
@@ -57,5 +97,4 @@ def wait_channels(
     """Wait for messages, the end of a peer, or one of some descriptors."""
     if _native is None:
         return pipe.wait_channels(channels, extra, timeout)
-    found: list[int] = _core.wait_channels(channels, extra, timeout)  # type: ignore[attr-defined]
-    return found
+    return _core.wait_channels(channels, extra, timeout)

@@ -126,7 +126,8 @@ class Watch:
             seconds = _UNEVEN if seconds is None else min(seconds, _UNEVEN)
         workers = list(desk.workers)
         extra = [self._bell.fileno(), *(w.pidfd for w in workers if w.pidfd >= 0)]
-        with _core.Blocking():
+        # A worker may be gone since its channel was looked up: one looks again.
+        with _core.Blocking(), contextlib.suppress(OSError):
             wait_channels([w.channel for w in workers], extra, seconds)
         self._bell.silence()
 

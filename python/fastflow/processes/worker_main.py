@@ -37,7 +37,7 @@ from fastflow.processes.messages import (
     note,
 )
 from fastflow.processes.packing import dumps
-from fastflow.processes.transport import Endpoint
+from fastflow.processes.transport import Endpoint, wait_channels
 
 __all__ = ["Setup", "run"]
 
@@ -59,7 +59,7 @@ def run(endpoint: Endpoint, setup: Setup) -> None:
     """Serve until told to stop; the target of the process."""
     place.enter_worker()
     channel = endpoint.attach()
-    worker = _Worker(channel, setup)
+    worker = _Worker(channel, endpoint.connection.fileno(), setup)
     signal.signal(signal.SIGINT, worker.interrupted)
     with limited(setup.blas_threads):
         if worker.begin():
@@ -68,13 +68,13 @@ def run(endpoint: Endpoint, setup: Setup) -> None:
 
 
 class _Worker:
-    def __init__(self, channel: Any, setup: Setup) -> None:
+    def __init__(self, channel: Any, connection: int, setup: Setup) -> None:
         self._channel = channel
         self._setup = setup
         self._functions: dict[int, Callable[..., Any]] = {}
         self._sending = threading.Lock()  # the guard and loggers send, too
         self._running = False
-        self._guard = Guard(channel, self._send)
+        self._guard = Guard(connection, self._send)
         self._retires = False
         # Since the last report: calls, seconds, and when to report.
         self._made = 0
@@ -192,8 +192,6 @@ class _Worker:
     def _send(self, payload: bytes) -> None:
         with self._sending:
             while self._channel.send(payload) is None:
-                if getattr(self._channel, "closed_by_peer", False):
-                    os._exit(1)
                 self._wait_for_room()
 
     def _wait_for_room(self) -> None:
@@ -201,9 +199,7 @@ class _Worker:
         if flush is not None:
             flush()
             return
-        if self._channel.prepare_wait(True):
-            self._channel.wait(0.1)
-        self._channel.finish_wait()
+        wait_channels([self._channel], (), None)
 
     def _sleep(self) -> bool:
         """Wait for a message; return whether one can come."""

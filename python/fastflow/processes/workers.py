@@ -14,7 +14,7 @@ from typing import Any
 from fastflow.processes import worker_main
 from fastflow.processes.messages import DEFINE, STOP
 from fastflow.processes.packing import dumps
-from fastflow.processes.transport import pair
+from fastflow.processes.transport import End, pair
 
 __all__ = ["Crew", "Worker", "ending_of"]
 
@@ -27,6 +27,7 @@ class Worker:
     __slots__ = (
         "assigned",
         "channel",
+        "end",
         "full",
         "killed",
         "known",
@@ -38,9 +39,10 @@ class Worker:
         "window",
     )
 
-    def __init__(self, process: Any, channel: Any) -> None:
+    def __init__(self, process: Any, end: End) -> None:
         self.process = process
-        self.channel = channel
+        self.end = end
+        self.channel = end.channel
         self.window: deque[Any] = deque()
         """Calls that were sent there and have no answer, in order."""
         self.known: set[int] = set()
@@ -57,6 +59,13 @@ class Worker:
 
     def give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
         """Send calls; return how many there was room for."""
+        try:
+            return self._give(calls, pickled)
+        except BrokenPipeError:  # it has ended, which will be seen to
+            self.full = True
+            return 0
+
+    def _give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
         channel, known = self.channel, self.known
         for call in calls:
             number = call._number
@@ -90,7 +99,9 @@ class Worker:
         """Have it end after what it was given."""
         if not self.retiring:
             self.retiring = True
-            self.channel.send(_STOP)  # without room it learns by the end of the socket
+            with contextlib.suppress(BrokenPipeError):
+                # Without room it learns by the end of the socket.
+                self.channel.send(_STOP)
 
     def kill(self) -> None:
         """End it at once."""
@@ -100,7 +111,7 @@ class Worker:
 
     def close(self) -> None:
         """Let go of everything of a process that has ended, or is to end."""
-        self.channel.close()
+        self.end.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -127,21 +138,19 @@ class Crew:
 
     def start(self, close_in_child: Callable[[], None]) -> Worker:
         """Start one; `close_in_child` is called there, if it is forked."""
-        channel, endpoint = pair()
         setup = self._setup._replace(log_level=logging.root.level)
-        process = self.context.Process(
-            target=_run_forked if self.is_forking else worker_main.run,
-            args=(endpoint, setup, *((close_in_child,) if self.is_forking else ())),
-            name=f"{self._name}-{next(self._numbers)}",
-        )
-        try:
-            process.start()
-        except BaseException:
-            channel.close()
-            raise
-        finally:
-            endpoint.close()
-        return Worker(process, channel)
+        with pair() as (end, endpoint):
+            process = self.context.Process(
+                target=_run_forked if self.is_forking else worker_main.run,
+                args=(endpoint, setup, *((close_in_child,) if self.is_forking else ())),
+                name=f"{self._name}-{next(self._numbers)}",
+            )
+            try:
+                process.start()
+            except BaseException:
+                end.close()
+                raise
+        return Worker(process, end)
 
 
 def _run_forked(
