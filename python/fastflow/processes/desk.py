@@ -1,5 +1,9 @@
 """Who has which call: one order of waiting calls, and a window of calls per worker.
 
+**Company.** Short calls wait for each other, so that many are sent for one wake-up:
+until they are `_TOGETHER` of work, or somebody takes in answers. Not so the first few
+after a wait for a future: these are sent at once to workers that idle.
+
 **Windows.** A worker has been sent what it makes and what it needs next: by measured
 time about `_AHEAD` seconds of work, two calls at least. All else waits here. Windows
 are filled again when they are half empty, so that many calls travel at a time.
@@ -45,6 +49,9 @@ from fastflow.processes.workers import Crew, Worker, ending_of
 __all__ = ["Desk"]
 
 _AHEAD = 0.004  # seconds of work in a window
+_TOGETHER = 0.0001  # seconds of work
+_MOST_TOGETHER = 64  # calls
+_ALONE = 4  # calls
 _MOST_AHEAD = 2048  # calls in a window
 _CHUNKS_AHEAD = 3
 _DRAIN_EVERY = 64  # calls submitted
@@ -105,6 +112,9 @@ class Desk:
         self._submitted = 0
         self._seconds: float | None = None  # that a call takes
         self._limit = 2
+        self._together = 1
+        self.burst = 0
+        """Calls that came since somebody waited."""
         self._early_deaths = 0
         self._leaving: list[Worker] = []  # have ended; their processes are to be joined
 
@@ -120,8 +130,11 @@ class Desk:
             if self._inside:
                 return
             start = self._wants_worker()
+            self.burst += 1
             if self._room and not start:
-                self._work(self._dispatch)
+                alone = self._idle and self.burst <= _ALONE
+                if alone or len(self.waiting) >= self._together:
+                    self._work(self._dispatch)
             self._submitted += 1
             drain = self._submitted % _DRAIN_EVERY == 0
         if start:
@@ -175,7 +188,8 @@ class Desk:
         count = self._limit - len(worker.window)
         if self._max_tasks is not None:
             count = min(count, self._max_tasks - worker.assigned)
-        count = max(1, min(count, len(waiting) // len(self.workers)))
+        share = max(len(waiting) // len(self.workers), self._together)
+        count = max(1, min(count, share))
         calls: list[Any] = []
         while waiting and len(calls) < count:
             call = waiting[0]
@@ -298,6 +312,7 @@ class Desk:
         before = self._seconds
         self._seconds = seconds if before is None else (before + seconds) / 2
         self._limit = min(max(int(_AHEAD / self._seconds), 2), _MOST_AHEAD)
+        self._together = min(max(int(_TOGETHER / self._seconds), 1), _MOST_TOGETHER)
 
     def _settle(
         self, settled: list[tuple[Any, bytes]], told: list[tuple[Any, bytes]]

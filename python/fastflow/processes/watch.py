@@ -34,7 +34,7 @@ from fastflow.processes.transport import wait_channels
 
 __all__ = ["Watch"]
 
-_TICK = 0.02  # seconds
+_TICK = 0.01  # seconds
 _CALLBACKS = 1.0  # seconds, after which callbacks may have to wait for a tick
 _UNEVEN = 0.005  # seconds, after which one looks again whether to take calls back
 
@@ -66,6 +66,7 @@ class Watch:
         me = threading.get_ident()
         done = Future.done
         while True:
+            self._desk.burst = 0
             self._desk.drain()
             if done(future):
                 return
@@ -112,6 +113,7 @@ class Watch:
             else:
                 self._sleep(left)
             self._desk.drain()
+            self._desk.burst = 0
 
     def _leave(self) -> None:
         with self._lock:
