@@ -253,7 +253,7 @@ class Desk:
             received = worker.channel.receive_many(512)
             if received:
                 self._match(worker, received, settled, told)
-            elif worker.channel.closed_by_peer:
+            elif worker.gone or worker.channel.closed_by_peer:
                 dead.append(worker)
         for worker in dead:
             self.workers.remove(worker)

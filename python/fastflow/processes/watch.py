@@ -127,10 +127,14 @@ class Watch:
         if desk.is_uneven:
             seconds = _UNEVEN if seconds is None else min(seconds, _UNEVEN)
         workers = list(desk.workers)
-        extra = [self._bell.fileno(), *(w.pidfd for w in workers if w.pidfd >= 0)]
+        known = [worker for worker in workers if worker.pidfd >= 0]
+        extra = [self._bell.fileno(), *(worker.pidfd for worker in known)]
         # A worker may be gone since its channel was looked up: one looks again.
         with _core.Blocking(), contextlib.suppress(OSError):
-            wait_channels([w.channel for w in workers], extra, seconds)
+            ready = wait_channels([w.channel for w in workers], extra, seconds)
+            for index in ready:
+                if index > len(workers):
+                    known[index - len(workers) - 1].gone = True
         self._bell.silence()
 
     # --- what futures ask the desk ---------------------------------------------------

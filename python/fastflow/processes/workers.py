@@ -29,6 +29,7 @@ class Worker:
         "channel",
         "end",
         "full",
+        "gone",
         "killed",
         "known",
         "made",
@@ -53,6 +54,7 @@ class Worker:
         self.retiring = False
         self.full = False
         self.killed = False
+        self.gone = False  # the process has ended
         self.pidfd = -1
         with contextlib.suppress(AttributeError, OSError):
             self.pidfd = os.pidfd_open(process.pid)
