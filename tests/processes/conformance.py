@@ -9,12 +9,14 @@ different here, are listed with the reason. Ends with status 1 if a test fails.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import glob
 import importlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -167,6 +169,20 @@ def main():
         return run_all(folder, names, private="--private" in args)
 
 
+def run_in_session(command):
+    """Run; processes that it leaves behind, of tests that fail, are ended."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=err, start_new_session=True
+        )
+        code = process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        out.seek(0)
+        err.seek(0)
+        return code, out.read(), err.read()
+
+
 def run_all(folder, names, *, private):
     groups = {}
     left_out = []
@@ -180,14 +196,12 @@ def run_all(folder, names, *, private):
     for todo in groups.values():
         while todo:
             command = [sys.executable, __file__, "--child", json.dumps([folder, todo])]
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=600, check=False
-            )
-            told = [json.loads(line[1:]) for line in done.stdout.splitlines()
+            code, out, err = run_in_session(command)
+            told = [json.loads(line[1:]) for line in out.splitlines()
                     if line.startswith("@")]  # fmt: skip
             if len(told) < len(todo):
                 name = todo[len(told)]
-                told.append([name, "failed", f"rc {done.returncode}\n{done.stderr}"])
+                told.append([name, "failed", f"rc {code}\n{err}"])
             for name, state, text in told:
                 todo.remove(name)
                 counts[state] += 1

@@ -38,7 +38,7 @@ from typing import Any
 
 from fastflow.errors import BrokenProcessesError, WorkerDiedError, described
 from fastflow.pool.future import Future
-from fastflow.processes import messages
+from fastflow.processes import messages, place
 from fastflow.processes.chunks import MapRun
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.messages import PICKLE, read_note
@@ -58,6 +58,10 @@ _DRAIN_EVERY = 64  # calls submitted
 _STARTS = 3  # deaths in a row before a worker was ready, which break the pool
 _TRIES = 3  # of a call whose workers die
 
+_UNGUARDED = (
+    "a worker imports the script that is run, and this starts workers again; put what "
+    "is to run once under: if __name__ == '__main__':"
+)
 _CANCELLED = object()
 _LOGGER = logging.getLogger("fastflow")
 
@@ -452,7 +456,9 @@ class Desk:
         for call in begun:
             call._packed = None
             call.set_exception(WorkerDiedError(self._obituary(worker, call, ending)))
-        if self._early_deaths >= _STARTS or worker.process.exitcode == 87:
+        if worker.process.exitcode == place.NO_GUARD:
+            self.break_(_UNGUARDED, None)
+        elif self._early_deaths >= _STARTS:
             self.break_(f"workers end before they are ready: the last {ending}", None)
         self.on_change()
 

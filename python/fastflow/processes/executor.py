@@ -75,7 +75,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]
         threads = share_of(self._max_workers) if blas_threads == "auto" else blas_threads
         setup = Setup(initializer, initargs, threads, memory_limit, logging.WARNING)
-        self._name = f"fastflow-process-{next(_numbers)}"
+        self._name = f"{place.NAME}-{next(_numbers)}"
         crew = Crew(mp_context, setup, self._name)
         self._mp_context = mp_context
         self._functions = Functions(hidden_main=hidden)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing.process
+import os
 
-__all__ = ["NO_GUARD", "enter_worker", "in_worker", "is_being_started"]
+__all__ = ["NAME", "NO_GUARD", "check_guard", "enter_worker", "in_worker"]
 
+NAME = "fastflow-process"
+"""Of processes, before numbers."""
 NO_GUARD = 87
 """Exit code: the script starts workers while it is imported by one."""
 _here = False
@@ -22,6 +25,11 @@ def in_worker() -> bool:
     return _here
 
 
-def is_being_started() -> bool:
-    """Return whether this is a child of multiprocessing that imports its ``__main__``."""
-    return bool(getattr(multiprocessing.process.current_process(), "_inheriting", False))
+def check_guard() -> None:
+    """End this process if it is a worker that imports a script without a guard.
+
+    The program says so, once, instead of every worker with a traceback.
+    """
+    process = multiprocessing.process.current_process()
+    if getattr(process, "_inheriting", False) and process.name.startswith(NAME):
+        os._exit(NO_GUARD)

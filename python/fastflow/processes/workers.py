@@ -7,11 +7,12 @@ import itertools
 import logging
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastflow.processes import worker_main
+from fastflow.processes import place, worker_main
 from fastflow.processes.messages import DEFINE, STOP
 from fastflow.processes.packing import dumps
 from fastflow.processes.transport import End, pair
@@ -137,14 +138,20 @@ class Crew:
         self._setup = setup
         self._name = name
         self._numbers = itertools.count()
+        self._lock = threading.Lock()
 
     def start(self, close_in_child: Callable[[], None]) -> Worker:
         """Start one; `close_in_child` is called there, if it is forked."""
+        place.check_guard()
         setup = self._setup._replace(log_level=logging.root.level)
-        with pair() as (end, endpoint):
+        with self._lock, pair() as (end, endpoint):
             process = self.context.Process(
                 target=_run_forked if self.is_forking else worker_main.run,
-                args=(endpoint, setup, *((close_in_child,) if self.is_forking else ())),
+                args=(
+                    (endpoint, setup, end, close_in_child)
+                    if self.is_forking
+                    else (endpoint, setup)
+                ),
                 name=f"{self._name}-{next(self._numbers)}",
             )
             try:
@@ -156,9 +163,14 @@ class Crew:
 
 
 def _run_forked(
-    endpoint: Any, setup: worker_main.Setup, close_in_child: Callable[[], None]
+    endpoint: Any,
+    setup: worker_main.Setup,
+    end: End,
+    close_in_child: Callable[[], None],
 ) -> None:
+    # What is the program's has to be open nowhere else: its end is known by that.
     close_in_child()
+    end.connection.close()
     worker_main.run(endpoint, setup)
 
 
