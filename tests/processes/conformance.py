@@ -100,6 +100,7 @@ def install(folder):
 
     cf.ProcessPoolExecutor  # noqa: B018  (a lazy attribute)
     cf.ProcessPoolExecutor = cf.process.ProcessPoolExecutor = ProcessExecutor
+    cf.ProcessExecutor = ProcessExecutor  # scripts import it by its name
     return ProcessExecutor
 
 
@@ -125,7 +126,7 @@ def load(folder):
             def with_prelude(*args, _real=real, **kwargs):
                 if len(args) >= 2 and args[0] == "-c":
                     args = ("-c", prelude + args[1], *args[2:])
-                return _real(*args, **kwargs)
+                return _real(*args, **{"__isolated": False, **kwargs})
 
             module.assert_python_ok = with_prelude
         for name in sorted(vars(module)):
@@ -163,7 +164,12 @@ def main():
     with tempfile.TemporaryDirectory() as made:
         # Workers have to find the package of tests, too.
         with open(f"{made}/sitecustomize.py", "w", encoding="utf-8") as file:
-            file.write(f"import test; test.__path__.append({folder!r})\n")
+            here = os.path.dirname(os.path.abspath(__file__))
+            file.write(
+                f"import sys, test; test.__path__.append({folder!r})\n"
+                f"sys.path.insert(0, {here!r}); import conformance\n"
+                "del sys.path[0]; conformance.shim()\n"
+            )
         if folder:
             os.environ["PYTHONPATH"] = made
         return run_all(folder, names, private="--private" in args)

@@ -9,8 +9,9 @@ from itertools import repeat
 from typing import Any, Protocol
 
 from fastflow.pool.future import Future
+from fastflow.processes.buffers import Packed, Shared
 from fastflow.processes.messages import CHUNK
-from fastflow.processes.packing import NUMBERLESS, Functions, dumps
+from fastflow.processes.packing import NUMBERLESS, Packer
 
 __all__ = ["Chunk", "MapRun"]
 
@@ -39,7 +40,7 @@ class Chunk:
         self._worker: Any = None
         self._ticket = 0
         self._tries = 0
-        self._packed: bytes | None = run.pack(start, stop)
+        self._packed: bytes | Packed | None = run.pack(start, stop)
 
     def done(self) -> bool:
         """Return whether nobody wants it any more."""
@@ -76,7 +77,7 @@ class MapRun:
     ----------
     waiter
         Who waits for futures.
-    functions : Functions
+    packer : Packer
     fn : callable
     columns : tuple of sequences
         The arguments, of the same length `n`.
@@ -89,7 +90,7 @@ class MapRun:
     def __init__(
         self,
         waiter: _Waiter,
-        functions: Functions,
+        packer: Packer,
         fn: Callable[..., Any],
         columns: tuple[Any, ...],
         n: int,
@@ -97,8 +98,9 @@ class MapRun:
         workers: int,
     ) -> None:
         self._waiter = waiter
-        self._hidden_main = functions.hidden_main
-        self.number = functions.number_of(fn)
+        self._packer = packer
+        self._shares: dict[int, Shared] = {}  # so that each array is sent once
+        self.number = packer.number_of(fn)
         self._fn = fn if self.number == NUMBERLESS else self.number
         self._columns = columns
         self._n = n
@@ -111,10 +113,14 @@ class MapRun:
         self._bell: Future[None] | None = None
         self.stopped = False
 
-    def pack(self, start: int, stop: int) -> bytes:
+    def pack(self, start: int, stop: int) -> bytes | Packed:
         """Return the message for some items."""
         columns = tuple(column[start:stop] for column in self._columns)
-        return dumps((CHUNK, self._fn, columns), hidden_main=self._hidden_main)
+        message = self._packer.message((CHUNK, self._fn, columns))
+        if type(message) is Packed and self.number == NUMBERLESS:
+            for share in message.shares:
+                self._shares[share.inode] = share
+        return message
 
     @property
     def is_exhausted(self) -> bool:

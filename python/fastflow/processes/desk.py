@@ -42,7 +42,7 @@ from fastflow.processes import messages, place
 from fastflow.processes.chunks import MapRun
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.messages import PICKLE, read_note
-from fastflow.processes.packing import Functions
+from fastflow.processes.packing import Packer
 from fastflow.processes.remote_traceback import with_traceback
 from fastflow.processes.workers import Crew, Worker, ending_of
 
@@ -72,7 +72,7 @@ class Desk:
     Parameters
     ----------
     crew : Crew
-    functions : Functions
+    packer : Packer
     max_workers : int
     max_tasks : int, optional
         Calls that a worker makes before it is replaced.
@@ -83,14 +83,14 @@ class Desk:
     def __init__(
         self,
         crew: Crew,
-        functions: Functions,
+        packer: Packer,
         max_workers: int,
         max_tasks: int | None,
         *,
         retry: bool,
     ) -> None:
         self.lock = threading.RLock()
-        self.functions = functions
+        self.packer = packer
         self.max_workers = max_workers
         self.workers: list[Worker] = []
         self.waiting: deque[Any] = deque()
@@ -216,7 +216,12 @@ class Desk:
             self._idle.append(worker)
 
     def _give(self, worker: Worker, calls: list[Any]) -> None:
-        given = worker.give(calls, self.functions.pickled) if calls else 0
+        graveyard = self.packer.shares.graveyard
+        if graveyard:
+            dead = [graveyard.popleft() for _ in range(len(graveyard))]
+            for each in self.workers:
+                each.forget(dead)
+        given = worker.give(calls, self.packer.pickled) if calls else 0
         self.waiting.extendleft(reversed(calls[given:]))
         if not worker.window and not worker.full:
             self._idle.append(worker)
@@ -281,7 +286,7 @@ class Desk:
             if kind == PICKLE:
                 settled.append((window.popleft(), message))
                 count += 1
-            elif kind == messages.FAILED:
+            elif kind in (messages.FAILED, messages.SHARED):
                 told.append((window.popleft(), message))
                 count += 1
             else:
@@ -340,6 +345,9 @@ class Desk:
             record = logging.makeLogRecord(state)
             logging.getLogger(record.name).handle(record)
             return
+        if kind == messages.SHARED:
+            self._tell_shared(call, message)
+            return
         try:
             error, text, *values = read_note(message)
         except BaseException as failed:
@@ -353,6 +361,16 @@ class Desk:
             call.set_partial(pickle.loads(values[0])[:], error)
         else:
             call.set_exception(error)
+
+    def _tell_shared(self, call: Any, message: bytes) -> None:
+        worker, call._packed = call._worker, None
+        try:
+            data, buffers = worker.mapped.opened_once(read_note(message))
+            value = pickle.loads(data, buffers=buffers)
+        except BaseException as error:
+            call.set_exception(error)
+        else:
+            call.set_result(value)
 
     # --- calls go elsewhere --------------------------------------------------------
 
@@ -465,7 +483,7 @@ class Desk:
     def _obituary(self, worker: Worker, call: Any, ending: str) -> str:
         number = call._number
         what = "a call"
-        for fn, found in self.functions.numbers.items():
+        for fn, found in self.packer.numbers.items():
             if found == number:
                 what = f"{fn.__module__}.{fn.__qualname__}"
         return (
@@ -532,11 +550,11 @@ class Desk:
         return True
 
     def cancel_waiting(self) -> None:
-        """Cancel all that no worker has begun."""
+        """Cancel all but what workers make, or are to make next."""
         with self.lock:
             calls = list(self.waiting)
             for worker in self.workers:
-                calls.extend(self._recall(worker, len(worker.window)))
+                calls.extend(self._recall(worker, len(worker.window) - 1))
             self.waiting.clear()
             calls = [call for call in calls if call._worker is not _CANCELLED]
             self.unsettled -= len(calls)

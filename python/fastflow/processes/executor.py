@@ -20,10 +20,12 @@ from fastflow.pool.blas import share_of
 from fastflow.pool.columns import columns_of
 from fastflow.pool.executor import Executor
 from fastflow.processes import place
+from fastflow.processes.buffers import Shares
 from fastflow.processes.chunks import MapRun
 from fastflow.processes.desk import Desk
 from fastflow.processes.future import ProcessFuture
-from fastflow.processes.packing import Functions, dumps, main_is_hidden, pack_call
+from fastflow.processes.packing import Packer, dumps, main_is_hidden
+from fastflow.processes.transport import MOST
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
 from fastflow.processes.workers import Crew
@@ -49,6 +51,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         start_method: Literal["fork", "forkserver", "spawn"] | None = None,
         memory_limit: int | None = None,
         on_worker_death: Literal["fail", "retry"] = "fail",
+        share_arrays: int | None = 65_536,
         idle_timeout: Time | None = 60.0,
         blas_threads: int | Literal["auto"] | None = "auto",
     ) -> None:
@@ -59,6 +62,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         check_limit("max_tasks_per_child", max_tasks_per_child)
         check_limit("memory_limit", memory_limit)
         check_choice("on_worker_death", on_worker_death, ("fail", "retry"))
+        check_limit("share_arrays", share_arrays)
         if blas_threads != "auto":
             check_limit("blas_threads", blas_threads)
         if mp_context is not None and start_method is not None:
@@ -74,14 +78,15 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         if initializer is not None and hidden:
             initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]
         threads = share_of(self._max_workers) if blas_threads == "auto" else blas_threads
-        setup = Setup(initializer, initargs, threads, memory_limit, logging.WARNING)
+        setup = Setup(initializer, initargs, threads, memory_limit, logging.WARNING, share_arrays)
         self._name = f"{place.NAME}-{next(_numbers)}"
-        crew = Crew(mp_context, setup, self._name)
+        shares = Shares(share_arrays, MOST)
+        crew = Crew(mp_context, setup, shares, self._name)
         self._mp_context = mp_context
-        self._functions = Functions(hidden_main=hidden)
+        self._packer = Packer(shares, share_arrays, hidden_main=hidden)
         self._desk = Desk(
             crew,
-            self._functions,
+            self._packer,
             self._max_workers,
             max_tasks_per_child,
             retry=on_worker_death == "retry",
@@ -99,7 +104,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         future._worker = None
         future._tries = 0
         try:
-            future._number, future._packed = pack_call(self._functions, fn, args, kwargs)
+            future._number, future._packed = self._packer.call(fn, args, kwargs)
         except Exception as error:
             if self._desk.refusal is not None:
                 raise self._desk.refusal() from None
@@ -126,7 +131,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         columns = tuple(columns_of(iterables))
         n = min(map(len, columns), default=0)
         run = MapRun(
-            self._watch, self._functions, fn, columns, n, chunksize, self._max_workers
+            self._watch, self._packer, fn, columns, n, chunksize, self._max_workers
         )
         if n:
             self._desk.add(run)

@@ -17,6 +17,7 @@ __all__ = [
     "CHUNK",
     "DEFINE",
     "FAILED",
+    "FORGET",
     "GIVEN_BACK",
     "LARGE",
     "LOG",
@@ -24,6 +25,7 @@ __all__ = [
     "READY",
     "REFUSED",
     "RETIRES",
+    "SHARED",
     "STOP",
     "TIMES",
     "note",
@@ -35,7 +37,8 @@ DEFINE = -1  # number, pickled function
 CALL = -2  # function, args, kwargs: one that has no number
 CHUNK = -3  # number or function, columns of arguments
 STOP = -4  # nothing more comes
-LARGE = -5  # a call whose pickle lies elsewhere
+LARGE = -5  # a call, parts of which lie in segments; see `buffers`
+FORGET = -6  # inodes of segments that are not needed any more
 
 # From a worker: the first byte.
 PICKLE = 0x80
@@ -43,6 +46,7 @@ FAILED = ord("F")  # the call's exception
 READY = ord("R")  # begins to take calls
 REFUSED = ord("X")  # can't begin: the exception of the initializer
 TIMES = ord("T")  # calls made, and seconds for them
+SHARED = ord("S")  # a value, parts of which lie in segments
 GIVEN_BACK = ord("B")  # items of the running chunk that it does not make
 RETIRES = ord("M")  # has grown too large
 LOG = ord("L")  # a record for the loggers

@@ -20,9 +20,10 @@ from multiprocessing.reduction import ForkingPickler
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
+from fastflow.processes.buffers import LargeBufferError, Packed, Shares, refusal_from
 from fastflow.processes.messages import CALL
 
-__all__ = ["Functions", "NUMBERLESS", "dumps", "main_is_hidden", "pack_call"]
+__all__ = ["NUMBERLESS", "Packer", "dumps", "main_is_hidden"]
 
 NUMBERLESS = -1
 _MOST = 4096  # functions with a number
@@ -38,8 +39,19 @@ def main_is_hidden() -> bool:
     return not isinstance(file, str) or not os.path.exists(file)
 
 
-def dumps(value: Any, *, hidden_main: bool = False) -> bytes:
+Buffers = Callable[[Any], bool] | None
+
+
+def dumps(value: Any, buffers: Buffers = None, *, hidden_main: bool = False) -> bytes:
     """Pickle, in whichever way it can be done.
+
+    Parameters
+    ----------
+    value
+    buffers : callable, optional
+        As ``buffer_callback`` of `pickle.dumps`.
+    hidden_main : bool
+        Whether what is of ``__main__`` has to travel by value.
 
     Raises
     ------
@@ -47,22 +59,27 @@ def dumps(value: Any, *, hidden_main: bool = False) -> bytes:
         What pickle raised, with a note of what can be done about it.
     """
     try:
-        data = pickle.dumps(value, 5)
+        data = pickle.dumps(value, 5, buffer_callback=buffers)
+    except LargeBufferError:
+        raise
     except Exception as error:
         return _otherwise(value, error)
     if hidden_main and b"__main__" in data:
-        return _by_value(value, _hidden_error)
+        return _by_value(value, buffers, _hidden_error)
     return data
 
 
 def _otherwise(value: Any, error: Exception) -> bytes:
+    # All in one piece: buffers were given to the callback before it failed.
     try:
         return bytes(ForkingPickler.dumps(value, 5))
     except Exception:
-        return _by_value(value, lambda: error)
+        return _by_value(value, None, lambda: error)
 
 
-def _by_value(value: Any, failure: Callable[[], Exception]) -> bytes:
+def _by_value(
+    value: Any, buffers: Buffers, failure: Callable[[], Exception]
+) -> bytes:
     if importlib.util.find_spec("cloudpickle") is None:
         error = failure()
         error.add_note(
@@ -73,7 +90,7 @@ def _by_value(value: Any, failure: Callable[[], Exception]) -> bytes:
         raise error
     import cloudpickle
 
-    data: bytes = cloudpickle.dumps(value, 5)
+    data: bytes = cloudpickle.dumps(value, 5, buffer_callback=buffers)
     return data
 
 
@@ -83,21 +100,27 @@ def _hidden_error() -> Exception:
     )
 
 
-class Functions:
-    """The functions of one executor that have numbers.
+class Packer:
+    """Makes messages of calls; has the functions of one executor that have numbers.
 
     Parameters
     ----------
+    shares : Shares
+    least : int, optional
+        Bytes of a buffer that is shared.
     hidden_main : bool
         Whether workers can't import ``__main__``.
     """
 
-    def __init__(self, *, hidden_main: bool) -> None:
+    def __init__(self, shares: Shares, least: int | None, *, hidden_main: bool) -> None:
+        self.shares = shares
         self.hidden_main = hidden_main
         self.pickled: list[bytes] = []
-        """By number."""
+        """Functions, by number."""
         self.numbers: dict[Any, int] = {}
         """Of plain functions only, whose identity is their equality."""
+        self._refuse = refusal_from(least)
+        self._most = shares.most
 
     def number_of(self, fn: Any) -> int:
         """Return the number of a function, or `NUMBERLESS`."""
@@ -105,6 +128,28 @@ class Functions:
             return NUMBERLESS
         found = self.numbers.get(fn)
         return self._number(fn) if found is None else found
+
+    def call(
+        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[int, bytes | Packed]:
+        """Return a function's number, and the message that calls it."""
+        number = self.number_of(fn)
+        if number >= 0:
+            call: Any = (number, args, kwargs) if kwargs else (number, args)
+        else:
+            call = (CALL, fn, args, kwargs)
+        return number, self.message(call)
+
+    def message(self, content: Any) -> bytes | Packed:
+        """Return what to send for a tuple of `messages`."""
+        try:
+            data = dumps(content, self._refuse, hidden_main=self.hidden_main)
+        except LargeBufferError:
+            return self.shares.pack(self._dumps, content)
+        return data if len(data) < self._most else Packed(data, [])
+
+    def _dumps(self, content: Any, collect: Callable[[Any], bool]) -> bytes:
+        return dumps(content, collect, hidden_main=self.hidden_main)
 
     def _number(self, fn: Any) -> int:
         number = NUMBERLESS
@@ -123,15 +168,3 @@ class Functions:
 def _stands_in_module(fn: Any) -> bool:
     owner = getattr(fn, "__self__", None)  # of a builtin: its module, if it's no method
     return owner is None or isinstance(owner, ModuleType)
-
-
-def pack_call(
-    functions: Functions, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[int, bytes]:
-    """Return a function's number, and the message that calls it."""
-    number = functions.number_of(fn)
-    if number >= 0:
-        call: Any = (number, args, kwargs) if kwargs else (number, args)
-    else:
-        call = (CALL, fn, args, kwargs)
-    return number, dumps(call, hidden_main=functions.hidden_main)

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 from fastflow import _core
 from fastflow.processes import pipe
 
-__all__ = ["CAPACITY", "End", "Endpoint", "pair", "wait_channels"]
+__all__ = ["CAPACITY", "MOST", "End", "Endpoint", "pair", "wait_channels"]
 
 CAPACITY = 1 << 20
 """Bytes of the ring in each direction."""
+
+MOST = CAPACITY // 4
+"""Bytes of a message; longer ones go by segments where these are."""
 
 _native: Any = getattr(_core, "Channel", None)
 if os.environ.get("FASTFLOW_TRANSPORT") == "pipe":

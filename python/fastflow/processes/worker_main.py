@@ -22,22 +22,31 @@ from typing import Any, NamedTuple
 from fastflow import errors
 from fastflow.pool.blas import limited
 from fastflow.processes import place
+from fastflow.processes.buffers import (
+    LargeBufferError,
+    Mapped,
+    Packed,
+    Shares,
+    refusal_from,
+)
 from fastflow.processes.guard import Guard
 from fastflow.processes.messages import (
     CALL,
     CHUNK,
     DEFINE,
     FAILED,
+    FORGET,
     LOG,
     READY,
     REFUSED,
     RETIRES,
+    SHARED,
     STOP,
     TIMES,
     note,
 )
 from fastflow.processes.packing import dumps
-from fastflow.processes.transport import Endpoint, wait_channels
+from fastflow.processes.transport import MOST, Endpoint, wait_channels
 
 __all__ = ["Setup", "run"]
 
@@ -53,6 +62,7 @@ class Setup(NamedTuple):
     blas_threads: int | None
     memory_limit: int | None
     log_level: int
+    share_arrays: int | None
 
 
 def run(endpoint: Endpoint, setup: Setup) -> None:
@@ -76,11 +86,15 @@ class _Worker:
         self._running = False
         self._guard = Guard(connection, self._send)
         self._retires = False
+        self._shares = Shares(setup.share_arrays, MOST)
+        self._refuse = refusal_from(setup.share_arrays)
+        self._mapped = Mapped(lambda: channel.take_descriptor(30.0), readonly=True)
         # Since the last report: calls, seconds, and when to report.
         self._made = 0
         self._busy = 0.0
         self._report_at = 1
         self._began = 0.0
+        self._in_chunk = False
 
     def interrupted(self, *_: Any) -> None:
         """Handle Ctrl-C: it ends the call that runs, and nothing else."""
@@ -110,7 +124,7 @@ class _Worker:
     def serve(self) -> None:
         """Make calls until told to stop."""
         receive, loads, pickled = self._channel.receive, pickle.loads, pickle.dumps
-        functions, send = self._functions, self._send
+        functions, send, refuse = self._functions, self._send, self._refuse
         self._began = time.perf_counter()
         while True:
             message = receive()
@@ -128,9 +142,12 @@ class _Worker:
                     else:
                         value = functions[number](*call[1], **call[2])
                     try:
-                        answer = pickled(value, 5)
+                        answer = pickled(value, 5, buffer_callback=refuse)
                     except Exception:
-                        answer = dumps(value)
+                        answer = self._packed(value)
+                    else:
+                        if len(answer) > MOST:
+                            answer = self._sent(self._shares.packed(answer, []))
                     del call, value
                 else:
                     found = self._special(call)
@@ -146,6 +163,10 @@ class _Worker:
                 answer = note(FAILED, *_told(error))
                 call = value = None
             send(answer)
+            if self._in_chunk:  # that says itself how long it took
+                self._in_chunk = False
+                self._began = time.perf_counter()
+                continue
             self._made += 1
             if self._made >= self._report_at:
                 self._report()
@@ -162,13 +183,44 @@ class _Worker:
         if kind == DEFINE:
             self._define(call[1], call[2])
             return None
+        if kind == FORGET:
+            self._mapped.forget(call[1])
+            return None
+        if kind == STOP:
+            return b""
+        return self._packed(self._value(call))
+
+    def _value(self, call: tuple[Any, ...]) -> Any:
+        """Return the value of a call of any kind."""
+        kind = call[0]
+        if kind >= 0:
+            kwargs = call[2] if len(call) > 2 else {}
+            return self._functions[kind](*call[1], **kwargs)
         if kind == CALL:
             _, fn, args, kwargs = call
-            return dumps(fn(*args, **kwargs))
+            return fn(*args, **kwargs)
         if kind == CHUNK:
             return self._chunk(call[1], call[2])
-        assert kind == STOP
-        return b""
+        data, buffers = self._mapped.opened(call)
+        return self._value(pickle.loads(data, buffers=buffers))
+
+    def _packed(self, value: Any) -> bytes:
+        """Return the answer that has a value of any kind."""
+        if type(value) is _Part:
+            return note(FAILED, *_told(value.error), dumps(value.values))
+        try:
+            data = dumps(value, self._refuse)
+        except LargeBufferError:
+            return self._sent(self._shares.pack(dumps, value))
+        return data if len(data) <= MOST else self._sent(self._shares.packed(data, []))
+
+    def _sent(self, packed: Packed) -> bytes:
+        """Send the descriptors of what an answer refers to; return the answer."""
+        with self._sending:
+            for share in packed.shares:
+                self._channel.send_descriptor(share.segment.fd)
+        self._shares.graveyard.clear()  # the program keeps none of them
+        return bytes((SHARED,)) + packed.message
 
     def _define(self, number: int, pickled: bytes) -> None:
         try:
@@ -176,8 +228,9 @@ class _Worker:
         except BaseException as error:
             self._functions[number] = _Missing(error)
 
-    def _chunk(self, fn: Any, columns: tuple[Any, ...]) -> bytes:
-        """Call for each item; the answer has the seconds and the values."""
+    def _chunk(self, fn: Any, columns: tuple[Any, ...]) -> Any:
+        """Call for each item; return the seconds and the values."""
+        self._in_chunk = True
         function = self._functions[fn] if isinstance(fn, int) else fn
         began = time.perf_counter()
         values: list[Any] = []
@@ -185,9 +238,8 @@ class _Worker:
             self._guard.make(function, columns, values)
         except BaseException as error:
             self._running = False
-            return note(FAILED, *_told(error), dumps(values))
-        taken = time.perf_counter() - began
-        return dumps((taken, values))
+            return _Part(values, error)
+        return time.perf_counter() - began, values
 
     def _send(self, payload: bytes) -> None:
         with self._sending:
@@ -227,6 +279,13 @@ class _Worker:
         if limit is not None and not self._retires and _resident() > limit:
             self._retires = True
             self._send(note(RETIRES, _resident()))
+
+
+class _Part(NamedTuple):
+    """What comes of a chunk when an item raises."""
+
+    values: list[Any]
+    error: BaseException
 
 
 class _Missing:

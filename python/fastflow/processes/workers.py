@@ -13,13 +13,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.processes import place, worker_main
-from fastflow.processes.messages import DEFINE, STOP
+from fastflow.processes.buffers import Mapped, Packed, Shares
+from fastflow.processes.messages import DEFINE, FORGET, STOP
 from fastflow.processes.packing import dumps
 from fastflow.processes.transport import End, pair
 
 __all__ = ["Crew", "Worker", "ending_of"]
 
 _STOP = dumps((STOP,))
+_SHARED_AHEAD = 8  # calls in a window, as long as there are descriptors to send
+_DESCRIPTOR = 10.0  # seconds that it may take to come, which was sent before
 
 
 class Worker:
@@ -34,21 +37,29 @@ class Worker:
         "killed",
         "known",
         "made",
+        "mapped",
         "pidfd",
         "process",
         "ready",
         "retiring",
+        "segments",
+        "shares",
         "window",
     )
 
-    def __init__(self, process: Any, end: End) -> None:
+    def __init__(self, process: Any, end: End, shares: Shares) -> None:
         self.process = process
+        self.shares = shares
         self.end = end
         self.channel = end.channel
         self.window: deque[Any] = deque()
         """Calls that were sent there and have no answer, in order."""
         self.known: set[int] = set()
         """Numbers of functions that it has."""
+        self.segments: set[int] = set()
+        """Inodes of segments that it has, of this process."""
+        self.mapped = Mapped(self._take, readonly=False)
+        """Segments that it has made."""
         self.assigned = 0  # calls, altogether
         self.made = 0
         self.ready = False
@@ -78,11 +89,7 @@ class Worker:
                     self.full = True
                     return 0
                 known.add(number)
-        if len(calls) == 1:
-            ticket = channel.send(calls[0]._packed)
-            tickets = () if ticket is None else (ticket,)
-        else:
-            tickets = channel.send_many([call._packed for call in calls])
+        tickets = self._send(calls)
         for call, ticket in zip(calls, tickets, strict=False):
             call._ticket = ticket
             call._worker = self
@@ -91,6 +98,46 @@ class Worker:
         self.assigned += count
         self.full = count < len(calls)
         return count
+
+    def _send(self, calls: Sequence[Any]) -> Sequence[int]:
+        messages = [call._packed for call in calls]
+        if all(type(message) is bytes for message in messages):
+            if len(messages) > 1:
+                return self.channel.send_many(messages)  # type: ignore[no-any-return]
+            ticket = self.channel.send(messages[0])
+            return () if ticket is None else (ticket,)
+        tickets: list[int] = []
+        for message in messages:
+            if type(message) is Packed:
+                if len(self.window) + len(tickets) > _SHARED_AHEAD:
+                    break
+                message.seal(self.shares)
+                self._send_shares(message)
+                ticket = self.channel.send(message.message)
+            else:
+                ticket = self.channel.send(message)
+            if ticket is None:
+                break
+            tickets.append(ticket)
+        return tickets
+
+    def _send_shares(self, message: Packed) -> None:
+        for share in message.shares:
+            if share.inode not in self.segments:
+                self.channel.send_descriptor(share.segment.fd)
+                self.segments.add(share.inode)
+
+    def forget(self, inodes: Sequence[int]) -> None:
+        """Have it let go of segments that are used no more."""
+        had = self.segments.intersection(inodes)
+        if had:
+            self.segments -= had
+            with contextlib.suppress(BrokenPipeError):
+                # Without room it keeps them; it can't be without room for ever.
+                self.channel.send(dumps((FORGET, tuple(had))))
+
+    def _take(self) -> int:
+        return int(self.channel.take_descriptor(_DESCRIPTOR))
 
     def begun(self, call: Any) -> bool:
         """Return whether it has begun a call of its window."""
@@ -128,11 +175,15 @@ class Crew:
     context
         Of multiprocessing.
     setup : Setup
+    shares : Shares
     name : str
         Of the processes, before a number.
     """
 
-    def __init__(self, context: Any, setup: worker_main.Setup, name: str) -> None:
+    def __init__(
+        self, context: Any, setup: worker_main.Setup, shares: Shares, name: str
+    ) -> None:
+        self._shares = shares
         self.context = context
         self.is_forking = context.get_start_method(allow_none=False) == "fork"
         self._setup = setup
@@ -159,7 +210,7 @@ class Crew:
             except BaseException:
                 end.close()
                 raise
-        return Worker(process, end)
+        return Worker(process, end, self._shares)
 
 
 def _run_forked(
