@@ -126,7 +126,7 @@ def load(folder):
             def with_prelude(*args, _real=real, **kwargs):
                 if len(args) >= 2 and args[0] == "-c":
                     args = ("-c", prelude + args[1], *args[2:])
-                return _real(*args, **{"__isolated": False, **kwargs})
+                return _real(*args, **{**os.environ, **kwargs})
 
             module.assert_python_ok = with_prelude
         for name in sorted(vars(module)):
@@ -194,6 +194,8 @@ def run_all(folder, names, *, private):
     left_out = []
     for name in names:
         why = LEFT_OUT.get(name.split(".")[-1])
+        if "FailingInitializerTest" in name:
+            why = "reads executor._broken"
         if why and not private:
             left_out.append((name, why))
         else:

@@ -62,6 +62,9 @@ _UNGUARDED = (
     "a worker imports the script that is run, and this starts workers again; put what "
     "is to run once under: if __name__ == '__main__':"
 )
+_FORKED = (
+    "this executor is of the process that has forked this one; make another one here"
+)
 _CANCELLED = object()
 _LOGGER = logging.getLogger("fastflow")
 
@@ -427,7 +430,7 @@ class Desk:
                     return
                 self._starting += 1
             try:
-                worker = self._crew.start(self.close_in_child)
+                worker = self._crew.start()
             except BaseException as error:
                 with self.lock:
                     self._starting -= 1
@@ -514,10 +517,17 @@ class Desk:
                 call.set_exception(broken())
         self.on_change()
 
-    def close_in_child(self) -> None:
-        """In a forked child: let go of what is the program's."""
+    def forget(self) -> None:
+        """Let go, in a forked child, of what is the program's.
+
+        Its end of a worker's socket must be open nowhere else: the worker knows by that
+        whether the program is there.
+        """
+        self.lock = threading.RLock()
         self.forked = True
-        for worker in self.workers:
+        self.refusal = lambda: BrokenProcessesError(_FORKED)
+        workers, self.workers = self.workers, []
+        for worker in workers:
             with contextlib.suppress(OSError):
                 worker.end.connection.close()
 
@@ -584,11 +594,11 @@ class Desk:
 
     # --- the end -----------------------------------------------------------------
 
-    def close(self) -> None:
+    def close(self, why: str) -> None:
         """Take no more calls."""
-        with self.lock:
-            if self.refusal is None:
-                self.refusal = _closed
+        # No lock: the collector may call this.
+        if self.refusal is None:
+            self.refusal = lambda: RuntimeError(f"cannot schedule new futures {why}")
 
     def kill(self) -> None:
         """End the workers at once."""
@@ -621,6 +631,3 @@ class Desk:
         nap = seconds * 16
         return 0.0 if nap > 0.001 else max(nap, 0.0001)
 
-
-def _closed() -> Exception:
-    return RuntimeError("cannot schedule new futures after shutdown")

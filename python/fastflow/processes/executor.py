@@ -143,7 +143,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         self, wait: bool = True, *, cancel_futures: bool = False, kill: bool = False
     ) -> None:
         """See `concurrent.futures.Executor.shutdown`."""
-        self._desk.close()
+        self._desk.close("after shutdown")
         if cancel_futures or kill:
             self._desk.cancel_waiting()
         if kill:
@@ -179,9 +179,16 @@ _live: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 def _at_exit() -> None:
     for watch in list(_live):
-        watch.close()
+        watch.close("after interpreter shutdown")
     for watch in list(_live):
         watch.join()
 
 
+def _in_forked_child() -> None:
+    for watch in list(_live):
+        watch.forget()
+    _live.clear()
+
+
 lifetime.at_exit(lifetime.WORKERS, _at_exit)
+lifetime.in_forked_child(lifetime.WORKERS, _in_forked_child)

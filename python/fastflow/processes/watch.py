@@ -72,7 +72,8 @@ class Watch:
                 return
             if self._desk.forked:
                 raise RuntimeError(
-                    "this future is of the process that has forked; here nobody ends it"
+                    "this future is of the process that has forked this one; here "
+                    "nobody ends it"
                 )
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -220,8 +221,9 @@ class Watch:
 
     # --- the end -------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Have the helper end when all calls have."""
+    def close(self, why: str = "after shutdown") -> None:
+        """Take no more calls, and have the helper end when all have."""
+        self._desk.close(why)
         with self._lock:
             self._closing = True
             started = self._helper is not None
@@ -229,6 +231,13 @@ class Watch:
         self._bell.ring()
         if not started:
             self._ended.set()
+
+    def forget(self) -> None:
+        """Begin anew in a forked child, where the workers are somebody else's."""
+        self._lock = threading.Lock()
+        self._helper = None
+        self.helper_sleeps = False
+        self._desk.forget()
 
     def join(self) -> None:
         """Wait until all calls have ended."""

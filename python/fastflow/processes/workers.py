@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastflow.processes import place, worker_main
@@ -191,17 +191,15 @@ class Crew:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
-    def start(self, close_in_child: Callable[[], None]) -> Worker:
-        """Start one; `close_in_child` is called there, if it is forked."""
+    def start(self) -> Worker:
+        """Start one."""
         place.check_guard()
         setup = self._setup._replace(log_level=logging.root.level)
         with self._lock, pair() as (end, endpoint):
             process = self.context.Process(
                 target=_run_forked if self.is_forking else worker_main.run,
                 args=(
-                    (endpoint, setup, end, close_in_child)
-                    if self.is_forking
-                    else (endpoint, setup)
+                    (endpoint, setup, end) if self.is_forking else (endpoint, setup)
                 ),
                 name=f"{self._name}-{next(self._numbers)}",
             )
@@ -213,15 +211,8 @@ class Crew:
         return Worker(process, end, self._shares)
 
 
-def _run_forked(
-    endpoint: Any,
-    setup: worker_main.Setup,
-    end: End,
-    close_in_child: Callable[[], None],
-) -> None:
-    # What is the program's has to be open nowhere else: its end is known by that.
-    close_in_child()
-    end.connection.close()
+def _run_forked(endpoint: Any, setup: worker_main.Setup, end: End) -> None:
+    end.connection.close()  # the program's; see Desk.forget
     worker_main.run(endpoint, setup)
 
 
