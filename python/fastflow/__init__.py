@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from fastflow.flows.function import flow
     from fastflow.flows.history import list_flows
-    from fastflow.errors import BrokenProcessesError, WorkerDiedError
+    from fastflow.errors import BrokenProcessesError, TransferError, WorkerDiedError
     from fastflow.pool.kernel import Kernel, kernels
     from fastflow.processes.executor import ProcessExecutor
     from fastflow.processes.executor import ProcessExecutor as ProcessPoolExecutor
@@ -95,6 +95,7 @@ __all__ = [
     "TaskRegistry",
     "TaskTimeout",
     "ThreadPoolExecutor",
+    "TransferError",
     "ValidationError",
     "WorkerDiedError",
     "Workflow",
@@ -127,6 +128,7 @@ _MODULES = frozenset(("benchmarks", "durable", "testing"))
 _LAZY = {
     "BrokenProcessesError": "fastflow.errors",
     "ProcessExecutor": "fastflow.processes.executor",
+    "TransferError": "fastflow.errors",
     "WorkerDiedError": "fastflow.errors",
     "Graph": "fastflow.engines.graph",
     "GraphResult": "fastflow.engines.graph",

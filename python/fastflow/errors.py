@@ -33,6 +33,7 @@ __all__ = [
     "TaskError",
     "TaskErrorGroup",
     "TaskTimeout",
+    "TransferError",
     "ValidationError",
     "WorkerDiedError",
     "add_note",
@@ -148,6 +149,13 @@ if TYPE_CHECKING:
         Also a ``concurrent.futures.process.BrokenProcessPool``.
         """
 
+    class TransferError(FastflowError, BrokenProcessPool):
+        """A call or its value could be pickled, but not be made again elsewhere.
+
+        Why is its cause. Also a ``concurrent.futures.process.BrokenProcessPool``, as
+        the standard library's pool breaks then; here the others go on.
+        """
+
     class WorkerDiedError(FastflowError, BrokenProcessPool):
         """The process that made a call has ended before the call did.
 
@@ -158,17 +166,22 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Make the classes whose base costs an import that few programs need."""
-    if name not in ("BrokenProcessesError", "WorkerDiedError"):
+    doc = _OF_PROCESSES.get(name)
+    if doc is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from concurrent.futures.process import BrokenProcessPool
 
-    doc = {
-        "BrokenProcessesError": "The executor's processes can't be started.",
-        "WorkerDiedError": "The process that made a call has ended before the call.",
-    }[name]
-    made = type(name, (FastflowError, BrokenProcessPool), {"__doc__": doc,
-                "__module__": __name__})  # fmt: skip
-    return globals().setdefault(name, made)
+    members = {"__doc__": doc, "__module__": __name__}
+    return globals().setdefault(
+        name, type(name, (FastflowError, BrokenProcessPool), members)
+    )
+
+
+_OF_PROCESSES = {
+    "BrokenProcessesError": "The executor's processes can't be started.",
+    "TransferError": "A call or its value can't be made again in the other process.",
+    "WorkerDiedError": "The process that made a call has ended before the call.",
+}
 
 
 class QueueFullError(FastflowError, RuntimeError):

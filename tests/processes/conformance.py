@@ -35,6 +35,8 @@ LEFT_OUT = {
     "test_del_shutdown": _PRIVATE,
     "test_shutdown_no_wait": _PRIVATE + " and other attributes",
     "test_max_tasks_per_child_defaults_to_spawn_context": "reads _mp_context",
+    "test_shutdown_deadlock_pickle": "reads executor._executor_manager_thread",
+    "test_gh105829_should_not_deadlock_if_wakeup_pipe_full": "patches private classes",
     "test_python_finalization_error": "patches a private function of Python 3.13",
 }
 MODULES = (

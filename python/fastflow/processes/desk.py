@@ -36,7 +36,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.errors import BrokenProcessesError, WorkerDiedError, described
+from fastflow.errors import (
+    BrokenProcessesError,
+    TransferError,
+    WorkerDiedError,
+    shown,
+)
 from fastflow.pool.future import Future
 from fastflow.processes import messages, place
 from fastflow.processes.chunks import MapRun
@@ -335,7 +340,7 @@ class Desk:
             try:
                 value = loads(message)
             except BaseException as error:
-                call.set_exception(error)
+                call.set_exception(_unreadable(error))
             else:
                 call.set_result(value)
         for call, message in told:
@@ -354,7 +359,7 @@ class Desk:
         try:
             error, text, *values = read_note(message)
         except BaseException as failed:
-            error, text, values = failed, "", []
+            error, text, values = _unreadable(failed), "", []
         if kind == messages.REFUSED:
             self.break_("a worker could not be initialized", with_traceback(error, text))
             return
@@ -371,7 +376,7 @@ class Desk:
             data, buffers = worker.mapped.opened_once(read_note(message))
             value = pickle.loads(data, buffers=buffers)
         except BaseException as error:
-            call.set_exception(error)
+            call.set_exception(_unreadable(error))
         else:
             call.set_result(value)
 
@@ -631,3 +636,9 @@ class Desk:
         nap = seconds * 16
         return 0.0 if nap > 0.001 else max(nap, 0.0001)
 
+
+
+def _unreadable(error: BaseException) -> Exception:
+    told = TransferError(f"the value of a call can't be read here: {shown(error)}")
+    told.__cause__ = error
+    return told

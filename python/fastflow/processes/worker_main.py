@@ -134,7 +134,10 @@ class _Worker:
                 continue
             try:
                 self._running = True
-                call = loads(message)
+                try:
+                    call = loads(message)
+                except BaseException as error:
+                    raise _unreadable("the call", error) from error
                 number = call[0]
                 if number >= 0:
                     if len(call) == 2:
@@ -201,8 +204,12 @@ class _Worker:
             return fn(*args, **kwargs)
         if kind == CHUNK:
             return self._chunk(call[1], call[2])
-        data, buffers = self._mapped.opened(call)
-        return self._value(pickle.loads(data, buffers=buffers))
+        try:
+            data, buffers = self._mapped.opened(call)
+            call = pickle.loads(data, buffers=buffers)
+        except BaseException as error:
+            raise _unreadable("the call", error) from error
+        return self._value(call)
 
     def _packed(self, value: Any) -> bytes:
         """Return the answer that has a value of any kind."""
@@ -295,7 +302,11 @@ class _Missing:
         self._error = error
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        raise self._error
+        raise _unreadable("the function", self._error) from self._error
+
+
+def _unreadable(what: str, error: BaseException) -> Exception:
+    return errors.TransferError(f"a worker can't read {what}: {errors.shown(error)}")
 
 
 class _Forward(logging.Handler):
