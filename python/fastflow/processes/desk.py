@@ -128,7 +128,7 @@ class Desk:
         self.burst = 0
         """Calls that came since somebody waited."""
         self._early_deaths = 0
-        self._leaving: list[Worker] = []  # have ended; their processes are to be joined
+        self._bells: list[Future[None]] = []
 
     # --- calls come --------------------------------------------------------------
 
@@ -256,6 +256,9 @@ class Desk:
         finally:
             with self.lock:
                 self.settling -= 1
+                bells, self._bells = (self._bells, []) if settled or told else ([], self._bells)
+        for bell in bells:
+            bell.set_result(None)
         if self._wants_worker():
             self.start_workers()
         return len(settled)
@@ -611,10 +614,23 @@ class Desk:
             for worker in self.workers:
                 worker.kill()
 
-    def stop_workers(self) -> None:
-        """Have all workers end, which have nothing to do, and wait for that."""
+    def next_end(self) -> Future[None]:
+        """Return a future that is done when some call has ended."""
+        bell: Future[None] = Future()
         with self.lock:
+            self._bells.append(bell)
+            if not self.unsettled:
+                self._bells.remove(bell)
+                bell.set_result(None)
+        return bell
+
+    def stop_workers(self) -> None:
+        """Have the workers end that have nothing to do, and wait for that."""
+        with self.lock:
+            if self.unsettled:
+                return
             workers, self.workers = self.workers, []
+            self._idle.clear()
             for worker in workers:
                 worker.stop()
         for worker in workers:

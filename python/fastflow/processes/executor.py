@@ -10,12 +10,13 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from fastflow.base import lifetime
 from fastflow.base.durations import Time, wait_of
 from fastflow.base.options import check_choice, check_limit
+from fastflow.errors import QueueFullError
 from fastflow.pool.blas import share_of
 from fastflow.pool.columns import columns_of
 from fastflow.pool.executor import Executor
@@ -54,11 +55,19 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         share_arrays: int | None = 65_536,
         idle_timeout: Time | None = 60.0,
         blas_threads: int | Literal["auto"] | None = "auto",
+        preload: Sequence[str] = (),
+        max_pending: int | None = None,
+        on_full: Literal["block", "raise", "caller_runs"] = "block",
     ) -> None:
         # ProcessPoolExecutor.__init__ is not called: none of its internals are used.
         self._max_workers = _worker_count(max_workers)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        if place.in_worker():
+            self._run_in_threads(initializer, initargs)
+            return
+        self._max_pending = check_limit("max_pending", max_pending)
+        self._on_full = check_choice("on_full", on_full, ("block", "raise", "caller_runs"))
         check_limit("max_tasks_per_child", max_tasks_per_child)
         check_limit("memory_limit", memory_limit)
         check_choice("on_worker_death", on_worker_death, ("fail", "retry"))
@@ -93,12 +102,45 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         )
         self._watch = Watch(self._desk, wait_of(idle_timeout))
         _live.add(self._watch)
+        if preload:
+            mp_context.set_forkserver_preload(["__main__", *preload])
         weakref.finalize(self, self._watch.close).atexit = False
+
+    def _run_in_threads(
+        self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> None:
+        """Be an `Executor`: workers that start workers would be too many."""
+        inner = Executor(
+            self._max_workers,
+            initializer=initializer,
+            initargs=initargs,
+            blas_threads=None,
+        )
+
+        def shutdown(
+            wait: bool = True,  # noqa: FBT001, FBT002  (as in the standard library)
+            *,
+            cancel_futures: bool = False,
+            kill: bool = False,
+        ) -> None:
+            inner.shutdown(wait, cancel_futures=cancel_futures or kill)
+
+        def map_(
+            fn: Callable[..., T],
+            *iterables: Iterable[Any],
+            chunksize: int | None = None,
+            **options: Any,
+        ) -> Iterator[T]:
+            return inner.map(fn, *iterables, chunksize=chunksize or 1, **options)
+
+        self.__dict__.update(submit=inner.submit, map=map_, shutdown=shutdown)
 
     def submit(
         self, fn: Callable[..., T], /, *args: Any, **kwargs: Any
     ) -> ProcessFuture[T]:
         """See `concurrent.futures.Executor.submit`."""
+        if self._max_pending is not None and not self._has_room(self._max_pending):
+            return self._run_here(fn, args, kwargs)
         future: ProcessFuture[T] = ProcessFuture()
         future._keeper = self._watch
         future._worker = None
@@ -113,6 +155,31 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         self._desk.add(future)
         if self._watch.helper_sleeps:
             self._watch.wake_helper()
+        return future
+
+    def _has_room(self, most: int) -> bool:
+        """Return whether a call may be added; False: it is to be made here."""
+        desk = self._desk
+        while desk.refusal is None and desk.unsettled >= most + len(desk.workers):
+            desk.drain()
+            if desk.unsettled < most + max(len(desk.workers), 1):
+                break
+            if self._on_full == "raise":
+                raise QueueFullError(f"{most} calls are waiting for a worker")
+            if self._on_full == "caller_runs":
+                return False
+            self._watch.wait_for(desk.next_end(), None)
+        return True
+
+    def _run_here(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ProcessFuture[T]:
+        future: ProcessFuture[T] = ProcessFuture()
+        future._keeper = self._watch
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
         return future
 
     def map(

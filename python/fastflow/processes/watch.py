@@ -202,7 +202,9 @@ class Watch:
                 seen = desk.drains
                 if rest and desk.unsettled:  # a call came before the flag was set
                     continue
-                self._helper_bell.wait(self._idle_timeout if rest else _TICK)
+                rung = self._helper_bell.wait(self._idle_timeout if rest else _TICK)
+                if rest and not rung:
+                    desk.stop_workers()
         finally:
             desk.stop_workers()
             self._ended.set()
@@ -271,8 +273,10 @@ class _Bell:
         with contextlib.suppress(BlockingIOError):
             os.read(self._read, 4096)
 
-    def wait(self, seconds: float | None) -> None:
+    def wait(self, seconds: float | None) -> bool:
+        """Sleep; return whether it has rung."""
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
-        poll.poll(None if seconds is None else seconds * 1000)
+        rung = poll.poll(None if seconds is None else seconds * 1000)
         self.silence()
+        return bool(rung)
