@@ -28,6 +28,7 @@ from fastflow.errors import (
     TaskTimeout,
     ValidationError,
 )
+from fastflow.pool import fanout
 from fastflow.pool.executor import Executor, ExecutorStats, default_executor
 from fastflow.pool.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
 from fastflow.pool.future import Future
@@ -168,6 +169,18 @@ class _FormerNames:
 
 
 sys.meta_path.append(_FormerNames())
+
+
+def _elsewhere(executor: Any, max_workers: int | None) -> Any:
+    """Return what fans out over processes, if that is asked for."""
+    if executor != "processes" and "fastflow.processes.executor" not in sys.modules:
+        return None
+    from fastflow.processes.fanout import fan_out_of
+
+    return fan_out_of(executor, max_workers)
+
+
+fanout.elsewhere = _elsewhere
 
 
 def __getattr__(name: str) -> Any:

@@ -348,7 +348,7 @@ def default_executor(max_workers: int | None = None) -> Executor:
 
 
 def engine_of(
-    executor: Executor | None, max_workers: int | None
+    executor: Any, max_workers: int | None
 ) -> tuple[_core.Engine, int]:
     """Return the engine that a fan-out uses and how many may take part."""
     if executor is None:

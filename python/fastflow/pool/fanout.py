@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures as cf
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     class _Options(TypedDict, total=False):
         """What all take; see `map`."""
 
-        executor: Executor | None
+        executor: Where
         max_workers: int | None
         timeout: Time | None
         progress: Progress
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 __all__ = ["for_each", "imap", "map", "map_array", "starmap"]
 
 T = TypeVar("T")
+
+Where = Executor | cf.Executor | Literal["processes"] | None
+"""An `Executor`; a `ProcessExecutor`, or "processes" for one that all share."""
+
+elsewhere: Callable[[Any, int | None], Any] | None = None
+"""Finds what fans out over an executor of another kind; the package sets it.
+
+It is given the executor and ``max_workers``, and returns None for what it does not know.
+"""
 
 
 @overload
@@ -55,7 +65,7 @@ def map(  # noqa: A001
 def map(  # noqa: A001  (the name is the point)
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    executor: Executor | None = None,
+    executor: Where = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -73,8 +83,10 @@ def map(  # noqa: A001  (the name is the point)
         Takes as many arguments as there are iterables.
     *iterables
         Lists, tuples and ranges are used as they are, others are read first.
-    executor : Executor, optional
-        Default: ``default_executor(max_workers)``.
+    executor : Executor, ProcessExecutor or "processes", optional
+        Default: ``default_executor(max_workers)``. With "processes", on a
+        `ProcessExecutor` that is kept for later calls: `fn`, the items and the results
+        are pickled.
     max_workers : int, optional
         Calls at a time, the calling thread's included.
     chunksize : int, optional
@@ -107,6 +119,12 @@ def map(  # noqa: A001  (the name is the point)
     >>> fastflow.map(pow, [2, 3, 4], [5, 2, 3])
     [32, 9, 64]
     """
+    other = _other(executor, max_workers)
+    if other is not None:
+        return _map_there(
+            other, fn, columns_of(iterables), chunksize, timeout, progress,
+            return_exceptions=return_exceptions,
+        )  # fmt: skip
     work, total, help_ = _prepare(
         fn, columns_of(iterables), executor, max_workers, chunksize,
         star=False, keep=True, return_exceptions=return_exceptions,
@@ -134,7 +152,7 @@ def starmap(
     fn: Callable[..., T],
     iterable: Iterable[Iterable[Any]],
     *,
-    executor: Executor | None = None,
+    executor: Where = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -145,6 +163,12 @@ def starmap(
 
     Parameters, result and errors are those of :func:`map`.
     """
+    other = _other(executor, max_workers)
+    if other is not None:
+        return _map_there(
+            other, fn, columns_of((iterable,)), chunksize, timeout, progress,
+            star=True, return_exceptions=return_exceptions,
+        )  # fmt: skip
     work, total, help_ = _prepare(
         fn, columns_of((iterable,)), executor, max_workers, chunksize,
         star=True, keep=True, return_exceptions=return_exceptions,
@@ -156,7 +180,7 @@ def for_each(
     fn: Callable[[Any], object],
     iterable: Iterable[Any],
     *,
-    executor: Executor | None = None,
+    executor: Where = None,
     max_workers: int | None = None,
     chunksize: int | None = None,
     timeout: Time | None = None,
@@ -168,6 +192,12 @@ def for_each(
 
     Parameters and errors are those of :func:`map`.
     """
+    other = _other(executor, max_workers)
+    if other is not None:
+        _map_there(
+            other, fn, columns_of((iterable,)), chunksize, timeout, progress, keep=False
+        )
+        return
     if isinstance(fn, _core.Kernel) and timeout is None and not progress:
         column = columns_of((iterable,))[0]
         if isinstance(column, range):
@@ -209,7 +239,7 @@ def imap(
     *iterables: Iterable[Any],
     buffersize: int | None = None,
     ordered: bool = True,
-    executor: Executor | None = None,
+    executor: Where = None,
     max_workers: int | None = None,
     timeout: Time | None = None,
     return_exceptions: bool = False,
@@ -227,7 +257,7 @@ def imap(
         The shortest ends the iteration.
     buffersize : int, optional
         Items under way at most: read but not yet handed out.  Default: 4 for each
-        worker, at least 16.
+        worker, at least 16; 256 for each process.
     ordered : bool
         False hands results out as they come.
     executor, max_workers
@@ -252,12 +282,24 @@ def imap(
     [0, 1, 4, 9]
     """
     check_callable("fn", fn)
-    engine, most = engine_of(executor, max_workers)
+    other = _other(executor, max_workers)
+    if other is None:
+        engine, most = engine_of(executor, max_workers)
+    else:
+        most = other.workers
     size = check_limit("buffersize", buffersize) or max(16, 4 * most)
     seconds = limit_of("timeout", timeout)
     if not iterables:
         raise TypeError("imap() needs at least one iterable")
     iterators = tuple(iter(it) for it in iterables)
+    if other is not None:
+        if buffersize is None:
+            size = _AHEAD * most
+        there = other.stream(
+            fn, iterators, size, ordered=ordered,
+            return_exceptions=return_exceptions, seconds=seconds,
+        )  # fmt: skip
+        return _shown(there, progress) if progress else there  # type: ignore[no-any-return]
     stream: Iterator[T] = _core.Stream(
         engine, fn, iterators, size, ordered, return_exceptions,
         engine.caller_may_run and seconds is None, most, seconds,
@@ -277,7 +319,7 @@ def map_array(
     out: np.ndarray[Any, Any] | None = None,
     axis: int = 0,
     chunks: int | None = None,
-    executor: Executor | None = None,
+    executor: Where = None,
     max_workers: int | None = None,
     progress: Progress = None,
 ) -> np.ndarray[Any, Any]:
@@ -327,6 +369,9 @@ def map_array(
     from fastflow.pool.arrays import run_chunks
 
     check_callable("fn", fn)
+    other = _other(executor, max_workers)
+    if other is not None:  # threads wait for the processes, and put the results in place
+        fn, executor, max_workers = other.call(fn), None, other.workers
     _, most = engine_of(executor, max_workers)
 
     def run(task: Callable[[int], None], count: int) -> None:
@@ -341,10 +386,43 @@ def map_array(
     return run_chunks(fn, array, out, axis, chunks, most, run)
 
 
+_AHEAD = 256  # items of a stream for each process
+
+
+def _other(executor: Where, max_workers: int | None) -> Any:
+    """Return what fans out, if it isn't the native pool."""
+    if executor is None or isinstance(executor, Executor) or elsewhere is None:
+        return None
+    return elsewhere(executor, max_workers)
+
+
+def _map_there(
+    other: Any,
+    fn: Callable[..., Any],
+    columns: tuple[Column, ...],
+    chunksize: int | None,
+    timeout: Time | None,
+    progress: Progress,
+    *,
+    star: bool = False,
+    keep: bool = True,
+    return_exceptions: bool = False,
+) -> list[Any]:
+    check_callable("fn", fn)
+    size = check_limit("chunksize", chunksize)
+    if not columns:
+        raise TypeError("map() needs at least one iterable")
+    return other.map(  # type: ignore[no-any-return]
+        fn, columns, star=star, keep=keep, chunksize=size,
+        seconds=limit_of("timeout", timeout), return_exceptions=return_exceptions,
+        progress=progress,
+    )  # fmt: skip
+
+
 def _prepare(
     fn: Callable[..., Any],
     columns: tuple[Column, ...],
-    executor: Executor | None,
+    executor: Any,
     max_workers: int | None,
     chunksize: int | None,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, Protocol
 
 from fastflow.pool.future import Future
@@ -19,6 +19,9 @@ _SECONDS = 0.003
 """That a chunk should take, about."""
 _FIRST = 64  # items at most, as long as nothing is known of the time they take
 _MOST = 1 << 16  # items
+_AHEAD = 3  # chunks that a worker has, at least
+_AHEAD_SECONDS = 0.004
+_MOST_AHEAD = 256
 
 
 class _Waiter(Protocol):
@@ -173,25 +176,24 @@ class MapRun:
             self._bell = None
             bell.set_result(None)
 
-    def results(self, deadline: float | None) -> Iterator[Iterator[Any]]:
-        """Yield the values in order, some at a time, each of which is let go."""
-        at = 0
-        try:
-            while at < self._n:
-                values, error = self._take(at, deadline)
-                at += len(values)
-                values.reverse()
-                yield map(values.pop, repeat(-1, len(values)))
-                del values
-                if error is not None:
-                    try:
-                        raise error
-                    finally:
-                        del error
-        finally:
-            self.stopped = True  # no lock here: this may be called by the collector
+    def results(self, deadline: float | None) -> Iterator[Any]:
+        """Return an iterator over the values, in order; each is let go of."""
+        return chain.from_iterable(_Parts(self, self._n, deadline))
 
-    def _take(
+    @property
+    def ahead(self) -> int:
+        """How many chunks a worker should have."""
+        if self._seconds is None:
+            return _AHEAD
+        each = self._seconds * (self._chunksize or self._size())
+        return min(max(int(_AHEAD_SECONDS / each), _AHEAD), _MOST_AHEAD)
+
+    @property
+    def together(self) -> int:
+        """How many chunks should leave together."""
+        return max(self.ahead // 8, 1)
+
+    def take(
         self, at: int, deadline: float | None
     ) -> tuple[list[Any], BaseException | None]:
         while True:
@@ -208,3 +210,40 @@ class MapRun:
             self._waiter.wait_for(bell, left)
             if not bell.done() and left is not None:
                 raise TimeoutError
+
+
+class _Parts:
+    """Iterators over the values of one chunk after the other.
+
+    Nobody else has it: when it is gone, the results are awaited no more. (A generator
+    that was never started does not learn of that.)
+    """
+
+    def __init__(self, run: MapRun, n: int, deadline: float | None) -> None:
+        self._run = run
+        self._n = n
+        self._deadline = deadline
+        self._at = 0
+        self._error: BaseException | None = None
+
+    def __iter__(self) -> _Parts:
+        return self
+
+    def __next__(self) -> Iterator[Any]:
+        if self._error is not None:
+            error, self._error = self._error, None
+            self._at = self._n
+            self._run.stopped = True
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame
+        if self._at >= self._n:
+            raise StopIteration
+        values, self._error = self._run.take(self._at, self._deadline)
+        self._at += len(values)
+        values.reverse()
+        return map(values.pop, repeat(-1, len(values)))
+
+    def __del__(self) -> None:
+        self._run.stopped = True  # no lock here: the collector may call this

@@ -58,7 +58,6 @@ _TOGETHER = 0.0001  # seconds of work
 _MOST_TOGETHER = 64  # calls
 _ALONE = 4  # calls
 _MOST_AHEAD = 2048  # calls in a window
-_CHUNKS_AHEAD = 3
 _DRAIN_EVERY = 64  # calls submitted
 _STARTS = 3  # deaths in a row before a worker was ready, which break the pool
 _TRIES = 3  # of a call whose workers die
@@ -172,7 +171,7 @@ class Desk:
                 return
             first = waiting[0]
             if type(first) is MapRun:
-                self._give_chunk(worker, first)
+                self._give_chunks(worker, first)
             else:
                 self._give_calls(worker)
         self._room = True
@@ -187,7 +186,8 @@ class Desk:
         count = len(workers)
         low = self._limit // 2
         if self.waiting and type(self.waiting[0]) is MapRun:
-            low = _CHUNKS_AHEAD - 1
+            ahead = self.waiting[0].ahead
+            low = ahead - self.waiting[0].together
         for _ in range(count):
             turn = self._turn = (self._turn + 1) % count
             worker = workers[turn]
@@ -212,16 +212,18 @@ class Desk:
                 calls.append(call)
         self._give(worker, calls)
 
-    def _give_chunk(self, worker: Worker, run: MapRun) -> None:
-        chunk = None if run.is_exhausted else run.next_chunk()
-        if run.is_exhausted:
-            self.waiting.popleft()
-            self.unsettled -= 1
-        if chunk is not None:
-            self.unsettled += 1
-            self._give(worker, [chunk])
-        elif not worker.window:
-            self._idle.append(worker)
+    def _give_chunks(self, worker: Worker, run: MapRun) -> None:
+        chunks: list[Any] = []
+        for _ in range(max(1, min(run.together, run.ahead - len(worker.window)))):
+            chunk = None if run.is_exhausted else run.next_chunk()
+            if chunk is not None:
+                chunks.append(chunk)
+            if run.is_exhausted:
+                self.waiting.popleft()
+                self.unsettled -= 1
+                break
+        self.unsettled += len(chunks)
+        self._give(worker, chunks)
 
     def _give(self, worker: Worker, calls: list[Any]) -> None:
         graveyard = self.packer.shares.graveyard
@@ -275,6 +277,10 @@ class Desk:
                 self._match(worker, received, settled, told)
             elif worker.gone or worker.channel.closed_by_peer:
                 dead.append(worker)
+            if worker.full and not worker.window:  # what had no room may have it now
+                worker.full = False
+                self._idle.append(worker)
+                self._room = True
         for worker in dead:
             self.workers.remove(worker)
         if self.waiting:

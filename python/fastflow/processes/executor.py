@@ -204,7 +204,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             self._desk.add(run)
             if self._watch.helper_sleeps:
                 self._watch.wake_helper()
-        return itertools.chain.from_iterable(run.results(deadline))
+        return run.results(deadline)
 
     def shutdown(
         self, wait: bool = True, *, cancel_futures: bool = False, kill: bool = False
@@ -218,6 +218,11 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         self._watch.close()
         if wait:
             self._watch.join()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._desk.refusal is not None
 
     def __repr__(self) -> str:
         return f"<fastflow.ProcessExecutor {self._name!r} max_workers={self._max_workers}>"
