@@ -86,7 +86,9 @@ class TestCalls:
     def test_calls_from_many_threads(self, executor):
         def work(n):
             futures = [executor.submit(calls.same, (n, i)) for i in range(500)]
-            return [future.result() for future in futures] == [(n, i) for i in range(500)]
+            return [future.result() for future in futures] == [
+                (n, i) for i in range(500)
+            ]
 
         with cf.ThreadPoolExecutor(8) as threads:
             assert all(threads.map(work, range(8)))
@@ -149,7 +151,9 @@ class TestCalls:
         futures = [executor.submit(calls.same, n) for n in range(30)]
         assert {f.result() for f in cf.as_completed(futures, 30)} == set(range(30))
         futures = [executor.submit(calls.same, n) for n in range(30)]
-        assert {f.result() for f in fastflow.as_completed(futures, 30)} == set(range(30))
+        assert {f.result() for f in fastflow.as_completed(futures, 30)} == set(
+            range(30)
+        )
         futures = [executor.submit(calls.same, n) for n in range(30)]
         assert fastflow.wait(futures, 30).not_done == set()
 
@@ -159,7 +163,9 @@ class TestCalls:
     def test_logs_of_workers_reach_handlers(self, executor, caplog):
         with caplog.at_level(logging.WARNING):
             executor.submit(calls.log, "this").result()
-            wait_for(lambda: executor.submit(calls.same, 0).result() == 0 and caplog.records)
+            wait_for(
+                lambda: executor.submit(calls.same, 0).result() == 0 and caplog.records
+            )
         assert [record.getMessage() for record in caplog.records] == ["it says this"]
 
     def test_workers_share_the_cores(self):
@@ -175,7 +181,9 @@ class TestMap:
 
     @pytest.mark.parametrize("size", [1, 7, 1000])
     def test_sizes_of_chunks(self, executor, size):
-        assert list(executor.map(calls.same, range(500), chunksize=size)) == list(range(500))
+        assert list(executor.map(calls.same, range(500), chunksize=size)) == list(
+            range(500)
+        )
         with pytest.raises(ValueError, match="chunksize"):
             executor.map(calls.same, range(5), chunksize=0)
 
@@ -293,9 +301,13 @@ class TestDeaths:
             assert executor.submit(calls.what_is_set_up).result() == [5]
 
     def test_an_initializer_that_fails_breaks_the_pool(self):
-        with ProcessExecutor(2, initializer=calls.fail, initargs=("set-up",)) as executor:
+        with ProcessExecutor(
+            2, initializer=calls.fail, initargs=("set-up",)
+        ) as executor:
             future = executor.submit(calls.same, 1)
-            with pytest.raises(cf.process.BrokenProcessPool, match="initialized") as told:
+            with pytest.raises(
+                cf.process.BrokenProcessPool, match="initialized"
+            ) as told:
                 future.result()
             assert "set-up" in str(told.value.__cause__)
             with pytest.raises(fastflow.BrokenProcessesError):

@@ -26,7 +26,9 @@ def test_all_of_them_run_elsewhere():
 
 def test_an_executor_of_ones_own():
     with ProcessExecutor(2) as executor:
-        assert fastflow.map(calls.same, range(1000), executor=executor) == [*range(1000)]
+        assert fastflow.map(calls.same, range(1000), executor=executor) == [
+            *range(1000)
+        ]
         with pytest.raises(ValueError, match="max_workers"):
             fastflow.map(calls.same, [1], executor=executor, max_workers=1)
 
@@ -36,7 +38,9 @@ def test_exceptions_have_notes_or_are_returned():
     with pytest.raises(TypeError) as told:
         fastflow.map(calls.size, items, executor="processes")
     assert told.value.__notes__ == ["item 'size' #1"]
-    found = fastflow.map(calls.size, items, executor="processes", return_exceptions=True)
+    found = fastflow.map(
+        calls.size, items, executor="processes", return_exceptions=True
+    )
     assert [found[0], found[2]] == [1, 3]
     assert isinstance(found[1], TypeError)
     assert "in size" in str(found[1].__cause__)

@@ -28,10 +28,10 @@ def check_executor(executor: Any) -> None:
         return
     wanted = (
         "executor must be None, a fastflow.Executor, another "
-        "concurrent.futures.Executor, or 'serial'"
+        "concurrent.futures.Executor, 'processes' or 'serial'"
     )
     if isinstance(executor, str):
-        if executor != "serial":
+        if executor not in ("processes", "serial"):
             raise ValueError(f"{wanted}; not {executor!r}")
         return
     raise TypeError(f"{wanted}; not {type(executor).__name__}")
@@ -45,12 +45,16 @@ def choose_engine(
     Parameters
     ----------
     plan : FlowPlan
-    executor : None, "serial" or an executor
+    executor : None, "serial", "processes" or an executor
     options : RunOptions
     sequential : bool
         One task at a time, in the calling thread if there is no executor.
     """
     check_executor(executor)
+    if executor == "processes":
+        from fastflow.processes.shared import default_processes  # few runs need it
+
+        executor = default_processes(options.max_workers)
     in_caller = executor == "serial" or (sequential and executor is None)
     if in_caller and options.timeout is None:
         return run_serial

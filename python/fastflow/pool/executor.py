@@ -347,9 +347,7 @@ def default_executor(max_workers: int | None = None) -> Executor:
     return executor
 
 
-def engine_of(
-    executor: Any, max_workers: int | None
-) -> tuple[_core.Engine, int]:
+def engine_of(executor: Any, max_workers: int | None) -> tuple[_core.Engine, int]:
     """Return the engine that a fan-out uses and how many may take part."""
     if executor is None:
         executor = default_executor(max_workers)

@@ -299,7 +299,7 @@ def imap(
             fn, iterators, size, ordered=ordered,
             return_exceptions=return_exceptions, seconds=seconds,
         )  # fmt: skip
-        return _shown(there, progress) if progress else there  # type: ignore[no-any-return]
+        return _shown(there, progress) if progress else there
     stream: Iterator[T] = _core.Stream(
         engine, fn, iterators, size, ordered, return_exceptions,
         engine.caller_may_run and seconds is None, most, seconds,
@@ -370,7 +370,9 @@ def map_array(
 
     check_callable("fn", fn)
     other = _other(executor, max_workers)
-    if other is not None:  # threads wait for the processes, and put the results in place
+    if (
+        other is not None
+    ):  # threads wait for the processes, and put the results in place
         fn, executor, max_workers = other.call(fn), None, other.workers
     _, most = engine_of(executor, max_workers)
 

@@ -258,7 +258,9 @@ class Desk:
         finally:
             with self.lock:
                 self.settling -= 1
-                bells, self._bells = (self._bells, []) if settled or told else ([], self._bells)
+                bells, self._bells = (
+                    (self._bells, []) if settled or told else ([], self._bells)
+                )
         for bell in bells:
             bell.set_result(None)
         if self._wants_worker():
@@ -370,7 +372,9 @@ class Desk:
         except BaseException as failed:
             error, text, values = _unreadable(failed), "", []
         if kind == messages.REFUSED:
-            self.break_("a worker could not be initialized", with_traceback(error, text))
+            self.break_(
+                "a worker could not be initialized", with_traceback(error, text)
+            )
             return
         call._packed = None
         with_traceback(error, text)
@@ -510,6 +514,7 @@ class Desk:
 
     def break_(self, why: str, error: BaseException | None) -> None:
         """Refuse all calls from now on, and those that have not ended."""
+
         def broken() -> Exception:
             made = BrokenProcessesError(why)
             made.__cause__ = error
@@ -657,7 +662,6 @@ class Desk:
             return 0.0
         nap = seconds * 16
         return 0.0 if nap > 0.001 else max(nap, 0.0001)
-
 
 
 def _unreadable(error: BaseException) -> Exception:

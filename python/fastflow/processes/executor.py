@@ -66,8 +66,11 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         if place.in_worker():
             self._run_in_threads(initializer, initargs)
             return
+        self._max_tasks_per_child = max_tasks_per_child  # read by `backends`
         self._max_pending = check_limit("max_pending", max_pending)
-        self._on_full = check_choice("on_full", on_full, ("block", "raise", "caller_runs"))
+        self._on_full = check_choice(
+            "on_full", on_full, ("block", "raise", "caller_runs")
+        )
         check_limit("max_tasks_per_child", max_tasks_per_child)
         check_limit("memory_limit", memory_limit)
         check_choice("on_worker_death", on_worker_death, ("fail", "retry"))
@@ -86,8 +89,12 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         hidden = main_is_hidden() and mp_context.get_start_method() != "fork"
         if initializer is not None and hidden:
             initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]
-        threads = share_of(self._max_workers) if blas_threads == "auto" else blas_threads
-        setup = Setup(initializer, initargs, threads, memory_limit, logging.WARNING, share_arrays)
+        threads = (
+            share_of(self._max_workers) if blas_threads == "auto" else blas_threads
+        )
+        setup = Setup(
+            initializer, initargs, threads, memory_limit, logging.WARNING, share_arrays
+        )
         self._name = f"{place.NAME}-{next(_numbers)}"
         shares = Shares(share_arrays, MOST)
         crew = Crew(mp_context, setup, shares, self._name)
@@ -222,10 +229,12 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
     @property
     def is_closed(self) -> bool:
         """Whether it takes no more calls."""
-        return self._desk.refusal is not None
+        return "_desk" in self.__dict__ and self._desk.refusal is not None
 
     def __repr__(self) -> str:
-        return f"<fastflow.ProcessExecutor {self._name!r} max_workers={self._max_workers}>"
+        return (
+            f"<fastflow.ProcessExecutor {self._name!r} max_workers={self._max_workers}>"
+        )
 
 
 def _worker_count(max_workers: int | None) -> int:
@@ -243,7 +252,9 @@ def _worker_count(max_workers: int | None) -> int:
 
 def _quick_and_safe() -> str:
     known = multiprocessing.get_all_start_methods()
-    return "forkserver" if "forkserver" in known and sys.platform == "linux" else "spawn"
+    return (
+        "forkserver" if "forkserver" in known and sys.platform == "linux" else "spawn"
+    )
 
 
 _live: weakref.WeakSet[Watch] = weakref.WeakSet()

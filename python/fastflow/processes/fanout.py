@@ -15,19 +15,11 @@ from fastflow.base.progress import Monitor, Progress
 from fastflow.pool.columns import Column
 from fastflow.processes.executor import ProcessExecutor
 from fastflow.processes.remote_traceback import with_traceback
+from fastflow.processes.shared import default_processes
 
-__all__ = ["ProcessFanOut", "default_processes", "fan_out_of"]
+__all__ = ["ProcessFanOut", "fan_out_of"]
 
 _BATCH = 0.001  # seconds of work that travel together in a stream
-_defaults: dict[int | None, ProcessExecutor] = {}
-
-
-def default_processes(max_workers: int | None = None) -> ProcessExecutor:
-    """Return the pool that ``executor="processes"`` stands for; made once, and kept."""
-    found = _defaults.get(max_workers)
-    if found is None or found.is_closed:
-        found = _defaults[max_workers] = ProcessExecutor(max_workers)
-    return found
 
 
 def fan_out_of(executor: object, max_workers: int | None) -> ProcessFanOut | None:
@@ -82,7 +74,9 @@ class ProcessFanOut:
                 _add_note(error, "item", fn, len(found))
             raise
         if return_exceptions:
-            return [value.error() if type(value) is _Raised else value for value in found]
+            return [
+                value.error() if type(value) is _Raised else value for value in found
+            ]
         return found
 
     def stream(
@@ -137,7 +131,11 @@ class _Item:
     """Calls a function for an item in a way of its own, in a worker."""
 
     def __init__(
-        self, fn: Callable[..., Any], star: bool, keep: bool, catch: bool  # noqa: FBT001
+        self,
+        fn: Callable[..., Any],
+        star: bool,
+        keep: bool,
+        catch: bool,  # noqa: FBT001
     ) -> None:
         self._of = fn, star, keep, catch
 

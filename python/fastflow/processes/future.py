@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from fastflow.base.durations import Time, wait_of
 from fastflow.pool.future import Future
+from fastflow.processes.buffers import Packed
 
 __all__ = ["Keeper", "ProcessFuture"]
 
@@ -41,7 +42,7 @@ class ProcessFuture(Future[T]):
     __slots__ = ("_keeper", "_number", "_packed", "_ticket", "_tries", "_worker")
 
     _keeper: Keeper
-    _packed: bytes | None
+    _packed: bytes | Packed | None
     """The message; None when the call is over."""
     _number: int
     """Of the function."""
@@ -92,7 +93,7 @@ class ProcessFuture(Future[T]):
         if not self.done():
             self._keeper.serve_callbacks()
 
-    @property
+    @property  # type: ignore[override]
     def _waiters(self) -> list[Any]:  # what concurrent.futures.wait looks at
         if not self.done():
             self._keeper.serve_callbacks()

@@ -77,9 +77,7 @@ def _otherwise(value: Any, error: Exception) -> bytes:
         return _by_value(value, None, lambda: error)
 
 
-def _by_value(
-    value: Any, buffers: Buffers, failure: Callable[[], Exception]
-) -> bytes:
+def _by_value(value: Any, buffers: Buffers, failure: Callable[[], Exception]) -> bytes:
     if importlib.util.find_spec("cloudpickle") is None:
         error = failure()
         error.add_note(

@@ -89,7 +89,9 @@ class PipeChannel:
         while self._out:
             select.select([], [self._socket], [])
             self._flush()
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        rights = [
+            (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
+        ]
         self._socket.setblocking(True)
         try:
             self._socket.sendmsg([_LENGTH.pack(0)], rights)

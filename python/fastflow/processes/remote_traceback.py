@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import _RemoteTraceback  # type: ignore[attr-defined]
+from concurrent.futures.process import _RemoteTraceback
 
 __all__ = ["with_traceback"]
 
 
 def with_traceback(error: BaseException, text: str) -> BaseException:
     """Give an exception the text of its traceback as its cause, and return it."""
-    error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')
+    error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]
     return error

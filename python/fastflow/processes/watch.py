@@ -188,7 +188,12 @@ class Watch:
                     return
                 with self._lock:
                     stale = desk.drains == seen
-                    due = stale or self._sleepers or self._closing or self._wants_service()
+                    due = (
+                        stale
+                        or self._sleepers
+                        or self._closing
+                        or self._wants_service()
+                    )
                     mine = bool(active and due and self._watcher is None)
                     if mine:
                         self._watcher = threading.get_ident()

@@ -198,9 +198,7 @@ class Crew:
         with self._lock, pair() as (end, endpoint):
             process = self.context.Process(
                 target=_run_forked if self.is_forking else worker_main.run,
-                args=(
-                    (endpoint, setup, end) if self.is_forking else (endpoint, setup)
-                ),
+                args=((endpoint, setup, end) if self.is_forking else (endpoint, setup)),
                 name=f"{self._name}-{next(self._numbers)}",
             )
             try:
@@ -227,5 +225,3 @@ def ending_of(process: Any) -> str:
             return f"was ended by {signal.Signals(-code).name}"
         return f"was ended by signal {-code}"
     return f"has exited with code {code}"
-
-

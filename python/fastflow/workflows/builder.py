@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from fastflow.base import aio
 from fastflow.base.durations import Time, limit_of, seconds_of
@@ -90,7 +90,7 @@ class Workflow(Verbs):
         payload: Any = None,
         *,
         timeout: Time | None = None,
-        executor: cf.Executor | None = None,
+        executor: cf.Executor | Literal["processes"] | None = None,
         progress: Progress = None,
     ) -> RunResult:
         """Run the steps, the plain ones on this thread, and wait for the end.
@@ -104,7 +104,7 @@ class Workflow(Verbs):
             What the functions find as ``ctx.payload``, the same object.
         timeout : time, optional
             For this run, waiting for admission included; the workflow's own holds, too.
-        executor : concurrent.futures.Executor, optional
+        executor : concurrent.futures.Executor or "processes", optional
             For the functions of parallel, race, for_each and batch that are not async,
             and for steps with a time limit and actions.  Default:
             ``default_executor()``.
@@ -157,7 +157,7 @@ class Workflow(Verbs):
         payload: Any = None,
         *,
         timeout: Time | None = None,
-        executor: cf.Executor | None = None,
+        executor: cf.Executor | Literal["processes"] | None = None,
     ) -> Run:
         """Start a run in the background and return it; the parameters are `run`'s.
 

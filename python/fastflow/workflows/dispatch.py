@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from fastflow import _core
 from fastflow.backends.choose import backend_of
@@ -258,18 +258,24 @@ class Places:
 
     Parameters
     ----------
-    executor : concurrent.futures.Executor, optional
+    executor : concurrent.futures.Executor or "processes", optional
         Default: ``default_executor()``, taken when it is needed.
     activity : Activity, optional
         Told of every call.
     """
 
     def __init__(
-        self, executor: cf.Executor | None = None, activity: Activity | None = None
+        self,
+        executor: cf.Executor | Literal["processes"] | None = None,
+        activity: Activity | None = None,
     ) -> None:
+        if executor == "processes":
+            from fastflow.processes.shared import default_processes
+
+            executor = default_processes()
         if executor is not None and not isinstance(executor, cf.Executor):
             raise TypeError(
-                "executor must be a concurrent.futures.Executor or None, not "
+                "executor must be a concurrent.futures.Executor, 'processes' or None, not "
                 f"{type(executor).__name__}"
             )
         self._executor = executor
