@@ -39,8 +39,7 @@ class Memory {
     set(position, 1, length);
     set(position, 2, sum(position, length));
     for (std::size_t i = 0; i < length / 8; ++i) {
-      set(position, 3 + i,
-          i == 0 && bytes_->disguise != 0 ? bytes_->disguise : value);
+      set(position, 3 + i, i == 0 && bytes_->disguise != 0 ? bytes_->disguise : value);
     }
   }
   [[nodiscard]] std::size_t length(Position position) const {
@@ -249,8 +248,8 @@ struct Recalls {
   void finish() { ring.finish(); }
 };
 
-// A ticket whose place is used again: message 1 has, where message 0 had its claim word,
-// a payload that looks like it.
+// A ticket whose place is used again: message 1 has, where message 0 had its claim
+// word, a payload that looks like it.
 struct LateRecall {
   static constexpr int kThreads = 2;
   Direction<8, true> ring;
