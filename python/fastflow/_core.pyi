@@ -290,7 +290,8 @@ class GroupBlock:
 class Segment:
     """A piece of shared memory of `size` bytes, which is its buffer."""
 
-    def __init__(self, size: int) -> None: ...
+    def __init__(self, size: int) -> None:
+        """New, zeroed, writable. Raises OSError, as the first use of the buffer may."""
     @classmethod
     def open(cls, fd: int, size: int, readonly: bool = True) -> Segment:
         """Map the memory of another segment; takes `fd` over, also if it fails."""
@@ -301,6 +302,11 @@ class Segment:
     @property
     def readonly(self) -> bool: ...
     def close_fd(self) -> None: ...
+    def write(self, data: Buffer, offset: int = 0) -> None:
+        """Copy bytes into it, without mapping it: half the cost of a first copy.
+
+        Raises ValueError if they don't fit, OSError if there is no memory for them.
+        """
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
