@@ -61,14 +61,19 @@ class Channel:
     def prepare_wait(self, for_room: bool = False) -> bool:
         """True: sleep on the socket, call `finish_wait`, then look. False: don't sleep.
 
-        `for_room`: also if there is room for what `send` last refused.
+        `for_room`: also if there is room for what `send` last refused. Raises
+        RuntimeError if another thread sleeps on the channel.
         """
     def finish_wait(self) -> None: ...
     def wait(self, timeout: float | None = None) -> bool:
-        """Whether there is something to receive.
+        """Whether there is something to receive; False after the timeout.
 
-        Raises EOFError when the peer is gone and nothing is left. Of several threads
-        that wait one is woken, which then receives until there is nothing.
+        Raises EOFError when the peer is gone and nothing is left.
+        """
+    def wait_for_room(self, timeout: float | None = None) -> bool:
+        """Whether there is room for what `send` last refused; False after the timeout.
+
+        Raises EOFError when the peer is gone. What there is to receive doesn't matter.
         """
     def send_descriptor(self, fd: int, /) -> None: ...
     def take_descriptor(self, timeout: float | None = None) -> int:

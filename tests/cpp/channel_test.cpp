@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -47,8 +49,7 @@ struct Pair {
 
 bool send(Channel& channel, const std::string& text) {
   if (channel.sender.room(text.size()) != Room::kYes) {
-    channel.refused(text.size());
-    return false;
+    if (!channel.refused(text.size())) return false;
   }
   channel.sender.put(reinterpret_cast<const std::byte*>(text.data()), text.size());
   channel.accepted();
@@ -72,27 +73,35 @@ bool receive(Channel& channel, std::string* text) {
   return ours;
 }
 
-// Sleeps until there is something to receive, room if wanted, or the end.
-void sleep(Channel& channel, bool for_room) {
-  while (!channel.ready(for_room)) {
-    if (!channel.enlist(for_room)) return;
-    pollfd socket{channel.bell.socket(), POLLIN, 0};
+constexpr Channel::Wish kMessage{.message = true};
+constexpr Channel::Wish kBoth{.message = true, .room = true};
+
+void sleep(Channel& channel, Channel::Wish wish) {
+  while (!channel.ready(wish)) {
+    const int descriptor = channel.enlist(wish);
+    if (descriptor == Channel::kReady) return;
+    pollfd socket{descriptor, POLLIN, 0};
     fastflow::poll_for(&socket, 1, kForever);
     channel.leave();
   }
+}
+
+bool readable(int descriptor) {
+  pollfd socket{descriptor, POLLIN, 0};
+  return fastflow::poll_for(&socket, 1, nanoseconds(0)) == 1;
 }
 
 // False: the other end is gone, and nothing is left.
 bool receive_or_sleep(Channel& channel, std::string* text) {
   while (!receive(channel, text)) {
     if (channel.bell.closed()) return receive(channel, text);
-    sleep(channel, false);
+    sleep(channel, kMessage);
   }
   return true;
 }
 
 void send_or_sleep(Channel& channel, const std::string& text) {
-  while (!send(channel, text) && !channel.bell.closed()) sleep(channel, true);
+  while (!send(channel, text) && !channel.bell.closed()) sleep(channel, {.room = true});
 }
 
 std::string text_of(std::size_t number) {
@@ -170,54 +179,112 @@ TEST_CASE("nobody can make the memory smaller") {
 TEST_CASE("a sleeper is rung awake, by messages, by room and by the end") {
   Pair pair;
   std::string text;
-  CHECK(pair.there->enlist(false));
+  const int there = pair.sockets.second.get(), here = pair.sockets.first.get();
+  CHECK(pair.there->enlist(kMessage) == there);
+  CHECK_FALSE(readable(there));
   CHECK(send(*pair.here, "x"));
-  pollfd socket{pair.sockets.second.get(), POLLIN, 0};
-  CHECK(fastflow::poll_for(&socket, 1, nanoseconds(0)) == 1);
+  CHECK(readable(there));
   pair.there->leave();
-  CHECK(fastflow::poll_for(&socket, 1, nanoseconds(0)) == 0);
-  CHECK_FALSE(pair.there->enlist(false));
-  CHECK_FALSE(pair.there->somebody_sleeps());
+  CHECK_FALSE(readable(there));
+  CHECK(pair.there->enlist(kMessage) == Channel::kReady);
+  CHECK_FALSE(pair.there->somebody_listens());
   CHECK(receive(*pair.there, &text));
 
   while (send(*pair.here, std::string(100, 'x'))) {
   }
-  CHECK(pair.here->enlist(true));
-  socket.fd = pair.sockets.first.get();
+  CHECK(pair.here->enlist({.room = true}) == here);
   while (receive(*pair.there, &text)) {
   }
-  CHECK(fastflow::poll_for(&socket, 1, nanoseconds(0)) == 1);
+  CHECK(readable(here));
   pair.here->leave();
   CHECK(send(*pair.here, std::string(100, 'x')));
 
   pair.there.reset();
   pair.sockets.second.close();
-  CHECK(fastflow::poll_for(&socket, 1, nanoseconds(0)) == 1);
+  CHECK(readable(here));
   pair.here->leave();
   CHECK(pair.here->bell.closed());
-  CHECK_FALSE(pair.here->enlist(false));
+  CHECK(pair.here->enlist(kMessage) == Channel::kReady);
 }
 
 TEST_CASE("ringing at a closed door is noticed") {
   Pair pair;
-  CHECK(pair.there->enlist(false));
+  CHECK(pair.there->enlist(kMessage) != Channel::kReady);
   pair.sockets.second.close();
   CHECK(send(*pair.here, "x"));
   CHECK(pair.here->bell.closed());
 }
 
-TEST_CASE("who leaves announces again for who still sleeps") {
+TEST_CASE("who follows is woken by who listened, and listens next") {
   Pair pair;
-  std::string text;
-  CHECK(pair.there->enlist(false));
-  std::thread([&] { CHECK(pair.there->enlist(false)); }).join();
-  CHECK(send(*pair.here, "first"));
+  const int listener = pair.there->enlist(kMessage);
+  CHECK(listener == pair.sockets.second.get());
+  int follower = -1;
+  std::thread([&] { follower = pair.there->enlist(kMessage); }).join();
+  CHECK(follower != listener);
+  CHECK_FALSE(readable(follower));
+  CHECK(send(*pair.here, "x"));
+  CHECK(readable(listener));
+  CHECK_FALSE(readable(follower));
   pair.there->leave();
-  CHECK(pair.there->somebody_sleeps());
-  CHECK(receive(*pair.there, &text));
-  CHECK(send(*pair.here, "second"));
-  pollfd socket{pair.sockets.second.get(), POLLIN, 0};
-  CHECK(fastflow::poll_for(&socket, 1, nanoseconds(0)) == 1);
+  CHECK(readable(follower));
+  CHECK_FALSE(readable(listener));
+  CHECK_FALSE(pair.there->somebody_listens());
+}
+
+TEST_CASE("stress: threads of one end sleep for different things") {
+  constexpr std::size_t kMessages = 4'000;
+  Sockets sockets;
+  const auto here = Channel::create(sockets.first.get(), 4096);
+  const pid_t pid = child([&] {
+    sockets.first.close();
+    const auto there =
+        Channel::attach(sockets.second.get(), Descriptor(dup(here->memory_fd())));
+    return echo(*there);
+  });
+  sockets.second.close();
+  std::mutex mutex;  // what the interpreter lock is to the binding
+  const auto sleep_for = [&](Channel::Wish wish) {
+    std::unique_lock<std::mutex> lock(mutex);
+    while (!here->ready(wish)) {
+      const int descriptor = here->enlist(wish);
+      if (descriptor == Channel::kReady) return;
+      lock.unlock();
+      pollfd socket{descriptor, POLLIN, 0};
+      fastflow::poll_for(&socket, 1, kForever);
+      lock.lock();
+      here->leave();
+    }
+  };
+  std::size_t received = 0, wrong = 0;
+  stress::threads(4, stress::seed(), [&](int id, std::mt19937_64&) {
+    if (id == 0) {  // long ones, so that there often is no room
+      for (std::size_t i = 0; i < kMessages; ++i) {
+        for (;;) {
+          {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (send(*here, std::string(1000, static_cast<char>(i)))) break;
+          }
+          sleep_for({.room = true});
+        }
+      }
+      return;
+    }
+    for (;;) {
+      sleep_for(kMessage);
+      const std::lock_guard<std::mutex> lock(mutex);
+      std::string text;
+      while (receive(*here, &text)) {
+        wrong += text != std::string(1000, static_cast<char>(received++));
+      }
+      if (received < kMessages) continue;
+      shutdown(sockets.first.get(), SHUT_RDWR);  // wakes the others
+      return;
+    }
+  });
+  CHECK(received == kMessages);
+  CHECK(wrong == 0);
+  CHECK(wait_for(pid) == 0);
 }
 
 TEST_CASE("the room of recalled messages is told to a sender that sleeps") {
@@ -229,10 +296,20 @@ TEST_CASE("the room of recalled messages is told to a sender that sleeps") {
     tickets.push_back(ticket);
   }
   for (const auto ticket : tickets) CHECK(pair.here->sender.recall(ticket));
-  CHECK(pair.here->enlist(true));
-  CHECK_FALSE(pair.there->ready(false));
-  pollfd socket{pair.sockets.first.get(), POLLIN, 0};
-  CHECK(fastflow::poll_for(&socket, 1, nanoseconds(0)) == 1);
+  CHECK(pair.here->enlist({.room = true}) == pair.sockets.first.get());
+  CHECK_FALSE(pair.there->ready(kMessage));
+  CHECK(readable(pair.sockets.first.get()));
+}
+
+TEST_CASE("a message that is refused while a thread sleeps is waited for by it") {
+  Pair pair;
+  CHECK(pair.here->enlist(kMessage) == pair.sockets.first.get());
+  while (send(*pair.here, std::string(100, 'x'))) {
+  }
+  std::string text;
+  while (receive(*pair.there, &text)) {
+  }
+  CHECK(readable(pair.sockets.first.get()));
 }
 
 TEST_CASE("descriptors come in order, between bells") {
@@ -301,7 +378,7 @@ TEST_CASE("two processes, each sleeping for the other") {
   while (received < kMessages) {
     while (sent < kMessages && send(*here, text_of(sent))) ++sent;
     while (receive(*here, &text)) wrong += text != text_of(received++);
-    if (received < kMessages) sleep(*here, sent < kMessages);
+    if (received < kMessages) sleep(*here, sent < kMessages ? kBoth : kMessage);
     if (here->bell.closed()) break;
   }
   CHECK(received == kMessages);
@@ -354,7 +431,7 @@ TEST_CASE("of what was sent to a process that is killed, the rest can be recalle
     return 0;
   });
   sockets.second.close();
-  sleep(*here, false);
+  sleep(*here, kMessage);
   CHECK(here->bell.closed());
   CHECK(here->sender.unclaimed() == 90);
   CHECK(here->sender.taken_up_to() == tickets[9]);
