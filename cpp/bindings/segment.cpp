@@ -20,6 +20,7 @@ struct SegmentObject {
   Mapping mapping;  // empty until it is needed
   std::size_t size;
   Access access;
+  bool reserved;  // or not to be
 };
 
 SegmentObject* segment_of(PyObject* object) {
@@ -81,7 +82,9 @@ PyObject* segment_open(PyObject* type, PyObject* args, PyObject* names) {
   Ref object = Ref::steal(make(reinterpret_cast<PyTypeObject*>(type), std::move(memory),
                                static_cast<std::size_t>(size),
                                readonly != 0 ? Access::kRead : Access::kReadWrite));
-  if (object) map(segment_of(object.get()));
+  if (!object) return nullptr;
+  map(segment_of(object.get()));
+  segment_of(object.get())->reserved = true;  // by whom it is
   return object.release();
 }
 
@@ -96,9 +99,9 @@ int segment_getbuffer(PyObject* object, Py_buffer* view, int flags) {
   SegmentObject* segment = segment_of(object);
   {
     const ObjectLock lock(object);
-    if (segment->mapping.data() == nullptr) {
+    map(segment);
+    if (!std::exchange(segment->reserved, true)) {
       reserve_memory(segment->memory.get(), segment->size);
-      map(segment);
     }
   }
   return PyBuffer_FillInfo(view, object, segment->mapping.data(),
@@ -154,6 +157,7 @@ PyObject* segment_close_fd(PyObject* object, PyObject*) {
   const ObjectLock lock(object);
   SegmentObject* segment = segment_of(object);
   map(segment);  // it stays one
+  segment->reserved = true;
   segment->memory.close();
   Py_RETURN_NONE;
 }
