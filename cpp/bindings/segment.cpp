@@ -20,7 +20,7 @@ struct SegmentObject {
   Mapping mapping;  // empty until it is needed
   std::size_t size;
   Access access;
-  bool reserved;  // or not to be
+  bool reserved;  // or not ours to reserve
 };
 
 SegmentObject* segment_of(PyObject* object) {
@@ -84,7 +84,7 @@ PyObject* segment_open(PyObject* type, PyObject* args, PyObject* names) {
                                readonly != 0 ? Access::kRead : Access::kReadWrite));
   if (!object) return nullptr;
   map(segment_of(object.get()));
-  segment_of(object.get())->reserved = true;  // by whom it is
+  segment_of(object.get())->reserved = true;
   return object.release();
 }
 
@@ -94,16 +94,28 @@ void segment_dealloc(PyObject* object) {
   free_object(object);
 }
 
-int segment_getbuffer(PyObject* object, Py_buffer* view, int flags) {
-  view->obj = nullptr;  // also if this is left by an exception
+// Takes all pages of a new segment, once: that is quicker than to meet them one by one.
+void reserve(PyObject* object) {
   SegmentObject* segment = segment_of(object);
+  Descriptor memory;
   {
     const ObjectLock lock(object);
     map(segment);
-    if (!std::exchange(segment->reserved, true)) {
-      reserve_memory(segment->memory.get(), segment->size);
-    }
+    if (segment->reserved) return;
+    memory = segment->memory.duplicate();  // close_fd() may come meanwhile
   }
+  {
+    const Detached detached;
+    reserve_memory(memory.get(), segment->size);
+  }
+  const ObjectLock lock(object);
+  segment->reserved = true;
+}
+
+int segment_getbuffer(PyObject* object, Py_buffer* view, int flags) {
+  view->obj = nullptr;  // also if this is left by an exception
+  reserve(object);
+  const SegmentObject* segment = segment_of(object);
   return PyBuffer_FillInfo(view, object, segment->mapping.data(),
                            static_cast<Py_ssize_t>(segment->size),
                            segment->access == Access::kRead ? 1 : 0, flags);
