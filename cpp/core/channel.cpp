@@ -145,6 +145,7 @@ void Channel::leave() {
   const bool listened = mine->listens;
   if (mine->owed) count_down(counter_.get());
   strike_out(mine);
+  claimed_before_sleep_ = receiver.claimed();
   if (!listened) return;
   for (Sleeper& follower : sleepers_) {
     if (!follower.owed) count_up(counter_.get());

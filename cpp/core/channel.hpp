@@ -83,6 +83,10 @@ class Channel {
   // Also without having enlisted: hears the bell if nobody else does.
   void leave();
   [[nodiscard]] bool somebody_listens() const noexcept;
+  // Several messages came since the last sleep: the next may be a moment away.
+  [[nodiscard]] bool in_burst() const noexcept {
+    return receiver.claimed() > claimed_before_sleep_ + 1;
+  }
 
  private:
   Channel(int socket, Descriptor memory, Mapping mapping, std::size_t capacity,
@@ -103,6 +107,7 @@ class Channel {
   Mapping mapping_;
   std::size_t capacity_;
   std::size_t wanted_ = 0;  // 1 + length of what was refused
+  std::uint64_t claimed_before_sleep_ = 0;
   Sleepers sleepers_;
   Descriptor counter_;  // of the followers, once there are some
 };
