@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "gil.hpp"
 #include "guarded.hpp"
 
 namespace fastflow::py {
@@ -429,7 +430,8 @@ ChannelUser::ChannelUser(ChannelUser&& other) noexcept
       channel_(std::exchange(other.channel_, nullptr)) {}
 
 ChannelUser::~ChannelUser() {
-  if (channel_ == nullptr) return;
+  if (is_detached()) (void)object_.release();  // and the channel stays as it is
+  if (channel_ == nullptr || is_detached()) return;
   const ObjectLock lock(object_.get());
   ChannelObject* object = channel_of(object_.get());
   if (--object->users == 0 && object->abandoned) {

@@ -65,7 +65,7 @@ class Enlisted {
         descriptor_(std::exchange(other.descriptor_, Channel::kReady)) {}
   Enlisted(const Enlisted&) = delete;
   ~Enlisted() {
-    if (!sleep()) return;
+    if (!sleep() || is_detached()) return;
     try {
       leave();
     } catch (const std::exception&) {  // the next call meets it
@@ -208,10 +208,8 @@ void sleep_for_any(Watched& watched, nanoseconds most) {
     if (!enlisted.back().sleep()) return;
     watched.sockets[i].fd = enlisted.back().descriptor();
   }
-  {
-    const Detached detached;
-    poll_for(watched.sockets.data(), watched.sockets.size(), most);
-  }
+  call_detached(
+      [&] { poll_for(watched.sockets.data(), watched.sockets.size(), most); });
   for (Enlisted& each : enlisted) each.leave();
 }
 
@@ -240,12 +238,14 @@ PyObject* wait_channels(PyObject*, PyObject* args, PyObject* names) {
   if (descriptors != nullptr && !watched.add_descriptors(descriptors)) return nullptr;
   const Deadline deadline(timeout);
   for (bool slept = false;; slept = true) {
-    Ref ready = Ref::steal(PyList_New(0));
-    if (!ready || !watched.append_ready(ready.get())) return nullptr;
-    look_at_descriptors(watched);
-    if (!watched.append_descriptors(ready.get())) return nullptr;
-    if (PyList_GET_SIZE(ready.get()) > 0) return ready.release();
-    if (slept && deadline.passed()) return ready.release();
+    {
+      Ref ready = Ref::steal(PyList_New(0));
+      if (!ready || !watched.append_ready(ready.get())) return nullptr;
+      look_at_descriptors(watched);
+      if (!watched.append_descriptors(ready.get())) return nullptr;
+      if (PyList_GET_SIZE(ready.get()) > 0) return ready.release();
+      if (slept && deadline.passed()) return ready.release();
+    }
     sleep_for_any(watched, deadline.left(kSlice));
     if (PyErr_CheckSignals() < 0) return nullptr;
   }
@@ -265,17 +265,13 @@ Wait wait_on(const ChannelUser& user, Channel::Wish wish, const Deadline& deadli
     if (state == State::kClosed) return Wait::kClosed;
     if (slept && deadline.passed()) return Wait::kTimeout;
     if (std::exchange(may_spin, false)) {
-      const Detached detached;
-      spin(*user.channel(), seen);
+      call_detached([&] { spin(*user.channel(), seen); });
       continue;
     }
     Enlisted enlisted(user, wish);
     if (!enlisted.sleep()) continue;
     pollfd socket{enlisted.descriptor(), POLLIN, 0};
-    {
-      const Detached detached;
-      poll_for(&socket, 1, deadline.left(kSlice));
-    }
+    call_detached([&] { poll_for(&socket, 1, deadline.left(kSlice)); });
     enlisted.leave();
     slept = true;
     if (PyErr_CheckSignals() < 0) return Wait::kError;
@@ -349,12 +345,11 @@ PyObject* channel_send_descriptor(PyObject* self, PyObject* argument) {
       if (channel->bell.send(fd)) Py_RETURN_NONE;
     }
     pollfd socket{user.channel()->bell.socket(), POLLOUT, 0};
-    {
-      const Detached detached;
+    call_detached([&] {
       poll_for(&socket, 1, kShortSlice);
       // Writable, but too many descriptors are under way.
       if (socket.revents != 0) std::this_thread::yield();
-    }
+    });
     if (PyErr_CheckSignals() < 0) return nullptr;
   }
 }

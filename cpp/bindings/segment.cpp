@@ -104,10 +104,7 @@ void reserve(PyObject* object) {
     if (segment->reserved) return;
     memory = segment->memory.duplicate();  // close_fd() may come meanwhile
   }
-  {
-    const Detached detached;
-    reserve_memory(memory.get(), segment->size);
-  }
+  call_detached([&] { reserve_memory(memory.get(), segment->size); });
   const ObjectLock lock(object);
   segment->reserved = true;
 }
@@ -133,8 +130,11 @@ PyObject* segment_write(PyObject* object, PyObject* args, PyObject* names) {
                                    const_cast<char**>(keywords), &data, &offset)) {
     return nullptr;
   }
-  const std::unique_ptr<Py_buffer, decltype(&PyBuffer_Release)> release(
-      &data, PyBuffer_Release);
+  const auto release_buffer = [](Py_buffer* buffer) {
+    if (!is_detached()) PyBuffer_Release(buffer);
+  };
+  const std::unique_ptr<Py_buffer, decltype(release_buffer)> release(&data,
+                                                                     release_buffer);
   const SegmentObject* segment = segment_of(object);
   const auto size = static_cast<Py_ssize_t>(segment->size);
   if (segment->access == Access::kRead) {
@@ -158,10 +158,8 @@ PyObject* segment_write(PyObject* object, PyObject* args, PyObject* names) {
     }
     memory = segment->memory.duplicate();  // close_fd() may come meanwhile
   }
-  {
-    const Detached detached;
-    write_memory(memory.get(), static_cast<std::size_t>(offset), bytes, n);
-  }
+  call_detached(
+      [&] { write_memory(memory.get(), static_cast<std::size_t>(offset), bytes, n); });
   Py_RETURN_NONE;
 }
 

@@ -3,8 +3,8 @@
 //
 // The memory is mapped when the buffer is first asked for, and as long as the object
 // lives, which views of its buffer keep.  write() needs no mapping: who only fills a
-// segment for others has none.  The descriptor can be sent to other processes; the object
-// owns it until close_fd().
+// segment for others has none.  The descriptor can be sent to other processes; the
+// object owns it until close_fd().
 #pragma once
 
 #include "python.hpp"

@@ -16,7 +16,7 @@ import textwrap
 import threading
 
 import pytest
-from tests.support import LIMIT, figure
+from tests.support import LIMIT, figure, run_script
 
 from fastflow import _core
 
@@ -547,3 +547,50 @@ def test_a_worker_outlives_nobody():
     assert process.stdout.readline() == "ready\n"
     process.kill()
     assert process.communicate(timeout=LIMIT)[0] == "end\n"
+
+
+def test_threads_that_wait_at_the_end_of_the_interpreter():
+    """Python ends them where they come back, by unwinding their stacks."""
+    done = run_script("""
+        import os, socket, sys, threading, time
+        import fastflow._core as core
+
+        pairs = []
+        def pair():
+            here, there = socket.socketpair()
+            channel = core.Channel.create(here.fileno(), 4096)
+            other = core.Channel.attach(there.fileno(), os.dup(channel.memory_fd))
+            pairs.append((here, there, channel, other))
+            return channel
+
+        began = threading.Semaphore(0)
+        def begin(call):
+            def run():
+                began.release()
+                while True:
+                    call()
+            threading.Thread(target=run, daemon=True).start()
+
+        class Late:  # meanwhile their slices of sleep end
+            def __init__(self, sleep):
+                self.sleep = sleep
+            def __del__(self):
+                self.sleep(0.3)
+
+        sys.late = Late(time.sleep)
+        one, full = pair(), pair()
+        while full.send(bytes(100)) is not None:
+            pass
+        segment, data = core.Segment(1 << 26), bytes(1 << 26)
+        calls = [
+            one.wait, one.wait, one.take_descriptor, full.wait_for_room,
+            lambda: core.wait_channels([pair(), pair()]),
+            lambda: segment.write(data),
+            lambda: memoryview(core.Segment(1 << 26)),
+        ]
+        for call in calls:
+            begin(call)
+        for _ in calls:
+            began.acquire()
+    """)
+    assert (done.returncode, done.stderr) == (0, "")
