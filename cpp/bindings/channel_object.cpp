@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "gil.hpp"
 #include "guarded.hpp"
 
 namespace fastflow::py {
@@ -107,10 +108,7 @@ PyObject* channel_send(PyObject* self, PyObject* argument) {
     raise_fault(Fault::kHead, sender.next_ticket());
     return nullptr;
   }
-  if (room == Room::kNo) {
-    channel->refused(payload.size());
-    Py_RETURN_NONE;
-  }
+  if (room == Room::kNo && !channel->refused(payload.size())) Py_RETURN_NONE;
   Ref ticket = Ref::steal(PyLong_FromUnsignedLongLong(sender.next_ticket()));
   if (!ticket) return nullptr;
   sender.put(payload.data(), payload.size());
@@ -151,10 +149,7 @@ PyObject* channel_send_many(PyObject* self, PyObject* argument) {
       raise_fault(Fault::kHead, sender.next_ticket());
       return nullptr;
     }
-    if (room != Room::kYes) {
-      channel->refused(payload.size());
-      break;
-    }
+    if (room != Room::kYes && !channel->refused(payload.size())) break;
     Ref ticket = Ref::steal(PyLong_FromUnsignedLongLong(sender.next_ticket()));
     if (!ticket || PyList_Append(tickets.get(), ticket.get()) < 0) {
       if (!put) return nullptr;
@@ -388,6 +383,9 @@ PyMethodDef methods[] = {
      "After a sleep; whoever has slept looks for messages then."},
     {"wait", method<channel_wait>(), METH_VARARGS | METH_KEYWORDS,
      "wait(timeout=None) -> bool: whether there is something to receive."},
+    {"wait_for_room", method<channel_wait_for_room>(), METH_VARARGS | METH_KEYWORDS,
+     "wait_for_room(timeout=None) -> bool: whether there is room for what was "
+     "refused."},
     {"send_descriptor", method<channel_send_descriptor>(), METH_O,
      "send_descriptor(fd)"},
     {"take_descriptor", method<channel_take_descriptor>(), METH_VARARGS | METH_KEYWORDS,
@@ -432,7 +430,8 @@ ChannelUser::ChannelUser(ChannelUser&& other) noexcept
       channel_(std::exchange(other.channel_, nullptr)) {}
 
 ChannelUser::~ChannelUser() {
-  if (channel_ == nullptr) return;
+  if (is_detached()) (void)object_.release();  // and the channel stays as it is
+  if (channel_ == nullptr || is_detached()) return;
   const ObjectLock lock(object_.get());
   ChannelObject* object = channel_of(object_.get());
   if (--object->users == 0 && object->abandoned) {

@@ -60,6 +60,7 @@ class ChannelUser {
 
 // Methods of waiting: channel_wait.cpp.
 PyObject* channel_wait(PyObject* self, PyObject* args, PyObject* names);
+PyObject* channel_wait_for_room(PyObject* self, PyObject* args, PyObject* names);
 PyObject* channel_prepare_wait(PyObject* self, PyObject* args, PyObject* names);
 PyObject* channel_finish_wait(PyObject* self, PyObject*);
 PyObject* channel_send_descriptor(PyObject* self, PyObject* fd);

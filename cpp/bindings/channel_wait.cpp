@@ -20,15 +20,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
-// A message may be a microsecond away, and a sleep costs the other process some, and us
-// a switch.  No longer: what we wait for may need this very core.
-constexpr std::chrono::microseconds kSpin{4};
+// In the middle of a burst, the next message may be a microsecond away, and a sleep
+// costs the other process some, and us a switch.  No longer: what we wait for may need
+// this very core.  After a single message never: a question and its answer took 9 us
+// with it, and 6 without.
+constexpr std::chrono::microseconds kSpin{10};
 
 // A signal ends a sleep at once, unless it came just before the sleep began, or another
 // thread got it: so no sleep is longer than this.
 constexpr std::chrono::milliseconds kSlice{100};
-// For a descriptor, while another thread of ours may be the one to receive it.
-constexpr std::chrono::milliseconds kShortSlice{5};
+// Until descriptors that are under way have arrived: nothing tells when.
+constexpr std::chrono::milliseconds kShortSlice{1};
 
 class Deadline {
  public:
@@ -50,34 +52,38 @@ class Deadline {
   Clock::time_point at_{};
 };
 
-// A list of threads that sleep has this one in it, for as long as it lives.
+// A channel's list of sleepers has this thread in it, for as long as this lives.
 class Enlisted {
  public:
-  // REQUIRES: attached.  `sleep` is false if there is something already.
-  Enlisted(const ChannelUser& user, bool for_room) : user_(&user) {
+  // REQUIRES: attached.
+  Enlisted(const ChannelUser& user, Channel::Wish wish) : user_(&user) {
     const ObjectLock lock(user.object());
-    enlisted_ = user.channel()->enlist(for_room);
+    descriptor_ = user.channel()->enlist(wish);
   }
   Enlisted(Enlisted&& other) noexcept
-      : user_(other.user_), enlisted_(std::exchange(other.enlisted_, false)) {}
+      : user_(other.user_),
+        descriptor_(std::exchange(other.descriptor_, Channel::kReady)) {}
   Enlisted(const Enlisted&) = delete;
   ~Enlisted() {
-    if (!enlisted_) return;
+    if (!sleep() || is_detached()) return;
     try {
       leave();
     } catch (const std::exception&) {  // the next call meets it
     }
   }
   void leave() {
-    enlisted_ = false;
+    descriptor_ = Channel::kReady;
     const ObjectLock lock(user_->object());
     user_->channel()->leave();
   }
-  [[nodiscard]] bool sleep() const noexcept { return enlisted_; }
+  // False: there is something already.
+  [[nodiscard]] bool sleep() const noexcept { return descriptor_ != Channel::kReady; }
+  // To sleep on.
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
  private:
   const ChannelUser* user_;
-  bool enlisted_ = false;
+  int descriptor_ = Channel::kReady;
 };
 
 void spin(const Channel& channel, Position seen) {
@@ -92,17 +98,28 @@ void spin(const Channel& channel, Position seen) {
 
 enum class State { kReady, kClosed, kNothing, kAbandoned };
 
-State look(const ChannelUser& user, bool for_room, Position* seen) {
+State look(const ChannelUser& user, Channel::Wish wish, Position* seen) {
   const ObjectLock lock(user.object());
   Channel* channel = live_channel(user.object());
   if (channel == nullptr) return State::kAbandoned;
-  const bool ready = channel->ready(for_room);
+  const bool ready = channel->ready(wish);
   *seen = channel->receiver.seen();
   if (!ready) return State::kNothing;
+  if (!channel->bell.closed()) return State::kReady;
   RingReceiver<MessageMemory>::Message message;
-  return channel->receiver.look(&message) == Found::kNothing && channel->bell.closed()
-             ? State::kClosed
-             : State::kReady;
+  const bool more = wish.message && channel->receiver.look(&message) != Found::kNothing;
+  return more ? State::kReady : State::kClosed;
+}
+
+bool in_burst(const ChannelUser& user) {
+  const ObjectLock lock(user.object());
+  return user.channel()->in_burst();
+}
+
+// What a sleep of several channels is for.
+Channel::Wish any_wish(const ChannelUser& user) {
+  const ObjectLock lock(user.object());
+  return {.message = true, .room = user.channel()->wants_room()};
 }
 
 PyObject* raise_eof() {
@@ -144,7 +161,7 @@ bool Watched::add_channels(PyObject* sequence) {
     }
     users.emplace_back(item);
     if (users.back().channel() == nullptr) return false;
-    sockets.push_back({users.back().channel()->bell.socket(), POLLIN, 0});
+    sockets.push_back({-1, POLLIN, 0});  // sleep_for_any knows
   }
   return true;
 }
@@ -168,7 +185,7 @@ bool append_index(PyObject* list, std::size_t index) {
 bool Watched::append_ready(PyObject* list) const {
   for (std::size_t i = 0; i < users.size(); ++i) {
     Position seen = 0;
-    const State state = look(users[i], users[i].channel()->wants_room(), &seen);
+    const State state = look(users[i], any_wish(users[i]), &seen);
     if (state == State::kAbandoned) return false;
     if (state != State::kNothing && !append_index(list, i)) return false;
   }
@@ -186,14 +203,13 @@ bool Watched::append_descriptors(PyObject* list) const {
 void sleep_for_any(Watched& watched, nanoseconds most) {
   std::vector<Enlisted> enlisted;
   enlisted.reserve(watched.users.size());
-  for (const ChannelUser& user : watched.users) {
-    enlisted.emplace_back(user, user.channel()->wants_room());
+  for (std::size_t i = 0; i < watched.users.size(); ++i) {
+    enlisted.emplace_back(watched.users[i], any_wish(watched.users[i]));
     if (!enlisted.back().sleep()) return;
+    watched.sockets[i].fd = enlisted.back().descriptor();
   }
-  {
-    const Detached detached;
-    poll_for(watched.sockets.data(), watched.sockets.size(), most);
-  }
+  call_detached(
+      [&] { poll_for(watched.sockets.data(), watched.sockets.size(), most); });
   for (Enlisted& each : enlisted) each.leave();
 }
 
@@ -222,47 +238,72 @@ PyObject* wait_channels(PyObject*, PyObject* args, PyObject* names) {
   if (descriptors != nullptr && !watched.add_descriptors(descriptors)) return nullptr;
   const Deadline deadline(timeout);
   for (bool slept = false;; slept = true) {
-    Ref ready = Ref::steal(PyList_New(0));
-    if (!ready || !watched.append_ready(ready.get())) return nullptr;
-    look_at_descriptors(watched);
-    if (!watched.append_descriptors(ready.get())) return nullptr;
-    if (PyList_GET_SIZE(ready.get()) > 0) return ready.release();
-    if (slept && deadline.passed()) return ready.release();
+    {
+      Ref ready = Ref::steal(PyList_New(0));
+      if (!ready || !watched.append_ready(ready.get())) return nullptr;
+      look_at_descriptors(watched);
+      if (!watched.append_descriptors(ready.get())) return nullptr;
+      if (PyList_GET_SIZE(ready.get()) > 0) return ready.release();
+      if (slept && deadline.passed()) return ready.release();
+    }
     sleep_for_any(watched, deadline.left(kSlice));
     if (PyErr_CheckSignals() < 0) return nullptr;
   }
 }
 
-PyObject* channel_wait(PyObject* self, PyObject* args, PyObject* names) {
-  double timeout = -1;
-  if (!parse_wait(args, names, "|O:wait", &timeout)) return nullptr;
-  const ChannelUser user(self);
-  if (user.channel() == nullptr) return nullptr;
-  const Deadline deadline(timeout);
-  pollfd socket{user.channel()->bell.socket(), POLLIN, 0};
-  bool spun = false;
+namespace {
+
+enum class Wait { kReady, kTimeout, kClosed, kError };
+
+Wait wait_on(const ChannelUser& user, Channel::Wish wish, const Deadline& deadline) {
+  bool may_spin = wish.message && in_burst(user);
   for (bool slept = false;;) {
     Position seen = 0;
-    const State state = look(user, false, &seen);
-    if (state == State::kAbandoned) return nullptr;
-    if (state == State::kReady) Py_RETURN_TRUE;
-    if (state == State::kClosed) return raise_eof();
-    if (slept && deadline.passed()) Py_RETURN_FALSE;
-    if (!std::exchange(spun, true)) {
-      const Detached detached;
-      spin(*user.channel(), seen);
+    const State state = look(user, wish, &seen);
+    if (state == State::kAbandoned) return Wait::kError;
+    if (state == State::kReady) return Wait::kReady;
+    if (state == State::kClosed) return Wait::kClosed;
+    if (slept && deadline.passed()) return Wait::kTimeout;
+    if (std::exchange(may_spin, false)) {
+      call_detached([&] { spin(*user.channel(), seen); });
       continue;
     }
-    Enlisted enlisted(user, false);
+    Enlisted enlisted(user, wish);
     if (!enlisted.sleep()) continue;
-    {
-      const Detached detached;
-      poll_for(&socket, 1, deadline.left(kSlice));
-    }
+    pollfd socket{enlisted.descriptor(), POLLIN, 0};
+    call_detached([&] { poll_for(&socket, 1, deadline.left(kSlice)); });
     enlisted.leave();
     slept = true;
-    if (PyErr_CheckSignals() < 0) return nullptr;
+    if (PyErr_CheckSignals() < 0) return Wait::kError;
   }
+}
+
+PyObject* wait_for_wish(PyObject* self, PyObject* args, PyObject* names,
+                        const char* format, Channel::Wish wish) {
+  double timeout = -1;
+  if (!parse_wait(args, names, format, &timeout)) return nullptr;
+  const ChannelUser user(self);
+  if (user.channel() == nullptr) return nullptr;
+  switch (wait_on(user, wish, Deadline(timeout))) {
+    case Wait::kReady:
+      Py_RETURN_TRUE;
+    case Wait::kTimeout:
+      Py_RETURN_FALSE;
+    case Wait::kClosed:
+      return raise_eof();
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
+
+PyObject* channel_wait(PyObject* self, PyObject* args, PyObject* names) {
+  return wait_for_wish(self, args, names, "|O:wait", {.message = true});
+}
+
+PyObject* channel_wait_for_room(PyObject* self, PyObject* args, PyObject* names) {
+  return wait_for_wish(self, args, names, "|O:wait_for_room", {.room = true});
 }
 
 PyObject* channel_prepare_wait(PyObject* self, PyObject* args, PyObject* names) {
@@ -274,7 +315,13 @@ PyObject* channel_prepare_wait(PyObject* self, PyObject* args, PyObject* names) 
   }
   const ObjectLock lock(self);
   Channel* channel = live_channel(self);
-  return channel == nullptr ? nullptr : PyBool_FromLong(channel->enlist(for_room != 0));
+  if (channel == nullptr) return nullptr;
+  if (channel->somebody_listens()) {
+    PyErr_SetString(PyExc_RuntimeError, "another thread sleeps on this channel");
+    return nullptr;
+  }
+  const int descriptor = channel->enlist({.message = true, .room = for_room != 0});
+  return PyBool_FromLong(descriptor != Channel::kReady);
 }
 
 PyObject* channel_finish_wait(PyObject* self, PyObject*) {
@@ -298,12 +345,11 @@ PyObject* channel_send_descriptor(PyObject* self, PyObject* argument) {
       if (channel->bell.send(fd)) Py_RETURN_NONE;
     }
     pollfd socket{user.channel()->bell.socket(), POLLOUT, 0};
-    {
-      const Detached detached;
+    call_detached([&] {
       poll_for(&socket, 1, kShortSlice);
       // Writable, but too many descriptors are under way.
       if (socket.revents != 0) std::this_thread::yield();
-    }
+    });
     if (PyErr_CheckSignals() < 0) return nullptr;
   }
 }
@@ -314,31 +360,21 @@ PyObject* channel_take_descriptor(PyObject* self, PyObject* args, PyObject* name
   const ChannelUser user(self);
   if (user.channel() == nullptr) return nullptr;
   const Deadline deadline(timeout);
-  pollfd socket{user.channel()->bell.socket(), POLLIN, 0};
   for (;;) {
-    {
-      const ObjectLock lock(self);
-      Channel* channel = live_channel(self);
-      if (channel == nullptr) return nullptr;
-      // The bells of those who sleep are theirs to hear: they receive for us.
-      if (!channel->bell.has_descriptor() && !channel->somebody_sleeps()) {
-        channel->bell.drain();
-      }
-      if (channel->bell.has_descriptor()) {
-        return PyLong_FromLong(channel->bell.take_descriptor().release());
-      }
-      if (channel->bell.closed()) return raise_eof();
-    }
-    if (deadline.passed()) {
+    const Wait waited = wait_on(user, {.descriptor = true}, deadline);
+    if (waited == Wait::kError) return nullptr;
+    if (waited == Wait::kTimeout) {
       PyErr_SetString(PyExc_TimeoutError, "no file descriptor has come");
       return nullptr;
     }
-    {
-      const Detached detached;
-      poll_for(&socket, 1, deadline.left(kShortSlice));
-      if (socket.revents != 0) std::this_thread::yield();
+    const ObjectLock lock(self);
+    Channel* channel = live_channel(self);
+    if (channel == nullptr) return nullptr;
+    if (channel->bell.has_descriptor()) {
+      return PyLong_FromLong(channel->bell.take_descriptor().release());
     }
-    if (PyErr_CheckSignals() < 0) return nullptr;
+    if (channel->bell.closed()) return raise_eof();
+    // Another thread was quicker.
   }
 }
 

@@ -99,44 +99,66 @@ std::unique_ptr<Channel> Channel::attach(int socket, Descriptor memory) {
       new Channel(socket, Descriptor(), std::move(mapping), capacity, false));
 }
 
-bool Channel::ready(bool for_room) {
+bool Channel::refused(std::size_t length) noexcept {
+  wanted_ = length + 1;
+  if (sleepers_.empty()) return false;
+  // For those who sleep already.
+  sender.announce(length);
+  return sender.room(length) == Room::kYes;
+}
+
+bool Channel::ready(Wish wish) {
   Receiver::Message message;
-  const Found found = receiver.look(&message);
+  const bool found = wish.message && receiver.look(&message) != Found::kNothing;
   release();  // what was recalled is passed
-  if (found != Found::kNothing || bell.closed()) return true;
-  return for_room && sender.room(wanted_ == 0 ? 0 : wanted_ - 1) != Room::kNo;
+  return found || bell.closed() || (wish.descriptor && bell.has_descriptor()) ||
+         (wish.room && sender.room(refused_length()) != Room::kNo);
 }
 
-void Channel::announce(bool for_room) noexcept {
-  receiver.announce();
-  if (for_room) sender.announce(wanted_ == 0 ? 0 : wanted_ - 1);
+bool Channel::somebody_listens() const noexcept {
+  return std::any_of(sleepers_.begin(), sleepers_.end(),
+                     [](const Sleeper& sleeper) { return sleeper.listens; });
 }
 
-bool Channel::enlist(bool for_room) {
-  sleepers_.push_back({std::this_thread::get_id(), for_room});
-  announce(for_room);
-  if (!ready(for_room)) return true;
-  strike_out();
-  return false;
+int Channel::enlist(Wish wish) {
+  const bool listens = !somebody_listens();
+  if (!listens && counter_.get() < 0) counter_ = create_counter();
+  sleepers_.push_back({std::this_thread::get_id(), listens});
+  if (wish.message) receiver.announce();
+  if (wish.room) sender.announce(refused_length());
+  if (ready(wish)) {
+    strike_out(sleepers_.end() - 1);
+    return kReady;
+  }
+  return listens ? bell.socket() : counter_.get();
 }
 
 void Channel::leave() {
-  bell.drain();
-  strike_out();
-}
-
-void Channel::strike_out() {
   const auto mine =
       std::find_if(sleepers_.begin(), sleepers_.end(), [](const Sleeper& sleeper) {
         return sleeper.thread == std::this_thread::get_id();
       });
-  if (mine != sleepers_.end()) sleepers_.erase(mine);
-  if (sleepers_.empty()) {
-    receiver.withdraw();
-    sender.withdraw();
+  if (mine == sleepers_.end()) {
+    if (!somebody_listens()) bell.drain();
     return;
   }
-  for (const Sleeper& sleeper : sleepers_) announce(sleeper.for_room);
+  const bool listened = mine->listens;
+  if (mine->owed) count_down(counter_.get());
+  strike_out(mine);
+  claimed_before_sleep_ = receiver.claimed();
+  if (!listened) return;
+  for (Sleeper& follower : sleepers_) {
+    if (!follower.owed) count_up(counter_.get());
+    follower.owed = true;
+  }
+  bell.drain();
+}
+
+void Channel::strike_out(Sleepers::iterator mine) {
+  sleepers_.erase(mine);
+  if (!sleepers_.empty()) return;
+  receiver.withdraw();
+  sender.withdraw();
 }
 
 }  // namespace fastflow

@@ -6,12 +6,16 @@
 // worker attaches, once, and does the opposite.
 //
 // Sleepers
-//   A thread that wants to sleep enlists, looks once more, polls the doorbell's socket,
-//   and leaves.  One bell may be meant for several threads of this end, and the first
-//   that gets up takes its bytes away.  So whoever leaves announces again on behalf of
-//   those who still sleep, and then, awake, takes what is there: they sleep on until
-//   more comes.  (Each message wakes one of them at least, and those who get up receive
-//   until there is nothing.)  That the other end is gone wakes all.
+//   A thread that wants to sleep enlists, which looks once more, sleeps until the
+//   descriptor that it is given is readable, and leaves.
+//   Several threads of this end may sleep at a time, for the same or for different
+//   things.  The bell is for one of them to hear, the listener, as two that take bytes
+//   away from a socket take them from each other.  The others are followers and sleep
+//   on an event counter.  A listener that leaves drains the bell, and then owes each
+//   follower one count, which that one takes away when it leaves.  So a follower sleeps
+//   only while somebody listens; whatever the bell was about, all look; and the first
+//   that enlists anew is the listener.  (Many followers are woken in vain: they are
+//   rare.)
 //
 // Threads: one at a time; spinning (has_more) and polling beside it.
 #pragma once
@@ -52,26 +56,36 @@ class Channel {
   Receiver receiver;
   Doorbell bell;
 
-  // --- room
-  // --------------------------------------------------------------------------- What a
-  // message was refused for, until one is sent: what a sleeper waits for.
-  void refused(std::size_t length) noexcept { wanted_ = length + 1; }
+  // --- room ---
+  // There was no room for a message.  Until one is sent, sleepers wait for it as well.
+  // True: there is room now.
+  [[nodiscard]] bool refused(std::size_t length) noexcept;
   void accepted() noexcept { wanted_ = 0; }
   [[nodiscard]] bool wants_room() const noexcept { return wanted_ != 0; }
-
-  // --- sleep
-  // --------------------------------------------------------------------------
-  // Something to receive (a fault, too), or room if that is wanted, or the end.
-  [[nodiscard]] bool ready(bool for_room);
-  // True: sleep, then leave.  False: it is ready.
-  [[nodiscard]] bool enlist(bool for_room);
-  // Also without having enlisted.  Takes the bell's bytes away; look afterwards.
-  void leave();
-  [[nodiscard]] bool somebody_sleeps() const noexcept { return !sleepers_.empty(); }
 
   // Gives back the room of what was passed, and calls the other end if it waits for it.
   void release() {
     if (receiver.release()) bell.ring();
+  }
+
+  // --- sleep ---
+  struct Wish {
+    bool message = false;
+    bool room = false;  // for what was refused last, or for anything
+    bool descriptor = false;
+  };
+  // Also at the end of the other one, and if there is a fault.
+  [[nodiscard]] bool ready(Wish wish);
+  // The descriptor to sleep on, before leave(); kReady: there is no need to.  Throws
+  // std::system_error.
+  [[nodiscard]] int enlist(Wish wish);
+  static constexpr int kReady = -1;
+  // Also without having enlisted: hears the bell if nobody else does.
+  void leave();
+  [[nodiscard]] bool somebody_listens() const noexcept;
+  // Several messages came since the last sleep: the next may be a moment away.
+  [[nodiscard]] bool in_burst() const noexcept {
+    return receiver.claimed() > claimed_before_sleep_ + 1;
   }
 
  private:
@@ -80,16 +94,22 @@ class Channel {
 
   struct Sleeper {
     std::thread::id thread;
-    bool for_room;
+    bool listens;
+    bool owed = false;  // a count of `counter_` is for it
   };
-  void announce(bool for_room) noexcept;
-  void strike_out();
+  using Sleepers = std::vector<Sleeper>;
+  void strike_out(Sleepers::iterator mine);
+  [[nodiscard]] std::size_t refused_length() const noexcept {
+    return wanted_ == 0 ? 0 : wanted_ - 1;
+  }
 
   Descriptor memory_;
   Mapping mapping_;
   std::size_t capacity_;
   std::size_t wanted_ = 0;  // 1 + length of what was refused
-  std::vector<Sleeper> sleepers_;
+  std::uint64_t claimed_before_sleep_ = 0;
+  Sleepers sleepers_;
+  Descriptor counter_;  // of the followers, once there are some
 };
 
 }  // namespace fastflow

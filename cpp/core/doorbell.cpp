@@ -2,6 +2,7 @@
 
 #if defined(__linux__)
 
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -113,6 +114,21 @@ Descriptor Doorbell::take_descriptor() {
     fail(EMFILE, "a file descriptor from the other process could not be received");
   }
   return first;
+}
+
+Descriptor create_counter() {
+  Descriptor counter(eventfd(0, EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK));
+  if (counter.get() < 0) fail(errno, "creating an event counter (eventfd)");
+  return counter;
+}
+
+void count_up(int counter) {
+  if (eventfd_write(counter, 1) != 0) fail(errno, "counting up");
+}
+
+void count_down(int counter) {
+  eventfd_t one = 0;
+  if (eventfd_read(counter, &one) != 0) fail(errno, "counting down");
 }
 
 int poll_for(pollfd* sockets, std::size_t count, std::chrono::nanoseconds timeout) {

@@ -52,6 +52,11 @@ class Doorbell {
   std::deque<Descriptor> descriptors_;  // -1: one that was lost
 };
 
+// A counter that is readable while it is not 0: for threads of one process.
+[[nodiscard]] Descriptor create_counter();
+void count_up(int counter);
+void count_down(int counter);
+
 // poll(2) with a finer timeout; negative: for ever.  0: none is ready, or a signal
 // came.
 int poll_for(pollfd* sockets, std::size_t count, std::chrono::nanoseconds timeout);

@@ -274,6 +274,7 @@ class RingReceiver {
   void announce() noexcept { words_->asleep->receiver.store(1); }
   void withdraw() noexcept { words_->asleep->receiver.store(0); }
 
+  [[nodiscard]] std::uint64_t claimed() const noexcept { return claimed_; }
   // For a spin beside the receiver's thread: what has_more compares with.
   [[nodiscard]] Position seen() const noexcept { return tail_; }
   // Whether more was published than seen.  Any thread.

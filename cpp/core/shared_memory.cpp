@@ -33,6 +33,12 @@ void Descriptor::close() noexcept {
   if (fd_ >= 0) ::close(release());
 }
 
+Descriptor Descriptor::duplicate() const {
+  Descriptor other(fcntl(fd_, F_DUPFD_CLOEXEC, 0));
+  if (other.get() < 0) fail("duplicating a descriptor of shared memory");
+  return other;
+}
+
 Mapping::~Mapping() {
   if (data_ != nullptr) munmap(data_, size_);
 }
@@ -59,6 +65,26 @@ std::size_t memory_size(int fd) {
   struct stat found {};
   if (fstat(fd, &found) != 0) fail("looking at shared memory");
   return static_cast<std::size_t>(found.st_size);
+}
+
+void reserve_memory(int fd, std::size_t size) {
+  // Each signal begins it anew.  It is a precaution: not for ever.
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    if (fallocate(fd, 0, 0, static_cast<off_t>(size)) == 0) return;
+    if (errno != EINTR) fail("taking " + bytes(size) + " of shared memory");
+  }
+}
+
+void write_memory(int fd, std::size_t offset, const std::byte* data, std::size_t size) {
+  while (size > 0) {
+    const ssize_t written = pwrite(fd, data, size, static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) fail("writing " + bytes(size) + " into shared memory");
+    const auto n = static_cast<std::size_t>(written);
+    data += n;
+    offset += n;
+    size -= n;
+  }
 }
 
 Mapping map_memory(int fd, std::size_t size, Access access) {

@@ -31,6 +31,8 @@ class Descriptor {
   [[nodiscard]] int get() const noexcept { return fd_; }  // -1: none
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
   void close() noexcept;
+  // Another descriptor of the same.
+  [[nodiscard]] Descriptor duplicate() const;
 
  private:
   int fd_ = -1;
@@ -69,6 +71,14 @@ enum class Access { kRead, kReadWrite };
 
 // The size of what is behind a descriptor.
 [[nodiscard]] std::size_t memory_size(int fd);
+
+// Takes the pages of the first `size` bytes, zeroed.  Without it a process that touches
+// a page for which there is no memory ends; with it, this throws.
+void reserve_memory(int fd, std::size_t size);
+
+// Copies into the memory at `offset`.  Half the cost of a copy through a new mapping:
+// no page is zeroed before, and none is mapped.
+void write_memory(int fd, std::size_t offset, const std::byte* data, std::size_t size);
 
 [[nodiscard]] Mapping map_memory(int fd, std::size_t size, Access access);
 

@@ -61,14 +61,19 @@ class Channel:
     def prepare_wait(self, for_room: bool = False) -> bool:
         """True: sleep on the socket, call `finish_wait`, then look. False: don't sleep.
 
-        `for_room`: also if there is room for what `send` last refused.
+        `for_room`: also if there is room for what `send` last refused. Raises
+        RuntimeError if another thread sleeps on the channel.
         """
     def finish_wait(self) -> None: ...
     def wait(self, timeout: float | None = None) -> bool:
-        """Whether there is something to receive.
+        """Whether there is something to receive; False after the timeout.
 
-        Raises EOFError when the peer is gone and nothing is left. Of several threads
-        that wait one is woken, which then receives until there is nothing.
+        Raises EOFError when the peer is gone and nothing is left.
+        """
+    def wait_for_room(self, timeout: float | None = None) -> bool:
+        """Whether there is room for what `send` last refused; False after the timeout.
+
+        Raises EOFError when the peer is gone. What there is to receive doesn't matter.
         """
     def send_descriptor(self, fd: int, /) -> None: ...
     def take_descriptor(self, timeout: float | None = None) -> int:
@@ -290,7 +295,8 @@ class GroupBlock:
 class Segment:
     """A piece of shared memory of `size` bytes, which is its buffer."""
 
-    def __init__(self, size: int) -> None: ...
+    def __init__(self, size: int) -> None:
+        """New, zeroed, writable. Raises OSError, as the first use of the buffer may."""
     @classmethod
     def open(cls, fd: int, size: int, readonly: bool = True) -> Segment:
         """Map the memory of another segment; takes `fd` over, also if it fails."""
@@ -301,6 +307,11 @@ class Segment:
     @property
     def readonly(self) -> bool: ...
     def close_fd(self) -> None: ...
+    def write(self, data: Buffer, offset: int = 0) -> None:
+        """Copy bytes into it, without mapping it: half the cost of a first copy.
+
+        Raises ValueError if they don't fit, OSError if there is no memory for them.
+        """
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
