@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def end_by(number):
 
 def until(path):
     """Return when a file is there."""
-    while not os.path.exists(path):
+    while not Path(path).exists():
         time.sleep(0.002)
     return path
 
@@ -52,14 +53,14 @@ def until_after(path, value):
 
 
 def say_and_wait(said, path):
-    open(said, "w").close()
+    Path(said).touch()
     return until(path)
 
 
 def once(path, value):
     """Die the first time."""
-    if not os.path.exists(path):
-        open(path, "w").close()
+    if not Path(path).exists():
+        Path(path).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return value
 

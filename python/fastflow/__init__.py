@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fastflow.dsl.reader import parse_dsl
     from fastflow.dsl.spec import FlowSpec
     from fastflow.engines.graph import Graph, GraphResult
+    from fastflow.errors import BrokenProcessesError, TransferError, WorkerDiedError
     from fastflow.flows.files import load_dsl, save_dsl
     from fastflow.flows.flow import (
         Flow,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     )
     from fastflow.flows.function import flow
     from fastflow.flows.history import list_flows
-    from fastflow.errors import BrokenProcessesError, TransferError, WorkerDiedError
     from fastflow.pool.kernel import Kernel, kernels
     from fastflow.processes.executor import ProcessExecutor
     from fastflow.processes.executor import ProcessExecutor as ProcessPoolExecutor

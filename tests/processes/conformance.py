@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import glob
 import importlib
 import importlib.util
 import json
@@ -21,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 _PRIVATE = "reads executor._processes"
 LEFT_OUT = {
@@ -47,12 +47,9 @@ MODULES = (
 def tests_folder():
     if importlib.util.find_spec("test.test_concurrent_futures"):
         return ""
-    found = sorted(
-        glob.glob(os.path.expanduser("~/.pyenv/versions/3.1*/lib/python3.*/test"))
-    )
-    for folder in found:
-        if os.path.isdir(f"{folder}/test_concurrent_futures"):
-            return folder
+    pattern = ".pyenv/versions/3.1*/lib/python3.*/test/test_concurrent_futures"
+    for folder in sorted(Path.home().glob(pattern)):
+        return str(folder.parent)
     return None
 
 
@@ -96,12 +93,12 @@ def install(folder):
     if folder and folder not in test.__path__:
         test.__path__.append(folder)
     import concurrent.futures as cf
-    import concurrent.futures.process
+    import concurrent.futures.process as cfp
 
     from fastflow.processes.executor import ProcessExecutor
 
     cf.ProcessPoolExecutor  # noqa: B018  (a lazy attribute)
-    cf.ProcessPoolExecutor = cf.process.ProcessPoolExecutor = ProcessExecutor
+    cf.ProcessPoolExecutor = cfp.ProcessPoolExecutor = ProcessExecutor
     cf.ProcessExecutor = ProcessExecutor  # scripts import it by its name
     return ProcessExecutor
 
@@ -115,9 +112,9 @@ def load(folder):
         mixin = getattr(util, f"ProcessPool{name}Mixin", None)
         if mixin is not None:
             mixin.executor_type = executor
-    here = os.path.abspath(__file__)
+    here = Path(__file__).resolve()
     prelude = (
-        f"import sys; sys.path.insert(0, {os.path.dirname(here)!r})\n"
+        f"import sys; sys.path.insert(0, {str(here.parent)!r})\n"
         f"import conformance; conformance.install({folder!r})\n"
     )
     for part in MODULES:
@@ -165,13 +162,13 @@ def main():
     names = [name for name, _ in load(folder) if only in name]
     with tempfile.TemporaryDirectory() as made:
         # Workers have to find the package of tests, too.
-        with open(f"{made}/sitecustomize.py", "w", encoding="utf-8") as file:
-            here = os.path.dirname(os.path.abspath(__file__))
-            file.write(
-                f"import sys, test; test.__path__.append({folder!r})\n"
-                f"sys.path.insert(0, {here!r}); import conformance\n"
-                "del sys.path[0]; conformance.shim()\n"
-            )
+        here = str(Path(__file__).resolve().parent)
+        Path(made, "sitecustomize.py").write_text(
+            f"import sys, test; test.__path__.append({folder!r})\n"
+            f"sys.path.insert(0, {here!r}); import conformance\n"
+            "del sys.path[0]; conformance.shim()\n",
+            "utf-8",
+        )
         if folder:
             os.environ["PYTHONPATH"] = made
         return run_all(folder, names, private="--private" in args)

@@ -13,12 +13,13 @@ import pickle
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
-import process_calls as calls
 import pytest
 
 import fastflow
+import process_calls as calls
 from fastflow import ProcessExecutor, TransferError, WorkerDiedError
 
 METHODS = [
@@ -41,7 +42,7 @@ def paths(tmp_path):
 
 
 def touch(path):
-    open(path, "w").close()
+    Path(path).touch()
 
 
 def wait_for(condition):
@@ -231,7 +232,7 @@ class TestCancelling:
         with ProcessExecutor(1) as executor:
             first = executor.submit(calls.say_and_wait, said, path)
             others = [executor.submit(calls.same, n) for n in range(10)]
-            wait_for(lambda: os.path.exists(said))
+            wait_for(lambda: Path(said).exists())
             assert first.running()
             assert not first.cancel()
             assert not others[0].running()
@@ -246,7 +247,7 @@ class TestCancelling:
         with ProcessExecutor(1) as executor:
             stuck = executor.submit(calls.say_and_wait, said, path)
             after = executor.submit(calls.same, 1)
-            wait_for(lambda: os.path.exists(said) and stuck.running())
+            wait_for(lambda: Path(said).exists() and stuck.running())
             assert stuck.terminate()
             with pytest.raises(WorkerDiedError, match="SIGKILL"):
                 stuck.result()
@@ -258,7 +259,7 @@ class TestCancelling:
         executor = ProcessExecutor(1)
         stuck = executor.submit(calls.say_and_wait, said, path)
         others = [executor.submit(calls.same, n) for n in range(100)]
-        wait_for(lambda: os.path.exists(said))
+        wait_for(lambda: Path(said).exists())
         executor.shutdown(kill=True)
         assert isinstance(stuck.exception(), WorkerDiedError)
         assert all(other.done() for other in others)
@@ -396,7 +397,7 @@ class TestArrays:
     @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
     def test_nothing_is_left_of_them(self, executor):
         def descriptors():
-            return len(os.listdir("/proc/self/fd"))
+            return len(list(Path("/proc/self/fd").iterdir()))
 
         executor.submit(calls.total, np.ones(100_000)).result()
         gc.collect()

@@ -6,10 +6,10 @@ import itertools
 import os
 
 import numpy as np
-import process_calls as calls
 import pytest
 
 import fastflow
+import process_calls as calls
 from fastflow import ProcessExecutor
 
 

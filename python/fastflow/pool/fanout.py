@@ -42,9 +42,9 @@ Where = Executor | cf.Executor | Literal["processes"] | None
 """An `Executor`; a `ProcessExecutor`, or "processes" for one that all share."""
 
 elsewhere: Callable[[Any, int | None], Any] | None = None
-"""Finds what fans out over an executor of another kind; the package sets it.
+"""Finds what fans out over an executor of another kind; set by the package.
 
-It is given the executor and ``max_workers``, and returns None for what it does not know.
+It is given the executor and ``max_workers``, and returns None if it is not its own.
 """
 
 

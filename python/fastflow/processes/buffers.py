@@ -41,7 +41,7 @@ class LargeBufferError(Exception):
 
 
 def refusal_from(size: int | None) -> Callable[[Any], bool]:
-    """Return a callback that has pickle take small buffers in, and stop at large ones."""
+    """Return a callback by which pickle takes small buffers in, and stops at others."""
     least = size if can_share and size is not None else _NEVER
 
     def refuse(buffer: Any) -> bool:

@@ -196,6 +196,7 @@ class MapRun:
     def take(
         self, at: int, deadline: float | None
     ) -> tuple[list[Any], BaseException | None]:
+        """Wait for the values from some item on, and what ended them."""
         while True:
             found = self._results.pop(at, None)
             if found is not None:
@@ -227,6 +228,7 @@ class _Parts:
         self._error: BaseException | None = None
 
     def __iter__(self) -> _Parts:
+        """See `Iterator`."""
         return self
 
     def __next__(self) -> Iterator[Any]:

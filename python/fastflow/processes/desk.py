@@ -21,8 +21,8 @@ and the collector may call foreign code inside, in this thread; the lock can be 
 again by it, and what it finds is that somebody is at work (`_inside`): then it adds its
 call to the order and leaves the rest to them.
 
-**Deaths.** What a dead worker had begun, one call, fails or is made again (`retry`). The
-others of its window go back to the head of the order.
+**Deaths.** What a dead worker had begun, one call, fails or is made again (`retry`).
+The others of its window go back to the head of the order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ import contextlib
 import logging
 import pickle
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any

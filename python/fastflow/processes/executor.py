@@ -19,7 +19,7 @@ from fastflow.base.options import check_choice, check_limit
 from fastflow.errors import QueueFullError
 from fastflow.pool.blas import share_of
 from fastflow.pool.columns import columns_of
-from fastflow.pool.executor import Executor
+from fastflow.pool.executor import Executor, map_by_submit
 from fastflow.processes import place
 from fastflow.processes.buffers import Shares
 from fastflow.processes.chunks import MapRun
@@ -125,7 +125,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         )
 
         def shutdown(
-            wait: bool = True,  # noqa: FBT001, FBT002  (as in the standard library)
+            wait: bool = True,
             *,
             cancel_futures: bool = False,
             kill: bool = False,
@@ -202,6 +202,14 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             raise ValueError("chunksize must be >= 1.")
         seconds = wait_of(timeout)
         deadline = None if seconds is None else time.monotonic() + seconds
+        if buffersize is not None:
+            if not hasattr(buffersize, "__index__"):  # the standard library's texts
+                raise TypeError("buffersize must be an integer or None")
+            if buffersize < 1:
+                raise ValueError("buffersize must be None or > 0")
+        if buffersize is not None or type(self).submit is not ProcessExecutor.submit:
+            rows = zip(*iterables, strict=False)
+            return map_by_submit(self.submit, fn, rows, deadline, buffersize)
         columns = tuple(columns_of(iterables))
         n = min(map(len, columns), default=0)
         run = MapRun(

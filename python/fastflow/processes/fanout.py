@@ -135,7 +135,7 @@ class _Item:
         fn: Callable[..., Any],
         star: bool,
         keep: bool,
-        catch: bool,  # noqa: FBT001
+        catch: bool,
     ) -> None:
         self._of = fn, star, keep, catch
 
@@ -177,8 +177,8 @@ class _Stream:
         fn: Callable[..., Any],
         rows: Iterator[tuple[Any, ...]],
         size: int,
-        ordered: bool,  # noqa: FBT001
-        return_exceptions: bool,  # noqa: FBT001
+        ordered: bool,
+        return_exceptions: bool,
         seconds: float | None,
     ) -> None:
         self._executor = executor

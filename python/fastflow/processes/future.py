@@ -93,8 +93,8 @@ class ProcessFuture(Future[T]):
         if not self.done():
             self._keeper.serve_callbacks()
 
-    @property  # type: ignore[override]
-    def _waiters(self) -> list[Any]:  # what concurrent.futures.wait looks at
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]  # what concurrent.futures.wait looks at
         if not self.done():
             self._keeper.serve_callbacks()
         return Future._waiters.__get__(self)  # type: ignore[attr-defined, no-any-return]

@@ -12,11 +12,11 @@ import: that of ``python -c``, a console, a notebook.
 from __future__ import annotations
 
 import importlib.util
-import os
 import pickle
 import sys
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -36,7 +36,7 @@ def main_is_hidden() -> bool:
     if main is None or getattr(main, "__spec__", None) is not None:
         return main is None
     file = getattr(main, "__file__", None)
-    return not isinstance(file, str) or not os.path.exists(file)
+    return not isinstance(file, str) or not Path(file).exists()
 
 
 Buffers = Callable[[Any], bool] | None
@@ -81,8 +81,8 @@ def _by_value(value: Any, buffers: Buffers, failure: Callable[[], Exception]) ->
     if importlib.util.find_spec("cloudpickle") is None:
         error = failure()
         error.add_note(
-            "Functions that aren't found by name (lambda, those within others, those of "
-            "a console or notebook) reach other processes by cloudpickle: "
+            "Functions that aren't found by name (lambda, those within others, those "
+            "of a console or notebook) reach other processes by cloudpickle: "
             "pip install 'fastflow[processes]'; or define them in a module."
         )
         raise error

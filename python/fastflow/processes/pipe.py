@@ -130,7 +130,7 @@ class PipeChannel:
         """Return the last ticket: the peer may have taken all."""
         return self._sent
 
-    def prepare_wait(self, for_room: bool = False) -> bool:  # noqa: FBT001, FBT002, ARG002
+    def prepare_wait(self, for_room: bool = False) -> bool:  # noqa: ARG002
         """Return whether a wait has to sleep."""
         return not self._messages
 

@@ -1,15 +1,15 @@
 """Who sleeps until a worker answers.
 
-One thread at a time has the *watch*: it sleeps until a worker rings, takes in what there
-is, and so on. Whoever waits for a future takes the watch if nobody has it, else sleeps
-until the future is set. Who leaves with the watch while others sleep like that wakes the
-helper, a thread of the executor.
+One thread at a time has the *watch*: it sleeps until a worker rings, takes in what
+there is, and so on. Whoever waits for a future takes the watch if nobody has it, else
+sleeps until the future is set. Who leaves with the watch while others sleep like that
+wakes the helper, a thread of the executor.
 
-The helper takes the watch when nobody waits: for callbacks and asyncio at once, else when
-it sees that nothing was taken in since it looked last. It looks only while there are
-calls; then it sleeps until the first call that finds it asleep. When it has the watch it
-keeps it, as two can't sleep on one bell, until there is nothing to do, or until a thread
-that came to wait meanwhile has got its future: such threads come again.
+The helper takes the watch when nobody waits: for callbacks and asyncio at once, else
+when it sees that nothing was taken in since it looked last. It looks only while there
+are calls; then it sleeps until the first call that finds it asleep. When it has the
+watch it keeps it, as two can't sleep on one bell, until there is nothing to do, or
+until a thread that came to wait meanwhile has got its future: such threads come again.
 
 Nobody who waits is forgotten: whether the watch is free, and how many sleep on their
 futures, changes under one lock.

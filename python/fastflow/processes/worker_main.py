@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastflow import errors
@@ -338,8 +339,8 @@ def _told(error: BaseException) -> tuple[BaseException, str]:
 def _resident() -> int:
     """Return the bytes of memory that this process has."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        text = Path("/proc/self/statm").read_text("ascii")
+        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         import resource
 

@@ -275,7 +275,8 @@ class Places:
             executor = default_processes()
         if executor is not None and not isinstance(executor, cf.Executor):
             raise TypeError(
-                "executor must be a concurrent.futures.Executor, 'processes' or None, not "
+                "executor must be a concurrent.futures.Executor, 'processes' or None, "
+                "not "
                 f"{type(executor).__name__}"
             )
         self._executor = executor
