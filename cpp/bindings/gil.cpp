@@ -105,6 +105,13 @@ Worker* current_worker() {
   return worker != nullptr && worker->binding != nullptr ? worker : nullptr;
 }
 
+namespace {
+thread_local bool t_detached = false;
+}  // namespace
+
+bool is_detached() noexcept { return t_detached; }
+void set_detached(bool detached) noexcept { t_detached = detached; }
+
 Detached::Detached() : state_(PyEval_SaveThread()) {
   g_waiting.fetch_add(1, std::memory_order_relaxed);  // a hint
 }

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <chrono>
+#include <exception>
 
 #include "pool.hpp"
 
@@ -97,5 +98,25 @@ class Detached {
  private:
   PyThreadState* state_;
 };
+
+// True where the calling thread is in call_detached, also while it is ended there.
+bool is_detached() noexcept;
+void set_detached(bool detached) noexcept;
+
+// f(), with the lock given up.  For callers that hold references or buffers of
+// Python's: their destructors ask is_detached(), and then leave everything as it is, as
+// the thread is being ended (see ~Detached).
+template <class F>
+void call_detached(const F& f) {
+  set_detached(true);
+  try {
+    const Detached detached;
+    f();
+  } catch (const std::exception&) {
+    set_detached(false);
+    throw;
+  }
+  set_detached(false);
+}
 
 }  // namespace fastflow::py

@@ -2,6 +2,8 @@
 
 #include <exception>
 #include <new>
+#include <stdexcept>
+#include <system_error>
 
 namespace fastflow::py {
 
@@ -11,6 +13,12 @@ void translate_exception() noexcept {
     throw;
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
+  } catch (const std::system_error& error) {
+    Ref arguments =
+        Ref::steal(Py_BuildValue("(is)", error.code().value(), error.what()));
+    if (arguments) PyErr_SetObject(PyExc_OSError, arguments.get());
+  } catch (const std::invalid_argument& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   } catch (...) {

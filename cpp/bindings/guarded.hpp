@@ -4,8 +4,9 @@
 // Python is written in C: an exception that passes its frames ends the process.  So
 // everything that Python calls (slots, methods, getters, module functions) is entered
 // through here, and only here exceptions become Python's: std::bad_alloc is
-// MemoryError, any other is RuntimeError.  The functions themselves release what they
-// hold through destructors, and are in order again when they are left by an exception.
+// MemoryError, std::system_error OSError, std::invalid_argument ValueError, any other
+// RuntimeError.  The functions themselves release what they hold through destructors,
+// and are in order again when they are left by an exception.
 //
 // Usage
 //   {"cancel", method<cancel>(), METH_NOARGS, "..."}      in a PyMethodDef

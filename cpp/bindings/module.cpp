@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "blocking.hpp"
+#include "channel_object.hpp"
 #include "condition.hpp"
 #include "context_per_call.hpp"
 #include "engine.hpp"
@@ -15,6 +16,7 @@
 #include "map.hpp"
 #include "parking_lot.hpp"
 #include "scope.hpp"
+#include "segment.hpp"
 #include "stream.hpp"
 #include "task.hpp"
 #include "task_context.hpp"
@@ -132,6 +134,15 @@ PyObject* set_interpreter_exiting(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
+// has_shared_memory() -> bool: whether there are Channel and Segment.
+PyObject* has_shared_memory(PyObject*, PyObject*) {
+#if defined(__linux__)
+  Py_RETURN_TRUE;
+#else
+  Py_RETURN_FALSE;
+#endif
+}
+
 PyObject* reset_after_fork(PyObject*, PyObject*) {
   parking_lot::reset_after_fork();
   Py_RETURN_NONE;
@@ -154,6 +165,13 @@ PyMethodDef functions[] = {
     {"take_back", method<take_back>(), METH_O, "take_back(place)"},
     {"set_interpreter_exiting", method<set_interpreter_exiting>(), METH_NOARGS,
      "Submissions are refused from now on."},
+    {"has_shared_memory", method<has_shared_memory>(), METH_NOARGS,
+     "Whether Channel, Segment and wait_channels can be used."},
+#if defined(__linux__)
+    {"wait_channels", method<wait_channels>(), METH_VARARGS | METH_KEYWORDS,
+     "wait_channels(channels, extra_fds=(), timeout=None) -> indexes of those that are "
+     "ready; descriptors are counted after the channels."},
+#endif
     {"reset_after_fork", method<reset_after_fork>(), METH_NOARGS,
      "In a forked child: forgets who waited."},
     {nullptr, nullptr, 0, nullptr}};
@@ -185,6 +203,7 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       !add_engine_type(module) || !add_future_type(module) ||
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
       !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
+      !add_channel_type(module) || !add_segment_type(module) ||
       !add_task_type(module) || !add_context_per_call_type(module) ||
       !add_condition_type(module) || !add_blocking_type(module) ||
       PyModule_AddFunctions(module, functions) < 0) {

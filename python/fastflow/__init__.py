@@ -31,7 +31,7 @@ from fastflow.errors import (
 from fastflow.pool.executor import Executor, ExecutorStats, default_executor
 from fastflow.pool.fanout import for_each, imap, map, map_array, starmap  # noqa: A004
 from fastflow.pool.future import Future
-from fastflow.pool.named import register_fans
+from fastflow.pool.named import register, register_fans
 from fastflow.pool.taskgroup import TaskGroup
 from fastflow.pool.waiting import as_completed, wait
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fastflow.dsl.reader import parse_dsl
     from fastflow.dsl.spec import FlowSpec
     from fastflow.engines.graph import Graph, GraphResult
+    from fastflow.errors import BrokenProcessesError, TransferError, WorkerDiedError
     from fastflow.flows.files import load_dsl, save_dsl
     from fastflow.flows.flow import (
         Flow,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from fastflow.flows.function import flow
     from fastflow.flows.history import list_flows
     from fastflow.pool.kernel import Kernel, kernels
+    from fastflow.processes.executor import ProcessExecutor
+    from fastflow.processes.executor import ProcessExecutor as ProcessPoolExecutor
     from fastflow.run.registry import TaskRegistry, default_registry, task
     from fastflow.run.results import FlowResult
     from fastflow.run.retry import RetryDecision, RetryPolicy
@@ -63,6 +66,7 @@ ThreadPoolExecutor = Executor
 
 __all__ = [
     "BrokenPoolError",
+    "BrokenProcessesError",
     "Cancelled",
     "CycleError",
     "DslError",
@@ -82,6 +86,8 @@ __all__ = [
     "KernelError",
     "KernelFailedError",
     "ParameterError",
+    "ProcessExecutor",
+    "ProcessPoolExecutor",
     "QueueFullError",
     "RetryDecision",
     "RetryPolicy",
@@ -92,7 +98,9 @@ __all__ = [
     "TaskRegistry",
     "TaskTimeout",
     "ThreadPoolExecutor",
+    "TransferError",
     "ValidationError",
+    "WorkerDiedError",
     "Workflow",
     "as_completed",
     "current_task",
@@ -118,14 +126,24 @@ __all__ = [
     "workflow",
 ]
 
-# What knows more than the pool, loaded when it is needed.
+# What knows more than the pool does, loaded when it is needed.
 register_fans(lambda: importlib.import_module("fastflow.backends.fans"))
+register(
+    "processes",
+    lambda max_workers: importlib.import_module(
+        "fastflow.processes.shared"
+    ).default_processes(max_workers),
+)
 
 _MODULES = frozenset(("benchmarks", "durable", "testing"))
 
 # Imported when first used: `import fastflow` stays quick.  Not so what waits for tasks
 # that run already: a Ctrl-C in the middle of an import can be lost.
 _LAZY = {
+    "BrokenProcessesError": "fastflow.errors",
+    "ProcessExecutor": "fastflow.processes.executor",
+    "TransferError": "fastflow.errors",
+    "WorkerDiedError": "fastflow.errors",
     "dask": "fastflow.backends.dask_cluster",
     "ray": "fastflow.backends.ray_cluster",
     "Graph": "fastflow.engines.graph",
@@ -171,6 +189,8 @@ sys.meta_path.append(_FormerNames())
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"fastflow.{name}")
+    if name == "ProcessPoolExecutor":  # the whole port, too
+        return __getattr__("ProcessExecutor")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'fastflow' has no attribute {name!r}")

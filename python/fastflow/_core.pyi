@@ -3,6 +3,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, final
 
+from typing_extensions import Buffer
+
 from fastflow.pool.future import Future
 
 _P = ParamSpec("_P")
@@ -10,6 +12,77 @@ _T = TypeVar("_T")
 
 NOOP_ADDRESS: int
 SPIN_ADDRESS: int
+
+@final
+class Channel:
+    """One end of the rings between a process and its worker; where there is memfd.
+
+    Any thread may call. The socket is borrowed: it stays open until `abandon`.
+    """
+
+    @classmethod
+    def create(cls, socket_fd: int, capacity: int) -> Channel:
+        """The end of the process that has the worker; bytes in each direction.
+
+        Raises OSError (no memory, no descriptors).
+        """
+    @classmethod
+    def attach(cls, socket_fd: int, memory_fd: int) -> Channel:
+        """The worker's end, once for each channel; takes `memory_fd` over.
+
+        Raises ValueError if it is not the memory of a channel that is free.
+        """
+    @property
+    def memory_fd(self) -> int: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def max_payload(self) -> int: ...
+    @property
+    def closed_by_peer(self) -> bool:
+        """Whether the other end is known to be gone, as of the last wait."""
+    def release_fd(self) -> None: ...
+    def abandon(self) -> None: ...
+    def send(self, payload: Buffer, /) -> int | None:
+        """Ticket of the message, or None if there is no room now.
+
+        Raises ValueError for more than `max_payload` bytes, BrokenPipeError if the peer
+        is known to be gone, ChannelError if the memory was damaged.
+        """
+    def send_many(self, payloads: Iterable[Buffer], /) -> list[int]:
+        """Tickets of the first ones, as many as there was room for; rings once."""
+    def receive(self) -> bytes | None:
+        """The oldest message, claimed; None if there is none. Raises ChannelError."""
+    def receive_many(self, limit: int, /) -> list[bytes]: ...
+    def recall(self, ticket: int, /) -> bool:
+        """Take a message back; False if it was claimed, recalled or never sent."""
+    def unclaimed(self) -> int: ...
+    def taken_up_to(self) -> int: ...
+    def prepare_wait(self, for_room: bool = False) -> bool:
+        """True: sleep on the socket, call `finish_wait`, then look. False: don't sleep.
+
+        `for_room`: also if there is room for what `send` last refused. Raises
+        RuntimeError if another thread sleeps on the channel.
+        """
+    def finish_wait(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether there is something to receive; False after the timeout.
+
+        Raises EOFError when the peer is gone and nothing is left.
+        """
+    def wait_for_room(self, timeout: float | None = None) -> bool:
+        """Whether there is room for what `send` last refused; False after the timeout.
+
+        Raises EOFError when the peer is gone. What there is to receive doesn't matter.
+        """
+    def send_descriptor(self, fd: int, /) -> None: ...
+    def take_descriptor(self, timeout: float | None = None) -> int:
+        """The next descriptor that was sent, now the caller's.
+
+        Raises TimeoutError, EOFError, OSError (EMFILE: it was lost).
+        """
+
+class ChannelError(OSError): ...
 
 @final
 class Engine:
@@ -220,6 +293,29 @@ class GroupBlock:
     ) -> None: ...
 
 @final
+class Segment:
+    """A piece of shared memory of `size` bytes, which is its buffer."""
+
+    def __init__(self, size: int) -> None:
+        """New, zeroed, writable. Raises OSError, as the first use of the buffer may."""
+    @classmethod
+    def open(cls, fd: int, size: int, readonly: bool = True) -> Segment:
+        """Map the memory of another segment; takes `fd` over, also if it fails."""
+    @property
+    def fd(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def readonly(self) -> bool: ...
+    def close_fd(self) -> None: ...
+    def write(self, data: Buffer, offset: int = 0) -> None:
+        """Copy bytes into it, without mapping it: half the cost of a first copy.
+
+        Raises ValueError if they don't fit, OSError if there is no memory for them.
+        """
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
 class Scope:
     def enter(self) -> None: ...
     def leave(self) -> bool: ...
@@ -327,3 +423,14 @@ def submit_scoped(
     *args: _P.args,
     **kwargs: _P.kwargs,
 ) -> Future[_T]: ...
+def has_shared_memory() -> bool: ...
+def wait_channels(
+    channels: Iterable[Channel],
+    extra_fds: Iterable[int] = (),
+    timeout: float | None = None,
+) -> list[int]:
+    """Indexes of the channels that are ready or closed, then of readable descriptors.
+
+    A channel is ready with something to receive, or room for what `send` refused.
+    Empty after the timeout.
+    """

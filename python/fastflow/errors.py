@@ -9,10 +9,14 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures.thread import BrokenThreadPool
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
 
 __all__ = [
     "BrokenPoolError",
+    "BrokenProcessesError",
     "Cancelled",
     "CycleError",
     "DslCycleError",
@@ -29,7 +33,9 @@ __all__ = [
     "TaskError",
     "TaskErrorGroup",
     "TaskTimeout",
+    "TransferError",
     "ValidationError",
+    "WorkerDiedError",
     "add_note",
     "described",
     "group_of",
@@ -133,6 +139,49 @@ class BrokenPoolError(FastflowError, BrokenThreadPool):
 
     Also a ``concurrent.futures.BrokenExecutor``.
     """
+
+
+if TYPE_CHECKING:
+
+    class BrokenProcessesError(FastflowError, BrokenProcessPool):
+        """The executor's processes can't be started, or can't be initialized.
+
+        Also a ``concurrent.futures.process.BrokenProcessPool``.
+        """
+
+    class TransferError(FastflowError, BrokenProcessPool):
+        """A call or its value could be pickled, but not be made again elsewhere.
+
+        Why is its cause. Also a ``concurrent.futures.process.BrokenProcessPool``, as
+        the standard library's pool breaks then; here the others go on.
+        """
+
+    class WorkerDiedError(FastflowError, BrokenProcessPool):
+        """The process that made a call has ended before the call did.
+
+        Only this call fails; the executor goes on with another process. Also a
+        ``concurrent.futures.process.BrokenProcessPool``.
+        """
+
+
+def __getattr__(name: str) -> Any:
+    """Make the classes whose base costs an import that few programs need."""
+    doc = _OF_PROCESSES.get(name)
+    if doc is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from concurrent.futures.process import BrokenProcessPool
+
+    members = {"__doc__": doc, "__module__": __name__}
+    return globals().setdefault(
+        name, type(name, (FastflowError, BrokenProcessPool), members)
+    )
+
+
+_OF_PROCESSES = {
+    "BrokenProcessesError": "The executor's processes can't be started.",
+    "TransferError": "A call or its value can't be made again in the other process.",
+    "WorkerDiedError": "The process that made a call has ended before the call.",
+}
 
 
 class QueueFullError(FastflowError, RuntimeError):

@@ -20,6 +20,7 @@ FLOORS = (
     "_core errors benchmarks",
     "base",
     "pool",
+    "processes",
     "run",
     "backends",
     "engines journal",

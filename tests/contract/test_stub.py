@@ -54,5 +54,9 @@ def test_the_stub_declares_every_public_member():
         if isinstance(node, ast.ClassDef) and isinstance(actual, type):
             declared = declarations(node.body)
             wrong += [f"{name}.{x}" for x in public(vars(actual)) - declared.keys()]
-            wrong += [f"{name}.{x}" for x in declared if not hasattr(actual, x)]
+            wrong += [
+                f"{name}.{x}"
+                for x in declared
+                if x != "__buffer__" and not hasattr(actual, x)  # it is there from 3.12
+            ]
     assert sorted(wrong) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import sys
@@ -151,10 +152,12 @@ def _executor(kind: str, workers: int | None) -> Iterator[Any]:
     if kind in ("native", "serial"):
         yield None if kind == "native" else "serial"
         return
-    import concurrent.futures as futures
+    pool: concurrent.futures.Executor
+    if kind == "threads":
+        pool = concurrent.futures.ThreadPoolExecutor(workers)
+    else:
+        from fastflow.processes.executor import ProcessExecutor
 
-    make = (
-        futures.ThreadPoolExecutor if kind == "threads" else futures.ProcessPoolExecutor
-    )
-    with make(workers) as pool:
+        pool = ProcessExecutor(workers)
+    with pool:
         yield pool

@@ -29,7 +29,7 @@ def choose_engine(
     sequential : bool
         One task at a time, in the calling thread if there is no executor.
     """
-    executor = executor_of(executor)
+    executor = executor_of(executor, options.max_workers)
     elsewhere = any(node.task.executor is not None for node in plan.kinds)
     in_caller = executor == SERIAL
     if sequential and executor is None and not elsewhere:

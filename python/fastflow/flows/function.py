@@ -60,7 +60,7 @@ class FlowFunction(Generic[P, R]):
         TaskError
             If a task failed and the function has not dealt with it.
         """
-        executor = executor_of(self._executor)
+        executor = executor_of(self._executor, self._max_workers)
         if executor == SERIAL:
             calls: Calls = SerialCalls(self.name)
         else:

@@ -19,7 +19,7 @@ from fastflow.pool.blas import BlasCap
 from fastflow.pool.columns import columns_of
 from fastflow.pool.workers import Crew, track
 
-__all__ = ["Executor", "ExecutorStats", "default_executor"]
+__all__ = ["Executor", "ExecutorStats", "default_executor", "map_by_submit"]
 
 T = TypeVar("T")
 
@@ -202,7 +202,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
                 raise ValueError("buffersize must be None or > 0")
         if type(self).submit is not Executor.submit:
             rows = zip(*iterables, strict=False)
-            return _map_by_submit(self.submit, fn, rows, deadline, buffersize)
+            return map_by_submit(self.submit, fn, rows, deadline, buffersize)
         if buffersize is not None:
             iterators = tuple(iter(it) for it in iterables)
             if not iterators:
@@ -287,7 +287,7 @@ def _results(work: _core.Map, deadline: float | None) -> Iterator[Any]:
         del work  # it has the exception, whose traceback has this frame
 
 
-def _map_by_submit(
+def map_by_submit(
     submit: Callable[..., concurrent.futures.Future[T]],
     fn: Callable[..., T],
     rows: Iterator[tuple[Any, ...]],

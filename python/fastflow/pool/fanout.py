@@ -259,7 +259,7 @@ def imap(
     seconds = limit_of("timeout", timeout)
     if not iterables:
         raise TypeError("imap() needs at least one iterable")
-    away = None if executor is None else elsewhere(executor)
+    away = None if executor is None else elsewhere(executor, max_workers)
     iterators = tuple(iter(it) for it in iterables)
     stream: Iterator[Any]
     if away is not None:
@@ -347,7 +347,7 @@ def map_array(
     from fastflow.pool.arrays import run_chunks
 
     check_callable("fn", fn)
-    away = None if executor is None else elsewhere(executor)
+    away = None if executor is None else elsewhere(executor, max_workers)
     if away is not None:
         return _map_array_elsewhere(  # type: ignore[no-any-return]
             away, fn, array, out, axis, chunks, max_workers, progress
@@ -409,7 +409,7 @@ def _fan_out(
     if not columns:
         raise TypeError("map() needs at least one iterable")
     seconds = limit_of("timeout", timeout)
-    away = None if executor is None else elsewhere(executor)
+    away = None if executor is None else elsewhere(executor, max_workers)
     if away is not None:
         fans, foreign = away
         most = check_limit("max_workers", max_workers)

@@ -34,11 +34,18 @@ class Fans(Protocol):
         """Return an iterator over results."""
 
 
-_makers: dict[str, Callable[[], cf.Executor]] = {"threads": default_executor}
+_makers: dict[str, Callable[[int | None], cf.Executor]] = {"threads": default_executor}
 
 
-def register(name: str, make: Callable[[], cf.Executor]) -> None:
-    """Let a name stand for an executor; `make()` returns the one that all share."""
+def register(name: str, make: Callable[[int | None], cf.Executor]) -> None:
+    """Let a name stand for executors.
+
+    Parameters
+    ----------
+    name : str
+    make : callable
+        Given the number of workers, or None, it returns the one that all share.
+    """
     _makers[name] = make
 
 
@@ -78,17 +85,22 @@ def check_executor(executor: Any, *, serial: bool = True) -> None:
     raise TypeError(f"{wanted}; not {type(executor).__name__}")
 
 
-def executor_of(executor: Any, *, serial: bool = True) -> Any:
+def executor_of(
+    executor: Any, max_workers: int | None = None, *, serial: bool = True
+) -> Any:
     """Return the executor that is meant: itself, None, or `SERIAL`.
 
-    Parameters and errors are those of `check_executor`.
+    Parameters and errors are those of `check_executor`; `max_workers` is that of one
+    that is named.
     """
     check_executor(executor, serial=serial)
     make = _makers.get(executor) if isinstance(executor, str) else None
-    return executor if make is None else make()
+    return executor if make is None else make(max_workers)
 
 
-def elsewhere(executor: Any) -> tuple[Fans, cf.Executor] | None:
+def elsewhere(
+    executor: Any, max_workers: int | None
+) -> tuple[Fans, cf.Executor] | None:
     """Return who fans out on an executor, and that; None: it is one of ours.
 
     Raises
@@ -98,7 +110,7 @@ def elsewhere(executor: Any) -> tuple[Fans, cf.Executor] | None:
     """
     if executor is None or isinstance(executor, Executor) or executor == SERIAL:
         return None
-    found = executor_of(executor)
+    found = executor_of(executor, max_workers)
     return None if isinstance(found, Executor) else (_fans[0](), found)
 
 
@@ -113,7 +125,7 @@ def engine_of(executor: Any, max_workers: int | None) -> tuple[_core.Engine, int
     if executor is None or executor == SERIAL:
         ours = default_executor(max_workers)
     else:
-        ours = executor_of(executor)
+        ours = executor_of(executor, max_workers)
         if not isinstance(ours, Executor):
             raise TypeError(
                 f"executor must be a fastflow.Executor, not {type(ours).__name__}: "

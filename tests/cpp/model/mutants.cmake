@@ -681,3 +681,139 @@ ff_add_mutant(claim_queue_slot_after_tail GROUP claim_queue HEADER claim_queue.h
 ff_add_mutant(claim_queue_slot_read_late GROUP claim_queue HEADER claim_queue.hpp
   FROM [[if (move_on(head)) return number;]]
   TO [[if (move_on(head)) return slots_[head & mask_].load(std::memory_order_relaxed);]])
+
+# --- ring -----------------------------------------------------------------------------
+
+ff_add_mutant(ring_tail_relaxed GROUP ring HEADER ring.hpp
+  FROM [[words_->tail->store(tail_);]]
+  TO [[words_->tail->store(tail_, std::memory_order_relaxed);]])
+
+# The sleep protocol breaks.
+ff_add_mutant(ring_tail_release GROUP ring HEADER ring.hpp
+  FROM [[words_->tail->store(tail_);]]
+  TO [[words_->tail->store(tail_, std::memory_order_release);]])
+
+ff_add_mutant(ring_tail_seen_relaxed GROUP ring HEADER ring.hpp
+  FROM [[const Position tail = words_->tail->load();]]
+  TO [[const Position tail = words_->tail->load(std::memory_order_relaxed);]])
+
+ff_add_mutant(ring_tail_seen_acquire GROUP ring HEADER ring.hpp
+  FROM [[const Position tail = words_->tail->load();]]
+  TO [[const Position tail = words_->tail->load(std::memory_order_acquire);]])
+
+ff_add_mutant(ring_published_before_written GROUP ring HEADER ring.hpp
+  FROM [[memory_.put(ticket, payload, length);]]
+  TO [[words_->tail->store(ticket + RingMessage::bytes(length));
+    memory_.put(ticket, payload, length);]])
+
+ff_add_mutant(ring_claim_word_after_tail GROUP ring HEADER ring.hpp
+  FROM [[memory_.claim(ticket).store(ticket | RingMessage::kReady,
+                                std::memory_order_relaxed);
+    tail_ += RingMessage::bytes(length);]]
+  TO [[tail_ += RingMessage::bytes(length);
+    words_->tail->store(tail_);
+    memory_.claim(ticket).store(ticket | RingMessage::kReady);]])
+
+ff_add_mutant(ring_asleep_looked_at_first GROUP ring HEADER ring.hpp
+  FROM [[words_->tail->store(tail_);
+    return words_->asleep->receiver.load() != 0 &&
+           words_->asleep->receiver.exchange(0) != 0;]]
+  TO [[const bool asleep = words_->asleep->receiver.load() != 0 &&
+                        words_->asleep->receiver.exchange(0) != 0;
+    words_->tail->store(tail_);
+    return asleep;]])
+
+ff_add_mutant(ring_asleep_seen_acquire GROUP ring HEADER ring.hpp
+  FROM [[words_->asleep->receiver.load() != 0]]
+  TO [[words_->asleep->receiver.load(std::memory_order_acquire) != 0]])
+
+ff_add_mutant(ring_every_publication_rings GROUP ring HEADER ring.hpp
+  FROM [[words_->asleep->receiver.exchange(0) != 0;]]
+  TO [[true;]])
+
+ff_add_mutant(ring_announces_release GROUP ring HEADER ring.hpp
+  FROM [[void announce() noexcept { words_->asleep->receiver.store(1); }]]
+  TO [[void announce() noexcept {
+    words_->asleep->receiver.store(1, std::memory_order_release);
+  }]])
+
+ff_add_mutant(ring_two_take_one GROUP ring HEADER ring.hpp
+  FROM [[if (!memory_.claim(message.position)
+             .compare_exchange_strong(expected,
+                                      message.position | RingMessage::kTaken)) {
+      return false;
+    }]]
+  TO [[if (memory_.claim(message.position).load() != expected) return false;
+    memory_.claim(message.position).store(message.position | RingMessage::kTaken);]])
+
+ff_add_mutant(ring_claims_what_was_recalled GROUP ring HEADER ring.hpp
+  FROM [[message.position | RingMessage::kTaken)) {
+      return false;
+    }]]
+  TO [[message.position | RingMessage::kTaken)) {
+    }]])
+
+ff_add_mutant(ring_recalls_what_was_taken GROUP ring HEADER ring.hpp
+  FROM [[if (!memory_.claim(ticket).compare_exchange_strong(
+            expected, ticket | RingMessage::kRecalled)) {
+      return false;
+    }]]
+  TO [[if (memory_.claim(ticket).load() != expected) return false;
+    memory_.claim(ticket).store(ticket | RingMessage::kRecalled);]])
+
+ff_add_mutant(ring_recalls_what_is_written_over GROUP ring HEADER ring.hpp
+  FROM [[if (ticket < head_ || ticket >= tail_ ||]]
+  TO [[if (ticket >= tail_ ||]])
+
+ff_add_mutant(ring_recall_is_not_counted GROUP ring HEADER ring.hpp
+  FROM [[++recalled_;]]
+  TO [[]])
+
+ff_add_mutant(ring_head_relaxed GROUP ring HEADER ring.hpp
+  FROM [[words_->taken->head.store(head_);]]
+  TO [[words_->taken->head.store(head_, std::memory_order_relaxed);]])
+
+ff_add_mutant(ring_head_release GROUP ring HEADER ring.hpp
+  FROM [[words_->taken->head.store(head_);]]
+  TO [[words_->taken->head.store(head_, std::memory_order_release);]])
+
+ff_add_mutant(ring_head_seen_relaxed GROUP ring HEADER ring.hpp
+  FROM [[const Position head = words_->taken->head.load();]]
+  TO [[const Position head = words_->taken->head.load(std::memory_order_relaxed);]])
+
+ff_add_mutant(ring_head_seen_acquire GROUP ring HEADER ring.hpp
+  FROM [[const Position head = words_->taken->head.load();]]
+  TO [[const Position head = words_->taken->head.load(std::memory_order_acquire);]])
+
+ff_add_mutant(ring_room_given_back_early GROUP ring HEADER ring.hpp
+  FROM [[*message = whole_;]]
+  TO [[*message = whole_;
+      words_->taken->head.store(head_ + RingMessage::bytes(whole_.length));]])
+
+ff_add_mutant(ring_written_over_the_head GROUP ring HEADER ring.hpp
+  FROM [[return tail_ + need - head_ <= memory_.capacity();]]
+  TO [[return tail_ + need - head_ <= memory_.capacity() + RingMessage::kUnit;]])
+
+ff_add_mutant(ring_room_announced_release GROUP ring HEADER ring.hpp
+  FROM [[words_->asleep->room.store(tail_ + least - memory_.capacity());]]
+  TO [[words_->asleep->room.store(tail_ + least - memory_.capacity(),
+                               std::memory_order_release);]])
+
+ff_add_mutant(ring_room_looked_at_first GROUP ring HEADER ring.hpp
+  FROM [[words_->taken->head.store(head_);
+    const Position wanted = words_->asleep->room.load();]]
+  TO [[const Position wanted = words_->asleep->room.load();
+    words_->taken->head.store(head_);]])
+
+ff_add_mutant(ring_room_seen_acquire GROUP ring HEADER ring.hpp
+  FROM [[const Position wanted = words_->asleep->room.load();]]
+  TO [[const Position wanted = words_->asleep->room.load(std::memory_order_acquire);]])
+
+ff_add_mutant(ring_waits_for_more_than_the_ring GROUP ring HEADER ring.hpp
+  FROM [[head_ >= wanted &&]]
+  TO [[head_ > wanted &&]])
+
+ff_add_mutant(ring_room_of_recalled_is_kept GROUP ring HEADER ring.hpp
+  FROM [[pass(whole_);]]
+  TO [[pass(whole_);
+      released_ = head_;]])

@@ -105,7 +105,7 @@ def pid(_=None):
 def test_a_text_names_it():
     made = []
 
-    def make():
+    def make(_):
         made.append(cf.ProcessPoolExecutor(1))
         return made[0]
 

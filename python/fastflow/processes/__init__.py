@@ -1,0 +1,1 @@
+"""Calls in other processes: `ProcessExecutor` and what it stands on."""

@@ -1,0 +1,251 @@
+"""`map` over processes: consecutive items travel together, as many as time tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from itertools import chain, repeat
+from typing import Any, Protocol
+
+from fastflow.pool.future import Future
+from fastflow.processes.buffers import Packed, Shared
+from fastflow.processes.messages import CHUNK
+from fastflow.processes.packing import NUMBERLESS, Packer
+
+__all__ = ["Chunk", "MapRun"]
+
+_SECONDS = 0.003
+"""That a chunk should take, about."""
+_FIRST = 64  # items at most, as long as nothing is known of the time they take
+_MOST = 1 << 16  # items
+_AHEAD = 3  # chunks that a worker has, at least
+_AHEAD_SECONDS = 0.004
+_MOST_AHEAD = 256
+
+
+class _Waiter(Protocol):
+    def wait_for(self, future: Future[Any], seconds: float | None) -> None:
+        """Wait until a future is done, or the time is over."""
+
+
+class Chunk:
+    """Consecutive items of a map; to the desk a call like others."""
+
+    __slots__ = ("_number", "_packed", "_ticket", "_tries", "_worker", "run", "start",
+                 "stop")  # fmt: skip
+
+    def __init__(self, run: MapRun, start: int, stop: int) -> None:
+        self.run = run
+        self.start = start
+        self.stop = stop
+        self._number = run.number
+        self._worker: Any = None
+        self._ticket = 0
+        self._tries = 0
+        self._packed: bytes | Packed | None = run.pack(start, stop)
+
+    def done(self) -> bool:
+        """Return whether nobody wants it any more."""
+        return self.run.stopped
+
+    def set_result(self, answer: tuple[float, list[Any]]) -> None:
+        """Take the values of the items."""
+        seconds, values = answer
+        self.run.time_of(len(values), seconds)
+        self.run.deliver(self.start, values, None)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Take why there are no values."""
+        self.run.deliver(self.start, [], error)
+
+    def set_partial(self, values: list[Any], error: BaseException) -> None:
+        """Take the values of the first items, and what the next has raised."""
+        self.run.deliver(self.start, values, error)
+
+    def cancel(self) -> None:
+        """Note that it is not made."""
+        self.run.deliver(self.start, [], CancelledError())
+
+    def give_back(self, count: int) -> Chunk:
+        """Return the last items as a chunk of their own."""
+        self.stop -= count
+        return Chunk(self.run, self.stop, self.stop + count)
+
+
+class MapRun:
+    """One call of `map`.
+
+    Parameters
+    ----------
+    waiter
+        Who waits for futures.
+    packer : Packer
+    fn : callable
+    columns : tuple of sequences
+        The arguments, of the same length `n`.
+    n : int
+    chunksize : int, optional
+        Items in a chunk; None: by measured time.
+    workers : int
+    """
+
+    def __init__(
+        self,
+        waiter: _Waiter,
+        packer: Packer,
+        fn: Callable[..., Any],
+        columns: tuple[Any, ...],
+        n: int,
+        chunksize: int | None,
+        workers: int,
+    ) -> None:
+        self._waiter = waiter
+        self._packer = packer
+        self._shares: dict[int, Shared] = {}  # so that each array is sent once
+        self.number = packer.number_of(fn)
+        self._fn = fn if self.number == NUMBERLESS else self.number
+        self._columns = columns
+        self._n = n
+        self._chunksize = chunksize
+        self._workers = workers
+        self._next = 0
+        self._seconds: float | None = None  # per item
+        self._results: dict[int, tuple[list[Any], BaseException | None]] = {}
+        self._awaited = -1
+        self._bell: Future[None] | None = None
+        self.stopped = False
+
+    def pack(self, start: int, stop: int) -> bytes | Packed:
+        """Return the message for some items."""
+        columns = tuple(column[start:stop] for column in self._columns)
+        message = self._packer.message((CHUNK, self._fn, columns))
+        if type(message) is Packed and self.number == NUMBERLESS:
+            for share in message.shares:
+                self._shares[share.inode] = share
+        return message
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether there are no more chunks to make."""
+        return self.stopped or self._next >= self._n
+
+    def next_chunk(self) -> Chunk | None:
+        """Return the next items; None if they can't be pickled, which is told."""
+        start = self._next
+        stop = self._next = min(start + self._size(), self._n)
+        try:
+            return Chunk(self, start, stop)
+        except Exception as error:
+            self._next = self._n
+            self.deliver(start, [], error)
+            return None
+
+    def _size(self) -> int:
+        if self._chunksize is not None:
+            return self._chunksize
+        left = self._n - self._next
+        fair = left // (2 * self._workers) + 1  # the later, the smaller
+        if self._seconds is None:
+            return min(max(self._n // (4 * self._workers), 1), _FIRST)
+        return max(1, min(int(_SECONDS / self._seconds), fair, _MOST))
+
+    def cancel(self) -> None:
+        """Note that what has no chunk yet is not made."""
+        self.fail(CancelledError())
+
+    def fail(self, error: BaseException) -> None:
+        """Note why what has no chunk yet is not made."""
+        start, self._next = self._next, self._n
+        self.deliver(start, [], error)
+
+    def time_of(self, count: int, seconds: float) -> None:
+        """Note how long some items took."""
+        if count:
+            each = max(seconds / count, 1e-9)
+            before = self._seconds
+            self._seconds = each if before is None else (before + each) / 2
+
+    def deliver(
+        self, start: int, values: list[Any], error: BaseException | None
+    ) -> None:
+        """Take values, and what the item after them has raised."""
+        self._results[start] = values, error
+        bell = self._bell
+        if bell is not None and start == self._awaited:
+            self._bell = None
+            bell.set_result(None)
+
+    def results(self, deadline: float | None) -> Iterator[Any]:
+        """Return an iterator over the values, in order; each is let go of."""
+        return chain.from_iterable(_Parts(self, self._n, deadline))
+
+    @property
+    def ahead(self) -> int:
+        """How many chunks a worker should have."""
+        if self._seconds is None:
+            return _AHEAD
+        each = self._seconds * (self._chunksize or self._size())
+        return min(max(int(_AHEAD_SECONDS / each), _AHEAD), _MOST_AHEAD)
+
+    @property
+    def together(self) -> int:
+        """How many chunks should leave together."""
+        return max(self.ahead // 8, 1)
+
+    def take(
+        self, at: int, deadline: float | None
+    ) -> tuple[list[Any], BaseException | None]:
+        """Wait for the values from some item on, and what ended them."""
+        while True:
+            found = self._results.pop(at, None)
+            if found is not None:
+                return found
+            bell: Future[None] = Future()
+            self._awaited, self._bell = at, bell
+            found = self._results.pop(at, None)  # it came before the bell
+            if found is not None:
+                self._bell = None
+                return found
+            left = None if deadline is None else deadline - time.monotonic()
+            self._waiter.wait_for(bell, left)
+            if not bell.done() and left is not None:
+                raise TimeoutError
+
+
+class _Parts:
+    """Iterators over the values of one chunk after the other.
+
+    Nobody else has it: when it is gone, the results are awaited no more. (A generator
+    that was never started does not learn of that.)
+    """
+
+    def __init__(self, run: MapRun, n: int, deadline: float | None) -> None:
+        self._run = run
+        self._n = n
+        self._deadline = deadline
+        self._at = 0
+        self._error: BaseException | None = None
+
+    def __iter__(self) -> _Parts:
+        """See `Iterator`."""
+        return self
+
+    def __next__(self) -> Iterator[Any]:
+        if self._error is not None:
+            error, self._error = self._error, None
+            self._at = self._n
+            self._run.stopped = True
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame
+        if self._at >= self._n:
+            raise StopIteration
+        values, self._error = self._run.take(self._at, self._deadline)
+        self._at += len(values)
+        values.reverse()
+        return map(values.pop, repeat(-1, len(values)))
+
+    def __del__(self) -> None:
+        self._run.stopped = True  # no lock here: the collector may call this

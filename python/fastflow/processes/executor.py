@@ -1,0 +1,285 @@
+"""``ProcessExecutor``: a drop-in for ``concurrent.futures.ProcessPoolExecutor``."""
+
+from __future__ import annotations
+
+import concurrent.futures.process as cfp
+import itertools
+import logging
+import multiprocessing
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
+
+from fastflow.base import lifetime
+from fastflow.base.durations import Time, wait_of
+from fastflow.base.options import check_choice, check_limit
+from fastflow.errors import QueueFullError
+from fastflow.pool.blas import share_of
+from fastflow.pool.columns import columns_of
+from fastflow.pool.executor import Executor, map_by_submit
+from fastflow.processes import place
+from fastflow.processes.buffers import Shares
+from fastflow.processes.chunks import MapRun
+from fastflow.processes.desk import Desk
+from fastflow.processes.future import ProcessFuture
+from fastflow.processes.packing import Packer, dumps, main_is_hidden
+from fastflow.processes.transport import MOST
+from fastflow.processes.watch import Watch
+from fastflow.processes.worker_main import Setup
+from fastflow.processes.workers import Crew
+
+__all__ = ["ProcessExecutor"]
+
+T = TypeVar("T")
+
+_numbers = itertools.count()
+
+
+class ProcessExecutor(cfp.ProcessPoolExecutor):
+    """Runs calls in other processes."""
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        start_method: Literal["fork", "forkserver", "spawn"] | None = None,
+        memory_limit: int | None = None,
+        on_worker_death: Literal["fail", "retry"] = "fail",
+        share_arrays: int | None = 65_536,
+        idle_timeout: Time | None = 60.0,
+        blas_threads: int | Literal["auto"] | None = "auto",
+        preload: Sequence[str] = (),
+        max_pending: int | None = None,
+        on_full: Literal["block", "raise", "caller_runs"] = "block",
+    ) -> None:
+        # ProcessPoolExecutor.__init__ is not called: none of its internals are used.
+        self._max_workers = _worker_count(max_workers)
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if place.in_worker():
+            self._run_in_threads(initializer, initargs)
+            return
+        self._max_tasks_per_child = max_tasks_per_child  # read by `backends`
+        self._max_pending = check_limit("max_pending", max_pending)
+        self._on_full = check_choice(
+            "on_full", on_full, ("block", "raise", "caller_runs")
+        )
+        check_limit("max_tasks_per_child", max_tasks_per_child)
+        check_limit("memory_limit", memory_limit)
+        check_choice("on_worker_death", on_worker_death, ("fail", "retry"))
+        check_limit("share_arrays", share_arrays)
+        if blas_threads != "auto":
+            check_limit("blas_threads", blas_threads)
+        if mp_context is not None and start_method is not None:
+            raise ValueError("give mp_context or start_method, not both")
+        if mp_context is None:
+            mp_context = multiprocessing.get_context(start_method or _quick_and_safe())
+        if max_tasks_per_child is not None and mp_context.get_start_method() == "fork":
+            raise ValueError(
+                "max_tasks_per_child is incompatible with the 'fork' start method: "
+                "processes would be forked while threads run"
+            )
+        hidden = main_is_hidden() and mp_context.get_start_method() != "fork"
+        if initializer is not None and hidden:
+            initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]
+        threads = (
+            share_of(self._max_workers) if blas_threads == "auto" else blas_threads
+        )
+        setup = Setup(
+            initializer, initargs, threads, memory_limit, logging.WARNING, share_arrays
+        )
+        self._name = f"{place.NAME}-{next(_numbers)}"
+        shares = Shares(share_arrays, MOST)
+        crew = Crew(mp_context, setup, shares, self._name)
+        self._mp_context = mp_context
+        self._packer = Packer(shares, share_arrays, hidden_main=hidden)
+        self._desk = Desk(
+            crew,
+            self._packer,
+            self._max_workers,
+            max_tasks_per_child,
+            retry=on_worker_death == "retry",
+        )
+        self._watch = Watch(self._desk, wait_of(idle_timeout))
+        _live.add(self._watch)
+        if preload:
+            mp_context.set_forkserver_preload(["__main__", *preload])
+        weakref.finalize(self, self._watch.close).atexit = False
+
+    def _run_in_threads(
+        self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> None:
+        """Be an `Executor`: workers that start workers would be too many."""
+        inner = Executor(
+            self._max_workers,
+            initializer=initializer,
+            initargs=initargs,
+            blas_threads=None,
+        )
+
+        def shutdown(
+            wait: bool = True,
+            *,
+            cancel_futures: bool = False,
+            kill: bool = False,
+        ) -> None:
+            inner.shutdown(wait, cancel_futures=cancel_futures or kill)
+
+        def map_(
+            fn: Callable[..., T],
+            *iterables: Iterable[Any],
+            chunksize: int | None = None,
+            **options: Any,
+        ) -> Iterator[T]:
+            return inner.map(fn, *iterables, chunksize=chunksize or 1, **options)
+
+        self.__dict__.update(submit=inner.submit, map=map_, shutdown=shutdown)
+
+    def submit(
+        self, fn: Callable[..., T], /, *args: Any, **kwargs: Any
+    ) -> ProcessFuture[T]:
+        """See `concurrent.futures.Executor.submit`."""
+        if self._max_pending is not None and not self._has_room(self._max_pending):
+            return self._run_here(fn, args, kwargs)
+        future: ProcessFuture[T] = ProcessFuture()
+        future._keeper = self._watch
+        future._worker = None
+        future._tries = 0
+        try:
+            future._number, future._packed = self._packer.call(fn, args, kwargs)
+        except Exception as error:
+            if self._desk.refusal is not None:
+                raise self._desk.refusal() from None
+            future.set_exception(error)
+            return future
+        self._desk.add(future)
+        if self._watch.helper_sleeps:
+            self._watch.wake_helper()
+        return future
+
+    def _has_room(self, most: int) -> bool:
+        """Return whether a call may be added; False: it is to be made here."""
+        desk = self._desk
+        while desk.refusal is None and desk.unsettled >= most + len(desk.workers):
+            desk.drain()
+            if desk.unsettled < most + max(len(desk.workers), 1):
+                break
+            if self._on_full == "raise":
+                raise QueueFullError(f"{most} calls are waiting for a worker")
+            if self._on_full == "caller_runs":
+                return False
+            self._watch.wait_for(desk.next_end(), None)
+        return True
+
+    def _run_here(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ProcessFuture[T]:
+        future: ProcessFuture[T] = ProcessFuture()
+        future._keeper = self._watch
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: Time | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """See `concurrent.futures.Executor.map`."""
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        seconds = wait_of(timeout)
+        deadline = None if seconds is None else time.monotonic() + seconds
+        if buffersize is not None:
+            if not hasattr(buffersize, "__index__"):  # the standard library's texts
+                raise TypeError("buffersize must be an integer or None")
+            if buffersize < 1:
+                raise ValueError("buffersize must be None or > 0")
+        if buffersize is not None or type(self).submit is not ProcessExecutor.submit:
+            rows = zip(*iterables, strict=False)
+            return map_by_submit(self.submit, fn, rows, deadline, buffersize)
+        columns = tuple(columns_of(iterables))
+        n = min(map(len, columns), default=0)
+        run = MapRun(
+            self._watch, self._packer, fn, columns, n, chunksize, self._max_workers
+        )
+        if n:
+            self._desk.add(run)
+            if self._watch.helper_sleeps:
+                self._watch.wake_helper()
+        return run.results(deadline)
+
+    def shutdown(
+        self, wait: bool = True, *, cancel_futures: bool = False, kill: bool = False
+    ) -> None:
+        """See `concurrent.futures.Executor.shutdown`."""
+        self._desk.close("after shutdown")
+        if cancel_futures or kill:
+            self._desk.cancel_waiting()
+        if kill:
+            self._desk.kill()
+        self._watch.close()
+        if wait:
+            self._watch.join()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return "_desk" in self.__dict__ and self._desk.refusal is not None
+
+    def __repr__(self) -> str:
+        return (
+            f"<fastflow.ProcessExecutor {self._name!r} max_workers={self._max_workers}>"
+        )
+
+
+def _worker_count(max_workers: int | None) -> int:
+    if max_workers is None:
+        count = getattr(os, "process_cpu_count", os.cpu_count)
+        max_workers = count() or 1
+        if sys.platform == "win32":
+            max_workers = min(max_workers, 61)
+    if max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if sys.platform == "win32" and max_workers > 61:
+        raise ValueError("max_workers must be <= 61")
+    return max_workers
+
+
+def _quick_and_safe() -> str:
+    known = multiprocessing.get_all_start_methods()
+    return (
+        "forkserver" if "forkserver" in known and sys.platform == "linux" else "spawn"
+    )
+
+
+_live: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    for watch in list(_live):
+        watch.close("after interpreter shutdown")
+    for watch in list(_live):
+        watch.join()
+
+
+def _in_forked_child() -> None:
+    for watch in list(_live):
+        watch.forget()
+    _live.clear()
+
+
+lifetime.at_exit(lifetime.WORKERS, _at_exit)
+lifetime.in_forked_child(lifetime.WORKERS, _in_forked_child)

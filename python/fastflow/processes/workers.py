@@ -1,0 +1,227 @@
+"""Worker processes: how they are started, what each has been given, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from fastflow.processes import place, worker_main
+from fastflow.processes.buffers import Mapped, Packed, Shares
+from fastflow.processes.messages import DEFINE, FORGET, STOP
+from fastflow.processes.packing import dumps
+from fastflow.processes.transport import End, pair
+
+__all__ = ["Crew", "Worker", "ending_of"]
+
+_STOP = dumps((STOP,))
+_SHARED_AHEAD = 8  # calls in a window, as long as there are descriptors to send
+_DESCRIPTOR = 10.0  # seconds that it may take to come, which was sent before
+
+
+class Worker:
+    """One process, as the program sees it. All of it is under the desk's lock."""
+
+    __slots__ = (
+        "assigned",
+        "channel",
+        "end",
+        "full",
+        "gone",
+        "killed",
+        "known",
+        "made",
+        "mapped",
+        "pidfd",
+        "process",
+        "ready",
+        "retiring",
+        "segments",
+        "shares",
+        "window",
+    )
+
+    def __init__(self, process: Any, end: End, shares: Shares) -> None:
+        self.process = process
+        self.shares = shares
+        self.end = end
+        self.channel = end.channel
+        self.window: deque[Any] = deque()
+        """Calls that were sent there and have no answer, in order."""
+        self.known: set[int] = set()
+        """Numbers of functions that it has."""
+        self.segments: set[int] = set()
+        """Inodes of segments that it has, of this process."""
+        self.mapped = Mapped(self._take, readonly=False)
+        """Segments that it has made."""
+        self.assigned = 0  # calls, altogether
+        self.made = 0
+        self.ready = False
+        self.retiring = False
+        self.full = False
+        self.killed = False
+        self.gone = False  # the process has ended
+        self.pidfd = -1
+        with contextlib.suppress(AttributeError, OSError):
+            self.pidfd = os.pidfd_open(process.pid)
+
+    def give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
+        """Send calls; return how many there was room for."""
+        try:
+            return self._give(calls, pickled)
+        except BrokenPipeError:  # it has ended, which will be seen to
+            self.full = True
+            return 0
+
+    def _give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
+        channel, known = self.channel, self.known
+        for call in calls:
+            number = call._number
+            if number >= 0 and number not in known:
+                message = dumps((DEFINE, number, pickled[number]))
+                if channel.send(message) is None:
+                    self.full = True
+                    return 0
+                known.add(number)
+        tickets = self._send(calls)
+        for call, ticket in zip(calls, tickets, strict=False):
+            call._ticket = ticket
+            call._worker = self
+        count = len(tickets)
+        self.window.extend(calls if count == len(calls) else calls[:count])
+        self.assigned += count
+        self.full = count < len(calls)
+        return count
+
+    def _send(self, calls: Sequence[Any]) -> Sequence[int]:
+        messages = [call._packed for call in calls]
+        if all(type(message) is bytes for message in messages):
+            if len(messages) > 1:
+                return self.channel.send_many(messages)  # type: ignore[no-any-return]
+            ticket = self.channel.send(messages[0])
+            return () if ticket is None else (ticket,)
+        tickets: list[int] = []
+        for message in messages:
+            if type(message) is Packed:
+                if len(self.window) + len(tickets) > _SHARED_AHEAD:
+                    break
+                message.seal(self.shares)
+                self._send_shares(message)
+                ticket = self.channel.send(message.message)
+            else:
+                ticket = self.channel.send(message)
+            if ticket is None:
+                break
+            tickets.append(ticket)
+        return tickets
+
+    def _send_shares(self, message: Packed) -> None:
+        for share in message.shares:
+            if share.inode not in self.segments:
+                self.channel.send_descriptor(share.segment.fd)
+                self.segments.add(share.inode)
+
+    def forget(self, inodes: Sequence[int]) -> None:
+        """Have it let go of segments that are used no more."""
+        had = self.segments.intersection(inodes)
+        if had:
+            self.segments -= had
+            with contextlib.suppress(BrokenPipeError):
+                # Without room it keeps them; it can't be without room for ever.
+                self.channel.send(dumps((FORGET, tuple(had))))
+
+    def _take(self) -> int:
+        return int(self.channel.take_descriptor(_DESCRIPTOR))
+
+    def begun(self, call: Any) -> bool:
+        """Return whether it has begun a call of its window."""
+        if getattr(self.channel, "counts_claims", True):
+            return bool(call._ticket <= self.channel.taken_up_to())
+        return self.ready and self.window[0] is call
+
+    def stop(self) -> None:
+        """Have it end after what it was given."""
+        if not self.retiring:
+            self.retiring = True
+            with contextlib.suppress(BrokenPipeError):
+                # Without room it learns by the end of the socket.
+                self.channel.send(_STOP)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.killed = True
+        with contextlib.suppress(Exception):
+            self.process.kill()
+
+    def close(self) -> None:
+        """Let go of everything of a process that has ended, or is to end."""
+        self.end.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
+class Crew:
+    """Starts workers of one executor.
+
+    Parameters
+    ----------
+    context
+        Of multiprocessing.
+    setup : Setup
+    shares : Shares
+    name : str
+        Of the processes, before a number.
+    """
+
+    def __init__(
+        self, context: Any, setup: worker_main.Setup, shares: Shares, name: str
+    ) -> None:
+        self._shares = shares
+        self.context = context
+        self.is_forking = context.get_start_method(allow_none=False) == "fork"
+        self._setup = setup
+        self._name = name
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def start(self) -> Worker:
+        """Start one."""
+        place.check_guard()
+        setup = self._setup._replace(log_level=logging.root.level)
+        with self._lock, pair() as (end, endpoint):
+            process = self.context.Process(
+                target=_run_forked if self.is_forking else worker_main.run,
+                args=((endpoint, setup, end) if self.is_forking else (endpoint, setup)),
+                name=f"{self._name}-{next(self._numbers)}",
+            )
+            try:
+                process.start()
+            except BaseException:
+                end.close()
+                raise
+        return Worker(process, end, self._shares)
+
+
+def _run_forked(endpoint: Any, setup: worker_main.Setup, end: End) -> None:
+    end.connection.close()  # the program's; see Desk.forget
+    worker_main.run(endpoint, setup)
+
+
+def ending_of(process: Any) -> str:
+    """Return how a process has ended, in words."""
+    process.join(2.0)
+    code = process.exitcode
+    if code is None:
+        return "has closed its connection"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+    return f"has exited with code {code}"
