@@ -16,9 +16,9 @@ import textwrap
 import threading
 
 import pytest
-from tests.support import LIMIT, figure, run_script
 
 from fastflow import _core
+from support import LIMIT, figure, run_script
 
 pytestmark = pytest.mark.skipif(
     not _core.has_shared_memory(), reason="there is no memfd here"
