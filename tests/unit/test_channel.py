@@ -217,7 +217,7 @@ def test_what_is_received_is_not_lost_when_nobody_can_be_called(pair):
     assert pair.here.prepare_wait(for_room=True)
     pair.sockets[1].close()
     assert set(pair.there.receive_many(1000)) == {bytes(100)}
-    with pytest.raises(OSError, match="waiting|Bad file descriptor|listening"):
+    with pytest.raises(OSError, match="listening for the other process"):
         pair.there.wait(0)
 
 
