@@ -276,14 +276,7 @@ PyObject* channel_receive_many(PyObject* self, PyObject* argument) {
   return messages.release();
 }
 
-// --- the object
-// -----------------------------------------------------------------------
-
-PyObject* object_with(PyTypeObject* type, std::unique_ptr<Channel> channel) {
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object != nullptr) channel_of(object)->channel = channel.release();
-  return object;
-}
+// --- the object ----------------------------------------------------------------------
 
 PyObject* channel_create(PyObject* type, PyObject* args, PyObject* names) {
   static const char* keywords[] = {"socket_fd", "capacity", nullptr};
@@ -297,8 +290,10 @@ PyObject* channel_create(PyObject* type, PyObject* args, PyObject* names) {
     PyErr_SetString(PyExc_ValueError, "capacity must not be negative");
     return nullptr;
   }
-  return object_with(reinterpret_cast<PyTypeObject*>(type),
-                     Channel::create(socket, static_cast<std::size_t>(capacity)));
+  return make<ChannelObject>(
+             reinterpret_cast<PyTypeObject*>(type),
+             Channel::create(socket, static_cast<std::size_t>(capacity)))
+      .release();
 }
 
 PyObject* channel_attach(PyObject* type, PyObject* args, PyObject* names) {
@@ -308,8 +303,9 @@ PyObject* channel_attach(PyObject* type, PyObject* args, PyObject* names) {
                                    const_cast<char**>(keywords), &socket, &memory)) {
     return nullptr;
   }
-  return object_with(reinterpret_cast<PyTypeObject*>(type),
-                     Channel::attach(socket, Descriptor(memory)));
+  return make<ChannelObject>(reinterpret_cast<PyTypeObject*>(type),
+                             Channel::attach(socket, Descriptor(memory)))
+      .release();
 }
 
 PyObject* channel_release_fd(PyObject* self, PyObject*) {
@@ -324,13 +320,8 @@ PyObject* channel_abandon(PyObject* self, PyObject*) {
   const ObjectLock lock(self);
   ChannelObject* object = channel_of(self);
   object->abandoned = true;
-  if (object->users == 0) delete std::exchange(object->channel, nullptr);
+  if (object->users == 0) object->channel.reset();
   Py_RETURN_NONE;
-}
-
-void channel_dealloc(PyObject* self) {
-  delete channel_of(self)->channel;
-  free_object(self);
 }
 
 PyObject* get_memory_fd(PyObject* self, void*) {
@@ -404,19 +395,11 @@ PyGetSetDef getset[] = {
      "Whether the other end is known to be gone.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_dealloc, slot<channel_dealloc>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Channel", sizeof(ChannelObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-
 }  // namespace
 
 Channel* live_channel(PyObject* object) {
   const ChannelObject* channel = channel_of(object);
-  if (!channel->abandoned) return channel->channel;
+  if (!channel->abandoned) return channel->channel.get();
   PyErr_SetString(channel_error, "the channel was abandoned");
   return nullptr;
 }
@@ -436,9 +419,7 @@ ChannelUser::~ChannelUser() {
   if (channel_ == nullptr || is_detached()) return;
   const ObjectLock lock(object_.get());
   ChannelObject* object = channel_of(object_.get());
-  if (--object->users == 0 && object->abandoned) {
-    delete std::exchange(object->channel, nullptr);
-  }
+  if (--object->users == 0 && object->abandoned) object->channel.reset();
 }
 
 #endif
@@ -454,7 +435,8 @@ bool add_channel_type(PyObject* module) {
     return false;
   }
 #if defined(__linux__)
-  return add_type(module, spec, &channel_type);
+  return add_type<ChannelObject>(module, "fastflow._core.Channel", &channel_type,
+                                 {.methods = methods, .getset = getset});
 #else
   return true;
 #endif

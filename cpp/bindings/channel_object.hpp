@@ -12,6 +12,10 @@
 // can't reach it.
 #pragma once
 
+#include <memory>
+#include <utility>
+
+#include "object.hpp"
 #include "python.hpp"
 
 #if defined(__linux__)
@@ -27,16 +31,19 @@ extern PyObject* channel_error;
 
 #if defined(__linux__)
 
-struct ChannelObject {
-  PyObject_HEAD Channel* channel;
-  std::uint32_t users;
-  bool abandoned;
+struct ChannelObject : PyObject {
+  explicit ChannelObject(std::unique_ptr<Channel> of) noexcept
+      : channel(std::move(of)) {}
+
+  std::unique_ptr<Channel> channel;
+  std::uint32_t users = 0;
+  bool abandoned = false;
 };
 
 extern PyTypeObject* channel_type;
 
 inline ChannelObject* channel_of(PyObject* object) {
-  return reinterpret_cast<ChannelObject*>(object);
+  return static_cast<ChannelObject*>(object);
 }
 
 // REQUIRES: ObjectLock.  nullptr with ChannelError if it was abandoned.

@@ -7,6 +7,7 @@
 
 #include "gil.hpp"
 #include "guarded.hpp"
+#include "object.hpp"
 #include "shared_memory.hpp"
 
 namespace fastflow::py {
@@ -15,33 +16,25 @@ namespace {
 
 PyTypeObject* segment_type = nullptr;
 
-struct SegmentObject {
-  PyObject_HEAD Descriptor memory;
+struct SegmentObject : PyObject {
+  SegmentObject(Descriptor of, std::size_t bytes, Access how) noexcept
+      : memory(std::move(of)), size(bytes), access(how) {}
+
+  Descriptor memory;
   Mapping mapping;  // empty until it is needed
   std::size_t size;
   Access access;
-  bool reserved;  // or not ours to reserve
+  bool reserved = false;  // or not ours to reserve
 };
 
 SegmentObject* segment_of(PyObject* object) {
-  return reinterpret_cast<SegmentObject*>(object);
+  return static_cast<SegmentObject*>(object);
 }
 
 // REQUIRES: ObjectLock.
 void map(SegmentObject* segment) {
   if (segment->mapping.data() != nullptr) return;
   segment->mapping = map_memory(segment->memory.get(), segment->size, segment->access);
-}
-
-PyObject* make(PyTypeObject* type, Descriptor memory, std::size_t size, Access access) {
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) return nullptr;
-  SegmentObject* segment = segment_of(object);
-  new (&segment->memory) Descriptor(std::move(memory));
-  new (&segment->mapping) Mapping();
-  segment->size = size;
-  segment->access = access;
-  return object;
 }
 
 bool check_size(Py_ssize_t size) {
@@ -59,8 +52,9 @@ PyObject* segment_new(PyTypeObject* type, PyObject* args, PyObject* names) {
     return nullptr;
   }
   const auto bytes = static_cast<std::size_t>(size);
-  return make(type, create_memory("fastflow-segment", bytes), bytes,
-              Access::kReadWrite);
+  return make<SegmentObject>(type, create_memory("fastflow-segment", bytes), bytes,
+                             Access::kReadWrite)
+      .release();
 }
 
 PyObject* segment_open(PyObject* type, PyObject* args, PyObject* names) {
@@ -79,19 +73,13 @@ PyObject* segment_open(PyObject* type, PyObject* args, PyObject* names) {
     PyErr_Format(PyExc_ValueError, "the segment has %zu bytes, not %zd", there, size);
     return nullptr;
   }
-  Ref object = Ref::steal(make(reinterpret_cast<PyTypeObject*>(type), std::move(memory),
-                               static_cast<std::size_t>(size),
-                               readonly != 0 ? Access::kRead : Access::kReadWrite));
+  Ref object = make<SegmentObject>(reinterpret_cast<PyTypeObject*>(type),
+                                   std::move(memory), static_cast<std::size_t>(size),
+                                   readonly != 0 ? Access::kRead : Access::kReadWrite);
   if (!object) return nullptr;
   map(segment_of(object.get()));
   segment_of(object.get())->reserved = true;
   return object.release();
-}
-
-void segment_dealloc(PyObject* object) {
-  segment_of(object)->memory.~Descriptor();
-  segment_of(object)->mapping.~Mapping();
-  free_object(object);
 }
 
 // Takes all pages of a new segment, once: that is quicker than to meet them one by one.
@@ -199,20 +187,15 @@ PyGetSetDef getset[] = {
     {"readonly", guarded<get_readonly>, nullptr, "Whether writing raises.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_new, slot<segment_new>()},
-                       {Py_tp_dealloc, slot<segment_dealloc>()},
-                       {Py_bf_getbuffer, slot<segment_getbuffer>()},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, getset},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"fastflow._core.Segment", sizeof(SegmentObject), 0,
-                    Py_TPFLAGS_DEFAULT, slots};
-
 }  // namespace
 
 bool add_segment_type(PyObject* module) {
-  return add_type(module, spec, &segment_type);
+  return add_type<SegmentObject>(
+      module, "fastflow._core.Segment", &segment_type,
+      {.methods = methods,
+       .getset = getset,
+       .make = guarded<segment_new>,
+       .others = {{Py_bf_getbuffer, slot<segment_getbuffer>()}}});
 }
 
 }  // namespace fastflow::py

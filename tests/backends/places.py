@@ -81,6 +81,7 @@ PLACES = {
     "native": Place(lambda: fastflow.Executor(2)),
     "threads": Place(lambda: cf.ThreadPoolExecutor(2)),
     "stdlib processes": Place(lambda: cf.ProcessPoolExecutor(2), processes=True),
+    "processes": Place(lambda: fastflow.ProcessExecutor(2), processes=True),
     "loky": Place(_loky, "loky", processes=True),
     "dask": Place(
         _dask, "distributed", processes=True, heals=True, add_worker=_add_dask_worker

@@ -20,7 +20,7 @@ def test_all_of_them_run_elsewhere():
     assert fastflow.map(pow, [2, 3], [5, 2], executor="processes") == [32, 9]
     assert fastflow.starmap(pow, [(2, 5), (3, 2)], executor="processes") == [32, 9]
     assert fastflow.for_each(calls.same, range(10), executor="processes") is None
-    with pytest.raises(TypeError, match="executor must be"):
+    with pytest.raises(ValueError, match="executor must be"):
         fastflow.map(calls.same, [1], executor="elsewhere")
 
 
@@ -29,8 +29,7 @@ def test_an_executor_of_ones_own():
         assert fastflow.map(calls.same, range(1000), executor=executor) == [
             *range(1000)
         ]
-        with pytest.raises(ValueError, match="max_workers"):
-            fastflow.map(calls.same, [1], executor=executor, max_workers=1)
+        assert fastflow.map(calls.same, [1], executor=executor, max_workers=1) == [1]
 
 
 def test_exceptions_have_notes_or_are_returned():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import os
+import sys
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
@@ -62,7 +63,15 @@ def place_of(executor: cf.Executor) -> Place:
     if isinstance(executor, ClusterExecutor):
         return Place(executor.submit, max(executor.capacity(), 1), 0.1)
     workers = workers_of(executor) or os.cpu_count() or 1
+    if _is_ours(executor):
+        return Place(executor.submit, workers, 0.003, maps=True)
     return Place(executor.submit, workers, 0.02)
+
+
+def _is_ours(executor: cf.Executor) -> bool:
+    """Whether it is a `ProcessExecutor`, of which not all programs have heard."""
+    module = sys.modules.get("fastflow.processes.executor")
+    return module is not None and isinstance(executor, module.ProcessExecutor)
 
 
 def workers_of(executor: cf.Executor) -> int | None:

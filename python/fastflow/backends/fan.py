@@ -13,7 +13,6 @@ whoever sets them.
 from __future__ import annotations
 
 import concurrent.futures as cf
-import contextlib
 import queue
 import time
 from collections import deque
@@ -24,7 +23,7 @@ from fastflow.errors import add_note
 from fastflow.run.items import Manner, Part, run_items
 from fastflow.run.remote import explained
 
-__all__ = ["Columns", "Fan", "Place", "Rows", "raised"]
+__all__ = ["Columns", "Fan", "Place", "Rows", "note_number", "raised"]
 
 _FIRST = 16  # items, as long as nothing is known of the time they take
 _MOST = 1 << 16  # items in a chunk
@@ -38,6 +37,8 @@ class Place(NamedTuple):
     workers: int
     seconds: float
     """That a chunk should take; the more, the longer its way."""
+    maps: bool = False
+    """Whether its own `map` sizes chunks by measured time."""
 
 
 class Source(Protocol):
@@ -278,13 +279,18 @@ class Fan:
                 future.cancel()
 
 
+def note_number(
+    error: BaseException, fn: object, kind: str, number: int
+) -> BaseException:
+    """Return what an item has raised, with a note that says which it was."""
+    if isinstance(error, Exception) and not getattr(error, "__notes__", None):
+        name = getattr(fn, "__name__", type(fn).__name__)
+        add_note(error, f"{kind} {name!r} #{number}")
+    return error
+
+
 def raised(
     part: Part, position: int, fn: object, kind: str, number: int
 ) -> BaseException:
-    """Return what an item has raised, with a note that says which it was."""
-    error = part.failures[position].error()
-    if isinstance(error, Exception) and not getattr(error, "__notes__", None):
-        name = getattr(fn, "__name__", type(fn).__name__)
-        with contextlib.suppress(Exception):
-            add_note(error, f"{kind} {name!r} #{number}")
-    return error
+    """Return what an item of a part has raised; see `note_number`."""
+    return note_number(part.failures[position].error(), fn, kind, number)

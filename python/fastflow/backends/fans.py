@@ -9,9 +9,10 @@ from itertools import chain
 from typing import Any
 
 from fastflow.backends.choose import place_of
-from fastflow.backends.fan import Columns, Fan, Rows, raised
+from fastflow.backends.fan import Columns, Fan, Rows, note_number, raised
 from fastflow.base.progress import Monitor, Progress
-from fastflow.run.items import Manner, Part
+from fastflow.run.items import Manner, OneItem, Part
+from fastflow.run.remote import Failure
 
 __all__ = ["collect", "stream"]
 
@@ -55,6 +56,8 @@ def collect(
     """
     manner = Manner(star, keep, return_exceptions)
     place = place_of(executor)
+    if place.maps and (max_workers is None or max_workers >= place.workers):
+        return _map(executor, fn, columns, manner, chunksize, seconds, progress)
     source = Columns(columns)
     fan = Fan(place, fn, source, manner, chunksize, max_workers or 2 * place.workers)
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -75,6 +78,50 @@ def collect(
                 raise error
             part.values[position] = error
     return list(chain.from_iterable(part.values for _, part in parts))
+
+
+class _Found:
+    """Results that are there."""
+
+    def __init__(self) -> None:
+        self.results: list[Any] = []
+
+    @property
+    def done(self) -> int:
+        return len(self.results)
+
+
+def _map(
+    executor: cf.Executor,
+    fn: Callable[..., Any],
+    columns: tuple[Any, ...],
+    manner: Manner,
+    chunksize: int | None,
+    seconds: float | None,
+    progress: Progress,
+) -> list[Any]:
+    """Let an executor that sizes chunks itself do it."""
+    call = fn if manner == Manner() else OneItem(fn, manner)
+    found = _Found()
+    results = executor.map(call, *columns, timeout=seconds, chunksize=chunksize)  # type: ignore[arg-type]
+    total = min(map(len, columns))
+    with Monitor(progress, found, total, "map"):
+        try:
+            found.results.extend(results)
+        except Exception as error:
+            if not isinstance(error, TimeoutError) or error.__cause__ is not None:
+                note_number(error, fn, "item", len(found.results))
+            raise
+    if not manner.keep:
+        return []
+    if not manner.goes_on:
+        return found.results
+    return [
+        note_number(value.error(), fn, "item", number)
+        if type(value) is Failure
+        else value
+        for number, value in enumerate(found.results)
+    ]
 
 
 def stream(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fastflow.run.remote import Failure
 
-__all__ = ["Manner", "Part", "run_items"]
+__all__ = ["Manner", "OneItem", "Part", "run_items"]
 
 _LOOKS = 8  # at the clock in the time that items should take
 
@@ -77,3 +77,29 @@ def run_items(
         step = max(int(count * seconds / _LOOKS / max(passed, 1e-9)), 1)
         step = min(step, 4 * count)
     return Part(count, values, failures, passed)
+
+
+class OneItem:
+    """A function of one item that calls another one in its manner.
+
+    Parameters
+    ----------
+    fn : callable
+    manner : Manner
+        With `goes_on`, what is raised is returned, as a `Failure`.
+    """
+
+    def __init__(self, fn: Callable[..., Any], manner: Manner) -> None:
+        self._fn = fn
+        self._manner = manner
+        self.__name__ = getattr(fn, "__name__", type(fn).__name__)
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it for an item."""
+        try:
+            value = self._fn(*args[0]) if self._manner.star else self._fn(*args)
+        except Exception as error:
+            if not self._manner.goes_on:
+                raise
+            return Failure(error)
+        return value if self._manner.keep else None

@@ -18,6 +18,7 @@ from fastflow.run.items import Manner, run_items
 POOLS = {
     "threads": lambda: cf.ThreadPoolExecutor(2),
     "processes": lambda: cf.ProcessPoolExecutor(2),
+    "ours": lambda: fastflow.ProcessExecutor(2),
 }
 
 
