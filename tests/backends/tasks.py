@@ -181,3 +181,9 @@ def array_of(n):
 
 def given(items):
     return items
+
+
+def nested(_):
+    import joblib
+
+    return joblib.Parallel(n_jobs=2)(joblib.delayed(square)(n) for n in range(3))

@@ -57,7 +57,7 @@ FILES = {
         "admission",
     ),
     "backends": (
-        "__init__ fan lanes local",
+        "__init__ fan joblib_door lanes local",
         "travel",
         "cluster sender",
         "dask_cluster ray_cluster remote",
