@@ -28,8 +28,6 @@ The others of its window go back to the head of the order.
 from __future__ import annotations
 
 import contextlib
-import logging
-import pickle
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,17 +35,15 @@ from typing import Any
 
 from fastflow.errors import (
     BrokenProcessesError,
-    TransferError,
     WorkerDiedError,
-    shown,
 )
 from fastflow.pool.future import Future
 from fastflow.processes import messages, place
+from fastflow.processes.answers import settle
 from fastflow.processes.chunks import MapRun
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.messages import PICKLE, read_note
 from fastflow.processes.packing import Packer
-from fastflow.processes.remote_traceback import with_traceback
 from fastflow.processes.workers import Crew, Worker, ending_of
 
 __all__ = ["Desk"]
@@ -58,7 +54,10 @@ _MOST_TOGETHER = 64  # calls
 _ALONE = 4  # calls
 _MOST_AHEAD = 2048  # calls in a window
 _DRAIN_EVERY = 64  # calls submitted
-_STARTS = 3  # deaths in a row before a worker was ready, which break the pool
+# Deaths in a row before a worker was ready, which break the pool: by itself, or by a
+# signal, which may be somebody else's.
+_EXITS = 3
+_KILLS = 15
 _TRIES = 3  # of a call whose workers die
 
 _UNGUARDED = (
@@ -69,7 +68,6 @@ _FORKED = (
     "this executor is of the process that has forked this one; make another one here"
 )
 _CANCELLED = object()
-_LOGGER = logging.getLogger("fastflow")
 
 
 class Desk:
@@ -115,7 +113,7 @@ class Desk:
         self._max_tasks = max_tasks
         self._retry = retry
         self._inside = False
-        self._idle: list[Worker] = []
+        self._idle: dict[Worker, None] = {}  # in order; windows are empty
         self._room = True
         self._turn = 0
         self._starting = 0
@@ -178,8 +176,8 @@ class Desk:
     def _next_worker(self) -> Worker | None:
         """Return a worker that has nothing to do, or else one with room."""
         while self._idle:
-            worker = self._idle.pop()
-            if not worker.retiring and not worker.window:
+            worker, _ = self._idle.popitem()
+            if not worker.retiring:
                 return worker
         workers = self.workers
         count = len(workers)
@@ -231,9 +229,11 @@ class Desk:
             for each in self.workers:
                 each.forget(dead)
         given = worker.give(calls, self.packer.pickled) if calls else 0
+        if given:
+            self._idle.pop(worker, None)
         self.waiting.extendleft(reversed(calls[given:]))
         if not worker.window and not worker.full:
-            self._idle.append(worker)
+            self._idle[worker] = None
         if self._max_tasks is not None and worker.assigned >= self._max_tasks:
             worker.stop()
 
@@ -253,7 +253,7 @@ class Desk:
         try:
             for worker in dead:
                 self._bury(worker)
-            self._settle(settled, told)
+            settle(settled, told, self.break_)
         finally:
             with self.lock:
                 self.settling -= 1
@@ -280,10 +280,11 @@ class Desk:
                 dead.append(worker)
             if worker.full and not worker.window:  # what had no room may have it now
                 worker.full = False
-                self._idle.append(worker)
+                self._idle[worker] = None
                 self._room = True
         for worker in dead:
             self.workers.remove(worker)
+            self._idle.pop(worker, None)
         if self.waiting:
             if self._room:
                 self._dispatch()
@@ -314,7 +315,7 @@ class Desk:
         worker.full = False
         self._room = True
         if not window and not worker.retiring:
-            self._idle.append(worker)
+            self._idle[worker] = None
 
     def _note(
         self, worker: Worker, kind: int, message: bytes, told: list[tuple[Any, bytes]]
@@ -340,57 +341,6 @@ class Desk:
         self._seconds = seconds if before is None else (before + seconds) / 2
         self._limit = min(max(int(_AHEAD / self._seconds), 2), _MOST_AHEAD)
         self._together = min(max(int(_TOGETHER / self._seconds), 1), _MOST_TOGETHER)
-
-    def _settle(
-        self, settled: list[tuple[Any, bytes]], told: list[tuple[Any, bytes]]
-    ) -> None:
-        loads = pickle.loads
-        for call, message in settled:
-            call._packed = None
-            try:
-                value = loads(message)
-            except BaseException as error:
-                call.set_exception(_unreadable(error))
-            else:
-                call.set_result(value)
-        for call, message in told:
-            self._tell(call, message)
-
-    def _tell(self, call: Any, message: bytes) -> None:
-        kind = message[0]
-        if kind == messages.LOG:
-            (state,) = read_note(message)
-            record = logging.makeLogRecord(state)
-            logging.getLogger(record.name).handle(record)
-            return
-        if kind == messages.SHARED:
-            self._tell_shared(call, message)
-            return
-        try:
-            error, text, *values = read_note(message)
-        except BaseException as failed:
-            error, text, values = _unreadable(failed), "", []
-        if kind == messages.REFUSED:
-            self.break_(
-                "a worker could not be initialized", with_traceback(error, text)
-            )
-            return
-        call._packed = None
-        with_traceback(error, text)
-        if values:
-            call.set_partial(pickle.loads(values[0])[:], error)
-        else:
-            call.set_exception(error)
-
-    def _tell_shared(self, call: Any, message: bytes) -> None:
-        worker, call._packed = call._worker, None
-        try:
-            data, buffers = worker.mapped.opened_once(read_note(message))
-            value = pickle.loads(data, buffers=buffers)
-        except BaseException as error:
-            call.set_exception(_unreadable(error))
-        else:
-            call.set_result(value)
 
     # --- calls go elsewhere --------------------------------------------------------
 
@@ -458,7 +408,7 @@ class Desk:
             with self.lock:
                 self._starting -= 1
                 self.workers.append(worker)
-                self._idle.append(worker)
+                self._idle[worker] = None
                 self._room = True
                 if not self._inside:
                     self._work(self._dispatch)
@@ -470,8 +420,6 @@ class Desk:
         """Settle what becomes of the calls of a worker that has ended."""
         begun: list[Any] = []
         with self.lock:
-            with contextlib.suppress(ValueError):
-                self._idle.remove(worker)
             window = worker.window
             while window and worker.begun(window[0]):
                 begun.append(window.popleft())
@@ -487,29 +435,22 @@ class Desk:
             window.clear()
             self.unsettled -= len(begun)
             self._room = True
-            if not worker.ready and not worker.killed and not worker.retiring:
-                self._early_deaths += 1
-        ending = ending_of(worker.process)
+        pid = worker.process.pid
+        code, ending = ending_of(worker.process)
         worker.close()
+        if not (worker.ready or worker.killed or worker.retiring):
+            self._early_deaths += _KILLS if code >= 0 else _EXITS
         for call in begun:
             call._packed = None
-            call.set_exception(WorkerDiedError(self._obituary(worker, call, ending)))
-        if worker.process.exitcode == place.NO_GUARD:
+            what = self.packer.name_of(call._number)
+            text = f"the process {pid} that ran {what} {ending}"
+            text += f"; it had made {worker.made} calls"
+            call.set_exception(WorkerDiedError(text))
+        if code == place.NO_GUARD:
             self.break_(_UNGUARDED, None)
-        elif self._early_deaths >= _STARTS:
+        elif self._early_deaths >= _EXITS * _KILLS:
             self.break_(f"workers end before they are ready: the last {ending}", None)
         self.on_change()
-
-    def _obituary(self, worker: Worker, call: Any, ending: str) -> str:
-        number = call._number
-        what = "a call"
-        for fn, found in self.packer.numbers.items():
-            if found == number:
-                what = f"{fn.__module__}.{fn.__qualname__}"
-        return (
-            f"the process {worker.process.pid} that ran {what} {ending}; it had made "
-            f"{worker.made} calls"
-        )
 
     def break_(self, why: str, error: BaseException | None) -> None:
         """Refuse all calls from now on, and those that have not ended."""
@@ -661,9 +602,3 @@ class Desk:
             return 0.0
         nap = seconds * 16
         return 0.0 if nap > 0.001 else max(nap, 0.0001)
-
-
-def _unreadable(error: BaseException) -> Exception:
-    told = TransferError(f"the value of a call can't be read here: {shown(error)}")
-    told.__cause__ = error
-    return told

@@ -29,7 +29,7 @@ from fastflow.processes.packing import Packer, dumps, main_is_hidden
 from fastflow.processes.transport import MOST
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
-from fastflow.processes.workers import Crew
+from fastflow.processes.workers import Crew, prepare_server
 
 __all__ = ["ProcessExecutor"]
 
@@ -86,6 +86,8 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
                 "max_tasks_per_child is incompatible with the 'fork' start method: "
                 "processes would be forked while threads run"
             )
+        if mp_context.get_start_method() == "forkserver":
+            prepare_server(preload)
         hidden = main_is_hidden() and mp_context.get_start_method() != "fork"
         if initializer is not None and hidden:
             initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]
@@ -109,8 +111,6 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         )
         self._watch = Watch(self._desk, wait_of(idle_timeout))
         _live.add(self._watch)
-        if preload:
-            mp_context.set_forkserver_preload(["__main__", *preload])
         weakref.finalize(self, self._watch.close).atexit = False
 
     def _run_in_threads(

@@ -127,6 +127,13 @@ class Packer:
         found = self.numbers.get(fn)
         return self._number(fn) if found is None else found
 
+    def name_of(self, number: int) -> str:
+        """Return what a message calls a function."""
+        for fn, found in self.numbers.items():
+            if found == number:
+                return f"{fn.__module__}.{fn.__qualname__}"
+        return "a call"
+
     def call(
         self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[int, bytes | Packed]:

@@ -103,17 +103,19 @@ class Watch:
                 return
 
     def _watch(self, done: Callable[[], bool], deadline: float | None) -> None:
+        found = 1
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return
-            nap = self._desk.nap()
+            # Not again if nothing came of it: who has died is seen by a sleep only.
+            nap = self._desk.nap() if found else 0.0
             if nap:
                 with _core.Blocking():
                     time.sleep(nap)
             else:
                 self._sleep(left)
-            self._desk.drain()
+            found = self._desk.drain()
             self._desk.burst = 0
 
     def _leave(self) -> None:
@@ -210,6 +212,9 @@ class Watch:
                 rung = self._helper_bell.wait(self._idle_timeout if rest else _TICK)
                 if rest and not rung:
                     desk.stop_workers()
+        except BaseException as error:  # nobody else would end what is pending
+            desk.break_("its helper thread failed", error)
+            raise
         finally:
             desk.stop_workers()
             self._ended.set()

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
+from multiprocessing import forkserver
 from typing import Any
 
 from fastflow.processes import place, worker_main
@@ -18,10 +19,11 @@ from fastflow.processes.messages import DEFINE, FORGET, STOP
 from fastflow.processes.packing import dumps
 from fastflow.processes.transport import End, pair
 
-__all__ = ["Crew", "Worker", "ending_of"]
+__all__ = ["Crew", "Worker", "ending_of", "prepare_server"]
 
 _STOP = dumps((STOP,))
 _SHARED_AHEAD = 8  # calls in a window, as long as there are descriptors to send
+_END = 2.0  # seconds that a process may need to end, whose connection is closed
 _DESCRIPTOR = 10.0  # seconds that it may take to come, which was sent before
 
 
@@ -162,6 +164,8 @@ class Worker:
     def close(self) -> None:
         """Let go of everything of a process that has ended, or is to end."""
         self.end.close()
+        with contextlib.suppress(ValueError):
+            self.process.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -209,19 +213,34 @@ class Crew:
         return Worker(process, end, self._shares)
 
 
+def prepare_server(modules: Sequence[str]) -> None:
+    """Have the server that forks workers import what they need, once for all.
+
+    Without effect if it runs already, or if the program has said what it is to import.
+    """
+    server: Any = forkserver._forkserver
+    before = list(server._preload_modules)
+    wanted = [worker_main.__name__, *modules]
+    if before == ["__main__"] or worker_main.__name__ in before:
+        new = [name for name in wanted if name not in before]
+        server.set_forkserver_preload([*before, *new])
+
+
 def _run_forked(endpoint: Any, setup: worker_main.Setup, end: End) -> None:
     end.connection.close()  # the program's; see Desk.forget
     worker_main.run(endpoint, setup)
 
 
-def ending_of(process: Any) -> str:
-    """Return how a process has ended, in words."""
-    process.join(2.0)
+def ending_of(process: Any) -> tuple[int, str]:
+    """Return how a process has ended: its exit code, and that in words."""
+    process.join(_END)
     code = process.exitcode
-    if code is None:
-        return "has closed its connection"
+    if code is None:  # it has closed its connection, and goes on
+        process.kill()
+        process.join()
+        return int(process.exitcode), "has closed its connection"
     if code < 0:
         with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
-    return f"has exited with code {code}"
+            return code, f"was ended by {signal.Signals(-code).name}"
+        return code, f"was ended by signal {-code}"
+    return code, f"has exited with code {code}"
