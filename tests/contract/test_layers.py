@@ -20,6 +20,7 @@ FLOORS = (
     "_core errors benchmarks",
     "base",
     "pool",
+    "processes",
     "run",
     "backends",
     "engines journal",
@@ -43,6 +44,18 @@ FILES = {
         "__init__ arrays blas columns future kernel waiting workers",
         "executor",
         "dispatch fanout taskgroup",
+    ),
+    "processes": (
+        "__init__ messages pipe place remote_traceback",
+        "answers buffers guard transport",
+        "future packing",
+        "chunks worker_main",
+        "workers",
+        "desk",
+        "watch",
+        "executor",
+        "shared",
+        "fanout",
     ),
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
