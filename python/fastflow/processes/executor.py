@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from fastflow.base import lifetime
-from fastflow.base.durations import Time, wait_of
-from fastflow.base.options import check_choice, check_limit
+from fastflow.base.durations import Time, limit_of, wait_of
+from fastflow.base.options import check_choice, check_count, check_limit
 from fastflow.errors import QueueFullError
 from fastflow.pool.blas import share_of
 from fastflow.pool.columns import columns_of
@@ -159,7 +159,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             max_tasks_per_child,
             retry=on_worker_death == "retry",
         )
-        self._watch = Watch(self._desk, wait_of(idle_timeout))
+        self._watch = Watch(self._desk, limit_of("idle_timeout", idle_timeout))
         _live.add(self._watch)
         weakref.finalize(self, self._watch.close).atexit = False
 
@@ -342,8 +342,7 @@ def _worker_count(max_workers: int | None) -> int:
         max_workers = count() or 1
         if sys.platform == "win32":
             max_workers = min(max_workers, 61)
-    if max_workers <= 0:
-        raise ValueError("max_workers must be greater than 0")
+    max_workers = check_count("max_workers", max_workers)
     if sys.platform == "win32" and max_workers > 61:
         raise ValueError("max_workers must be <= 61")
     return max_workers
