@@ -117,10 +117,12 @@ class Desk:
         self._room = True
         self._turn = 0
         self._starting = 0
-        self._submitted = 0
+        self._growing = True  # there may be more workers
         self._seconds: float | None = None  # that a call takes
         self._limit = 2
         self._together = 1
+        self.look_closer = False
+        """Whether a worker has idled for some time while others had calls."""
         self.burst = 0
         """Calls that came since somebody waited."""
         self._early_deaths = 0
@@ -135,19 +137,20 @@ class Desk:
                 raise self.refusal()
             self.waiting.append(call)
             self.unsettled += 1
-            if self._inside:
+            self.burst = burst = self.burst + 1
+            if (
+                burst % _DRAIN_EVERY
+                and len(self.waiting) < self._together
+                and (burst > _ALONE or not self._idle)
+                and not self._growing
+            ) or self._inside:
                 return
             start = self._wants_worker()
-            self.burst += 1
             if self._room and not start:
-                alone = self._idle and self.burst <= _ALONE
-                if alone or len(self.waiting) >= self._together:
-                    self._work(self._dispatch)
-            self._submitted += 1
-            drain = self._submitted % _DRAIN_EVERY == 0
+                self._work(self._dispatch)
         if start:
             self.start_workers()
-        if drain:
+        if burst % _DRAIN_EVERY == 0:
             self.drain()
 
     def _work(self, action: Callable[..., None], *args: Any) -> None:
@@ -200,12 +203,12 @@ class Desk:
         share = max(len(waiting) // len(self.workers), self._together)
         count = max(1, min(count, share))
         calls: list[Any] = []
-        while waiting and len(calls) < count:
-            call = waiting[0]
+        for _ in range(min(count, len(waiting))):
+            call = waiting.popleft()
             if type(call) is MapRun:
+                waiting.appendleft(call)
                 break
-            waiting.popleft()
-            if call._worker is not _CANCELLED:
+            if call._worker is None:  # else it was cancelled
                 calls.append(call)
         self._give(worker, calls)
 
@@ -345,11 +348,18 @@ class Desk:
     # --- calls go elsewhere --------------------------------------------------------
 
     def _rebalance(self) -> None:
-        """Take back for the idle what others have not begun."""
+        """Take back for the idle what others have not begun.
+
+        Not if it should be done in no time; unless it isn't done some time later.
+        """
+        least = 2
+        if self._seconds is not None and not self.look_closer:
+            least = max(least, int(_TOGETHER / self._seconds))
+        self.look_closer = False
         while self._idle:
             victim = max(self.workers, key=lambda worker: len(worker.window))
             most = len(victim.window)
-            if most < 2:
+            if most < least:
                 return
             taken = self._recall(victim, most // 2)
             if not taken:
@@ -382,11 +392,9 @@ class Desk:
     # --- workers come and go -----------------------------------------------------
 
     def _wants_worker(self) -> bool:
+        self._growing = len(self.workers) + self._starting < self.max_workers
         return (
-            bool(self.waiting)
-            and not self._idle
-            and len(self.workers) + self._starting < self.max_workers
-            and not self.forked
+            self._growing and bool(self.waiting) and not self._idle and not self.forked
         )
 
     def start_workers(self) -> None:

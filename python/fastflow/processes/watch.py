@@ -127,7 +127,8 @@ class Watch:
 
     def _sleep(self, seconds: float | None) -> None:
         desk = self._desk
-        if desk.is_uneven:
+        uneven = desk.is_uneven
+        if uneven:
             seconds = _UNEVEN if seconds is None else min(seconds, _UNEVEN)
         workers = list(desk.workers)
         known = [worker for worker in workers if worker.pidfd >= 0]
@@ -138,6 +139,8 @@ class Watch:
             for index in ready:
                 if index > len(workers):
                     known[index - len(workers) - 1].gone = True
+            if uneven and not ready:
+                desk.look_closer = True
         self._bell.silence()
 
     # --- what futures ask the desk ---------------------------------------------------

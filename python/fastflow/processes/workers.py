@@ -22,6 +22,7 @@ from fastflow.processes.transport import End, pair
 __all__ = ["Crew", "Worker", "ending_of", "prepare_server"]
 
 _STOP = dumps((STOP,))
+_BYTES = {bytes}
 _SHARED_AHEAD = 8  # calls in a window, as long as there are descriptors to send
 _END = 2.0  # seconds that a process may need to end, whose connection is closed
 _DESCRIPTOR = 10.0  # seconds that it may take to come, which was sent before
@@ -83,14 +84,14 @@ class Worker:
 
     def _give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
         channel, known = self.channel, self.known
-        for call in calls:
-            number = call._number
-            if number >= 0 and number not in known:
+        new = {call._number for call in calls} - known
+        for number in new:
+            if number >= 0:
                 message = dumps((DEFINE, number, pickled[number]))
                 if channel.send(message) is None:
                     self.full = True
                     return 0
-                known.add(number)
+            known.add(number)
         tickets = self._send(calls)
         for call, ticket in zip(calls, tickets, strict=False):
             call._ticket = ticket
@@ -103,7 +104,7 @@ class Worker:
 
     def _send(self, calls: Sequence[Any]) -> Sequence[int]:
         messages = [call._packed for call in calls]
-        if all(type(message) is bytes for message in messages):
+        if set(map(type, messages)) == _BYTES:
             if len(messages) > 1:
                 return self.channel.send_many(messages)  # type: ignore[no-any-return]
             ticket = self.channel.send(messages[0])
