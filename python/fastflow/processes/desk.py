@@ -52,6 +52,8 @@ _AHEAD = 0.004  # seconds of work in a window
 _TOGETHER = 0.0001  # seconds of work
 _MOST_TOGETHER = 64  # calls
 _ALONE = 4  # calls
+_SHORTEST_NAP = 0.0001  # seconds
+_LONGEST_NAP = 0.001
 _MOST_AHEAD = 2048  # calls in a window
 _DRAIN_EVERY = 64  # calls submitted
 # Deaths in a row before a worker was ready, which break the pool: by itself, or by a
@@ -608,5 +610,5 @@ class Desk:
         seconds = self._seconds
         if seconds is None or self.unsettled <= 8 * len(self.workers):
             return 0.0
-        nap = seconds * 16
-        return 0.0 if nap > 0.001 else max(nap, 0.0001)
+        # Until a quarter of a window is done: it is filled again when half is.
+        return min(max(seconds * self._limit / 4, _SHORTEST_NAP), _LONGEST_NAP)
