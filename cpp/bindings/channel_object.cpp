@@ -1,5 +1,7 @@
 #include "channel_object.hpp"
 
+#include <cerrno>
+#include <memory>
 #include <utility>
 #include <vector>
 

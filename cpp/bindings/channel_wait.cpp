@@ -201,6 +201,7 @@ bool Watched::append_descriptors(PyObject* list) const {
 
 // Enlists with all and sleeps, unless one of them is ready.
 void sleep_for_any(Watched& watched, nanoseconds most) {
+  for (pollfd& socket : watched.sockets) socket.revents = 0;
   std::vector<Enlisted> enlisted;
   enlisted.reserve(watched.users.size());
   for (std::size_t i = 0; i < watched.users.size(); ++i) {
@@ -241,7 +242,7 @@ PyObject* wait_channels(PyObject*, PyObject* args, PyObject* names) {
     {
       Ref ready = Ref::steal(PyList_New(0));
       if (!ready || !watched.append_ready(ready.get())) return nullptr;
-      look_at_descriptors(watched);
+      if (PyList_GET_SIZE(ready.get()) > 0) look_at_descriptors(watched);
       if (!watched.append_descriptors(ready.get())) return nullptr;
       if (PyList_GET_SIZE(ready.get()) > 0) return ready.release();
       if (slept && deadline.passed()) return ready.release();

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 
 namespace fastflow {
 
@@ -105,6 +106,15 @@ bool Channel::refused(std::size_t length) noexcept {
   // For those who sleep already.
   sender.announce(length);
   return sender.room(length) == Room::kYes;
+}
+
+void Channel::release() noexcept {
+  if (!receiver.release()) return;
+  try {
+    bell.ring();
+  } catch (const std::system_error&) {
+    // What was received counts more; the next sleep meets it.
+  }
 }
 
 bool Channel::ready(Wish wish) {

@@ -64,9 +64,7 @@ class Channel {
   [[nodiscard]] bool wants_room() const noexcept { return wanted_ != 0; }
 
   // Gives back the room of what was passed, and calls the other end if it waits for it.
-  void release() {
-    if (receiver.release()) bell.ring();
-  }
+  void release() noexcept;
 
   // --- sleep ---
   struct Wish {

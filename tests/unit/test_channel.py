@@ -16,9 +16,9 @@ import textwrap
 import threading
 
 import pytest
-from tests.support import LIMIT, figure, run_script
 
 from fastflow import _core
+from support import LIMIT, figure, run_script
 
 pytestmark = pytest.mark.skipif(
     not _core.has_shared_memory(), reason="there is no memfd here"
@@ -208,6 +208,17 @@ def test_an_abandoned_channel_can_not_be_used(pair):
     for call in calls:
         with pytest.raises(_core.ChannelError, match="abandoned"):
             call()
+
+
+def test_what_is_received_is_not_lost_when_nobody_can_be_called(pair):
+    """The owner has closed the socket, though the channel is in use."""
+    while pair.here.send(bytes(100)) is not None:
+        pass
+    assert pair.here.prepare_wait(for_room=True)
+    pair.sockets[1].close()
+    assert set(pair.there.receive_many(1000)) == {bytes(100)}
+    with pytest.raises(OSError, match="listening for the other process"):
+        pair.there.wait(0)
 
 
 def test_abandoning_ends_a_wait(pair):
