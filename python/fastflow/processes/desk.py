@@ -123,6 +123,7 @@ class Desk:
         self._seconds: float | None = None  # that a call takes
         self._limit = 2
         self._together = 1
+        self._hold = 1  # calls that wait for company
         self.look_closer = False
         """Whether a worker has idled for some time while others had calls."""
         self.burst = 0
@@ -142,7 +143,7 @@ class Desk:
             self.burst = burst = self.burst + 1
             if (
                 burst % _DRAIN_EVERY
-                and len(self.waiting) < self._together
+                and len(self.waiting) < self._hold
                 and (burst > _ALONE or not self._idle)
                 and not self._growing
             ) or self._inside:
@@ -166,6 +167,8 @@ class Desk:
     def _dispatch(self) -> None:
         """Give what waits to those that have room."""
         waiting = self.waiting
+        if not self.workers:
+            return
         while waiting:
             worker = self._next_worker()
             if worker is None:
@@ -177,6 +180,9 @@ class Desk:
             else:
                 self._give_calls(worker)
         self._room = True
+        # Who has twice as much to do can wait for them.
+        least = min(len(worker.window) for worker in self.workers)
+        self._hold = min(max(self._together, least // 2), _MOST_TOGETHER)
 
     def _next_worker(self) -> Worker | None:
         """Return a worker that has nothing to do, or else one with room."""

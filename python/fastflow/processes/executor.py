@@ -29,7 +29,7 @@ from fastflow.processes.packing import Packer, dumps, main_is_hidden
 from fastflow.processes.transport import MOST
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
-from fastflow.processes.workers import Crew, prepare_server
+from fastflow.processes.workers import Crew, forget_server, prepare_server
 
 __all__ = ["ProcessExecutor"]
 
@@ -369,6 +369,7 @@ def _in_forked_child() -> None:
     for watch in list(_live):
         watch.forget()
     _live.clear()
+    forget_server()
 
 
 lifetime.at_exit(lifetime.WORKERS, _at_exit)

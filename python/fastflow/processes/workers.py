@@ -19,7 +19,7 @@ from fastflow.processes.messages import DEFINE, FORGET, STOP
 from fastflow.processes.packing import dumps
 from fastflow.processes.transport import End, pair
 
-__all__ = ["Crew", "Worker", "ending_of", "prepare_server"]
+__all__ = ["Crew", "Worker", "ending_of", "forget_server", "prepare_server"]
 
 _STOP = dumps((STOP,))
 _BYTES = {bytes}
@@ -225,6 +225,20 @@ def prepare_server(modules: Sequence[str]) -> None:
     if before == ["__main__"] or worker_main.__name__ in before:
         new = [name for name in wanted if name not in before]
         server.set_forkserver_preload([*before, *new])
+
+
+def forget_server() -> None:
+    """In a forked child: have another server started when one is needed.
+
+    multiprocessing takes that of the parent for a child of this process, and fails.
+    """
+    server: Any = forkserver._forkserver
+    alive = getattr(server, "_forkserver_alive_fd", None)
+    if alive is not None:
+        with contextlib.suppress(OSError):
+            os.close(alive)  # the server lives as long as this is open anywhere
+    for name in ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"):
+        setattr(server, name, None)
 
 
 def _run_forked(endpoint: Any, setup: worker_main.Setup, end: End) -> None:
