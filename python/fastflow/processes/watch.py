@@ -103,17 +103,19 @@ class Watch:
                 return
 
     def _watch(self, done: Callable[[], bool], deadline: float | None) -> None:
+        found = 1
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return
-            nap = self._desk.nap()
+            # Not again if nothing came of it: who has died is seen by a sleep only.
+            nap = self._desk.nap() if found else 0.0
             if nap:
                 with _core.Blocking():
                     time.sleep(nap)
             else:
                 self._sleep(left)
-            self._desk.drain()
+            found = self._desk.drain()
             self._desk.burst = 0
 
     def _leave(self) -> None:
@@ -125,7 +127,8 @@ class Watch:
 
     def _sleep(self, seconds: float | None) -> None:
         desk = self._desk
-        if desk.is_uneven:
+        uneven = desk.is_uneven
+        if uneven:
             seconds = _UNEVEN if seconds is None else min(seconds, _UNEVEN)
         workers = list(desk.workers)
         known = [worker for worker in workers if worker.pidfd >= 0]
@@ -136,6 +139,8 @@ class Watch:
             for index in ready:
                 if index > len(workers):
                     known[index - len(workers) - 1].gone = True
+            if uneven and not ready:
+                desk.look_closer = True
         self._bell.silence()
 
     # --- what futures ask the desk ---------------------------------------------------
@@ -210,6 +215,9 @@ class Watch:
                 rung = self._helper_bell.wait(self._idle_timeout if rest else _TICK)
                 if rest and not rung:
                     desk.stop_workers()
+        except BaseException as error:  # nobody else would end what is pending
+            desk.break_("its helper thread failed", error)
+            raise
         finally:
             desk.stop_workers()
             self._ended.set()
