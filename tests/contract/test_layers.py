@@ -56,7 +56,6 @@ FILES = {
         "watch",
         "executor",
         "shared",
-        "fanout",
     ),
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
@@ -72,7 +71,7 @@ FILES = {
         "__init__ fan joblib_door lanes local",
         "travel",
         "cluster sender",
-        "dask_cluster ray_cluster remote",
+        "dask_cluster processes ray_cluster remote",
         "choose",
         "fans routed",
     ),
