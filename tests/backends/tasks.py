@@ -217,3 +217,7 @@ def pid_of(ctx, item):
 @TASKS.task
 def where_task():
     return os.getpid()
+
+
+def add_one(n):
+    return n + 1

@@ -76,7 +76,8 @@ def submit_result(settings: Settings) -> Iterator[Row | Skip]:
             ratios = [10 * each for each in (ratio.low, ratio.median, ratio.high)]
             yield Row(
                 f"processes: submit + result no-op, {n:,} calls", peer,
-                times.median(name) / n * 10 * 1e6, ours, "µs", Spread.of(ratios), faster(25),
+                times.median(name) / n * 10 * 1e6, ours, "µs", Spread.of(ratios),
+                faster(25),
             )  # fmt: skip
         yield Row(
             f"processes: submit + result no-op, {n:,} calls", "the goal", 2.5, ours,

@@ -6,9 +6,11 @@ And a durable run that is killed and resumed.
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +22,7 @@ from fastflow.bench.measure import Times, contest
 from fastflow.bench.records import climate, generate, merge, summarise, to_columns
 from fastflow.bench.workloads import noop
 from fastflow.cli.demo_durable import survive
+from fastflow.processes.executor import ProcessExecutor
 
 #: (what was run, how, seconds, speed-up over the first line of its kind)
 Line = tuple[str, str, float, float]
@@ -76,16 +79,22 @@ def data_job(records: int, workers: int, repeats: int = 3) -> Iterator[Line]:
         ff.Executor(workers) as ours,
         ThreadPoolExecutor(workers) as theirs,
         process_pool(workers) as processes,
+        ProcessExecutor(workers) as our_processes,
     ):
-        text = contest(
-            {
-                "sequential": lambda: merge(builtins.map(summarise, blocks)),
-                "ThreadPoolExecutor": lambda: merge(theirs.map(summarise, blocks)),
-                "fastflow": lambda: merge(ff.map(summarise, blocks, executor=ours)),
-                "ProcessPoolExecutor": lambda: merge(processes.map(summarise, blocks)),
-            },
-            repeats,
-        )
+        contestants: dict[str, Callable[[], Any]] = {
+            "sequential": lambda: merge(builtins.map(summarise, blocks)),
+            "ThreadPoolExecutor": lambda: merge(theirs.map(summarise, blocks)),
+            "fastflow, threads": lambda: merge(
+                ff.map(summarise, blocks, executor=ours)
+            ),
+            "fastflow, processes": lambda: merge(
+                ff.map(summarise, blocks, executor=our_processes)
+            ),
+            "ProcessPoolExecutor": lambda: merge(processes.map(summarise, blocks)),
+        }
+        if importlib.util.find_spec("joblib"):
+            contestants["joblib"] = lambda: merge(_by_joblib(blocks, workers))
+        text = contest(contestants, repeats)
         arrays = contest(
             {
                 "sequential": lambda: list(builtins.map(climate, columns)),
@@ -96,6 +105,12 @@ def data_job(records: int, workers: int, repeats: int = 3) -> Iterator[Line]:
         )
     yield from lines_of(f"{records:,} records, pure Python", text, "sequential")
     yield from lines_of(f"{records:,} records, numpy", arrays, "sequential")
+
+
+def _by_joblib(blocks: Any, workers: int) -> Any:
+    import joblib
+
+    return joblib.Parallel(workers)(map(joblib.delayed(summarise), blocks))
 
 
 def table_of(lines: Sequence[Line]) -> Table:

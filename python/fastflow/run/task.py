@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import FunctionType, MethodType
 from typing import Any, TypedDict
+from weakref import WeakKeyDictionary
 
 from fastflow.base.durations import Time, positive_limit_of
 from fastflow.base.names import check_name
@@ -19,7 +21,15 @@ from fastflow.pool.named import check_executor
 from fastflow.run.cache import ResultCache, make_cache
 from fastflow.run.retry import Retries, RetryPolicy
 
-__all__ = ["NO_FALLBACK", "InvalidInput", "Task", "TaskOptions", "make_task", "task_of"]
+__all__ = [
+    "NO_FALLBACK",
+    "InvalidInput",
+    "Task",
+    "TaskOptions",
+    "make_task",
+    "task_of",
+    "traveller",
+]
 
 NO_FALLBACK: Any = type("NoFallback", (), {"__repr__": lambda _: "NO_FALLBACK"})()
 
@@ -253,6 +263,33 @@ def task_of(fn: Callable[..., Any], name: str = "") -> Task:
         # What wraps a decorated function has copied its attributes; it comes first.
     check_callable("a task", fn)
     return Task(fn, name or _name(fn, None), is_async=is_async(fn))
+
+
+_travellers: WeakKeyDictionary[Task, Callable[..., Any]] = WeakKeyDictionary()
+
+
+def traveller(task: Task) -> Callable[..., Any]:
+    """Return what goes to other processes in a task's place.
+
+    That is the decorated function, which they find by its name; unless it was decorated
+    elsewhere than where it stands, and they find the function itself.
+    """
+    found = _travellers.get(task)
+    if found is None:
+        found = task.reference or task.fn
+        validates = task.validate_input or task.validate_output
+        if task.reference is not None and not validates and _is_found(task.fn):
+            found = task.fn
+        _travellers[task] = found
+    return found
+
+
+def _is_found(fn: Any) -> bool:
+    """Whether a function is what its module has under its name."""
+    found: Any = sys.modules.get(getattr(fn, "__module__", None) or "")
+    for name in getattr(fn, "__qualname__", "?").split("."):
+        found = getattr(found, name, None)
+    return found is fn
 
 
 def mark(fn: Callable[..., Any], task: Task) -> None:

@@ -15,7 +15,7 @@ from fastflow.run.cache import MISSING
 from fastflow.run.events import Events, JobKey
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
-from fastflow.run.task import InvalidInput, Task
+from fastflow.run.task import InvalidInput, Task, traveller
 
 __all__ = ["TaskJob"]
 
@@ -171,7 +171,7 @@ class TaskJob(Job):
         """See `Job`; tasks travel by reference."""
         from fastflow.run.remote import attempt_task
 
-        return attempt_task, self.task.reference or self.task.fn
+        return attempt_task, traveller(self.task)
 
     def remote_arguments(self) -> tuple[Any, ...]:
         """See `Job`."""
