@@ -441,8 +441,8 @@ class Desk:
         begun: list[Any] = []
         with self.lock:
             window = worker.window
-            while window and worker.begun(window[0]):
-                begun.append(window.popleft())
+            count = sum(worker.begun(call) for call in window)  # the first ones
+            begun.extend(window.popleft() for _ in range(count))
             if self._retry:
                 for call in begun:
                     call._tries += 1
