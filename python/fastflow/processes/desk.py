@@ -111,6 +111,8 @@ class Desk:
         self.forked = False
         self.on_change: Callable[[], None] = lambda: None
         """Called when there are other workers than before."""
+        self.on_settled: Callable[[], None] = lambda: None
+        """Called when calls have been ended."""
         self._crew = crew
         self._max_tasks = max_tasks
         self._retry = retry
@@ -273,6 +275,8 @@ class Desk:
                 )
         for bell in bells:
             bell.set_result(None)
+        if settled or told or dead:
+            self.on_settled()
         if self._wants_worker():
             self.start_workers()
         return len(settled)
@@ -439,8 +443,8 @@ class Desk:
         begun: list[Any] = []
         with self.lock:
             window = worker.window
-            while window and worker.begun(window[0]):
-                begun.append(window.popleft())
+            count = sum(worker.begun(call) for call in window)  # the first ones
+            begun.extend(window.popleft() for _ in range(count))
             if self._retry:
                 for call in begun:
                     call._tries += 1

@@ -11,8 +11,11 @@ are calls; then it sleeps until the first call that finds it asleep. When it has
 watch it keeps it, as two can't sleep on one bell, until there is nothing to do, or
 until a thread that came to wait meanwhile has got its future: such threads come again.
 
-Nobody who waits is forgotten: whether the watch is free, and how many sleep on their
-futures, changes under one lock.
+Nobody who waits is forgotten. Whether the watch is free, and how many sleep on their
+futures, changes under one lock. And answers may be taken in by a thread that has not
+the watch (one that submits does so now and then): such a thread sets the futures, then
+looks whether the watcher sleeps, and rings; the watcher says that it sleeps, then looks
+at its future. So either finds what the other has done.
 """
 
 from __future__ import annotations
@@ -56,7 +59,9 @@ class Watch:
         self.helper_sleeps = True
         self._closing = False
         self._ended = threading.Event()
+        self._asleep = False  # who has the watch
         desk.on_change = self._bell.ring
+        desk.on_settled = self._settled
 
     # --- waits -------------------------------------------------------------------
 
@@ -114,7 +119,7 @@ class Watch:
                 with _core.Blocking():
                     time.sleep(nap)
             else:
-                self._sleep(left)
+                self._sleep(left, done)
             found = self._desk.drain()
             self._desk.burst = 0
 
@@ -125,7 +130,20 @@ class Watch:
         if needed:
             self._helper_bell.ring()
 
-    def _sleep(self, seconds: float | None) -> None:
+    def _settled(self) -> None:
+        """Wake who has the watch: this thread may have ended what it waits for."""
+        if self._asleep:  # so it is another thread
+            self._bell.ring()
+
+    def _sleep(self, seconds: float | None, done: Callable[[], bool]) -> None:
+        self._asleep = True
+        try:
+            if not done():
+                self._sleep_until_rung(seconds)
+        finally:
+            self._asleep = False
+
+    def _sleep_until_rung(self, seconds: float | None) -> None:
         desk = self._desk
         uneven = desk.is_uneven
         if uneven:
@@ -232,7 +250,7 @@ class Watch:
                 if not desk.unsettled or (others and not self._wants_service()):
                     self._watcher = None
                     return
-            self._sleep(None)
+            self._sleep(None, lambda: not desk.unsettled)
 
     # --- the end -------------------------------------------------------------------
 
