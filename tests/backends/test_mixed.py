@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -70,9 +71,13 @@ def test_mixed_executors_give_what_the_serial_engine_gives(cluster):
 
 
 def kill_workers(pool, stop):
-    while not stop.wait(0.02):
-        for worker in list(pool._desk.workers)[:1]:
-            try:
-                os.kill(worker.process.pid, signal.SIGKILL)
-            except (ProcessLookupError, ValueError):
-                pass
+    """Kill three workers, one after another, each in the middle of its work."""
+    killed = set()
+    while len(killed) < 3 and not stop.wait(0.001):
+        for worker in list(pool._desk.workers):
+            pid = worker.process.pid
+            if worker.made > 100 and pid not in killed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+                break

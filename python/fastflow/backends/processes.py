@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import logging
+import threading
 import time
+import weakref
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from fastflow.backends.local import ThreadBackend
@@ -18,11 +22,18 @@ from fastflow.processes.executor import ProcessExecutor
 from fastflow.processes.future import ProcessFuture
 from fastflow.run.job import Backend, Job
 from fastflow.run.loop import Loop
-from fastflow.run.remote import Outcome, explained, run_one, run_told
+from fastflow.run.remote import OneCall, Outcome, Run, explained
 
 __all__ = ["ProcessBackend"]
 
 _LOGGER = logging.getLogger("fastflow")
+
+
+_Calls = dict[tuple[Run, Callable[..., Any], bool], OneCall]
+
+_all: weakref.WeakKeyDictionary[ProcessExecutor, _Calls] = weakref.WeakKeyDictionary()
+"""What has been made for functions: a worker knows each of them once it has seen it."""
+_lock = threading.Lock()
 
 
 class ProcessBackend(Backend):
@@ -48,6 +59,8 @@ class ProcessBackend(Backend):
         self.loop = loop or Loop()
         self._submit = executor.submit
         self._workers = executor._max_workers
+        with _lock:
+            self._calls = _all.setdefault(executor, {})
 
     def capacity(self) -> int | None:
         """See `fastflow.run.job.Backend`."""
@@ -60,8 +73,8 @@ class ProcessBackend(Backend):
             return
         run, fn = job.remote_function()
         limited = job.attempts.timeout is not None
-        made = run_told if limited else run_one
-        future = self._submit(made, run, fn, job.remote_arguments(), "")
+        made = self._made(run, fn, limited)
+        future = self._submit(made, *job.remote_arguments())
         call = _Call(job, ticket, future)
         job.sent(ticket)
         job.keep(ticket, call)
@@ -70,6 +83,16 @@ class ProcessBackend(Backend):
         else:
             job.begun(ticket)
         future.add_done_callback(call.ended)
+
+    def _made(self, run: Run, fn: Callable[..., Any], limited: bool) -> OneCall:
+        """Return what makes the calls of a function, the same one for all of them."""
+        if type(fn) is not FunctionType:
+            return OneCall(run, fn, tells=limited)
+        key = run, fn, limited
+        found = self._calls.get(key)
+        if found is None:
+            found = self._calls[key] = OneCall(run, fn, tells=limited)
+        return found
 
     def recover(self, job: Job, ticket: int) -> None:
         """See `fastflow.run.job.Backend`."""
@@ -118,7 +141,7 @@ class _Call:
             return
         error = future.exception()
         if error is None:
-            outcome: Outcome = future.result()
+            outcome = Outcome(*future.result())
             self._ran(outcome)
             if outcome.failure is None:
                 job.returned(ticket, outcome.value)

@@ -23,7 +23,7 @@ from typing import Any
 from fastflow.processes.buffers import LargeBufferError, Packed, Shares, refusal_from
 from fastflow.processes.messages import CALL
 
-__all__ = ["NUMBERLESS", "Packer", "dumps", "main_is_hidden"]
+__all__ = ["NUMBERLESS", "Numbered", "Packer", "dumps", "main_is_hidden"]
 
 NUMBERLESS = -1
 _MOST = 4096  # functions with a number
@@ -99,6 +99,10 @@ def _hidden_error() -> Exception:
     )
 
 
+class Numbered:
+    """A callable that is pickled once, as a function is: its contents never change."""
+
+
 class Packer:
     """Makes messages of calls; has the functions of one executor that have numbers.
 
@@ -125,7 +129,7 @@ class Packer:
 
     def number_of(self, fn: Any) -> int:
         """Return the number of a function, or `NUMBERLESS`."""
-        if type(fn) not in _PLAIN:
+        if type(fn) not in _PLAIN and not isinstance(fn, Numbered):
             return NUMBERLESS
         found = self.numbers.get(fn)
         return self._number(fn) if found is None else found
@@ -134,7 +138,8 @@ class Packer:
         """Return what a message calls a function."""
         for fn, found in self.numbers.items():
             if found == number:
-                return f"{fn.__module__}.{fn.__qualname__}"
+                name = getattr(fn, "__qualname__", None) or type(fn).__name__
+                return f"{fn.__module__}.{name}"
         return "a call"
 
     def call(

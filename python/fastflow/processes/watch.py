@@ -289,9 +289,11 @@ class _Bell:
         os.set_blocking(self._write, False)
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):
+        try:
             os.close(self._read)
             os.close(self._write)
+        except (OSError, AttributeError):  # also while the interpreter ends
+            return
 
     def fileno(self) -> int:
         return self._read

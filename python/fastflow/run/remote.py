@@ -19,11 +19,13 @@ from fastflow import _core
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.errors import add_note, portable, text_of
 from fastflow.pool.blas import limited, look_again
+from fastflow.processes.packing import Numbered
 from fastflow.processes.place import tell_begun
 from fastflow.run.task import task_of
 
 __all__ = [
     "Failure",
+    "OneCall",
     "Outcome",
     "Returned",
     "Run",
@@ -34,7 +36,6 @@ __all__ = [
     "process_id",
     "run_chunk",
     "run_one",
-    "run_told",
 ]
 
 Run = Callable[..., Any]
@@ -245,14 +246,6 @@ def _failed(error: BaseException, began: float, start: float) -> Outcome:
     return Outcome(None, Failure(error), began, seconds, os.getpid())
 
 
-def run_told(
-    run: Run, fn: Callable[..., Any], arguments: tuple[Any, ...], key: str
-) -> Outcome:
-    """Make one call, and tell whoever has sent it that it begins."""
-    tell_begun()
-    return run_one(run, fn, arguments, key)
-
-
 def run_one(
     run: Run,
     fn: Callable[..., Any],
@@ -268,3 +261,28 @@ def run_one(
     except BaseException as error:
         return _failed(error, began, start)
     return Outcome(value, None, began, time.perf_counter() - start, os.getpid())
+
+
+class OneCall(Numbered):
+    """A function that is called in our processes: what travels is the arguments.
+
+    Parameters
+    ----------
+    run : Run
+    fn : callable
+    tells : bool
+        Whether whoever has sent a call is to hear when it begins.
+    """
+
+    def __init__(self, run: Run, fn: Callable[..., Any], *, tells: bool) -> None:
+        self._run = run
+        self._fn = fn
+        self._tells = tells
+        self.__module__ = getattr(fn, "__module__", None) or type(fn).__module__
+        self.__qualname__ = getattr(fn, "__qualname__", type(fn).__name__)
+
+    def __call__(self, *arguments: Any) -> tuple[Any, ...]:
+        """Make one call; returns what makes an `Outcome`."""
+        if self._tells:
+            tell_begun()
+        return tuple(run_one(self._run, self._fn, arguments, ""))
