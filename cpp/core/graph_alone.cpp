@@ -36,6 +36,7 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
       return Alone::kShared;
     }
     self.breadth = 0;
+    self.turns = 0;
     if (self.last_look > deadline) {
       attendance_.solo.unlock();
       return Alone::kDeadline;
@@ -203,6 +204,7 @@ struct GraphRun::Path {
       v = kNone;
       return false;
     }
+    ++self.turns;
     *next = work.nodes[--ready];
     return true;
   }

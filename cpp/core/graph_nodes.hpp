@@ -32,6 +32,7 @@ struct GraphRun::Participant : Place {
   // Measuring: nodes until the next look at the clock, since the last one, between two.
   std::uint32_t since_look = 0;
   std::uint32_t look_every = 1;
+  std::uint32_t turns = 0, since_look_was = 0;
   std::uint32_t breadth = 0;  // most nodes seen ready at a time since the last look
   Clock::time_point last_look;
   Nanoseconds cost{0};        // of a node, lately

@@ -1,6 +1,7 @@
 #include "graph_run.hpp"
 
 #include <cassert>
+#include <cstdlib>
 #include <thread>
 #include <utility>
 
@@ -30,7 +31,9 @@ constexpr Nanoseconds kLong{2'000};  // from here on nodes are offered one by on
 // What company costs each node: a little for its place in a hand, and much for each
 // counter that other cores write, too.  One that is counted once needs no settling.
 Nanoseconds cost_of_company(const GraphPlan& plan) {
-  return Nanoseconds(2 + 10 * std::int64_t{plan.joining_edges()} / (plan.nodes() + 1));
+  static const char* e = getenv("COMPANY");
+  static int k = e ? atoi(e) : 10;
+  return Nanoseconds(2 + k * std::int64_t{plan.joining_edges()} / (plan.nodes() + 1));
 }
 
 // Whether the successors of neighbours lie far apart, so that their counters are not in
@@ -72,6 +75,7 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
       plain_(plan_->wide_degrees().empty() &&
              plan_->most_successors() <= graph::kWideFan),
       loose_(plan_->edges() == 0 && body_.checked == nullptr),
+      near_(plain_ && !scattered_ && body_.checked == nullptr),
       arrivals_(*plan_),
       attendance_(options.most),
       places_(new CacheAligned<Participant>[options.most]) {
@@ -217,7 +221,7 @@ bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
     if (loose_ && self.work.count == 0 && !self.work.spans.empty()) {
       hand = run_piece(self);
     } else if (self.work.count > 0 || refill<false>(self)) {
-      hand = run_hand(self);
+      hand = follows(self) ? follow_together(self) : run_hand(self);
     } else {
       if (!find_work(self, deadline)) return true;
       continue;
@@ -228,6 +232,10 @@ bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
     if (self.last_look > deadline) return false;
   }
   return true;
+}
+
+bool GraphRun::follows(const Participant& self) const noexcept {
+  return near_ && self.cost < kSoon;
 }
 
 // Returns how many nodes it took.
@@ -305,6 +313,7 @@ void GraphRun::look(Participant& self) {
   self.cost = took / std::max(self.since_look, std::uint32_t{1});
   const Nanoseconds judged = took < kJudged ? Nanoseconds{0} : self.cost;
   self.steady = std::min(judged, std::exchange(self.judged, judged));
+  self.since_look_was = self.since_look;
   self.since_look = 0;
   const std::int64_t wanted = kLookEvery / std::max(self.cost, Nanoseconds{1});
   const bool watched = options_.most > 1 && self.called;
@@ -323,7 +332,7 @@ void GraphRun::look(Participant& self) {
 // Whether half of what is ready is worth a theft, and the rest what sharing costs.
 bool GraphRun::pays_to_share(const Participant& self) const noexcept {
   if (self.breadth < 2 && self.work.spans.empty()) return false;
-  const std::uint32_t half = self.work.spans.empty() ? self.breadth / 2 : graph::kGrain;
+  const std::uint32_t half = (self.work.spans.empty() ? self.breadth / 2 : graph::kGrain) * std::max(self.since_look_was / (2 * self.turns + 1), 1u);
   return self.steady >= cost_of_company_ && self.steady * half >= kTheft;
 }
 

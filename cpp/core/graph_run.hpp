@@ -142,6 +142,8 @@ class GraphRun : private Job {
   bool take_turns(Participant& self, Clock::time_point deadline);
   std::uint32_t run_hand(Participant& self);
   std::uint32_t run_piece(Participant& self);
+  [[nodiscard]] bool follows(const Participant& self) const noexcept;
+  std::uint32_t follow_together(Participant& self);
   void give_up(Participant& self) noexcept;
 
   // Alone (graph_alone.cpp).
@@ -206,6 +208,7 @@ class GraphRun : private Job {
   const bool scattered_;
   const bool plain_;  // no node has many predecessors or successors
   const bool loose_;  // no node has any, and none can fail
+  const bool near_;
 
   Arrivals<GraphPlan> arrivals_;
 

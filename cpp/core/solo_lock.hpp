@@ -73,6 +73,11 @@ class alignas(kCacheLine) SoloLock {
   void unlock() noexcept {
     inside_.store(false, std::memory_order_release);  // pairs with try_lock
   }
+  // Instead of share(), by whose try_lock said true: as if nothing had been.
+  void give_back() noexcept {
+    // release: pairs with lock.
+    others_.store(kNobody | heavy_, std::memory_order_release);
+  }
   void share() noexcept {
     // release: pairs with shared and lock.
     others_.store(kShared | heavy_, std::memory_order_release);
