@@ -4,7 +4,7 @@
 //   Arrivals arrivals(plan);
 //   if (arrivals.arrive(v)) ...          // v is ready: exactly one arrival says so
 //   Arrivals::Alone<> alone(arrivals);   // for many of them, while nobody else counts
-//   if (alone.arrive(v)) ...
+//   if (alone.arrive(v)) ...             // or Together, where no node is wide
 //
 // Two ways to count
 //   alone   while nobody else arrives anywhere (SoloLock says so): a load and a store.

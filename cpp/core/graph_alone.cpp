@@ -7,9 +7,10 @@ namespace fastflow {
 namespace {
 
 constexpr std::chrono::microseconds kUnwatched{100};  // then somebody is called anyway
-constexpr std::uint32_t kNone = 0xffff'ffff;
-constexpr std::uint32_t kMostReady = WorkStack::kRoom - graph::kWideFan;
 constexpr std::uint32_t kAhead = 16;  // words: a line of the cache
+
+using graph::kMostReady;
+using graph::kNone;
 
 }  // namespace
 
@@ -36,7 +37,6 @@ auto GraphRun::work_alone(Participant& self, Clock::time_point deadline) -> Alon
       return Alone::kShared;
     }
     self.breadth = 0;
-    self.turns = 0;
     if (self.last_look > deadline) {
       attendance_.solo.unlock();
       return Alone::kDeadline;
@@ -68,6 +68,7 @@ FASTFLOW_APART bool GraphRun::run_hand_alone(Participant& self) {
   // Few while it is not known that they are short.
   const std::uint32_t hand = take_hand(self, std::min(self.look_every, graph::kHand));
   self.since_look += hand;
+  self.ways += hand;
   const bool spare = options_.most > 1 && self.work.has_spare();
   if (spare) attendance_.solo.unlock();  // others could join
   const std::uint32_t n = run_bodies(self, hand);
@@ -204,7 +205,7 @@ struct GraphRun::Path {
       v = kNone;
       return false;
     }
-    ++self.turns;
+    ++self.ways;
     *next = work.nodes[--ready];
     return true;
   }

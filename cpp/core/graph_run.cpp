@@ -1,7 +1,6 @@
 #include "graph_run.hpp"
 
 #include <cassert>
-#include <cstdlib>
 #include <thread>
 #include <utility>
 
@@ -28,12 +27,12 @@ constexpr Nanoseconds kTheft{150};           // what has to be won by each one, 
 constexpr Nanoseconds kTiny{32};     // up to here a hand costs more than its nodes
 constexpr Nanoseconds kLong{2'000};  // from here on nodes are offered one by one
 
-// What company costs each node: a little for its place in a hand, and much for each
-// counter that other cores write, too.  One that is counted once needs no settling.
-Nanoseconds cost_of_company(const GraphPlan& plan) {
-  static const char* e = getenv("COMPANY");
-  static int k = e ? atoi(e) : 10;
-  return Nanoseconds(2 + k * std::int64_t{plan.joining_edges()} / (plan.nodes() + 1));
+// What company costs each node: a little for its place in a hand, and something for
+// each counter that other cores write, too: much where hands are run and settled, little
+// where participants go their own ways.  One that is counted once needs no settling.
+Nanoseconds cost_of_company(const GraphPlan& plan, bool follows) {
+  const std::int64_t each = follows ? 3 : 10;
+  return Nanoseconds(2 + each * plan.joining_edges() / (plan.nodes() + 1));
 }
 
 // Whether the successors of neighbours lie far apart, so that their counters are not in
@@ -70,12 +69,12 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
       options_(options),
       first_(plan_->firsts()),
       targets_(plan_->targets()),
-      cost_of_company_(cost_of_company(*plan_)),
       scattered_(is_scattered(*plan_)),
       plain_(plan_->wide_degrees().empty() &&
              plan_->most_successors() <= graph::kWideFan),
       loose_(plan_->edges() == 0 && body_.checked == nullptr),
-      near_(plain_ && !scattered_ && body_.checked == nullptr),
+      follows_(plain_ && !scattered_ && body_.checked == nullptr),
+      cost_of_company_(cost_of_company(*plan_, follows_)),
       arrivals_(*plan_),
       attendance_(options.most),
       places_(new CacheAligned<Participant>[options.most]) {
@@ -234,8 +233,9 @@ bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
   return true;
 }
 
+// From node to node, unless they are so long that offers have to be made in advance.
 bool GraphRun::follows(const Participant& self) const noexcept {
-  return near_ && self.cost < kSoon;
+  return follows_ && self.cost < kSoon;
 }
 
 // Returns how many nodes it took.
@@ -313,7 +313,8 @@ void GraphRun::look(Participant& self) {
   self.cost = took / std::max(self.since_look, std::uint32_t{1});
   const Nanoseconds judged = took < kJudged ? Nanoseconds{0} : self.cost;
   self.steady = std::min(judged, std::exchange(self.judged, judged));
-  self.since_look_was = self.since_look;
+  self.way = std::max(self.since_look / (2 * self.ways + 1), std::uint32_t{1});
+  self.ways = 0;
   self.since_look = 0;
   const std::int64_t wanted = kLookEvery / std::max(self.cost, Nanoseconds{1});
   const bool watched = options_.most > 1 && self.called;
@@ -329,11 +330,12 @@ void GraphRun::look(Participant& self) {
   }
 }
 
-// Whether half of what is ready is worth a theft, and the rest what sharing costs.
+// Whether half of what is ready, with the ways that begin there, is worth a theft, and
+// the rest what sharing costs.
 bool GraphRun::pays_to_share(const Participant& self) const noexcept {
   if (self.breadth < 2 && self.work.spans.empty()) return false;
-  const std::uint32_t half = (self.work.spans.empty() ? self.breadth / 2 : graph::kGrain) * std::max(self.since_look_was / (2 * self.turns + 1), 1u);
-  return self.steady >= cost_of_company_ && self.steady * half >= kTheft;
+  const std::uint32_t half = self.work.spans.empty() ? self.breadth / 2 : graph::kGrain;
+  return self.steady >= cost_of_company_ && self.steady * half * self.way >= kTheft;
 }
 
 // How many nodes may be run without looking at anything else: few while it is not
