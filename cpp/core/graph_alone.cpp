@@ -7,7 +7,7 @@ namespace fastflow {
 namespace {
 
 constexpr std::chrono::microseconds kUnwatched{100};  // then somebody is called anyway
-constexpr std::uint32_t kAhead = 16;  // words: a line of the cache
+constexpr std::uint32_t kAhead = 16;                  // words: a line of the cache
 
 using graph::kMostReady;
 using graph::kNone;

@@ -28,8 +28,9 @@ constexpr Nanoseconds kTiny{32};     // up to here a hand costs more than its no
 constexpr Nanoseconds kLong{2'000};  // from here on nodes are offered one by one
 
 // What company costs each node: a little for its place in a hand, and something for
-// each counter that other cores write, too: much where hands are run and settled, little
-// where participants go their own ways.  One that is counted once needs no settling.
+// each counter that other cores write, too: much where hands are run and settled,
+// little where participants go their own ways.  One that is counted once needs no
+// settling.
 Nanoseconds cost_of_company(const GraphPlan& plan, bool follows) {
   const std::int64_t each = follows ? 3 : 10;
   return Nanoseconds(2 + each * plan.joining_edges() / (plan.nodes() + 1));

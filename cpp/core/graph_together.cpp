@@ -1,13 +1,14 @@
-// GraphRun's participants in company, where neighbours lie together and bodies are short.
+// GraphRun's participants in company, where neighbours lie together and bodies are
+// short.
 #include "graph_nodes.hpp"
 
 namespace fastflow {
 
 using graph::kNone;
 
-// Goes the same way as follow_nodes does, and counts along with others: until it is time
-// to look at the clock, somebody looks for work while there is some besides, or nothing
-// more is at hand.  Returns how many nodes it ran.  Locked on entry and exit.
+// Goes the same way as follow_nodes does, and counts along with others: until it is
+// time to look at the clock, somebody looks for work while there is some besides, or
+// nothing more is at hand.  Returns how many nodes it ran.  Locked on entry and exit.
 //
 // The place's lock costs two stores and a load (SoloLock), and only while something
 // lies on the stack; else there is nothing for a watcher to take.

@@ -15,20 +15,20 @@
 //
 // Algorithm: a lock biased towards the soloist, who takes and gives it for every node.
 //   `inside` is the soloist's word, `others` that of everybody else: nobody -> wanted
-//   (try_lock) -> nobody (not to be had, or give_back) or shared (share).  The soloist says that it
-//   is inside and looks whether it is wanted, the other one says that it wants and
-//   looks whether somebody is inside; each of them steps back if it sees the other.
-//   That both see nothing is ruled out by the process fence, which the other one pays
-//   for.  Where there is none (the heavy kind), the soloist comes in by a seq_cst
+//   (try_lock) -> nobody (not to be had, or give_back) or shared (share).  The soloist
+//   says that it is inside and looks whether it is wanted, the other one says that it
+//   wants and looks whether somebody is inside; each of them steps back if it sees the
+//   other. That both see nothing is ruled out by the process fence, which the other one
+//   pays for.  Where there is none (the heavy kind), the soloist comes in by a seq_cst
 //   exchange.
 //
 // Why it is safe: the soloist does its bookkeeping only while it is inside and has seen
 // `nobody` since it came in.  Others do any only after share().  If they come by
 // try_lock, then after having seen `inside` false with `wanted` set: the soloist will
 // see that before it does anything more.  What it finds in place of `wanted` later was
-// stored by give_back, or is built on what that stored.  All transitions are release stores read by
-// acquire loads, so whatever the soloist did alone happens before anything that the
-// others do, and the other way round.
+// stored by give_back, or is built on what that stored.  All transitions are release
+// stores read by acquire loads, so whatever the soloist did alone happens before
+// anything that the others do, and the other way round.
 //
 // Threads: lock, unlock by the soloist, try_lock by the others; share by the soloist
 // while it is inside, or by whose try_lock said true, as give_back; shared by anybody.
