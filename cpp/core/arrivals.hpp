@@ -154,8 +154,8 @@ class Arrivals {
     }
     // acq_rel: releases our work to the last arrival; acquires everybody's if we are
     // it.
-    return cell.fetch_sub(static_cast<std::uint8_t>(times),
-                          std::memory_order_acq_rel) == times;
+    const auto less = static_cast<std::uint8_t>(times);
+    return cell.fetch_sub(less, std::memory_order_acq_rel) == times;
   }
 
   bool arrive_wide(std::uint32_t v, std::uint32_t times) noexcept {

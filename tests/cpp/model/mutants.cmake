@@ -287,20 +287,21 @@ set_tests_properties(mutant_pool_offer_without_wake
 # --- arrivals -------------------------------------------------------------------------
 
 ff_add_mutant(arrivals_shortcut_relaxed GROUP arrivals HEADER arrivals.hpp
-  FROM [[narrow_[v].load(std::memory_order_acquire);]]
-  TO [[narrow_[v].load(std::memory_order_relaxed);]])
+  FROM [[left = narrow_[v].load(std::memory_order_acquire);]]
+  TO [[left = narrow_[v].load(std::memory_order_relaxed);]])
+
+ff_add_mutant(arrivals_together_shortcut_relaxed GROUP arrivals HEADER arrivals.hpp
+  FROM [[count(narrow_[v], narrow_[v].load(std::memory_order_acquire), 1);]]
+  TO [[count(narrow_[v], narrow_[v].load(std::memory_order_relaxed), 1);]])
 
 ff_add_mutant(arrivals_release_missing GROUP arrivals HEADER arrivals.hpp
-  FROM [[static_cast<std::uint8_t>(times),
-                                std::memory_order_acq_rel)]]
-  TO [[static_cast<std::uint8_t>(times),
-                                std::memory_order_acquire)]])
+  FROM [[cell.fetch_sub(less, std::memory_order_acq_rel)]]
+  TO [[cell.fetch_sub(less, std::memory_order_acquire)]])
 
 ff_add_mutant(arrivals_not_one_step GROUP arrivals HEADER arrivals.hpp
-  FROM [[return narrow_[v].fetch_sub(static_cast<std::uint8_t>(times),
-                                std::memory_order_acq_rel) == times;]]
-  TO [[narrow_[v].store(static_cast<std::uint8_t>(left - times),
-                                std::memory_order_release);
+  FROM [[const auto less = static_cast<std::uint8_t>(times);
+    return cell.fetch_sub(less, std::memory_order_acq_rel) == times;]]
+  TO [[cell.store(static_cast<std::uint8_t>(left - times), std::memory_order_release);
     return left == times;]])
 
 ff_add_mutant(arrivals_wide_relaxed GROUP arrivals HEADER arrivals.hpp
