@@ -108,8 +108,7 @@ constexpr model::Options kAll{.preemptions = model::kUnbounded};
 
 [[maybe_unused]] const bool added[] = {
     model::add<Arrive<0, 2>>(kGroup, "2 arrivals", kAll),
-    model::add<Arrive<0, 3, true>>(kGroup, "three, in a graph without wide nodes",
-                                   kAll),
+    model::add<Arrive<0, 2, true>>(kGroup, "2 arrivals, no node is wide", kAll),
     model::add<Arrive<1, 3>>(kGroup, "3 arrivals, counted apart", kAll),
     model::add<Arrive<1, 4>>(kGroup, "4 arrivals, counted apart", kAll),
     model::add<AloneFirst<1>>(kGroup, "alone, then 2, counted apart", kAll),
