@@ -74,14 +74,14 @@ def check_executor(executor: Any, *, serial: bool = True) -> None:
     if executor is None or isinstance(executor, cf.Executor):
         return
     names = [*_makers, SERIAL] if serial else [*_makers]
+    if isinstance(executor, str) and executor in names:
+        return
     wanted = (
         "executor must be None, a fastflow.Executor, another "
         f"concurrent.futures.Executor, or {' or '.join(map(repr, names))}"
     )
     if isinstance(executor, str):
-        if executor not in names:
-            raise ValueError(f"{wanted}; not {executor!r}")
-        return
+        raise ValueError(f"{wanted}; not {executor!r}")
     raise TypeError(f"{wanted}; not {type(executor).__name__}")
 
 
@@ -93,6 +93,8 @@ def executor_of(
     Parameters and errors are those of `check_executor`; `max_workers` is that of one
     that is named.
     """
+    if executor is None or isinstance(executor, cf.Executor):
+        return executor
     check_executor(executor, serial=serial)
     make = _makers.get(executor) if isinstance(executor, str) else None
     return executor if make is None else make(max_workers)
