@@ -46,6 +46,18 @@ FILES = {
         "dispatch named",
         "fanout taskgroup",
     ),
+    "processes": (
+        "__init__ messages pipe place remote_traceback",
+        "answers buffers guard transport",
+        "future packing",
+        "chunks worker_main",
+        "workers",
+        "desk",
+        "watch",
+        "executor",
+        "shared",
+        "fanout",
+    ),
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
         "retry scope status",

@@ -103,6 +103,10 @@ TIME_CALLS = {
     "fastflow.Flow.run.timeout": (
         lambda **o: fastflow.Flow(flow_text(), registry=REGISTRY).run(**o)
     ),
+    "fastflow.ProcessExecutor.idle_timeout": fastflow.ProcessExecutor,
+    "fastflow.ProcessExecutor.map.timeout": (
+        lambda **o: fastflow.ProcessExecutor(1).map(abs, [], **o)
+    ),
     "fastflow.RetryDecision.retry.delay": fastflow.RetryDecision.retry,
     "fastflow.RetryPolicy.delay": lambda **o: fastflow.RetryPolicy(1, **o),
     "fastflow.RetryPolicy.increment": lambda **o: fastflow.RetryPolicy(1, **o),
@@ -192,6 +196,7 @@ TIME_CALLS = {
 #: Waits like those of concurrent.futures: a negative number is a time that is up.
 WAITS = {
     "fastflow.Executor.map.timeout",
+    "fastflow.ProcessExecutor.map.timeout",
     "fastflow.as_completed.timeout",
     "fastflow.durable.Handle.exception.timeout",
     "fastflow.durable.Handle.result.timeout",
@@ -243,6 +248,8 @@ BAD = {
 COUNT_CALLS = {
     "fastflow.Executor.max_pending": (fastflow.Executor, True),
     "fastflow.Executor.max_workers": (fastflow.Executor, True),
+    "fastflow.ProcessExecutor.max_pending": (fastflow.ProcessExecutor, True),
+    "fastflow.ProcessExecutor.max_workers": (fastflow.ProcessExecutor, True),
     "fastflow.Flow.run.max_workers": (
         lambda **o: fastflow.Flow(flow_text(), registry=REGISTRY).run(**o),
         True,
@@ -326,6 +333,8 @@ COUNT_CALLS = {
 NOT_COUNTS = {
     "fastflow.Executor.map.buffersize": "the standard library's texts",
     "fastflow.Executor.map.chunksize": "the standard library's texts",
+    "fastflow.ProcessExecutor.map.buffersize": "the standard library's texts",
+    "fastflow.ProcessExecutor.map.chunksize": "the standard library's texts",
     "fastflow.RetryPolicy.changed.retries": "ours: values of another policy",
     "fastflow.RetryPolicy.of.retries": "an int, a policy or a strategy",
     "fastflow.durable.RetryPresets.fixed.max_attempts": "as of the configuration",
@@ -450,6 +459,7 @@ BY_POSITION = {
     "fastflow.durable.DurableRunner.executor": "the spec has it beside the store",
     "fastflow.TaskGroup.executor": "TaskGroup(executor): it is all that it takes",
     "fastflow.Executor.max_workers": "as ThreadPoolExecutor",
+    "fastflow.ProcessExecutor.max_workers": "as ProcessPoolExecutor",
     "fastflow.default_executor.max_workers": "it is all that it takes",
     "fastflow.durable.MapConfig.max_concurrency": "a dataclass of the AWS SDK",
     "fastflow.durable.ParallelConfig.max_concurrency": "a dataclass of the AWS SDK",

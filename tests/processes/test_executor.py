@@ -22,6 +22,9 @@ import fastflow
 import process_calls as calls
 from fastflow import ProcessExecutor, TransferError, WorkerDiedError
 
+PIPES = not hasattr(fastflow._core, "Channel") or (
+    os.environ.get("FASTFLOW_TRANSPORT") == "pipe"
+)
 METHODS = [
     method
     for method in ("forkserver", "spawn", "fork")
@@ -195,6 +198,7 @@ class TestMap:
             next(values)
         assert list(values) == []
 
+    @pytest.mark.skipif(PIPES, reason="nothing can be taken back from a pipe")
     def test_items_behind_a_slow_one_are_made_elsewhere(self, executor, paths):
         # The first item of some waits for a file that is written when all others are
         # there: a chunk that kept them would hang.
@@ -236,7 +240,7 @@ class TestCancelling:
             assert first.running()
             assert not first.cancel()
             assert not others[0].running()
-            if hasattr(fastflow._core, "Channel"):
+            if not PIPES:
                 assert all(other.cancel() for other in others[::2])
                 assert all(other.cancelled() for other in others[::2])
             touch(path)

@@ -17,8 +17,10 @@ __all__ = ["Chunk", "MapRun"]
 
 _SECONDS = 0.003
 """That a chunk should take, about."""
+_LEAST_SECONDS = 0.0001
+"""What takes less is not divided: it would take longer to send."""
 _FIRST = 64  # items at most, as long as nothing is known of the time they take
-_MOST = 1 << 16  # items
+_MOST = 1 << 15  # items
 _AHEAD = 3  # chunks that a worker has, at least
 _AHEAD_SECONDS = 0.004
 _MOST_AHEAD = 256
@@ -110,7 +112,8 @@ class MapRun:
         self._chunksize = chunksize
         self._workers = workers
         self._next = 0
-        self._seconds: float | None = None  # per item
+        # Per item; of a function that was mapped before, as it was then.
+        self._seconds: float | None = packer.seconds.get(self.number)
         self._results: dict[int, tuple[list[Any], BaseException | None]] = {}
         self._awaited = -1
         self._bell: Future[None] | None = None
@@ -148,7 +151,8 @@ class MapRun:
         fair = left // (2 * self._workers) + 1  # the later, the smaller
         if self._seconds is None:
             return min(max(self._n // (4 * self._workers), 1), _FIRST)
-        return max(1, min(int(_SECONDS / self._seconds), fair, _MOST))
+        least = int(_LEAST_SECONDS / self._seconds) + 1
+        return min(max(min(int(_SECONDS / self._seconds), fair), least), _MOST)
 
     def cancel(self) -> None:
         """Note that what has no chunk yet is not made."""
@@ -165,6 +169,8 @@ class MapRun:
             each = max(seconds / count, 1e-9)
             before = self._seconds
             self._seconds = each if before is None else (before + each) / 2
+            if self.number != NUMBERLESS:
+                self._packer.seconds[self.number] = self._seconds
 
     def deliver(
         self, start: int, values: list[Any], error: BaseException | None

@@ -28,8 +28,6 @@ The others of its window go back to the head of the order.
 from __future__ import annotations
 
 import contextlib
-import logging
-import pickle
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,17 +35,15 @@ from typing import Any
 
 from fastflow.errors import (
     BrokenProcessesError,
-    TransferError,
     WorkerDiedError,
-    shown,
 )
 from fastflow.pool.future import Future
 from fastflow.processes import messages, place
+from fastflow.processes.answers import settle
 from fastflow.processes.chunks import MapRun
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.messages import PICKLE, read_note
 from fastflow.processes.packing import Packer
-from fastflow.processes.remote_traceback import with_traceback
 from fastflow.processes.workers import Crew, Worker, ending_of
 
 __all__ = ["Desk"]
@@ -56,9 +52,14 @@ _AHEAD = 0.004  # seconds of work in a window
 _TOGETHER = 0.0001  # seconds of work
 _MOST_TOGETHER = 64  # calls
 _ALONE = 4  # calls
+_SHORTEST_NAP = 0.0001  # seconds
+_LONGEST_NAP = 0.001
 _MOST_AHEAD = 2048  # calls in a window
 _DRAIN_EVERY = 64  # calls submitted
-_STARTS = 3  # deaths in a row before a worker was ready, which break the pool
+# Deaths in a row before a worker was ready, which break the pool: by itself, or by a
+# signal, which may be somebody else's.
+_EXITS = 3
+_KILLS = 15
 _TRIES = 3  # of a call whose workers die
 
 _UNGUARDED = (
@@ -69,7 +70,6 @@ _FORKED = (
     "this executor is of the process that has forked this one; make another one here"
 )
 _CANCELLED = object()
-_LOGGER = logging.getLogger("fastflow")
 
 
 class Desk:
@@ -111,18 +111,23 @@ class Desk:
         self.forked = False
         self.on_change: Callable[[], None] = lambda: None
         """Called when there are other workers than before."""
+        self.on_settled: Callable[[], None] = lambda: None
+        """Called when calls have been ended."""
         self._crew = crew
         self._max_tasks = max_tasks
         self._retry = retry
         self._inside = False
-        self._idle: list[Worker] = []
+        self._idle: dict[Worker, None] = {}  # in order; windows are empty
         self._room = True
         self._turn = 0
         self._starting = 0
-        self._submitted = 0
+        self._growing = True  # there may be more workers
         self._seconds: float | None = None  # that a call takes
         self._limit = 2
         self._together = 1
+        self._hold = 1  # calls that wait for company
+        self.look_closer = False
+        """Whether a worker has idled for some time while others had calls."""
         self.burst = 0
         """Calls that came since somebody waited."""
         self._early_deaths = 0
@@ -137,19 +142,20 @@ class Desk:
                 raise self.refusal()
             self.waiting.append(call)
             self.unsettled += 1
-            if self._inside:
+            self.burst = burst = self.burst + 1
+            if (
+                burst % _DRAIN_EVERY
+                and len(self.waiting) < self._hold
+                and (burst > _ALONE or not self._idle)
+                and not self._growing
+            ) or self._inside:
                 return
             start = self._wants_worker()
-            self.burst += 1
             if self._room and not start:
-                alone = self._idle and self.burst <= _ALONE
-                if alone or len(self.waiting) >= self._together:
-                    self._work(self._dispatch)
-            self._submitted += 1
-            drain = self._submitted % _DRAIN_EVERY == 0
+                self._work(self._dispatch)
         if start:
             self.start_workers()
-        if drain:
+        if burst % _DRAIN_EVERY == 0:
             self.drain()
 
     def _work(self, action: Callable[..., None], *args: Any) -> None:
@@ -163,6 +169,8 @@ class Desk:
     def _dispatch(self) -> None:
         """Give what waits to those that have room."""
         waiting = self.waiting
+        if not self.workers:
+            return
         while waiting:
             worker = self._next_worker()
             if worker is None:
@@ -174,12 +182,15 @@ class Desk:
             else:
                 self._give_calls(worker)
         self._room = True
+        # Who has twice as much to do can wait for them.
+        least = min(len(worker.window) for worker in self.workers)
+        self._hold = min(max(self._together, least // 2), _MOST_TOGETHER)
 
     def _next_worker(self) -> Worker | None:
         """Return a worker that has nothing to do, or else one with room."""
         while self._idle:
-            worker = self._idle.pop()
-            if not worker.retiring and not worker.window:
+            worker, _ = self._idle.popitem()
+            if not worker.retiring:
                 return worker
         workers = self.workers
         count = len(workers)
@@ -202,12 +213,12 @@ class Desk:
         share = max(len(waiting) // len(self.workers), self._together)
         count = max(1, min(count, share))
         calls: list[Any] = []
-        while waiting and len(calls) < count:
-            call = waiting[0]
+        for _ in range(min(count, len(waiting))):
+            call = waiting.popleft()
             if type(call) is MapRun:
+                waiting.appendleft(call)
                 break
-            waiting.popleft()
-            if call._worker is not _CANCELLED:
+            if call._worker is None:  # else it was cancelled
                 calls.append(call)
         self._give(worker, calls)
 
@@ -231,9 +242,11 @@ class Desk:
             for each in self.workers:
                 each.forget(dead)
         given = worker.give(calls, self.packer.pickled) if calls else 0
+        if given:
+            self._idle.pop(worker, None)
         self.waiting.extendleft(reversed(calls[given:]))
         if not worker.window and not worker.full:
-            self._idle.append(worker)
+            self._idle[worker] = None
         if self._max_tasks is not None and worker.assigned >= self._max_tasks:
             worker.stop()
 
@@ -253,7 +266,7 @@ class Desk:
         try:
             for worker in dead:
                 self._bury(worker)
-            self._settle(settled, told)
+            settle(settled, told, self.break_)
         finally:
             with self.lock:
                 self.settling -= 1
@@ -262,6 +275,8 @@ class Desk:
                 )
         for bell in bells:
             bell.set_result(None)
+        if settled or told or dead:
+            self.on_settled()
         if self._wants_worker():
             self.start_workers()
         return len(settled)
@@ -280,10 +295,11 @@ class Desk:
                 dead.append(worker)
             if worker.full and not worker.window:  # what had no room may have it now
                 worker.full = False
-                self._idle.append(worker)
+                self._idle[worker] = None
                 self._room = True
         for worker in dead:
             self.workers.remove(worker)
+            self._idle.pop(worker, None)
         if self.waiting:
             if self._room:
                 self._dispatch()
@@ -314,7 +330,7 @@ class Desk:
         worker.full = False
         self._room = True
         if not window and not worker.retiring:
-            self._idle.append(worker)
+            self._idle[worker] = None
 
     def _note(
         self, worker: Worker, kind: int, message: bytes, told: list[tuple[Any, bytes]]
@@ -341,65 +357,21 @@ class Desk:
         self._limit = min(max(int(_AHEAD / self._seconds), 2), _MOST_AHEAD)
         self._together = min(max(int(_TOGETHER / self._seconds), 1), _MOST_TOGETHER)
 
-    def _settle(
-        self, settled: list[tuple[Any, bytes]], told: list[tuple[Any, bytes]]
-    ) -> None:
-        loads = pickle.loads
-        for call, message in settled:
-            call._packed = None
-            try:
-                value = loads(message)
-            except BaseException as error:
-                call.set_exception(_unreadable(error))
-            else:
-                call.set_result(value)
-        for call, message in told:
-            self._tell(call, message)
-
-    def _tell(self, call: Any, message: bytes) -> None:
-        kind = message[0]
-        if kind == messages.LOG:
-            (state,) = read_note(message)
-            record = logging.makeLogRecord(state)
-            logging.getLogger(record.name).handle(record)
-            return
-        if kind == messages.SHARED:
-            self._tell_shared(call, message)
-            return
-        try:
-            error, text, *values = read_note(message)
-        except BaseException as failed:
-            error, text, values = _unreadable(failed), "", []
-        if kind == messages.REFUSED:
-            self.break_(
-                "a worker could not be initialized", with_traceback(error, text)
-            )
-            return
-        call._packed = None
-        with_traceback(error, text)
-        if values:
-            call.set_partial(pickle.loads(values[0])[:], error)
-        else:
-            call.set_exception(error)
-
-    def _tell_shared(self, call: Any, message: bytes) -> None:
-        worker, call._packed = call._worker, None
-        try:
-            data, buffers = worker.mapped.opened_once(read_note(message))
-            value = pickle.loads(data, buffers=buffers)
-        except BaseException as error:
-            call.set_exception(_unreadable(error))
-        else:
-            call.set_result(value)
-
     # --- calls go elsewhere --------------------------------------------------------
 
     def _rebalance(self) -> None:
-        """Take back for the idle what others have not begun."""
+        """Take back for the idle what others have not begun.
+
+        Not if it should be done in no time; unless it isn't done some time later.
+        """
+        least = 2
+        if self._seconds is not None and not self.look_closer:
+            least = max(least, int(_TOGETHER / self._seconds))
+        self.look_closer = False
         while self._idle:
             victim = max(self.workers, key=lambda worker: len(worker.window))
             most = len(victim.window)
-            if most < 2:
+            if most < least:
                 return
             taken = self._recall(victim, most // 2)
             if not taken:
@@ -432,11 +404,9 @@ class Desk:
     # --- workers come and go -----------------------------------------------------
 
     def _wants_worker(self) -> bool:
+        self._growing = len(self.workers) + self._starting < self.max_workers
         return (
-            bool(self.waiting)
-            and not self._idle
-            and len(self.workers) + self._starting < self.max_workers
-            and not self.forked
+            self._growing and bool(self.waiting) and not self._idle and not self.forked
         )
 
     def start_workers(self) -> None:
@@ -458,7 +428,7 @@ class Desk:
             with self.lock:
                 self._starting -= 1
                 self.workers.append(worker)
-                self._idle.append(worker)
+                self._idle[worker] = None
                 self._room = True
                 if not self._inside:
                     self._work(self._dispatch)
@@ -470,11 +440,9 @@ class Desk:
         """Settle what becomes of the calls of a worker that has ended."""
         begun: list[Any] = []
         with self.lock:
-            with contextlib.suppress(ValueError):
-                self._idle.remove(worker)
             window = worker.window
-            while window and worker.begun(window[0]):
-                begun.append(window.popleft())
+            count = sum(worker.begun(call) for call in window)  # the first ones
+            begun.extend(window.popleft() for _ in range(count))
             if self._retry:
                 for call in begun:
                     call._tries += 1
@@ -487,29 +455,22 @@ class Desk:
             window.clear()
             self.unsettled -= len(begun)
             self._room = True
-            if not worker.ready and not worker.killed and not worker.retiring:
-                self._early_deaths += 1
-        ending = ending_of(worker.process)
+        pid = worker.process.pid
+        code, ending = ending_of(worker.process)
         worker.close()
+        if not (worker.ready or worker.killed or worker.retiring):
+            self._early_deaths += _KILLS if code >= 0 else _EXITS
         for call in begun:
             call._packed = None
-            call.set_exception(WorkerDiedError(self._obituary(worker, call, ending)))
-        if worker.process.exitcode == place.NO_GUARD:
+            what = self.packer.name_of(call._number)
+            text = f"the process {pid} that ran {what} {ending}"
+            text += f"; it had made {worker.made} calls"
+            call.set_exception(WorkerDiedError(text))
+        if code == place.NO_GUARD:
             self.break_(_UNGUARDED, None)
-        elif self._early_deaths >= _STARTS:
+        elif self._early_deaths >= _EXITS * _KILLS:
             self.break_(f"workers end before they are ready: the last {ending}", None)
         self.on_change()
-
-    def _obituary(self, worker: Worker, call: Any, ending: str) -> str:
-        number = call._number
-        what = "a call"
-        for fn, found in self.packer.numbers.items():
-            if found == number:
-                what = f"{fn.__module__}.{fn.__qualname__}"
-        return (
-            f"the process {worker.process.pid} that ran {what} {ending}; it had made "
-            f"{worker.made} calls"
-        )
 
     def break_(self, why: str, error: BaseException | None) -> None:
         """Refuse all calls from now on, and those that have not ended."""
@@ -659,11 +620,5 @@ class Desk:
         seconds = self._seconds
         if seconds is None or self.unsettled <= 8 * len(self.workers):
             return 0.0
-        nap = seconds * 16
-        return 0.0 if nap > 0.001 else max(nap, 0.0001)
-
-
-def _unreadable(error: BaseException) -> Exception:
-    told = TransferError(f"the value of a call can't be read here: {shown(error)}")
-    told.__cause__ = error
-    return told
+        # Until a quarter of a window is done: it is filled again when half is.
+        return min(max(seconds * self._limit / 4, _SHORTEST_NAP), _LONGEST_NAP)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from fastflow.base import lifetime
-from fastflow.base.durations import Time, wait_of
-from fastflow.base.options import check_choice, check_limit
+from fastflow.base.durations import Time, limit_of, wait_of
+from fastflow.base.options import check_choice, check_count, check_limit
 from fastflow.errors import QueueFullError
 from fastflow.pool.blas import share_of
 from fastflow.pool.columns import columns_of
@@ -29,7 +29,7 @@ from fastflow.processes.packing import Packer, dumps, main_is_hidden
 from fastflow.processes.transport import MOST
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
-from fastflow.processes.workers import Crew
+from fastflow.processes.workers import Crew, forget_server, prepare_server
 
 __all__ = ["ProcessExecutor"]
 
@@ -39,7 +39,57 @@ _numbers = itertools.count()
 
 
 class ProcessExecutor(cfp.ProcessPoolExecutor):
-    """Runs calls in other processes."""
+    """Runs calls in other processes.
+
+    ``from fastflow import ProcessPoolExecutor`` is the whole port from
+    ``concurrent.futures``: same arguments, same futures, same behaviour at shutdown and
+    at exit, plus the keyword arguments below.
+
+    Parameters
+    ----------
+    max_workers : int, optional
+        Processes, >= 1. Default: the number of cores. They are started on demand.
+    mp_context : optional
+        A context of multiprocessing, in place of `start_method`.
+    initializer : callable, optional
+        Called with `initargs` in each process first. If it fails, the executor is
+        broken, and pending calls end with `BrokenProcessesError`.
+    initargs : tuple
+        Arguments of `initializer`.
+    max_tasks_per_child : int, optional
+        Calls, or chunks of a map, that a process makes before it is replaced.
+    start_method : {"forkserver", "spawn", "fork"}, optional
+        Default: forkserver on Linux, else spawn.
+    preload : sequence of str
+        Modules that the fork server imports before it forks the first worker.
+    idle_timeout : time, optional
+        After which processes end that have nothing to do; None: they stay.
+    memory_limit : int, optional
+        Bytes: a process that has more is replaced between two calls.
+    on_worker_death : {"fail", "retry"}
+        What becomes of a call whose process dies: `WorkerDiedError`, or it is made
+        again, three times at most. Those that had not begun always go on elsewhere.
+    share_arrays : int, optional
+        Bytes from which a buffer lies in shared memory; None: none does.
+    blas_threads : int, "auto" or None
+        Threads of BLAS and OpenMP in each process; "auto": its share of the cores.
+    max_pending : int, optional
+        Limit of calls that wait for a process. Default: none.
+    on_full : {"block", "raise", "caller_runs"}
+        What `submit` does at that limit: wait for room, raise `QueueFullError`, or make
+        the call in this thread.
+
+    Notes
+    -----
+    What is submitted is pickled there and then. Do not change an array while a call
+    that has it is pending: calls that have the same one share one copy.
+
+    Examples
+    --------
+    >>> with ProcessExecutor(max_workers=2) as executor:
+    ...     executor.submit(pow, 2, 10).result()
+    1024
+    """
 
     def __init__(
         self,
@@ -86,6 +136,8 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
                 "max_tasks_per_child is incompatible with the 'fork' start method: "
                 "processes would be forked while threads run"
             )
+        if mp_context.get_start_method() == "forkserver":
+            prepare_server(preload)
         hidden = main_is_hidden() and mp_context.get_start_method() != "fork"
         if initializer is not None and hidden:
             initializer = dumps(initializer, hidden_main=True)  # type: ignore[assignment]
@@ -107,10 +159,8 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             max_tasks_per_child,
             retry=on_worker_death == "retry",
         )
-        self._watch = Watch(self._desk, wait_of(idle_timeout))
+        self._watch = Watch(self._desk, limit_of("idle_timeout", idle_timeout))
         _live.add(self._watch)
-        if preload:
-            mp_context.set_forkserver_preload(["__main__", *preload])
         weakref.finalize(self, self._watch.close).atexit = False
 
     def _run_in_threads(
@@ -145,7 +195,19 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
     def submit(
         self, fn: Callable[..., T], /, *args: Any, **kwargs: Any
     ) -> ProcessFuture[T]:
-        """See `concurrent.futures.Executor.submit`."""
+        """Have ``fn(*args, **kwargs)`` called in another process.
+
+        What can't be pickled is the exception of the future.
+
+        Raises
+        ------
+        RuntimeError
+            After `shutdown`.
+        BrokenProcessesError
+            If there is nobody to make calls.
+        QueueFullError
+            If ``max_pending`` calls wait and ``on_full`` is "raise".
+        """
         if self._max_pending is not None and not self._has_room(self._max_pending):
             return self._run_here(fn, args, kwargs)
         future: ProcessFuture[T] = ProcessFuture()
@@ -197,7 +259,25 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         chunksize: int | None = None,
         buffersize: int | None = None,
     ) -> Iterator[T]:
-        """See `concurrent.futures.Executor.map`."""
+        """Return an iterator over ``fn(*items)`` for the zipped iterables, in order.
+
+        The work starts at once. The first exception ends the iterator; dropping it
+        gives up what has not started.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes as many arguments as there are iterables.
+        *iterables
+            Read at once, unless `buffersize` is given.
+        timeout : time, optional
+            From this call until the last result.
+        chunksize : int, optional
+            Consecutive items that travel together. By default about as many as take
+            some milliseconds.
+        buffersize : int, optional
+            Read the iterables lazily, at most so many items ahead, one by one.
+        """
         if chunksize is not None and chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         seconds = wait_of(timeout)
@@ -224,7 +304,18 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
     def shutdown(
         self, wait: bool = True, *, cancel_futures: bool = False, kill: bool = False
     ) -> None:
-        """See `concurrent.futures.Executor.shutdown`."""
+        """Refuse further calls and, if `wait`, wait until all have ended.
+
+        Parameters
+        ----------
+        wait : bool
+            If False, return at once; what is pending is finished in the background.
+        cancel_futures : bool
+            Cancel the calls that no worker makes, or is to make next.
+        kill : bool
+            Cancel these, and kill the workers: calls that run fail with
+            `WorkerDiedError`.
+        """
         self._desk.close("after shutdown")
         if cancel_futures or kill:
             self._desk.cancel_waiting()
@@ -251,8 +342,7 @@ def _worker_count(max_workers: int | None) -> int:
         max_workers = count() or 1
         if sys.platform == "win32":
             max_workers = min(max_workers, 61)
-    if max_workers <= 0:
-        raise ValueError("max_workers must be greater than 0")
+    max_workers = check_count("max_workers", max_workers)
     if sys.platform == "win32" and max_workers > 61:
         raise ValueError("max_workers must be <= 61")
     return max_workers
@@ -279,6 +369,7 @@ def _in_forked_child() -> None:
     for watch in list(_live):
         watch.forget()
     _live.clear()
+    forget_server()
 
 
 lifetime.at_exit(lifetime.WORKERS, _at_exit)

@@ -27,6 +27,7 @@ __all__ = ["NUMBERLESS", "Packer", "dumps", "main_is_hidden"]
 
 NUMBERLESS = -1
 _MOST = 4096  # functions with a number
+_dumps = pickle.dumps
 _PLAIN = (FunctionType, BuiltinFunctionType)
 
 
@@ -117,6 +118,8 @@ class Packer:
         """Functions, by number."""
         self.numbers: dict[Any, int] = {}
         """Of plain functions only, whose identity is their equality."""
+        self.seconds: dict[int, float] = {}
+        """That an item of a map has taken, by the number of the function."""
         self._refuse = refusal_from(least)
         self._most = shares.most
 
@@ -127,13 +130,28 @@ class Packer:
         found = self.numbers.get(fn)
         return self._number(fn) if found is None else found
 
+    def name_of(self, number: int) -> str:
+        """Return what a message calls a function."""
+        for fn, found in self.numbers.items():
+            if found == number:
+                return f"{fn.__module__}.{fn.__qualname__}"
+        return "a call"
+
     def call(
         self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[int, bytes | Packed]:
         """Return a function's number, and the message that calls it."""
+        number = self.numbers.get(fn, NUMBERLESS) if type(fn) is FunctionType else -1
+        if number >= 0 and not self.hidden_main:  # the usual case, in few steps
+            call: Any = (number, args, kwargs) if kwargs else (number, args)
+            try:
+                data = _dumps(call, 5, buffer_callback=self._refuse)
+            except Exception:
+                return number, self.message(call)
+            return number, data if len(data) < self._most else Packed(data, [])
         number = self.number_of(fn)
         if number >= 0:
-            call: Any = (number, args, kwargs) if kwargs else (number, args)
+            call = (number, args, kwargs) if kwargs else (number, args)
         else:
             call = (CALL, fn, args, kwargs)
         return number, self.message(call)

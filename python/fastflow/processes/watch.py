@@ -11,8 +11,11 @@ are calls; then it sleeps until the first call that finds it asleep. When it has
 watch it keeps it, as two can't sleep on one bell, until there is nothing to do, or
 until a thread that came to wait meanwhile has got its future: such threads come again.
 
-Nobody who waits is forgotten: whether the watch is free, and how many sleep on their
-futures, changes under one lock.
+Nobody who waits is forgotten. Whether the watch is free, and how many sleep on their
+futures, changes under one lock. And answers may be taken in by a thread that has not
+the watch (one that submits does so now and then): such a thread sets the futures, then
+looks whether the watcher sleeps, and rings; the watcher says that it sleeps, then looks
+at its future. So either finds what the other has done.
 """
 
 from __future__ import annotations
@@ -56,7 +59,9 @@ class Watch:
         self.helper_sleeps = True
         self._closing = False
         self._ended = threading.Event()
+        self._asleep = False  # who has the watch
         desk.on_change = self._bell.ring
+        desk.on_settled = self._settled
 
     # --- waits -------------------------------------------------------------------
 
@@ -103,17 +108,19 @@ class Watch:
                 return
 
     def _watch(self, done: Callable[[], bool], deadline: float | None) -> None:
+        found = 1
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return
-            nap = self._desk.nap()
+            # Not again if nothing came of it: who has died is seen by a sleep only.
+            nap = self._desk.nap() if found else 0.0
             if nap:
                 with _core.Blocking():
                     time.sleep(nap)
             else:
-                self._sleep(left)
-            self._desk.drain()
+                self._sleep(left, done)
+            found = self._desk.drain()
             self._desk.burst = 0
 
     def _leave(self) -> None:
@@ -123,9 +130,23 @@ class Watch:
         if needed:
             self._helper_bell.ring()
 
-    def _sleep(self, seconds: float | None) -> None:
+    def _settled(self) -> None:
+        """Wake who has the watch: this thread may have ended what it waits for."""
+        if self._asleep:  # so it is another thread
+            self._bell.ring()
+
+    def _sleep(self, seconds: float | None, done: Callable[[], bool]) -> None:
+        self._asleep = True
+        try:
+            if not done():
+                self._sleep_until_rung(seconds)
+        finally:
+            self._asleep = False
+
+    def _sleep_until_rung(self, seconds: float | None) -> None:
         desk = self._desk
-        if desk.is_uneven:
+        uneven = desk.is_uneven
+        if uneven:
             seconds = _UNEVEN if seconds is None else min(seconds, _UNEVEN)
         workers = list(desk.workers)
         known = [worker for worker in workers if worker.pidfd >= 0]
@@ -136,6 +157,8 @@ class Watch:
             for index in ready:
                 if index > len(workers):
                     known[index - len(workers) - 1].gone = True
+            if uneven and not ready:
+                desk.look_closer = True
         self._bell.silence()
 
     # --- what futures ask the desk ---------------------------------------------------
@@ -210,6 +233,9 @@ class Watch:
                 rung = self._helper_bell.wait(self._idle_timeout if rest else _TICK)
                 if rest and not rung:
                     desk.stop_workers()
+        except BaseException as error:  # nobody else would end what is pending
+            desk.break_("its helper thread failed", error)
+            raise
         finally:
             desk.stop_workers()
             self._ended.set()
@@ -224,7 +250,7 @@ class Watch:
                 if not desk.unsettled or (others and not self._wants_service()):
                     self._watcher = None
                     return
-            self._sleep(None)
+            self._sleep(None, lambda: not desk.unsettled)
 
     # --- the end -------------------------------------------------------------------
 

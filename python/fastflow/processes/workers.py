@@ -10,6 +10,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
+from multiprocessing import forkserver
 from typing import Any
 
 from fastflow.processes import place, worker_main
@@ -18,10 +19,12 @@ from fastflow.processes.messages import DEFINE, FORGET, STOP
 from fastflow.processes.packing import dumps
 from fastflow.processes.transport import End, pair
 
-__all__ = ["Crew", "Worker", "ending_of"]
+__all__ = ["Crew", "Worker", "ending_of", "forget_server", "prepare_server"]
 
 _STOP = dumps((STOP,))
+_BYTES = {bytes}
 _SHARED_AHEAD = 8  # calls in a window, as long as there are descriptors to send
+_END = 2.0  # seconds that a process may need to end, whose connection is closed
 _DESCRIPTOR = 10.0  # seconds that it may take to come, which was sent before
 
 
@@ -81,14 +84,14 @@ class Worker:
 
     def _give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
         channel, known = self.channel, self.known
-        for call in calls:
-            number = call._number
-            if number >= 0 and number not in known:
+        new = {call._number for call in calls} - known
+        for number in new:
+            if number >= 0:
                 message = dumps((DEFINE, number, pickled[number]))
                 if channel.send(message) is None:
                     self.full = True
                     return 0
-                known.add(number)
+            known.add(number)
         tickets = self._send(calls)
         for call, ticket in zip(calls, tickets, strict=False):
             call._ticket = ticket
@@ -101,7 +104,7 @@ class Worker:
 
     def _send(self, calls: Sequence[Any]) -> Sequence[int]:
         messages = [call._packed for call in calls]
-        if all(type(message) is bytes for message in messages):
+        if set(map(type, messages)) == _BYTES:
             if len(messages) > 1:
                 return self.channel.send_many(messages)  # type: ignore[no-any-return]
             ticket = self.channel.send(messages[0])
@@ -162,6 +165,8 @@ class Worker:
     def close(self) -> None:
         """Let go of everything of a process that has ended, or is to end."""
         self.end.close()
+        with contextlib.suppress(ValueError):
+            self.process.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -209,19 +214,48 @@ class Crew:
         return Worker(process, end, self._shares)
 
 
+def prepare_server(modules: Sequence[str]) -> None:
+    """Have the server that forks workers import what they need, once for all.
+
+    Without effect if it runs already, or if the program has said what it is to import.
+    """
+    server: Any = forkserver._forkserver
+    before = list(server._preload_modules)
+    wanted = [worker_main.__name__, *modules]
+    if before == ["__main__"] or worker_main.__name__ in before:
+        new = [name for name in wanted if name not in before]
+        server.set_forkserver_preload([*before, *new])
+
+
+def forget_server() -> None:
+    """In a forked child: have another server started when one is needed.
+
+    multiprocessing takes that of the parent for a child of this process, and fails.
+    """
+    server: Any = forkserver._forkserver
+    alive = getattr(server, "_forkserver_alive_fd", None)
+    if alive is not None:
+        with contextlib.suppress(OSError):
+            os.close(alive)  # the server lives as long as this is open anywhere
+    for name in ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"):
+        setattr(server, name, None)
+
+
 def _run_forked(endpoint: Any, setup: worker_main.Setup, end: End) -> None:
     end.connection.close()  # the program's; see Desk.forget
     worker_main.run(endpoint, setup)
 
 
-def ending_of(process: Any) -> str:
-    """Return how a process has ended, in words."""
-    process.join(2.0)
+def ending_of(process: Any) -> tuple[int, str]:
+    """Return how a process has ended: its exit code, and that in words."""
+    process.join(_END)
     code = process.exitcode
-    if code is None:
-        return "has closed its connection"
+    if code is None:  # it has closed its connection, and goes on
+        process.kill()
+        process.join()
+        return int(process.exitcode), "has closed its connection"
     if code < 0:
         with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
-    return f"has exited with code {code}"
+            return code, f"was ended by {signal.Signals(-code).name}"
+        return code, f"was ended by signal {-code}"
+    return code, f"has exited with code {code}"

@@ -1,0 +1,94 @@
+"""What workers answer, given to those who wait for it: outside of all locks."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from fastflow.errors import TransferError, shown
+from fastflow.processes import messages
+from fastflow.processes.messages import read_note
+from fastflow.processes.remote_traceback import with_traceback
+
+__all__ = ["settle"]
+
+Message = tuple[Any, bytes]
+"""What it is for, a call or a worker, and what came."""
+
+
+def settle(
+    values: list[Message],
+    notes: list[Message],
+    broken: Callable[[str, BaseException | None], object],
+) -> None:
+    """End calls.
+
+    Parameters
+    ----------
+    values, notes
+        Those with a plain value, and all others.
+    broken : callable
+        Is told, with the exception, why there is nobody to make calls.
+    """
+    loads = pickle.loads
+    for call, message in values:
+        call._packed = None
+        try:
+            value = loads(message)
+        except BaseException as error:
+            call.set_exception(_unreadable(error))
+        else:
+            call.set_result(value)
+    for call, message in notes:
+        kind = message[0]
+        if kind == messages.LOG:
+            _log(message)
+        elif kind == messages.SHARED:
+            _end_shared(call, message)
+        elif kind == messages.FAILED:
+            _end_failed(call, message)
+        else:
+            why, text = _failure(message)[:2]
+            broken("a worker could not be initialized", with_traceback(why, text))
+
+
+def _log(message: bytes) -> None:
+    (state,) = read_note(message)
+    record = logging.makeLogRecord(state)
+    logging.getLogger(record.name).handle(record)
+
+
+def _end_shared(call: Any, message: bytes) -> None:
+    worker, call._packed = call._worker, None
+    try:
+        data, buffers = worker.mapped.opened_once(read_note(message))
+        value = pickle.loads(data, buffers=buffers)
+    except BaseException as error:
+        call.set_exception(_unreadable(error))
+    else:
+        call.set_result(value)
+
+
+def _end_failed(call: Any, message: bytes) -> None:
+    call._packed = None
+    error, text, *before = _failure(message)
+    with_traceback(error, text)
+    if before:  # of a chunk: the values of the items before the one that failed
+        call.set_partial(pickle.loads(before[0]), error)
+    else:
+        call.set_exception(error)
+
+
+def _failure(message: bytes) -> Any:
+    try:
+        return read_note(message)
+    except BaseException as error:
+        return _unreadable(error), ""
+
+
+def _unreadable(error: BaseException) -> Exception:
+    told = TransferError(f"the value of a call can't be read here: {shown(error)}")
+    told.__cause__ = error
+    return told
