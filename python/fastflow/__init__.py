@@ -37,6 +37,7 @@ from fastflow.pool.waiting import as_completed, wait
 
 if TYPE_CHECKING:
     from fastflow.backends.dask_cluster import dask
+    from fastflow.backends.joblib_door import register_joblib
     from fastflow.backends.ray_cluster import ray
     from fastflow.dsl.reader import parse_dsl
     from fastflow.dsl.spec import FlowSpec
@@ -117,6 +118,7 @@ __all__ = [
     "map_array",
     "parse_dsl",
     "ray",
+    "register_joblib",
     "run_flow_from_dsl",
     "run_parallel_flow_from_dsl",
     "save_dsl",
@@ -146,6 +148,7 @@ _LAZY = {
     "WorkerDiedError": "fastflow.errors",
     "dask": "fastflow.backends.dask_cluster",
     "ray": "fastflow.backends.ray_cluster",
+    "register_joblib": "fastflow.backends.joblib_door",
     "Graph": "fastflow.engines.graph",
     "GraphResult": "fastflow.engines.graph",
     "Flow": "fastflow.flows.flow",

@@ -181,3 +181,39 @@ def array_of(n):
 
 def given(items):
     return items
+
+
+def nested(_):
+    import joblib
+
+    return joblib.Parallel(n_jobs=2)(joblib.delayed(square)(n) for n in range(3))
+
+
+@TASKS.task(retries=2, retry_delay=0)
+def die_once_retried(directory):
+    return die_once(directory)
+
+
+@TASKS.task(timeout=0.5)
+def limited_pid(directory):
+    return hang_pid(directory)
+
+
+def hang_pid(directory):
+    (Path(directory) / "pid").write_text(str(os.getpid()))
+    await_file(Path(directory) / "never")
+
+
+@TASKS.task(timeout=1.0)
+def limited_nap(item):
+    time.sleep(0.25)
+    return item
+
+
+def pid_of(ctx, item):
+    return os.getpid()
+
+
+@TASKS.task
+def where_task():
+    return os.getpid()

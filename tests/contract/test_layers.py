@@ -56,7 +56,6 @@ FILES = {
         "watch",
         "executor",
         "shared",
-        "fanout",
     ),
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
@@ -69,10 +68,10 @@ FILES = {
         "admission",
     ),
     "backends": (
-        "__init__ fan lanes local",
+        "__init__ fan joblib_door lanes local",
         "travel",
         "cluster sender",
-        "dask_cluster ray_cluster remote",
+        "dask_cluster processes ray_cluster remote",
         "choose",
         "fans routed",
     ),

@@ -15,6 +15,7 @@ from fastflow.run.loop import Activity, Loop
 
 if TYPE_CHECKING:
     from fastflow.backends.fan import Place
+    from fastflow.backends.processes import ProcessBackend
     from fastflow.backends.remote import RemoteBackend
     from fastflow.backends.sender import Sender
 
@@ -28,7 +29,7 @@ if hasattr(cf, "InterpreterPoolExecutor"):
 
 def backend_of(
     executor: cf.Executor, activity: Activity | None = None, loop: Loop | None = None
-) -> ThreadBackend | RemoteBackend:
+) -> ThreadBackend | RemoteBackend | ProcessBackend:
     """Return where attempts are made, for one run that uses an executor.
 
     Executors that are not known to be threads get calls that can be pickled, which is
@@ -47,6 +48,10 @@ def backend_of(
         return ThreadBackend(
             executor, activity, loop, workers_of(executor), nested=nested
         )
+    if _is_ours(executor):
+        from fastflow.backends.processes import ProcessBackend
+
+        return ProcessBackend(executor, loop)  # type: ignore[arg-type]
     from fastflow.backends.remote import RemoteBackend  # most runs need no process
     from fastflow.backends.sender import sender_of
 

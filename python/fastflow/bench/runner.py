@@ -14,6 +14,7 @@ from pathlib import Path
 from fastflow.bench import (
     arrays,
     blocking,
+    clusters,
     durable,
     fanout,
     flow_data,
@@ -30,6 +31,7 @@ from fastflow.bench import (
     metg,
     native,
     peers,
+    processes,
     submit,
     workflow_steps,
 )
@@ -87,6 +89,19 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         durable.replay,
         durable.floor,
         durable.waiting,
+    ),
+    "processes": (
+        processes.submit_result,
+        processes.map_noop,
+        processes.pure_python,
+        processes.heavy_tail,
+        processes.large_array,
+        processes.large_results,
+        processes.round_trips,
+        processes.first_map,
+        processes.killed_workers,
+        clusters.dask_items,
+        clusters.ray_items,
     ),
 }
 

@@ -70,7 +70,7 @@ def doctor() -> None:
     "--group",
     "groups",
     multiple=True,
-    type=click.Choice(["executor", "graph", "peers", "flows", "durable"]),
+    type=click.Choice(["executor", "graph", "peers", "flows", "durable", "processes"]),
     help="Only this group; may be repeated.",
 )
 @click.option("--only", default="", metavar="TEXT", help="Only benchmarks named so.")

@@ -45,6 +45,8 @@ def settle(
         kind = message[0]
         if kind == messages.LOG:
             _log(message)
+        elif kind == messages.STARTED:
+            call.begun()
         elif kind == messages.SHARED:
             _end_shared(call, message)
         elif kind == messages.FAILED:

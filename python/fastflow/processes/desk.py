@@ -348,6 +348,8 @@ class Desk:
                 self.unsettled += 1
         elif kind == messages.RETIRES:
             self._retire(worker)
+        elif kind == messages.STARTED:
+            told.append((worker.window[0], message))
         else:
             told.append((worker, message))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -33,13 +34,22 @@ class Keeper(Protocol):
         """See to it that the future ends soon though nobody waits in `wait_for`."""
 
 
+def _HAS_BEGUN() -> None:  # noqa: N802
+    """Stand for the fact, in the place of who wants to hear of it."""
+
+
+_hearing = threading.Lock()  # few calls tell
+
+
 class ProcessFuture(Future[T]):
     """A ``concurrent.futures.Future``, and the call itself until it has ended.
 
     Whoever waits for it takes in the answers of the workers meanwhile.
     """
 
-    __slots__ = ("_keeper", "_number", "_packed", "_ticket", "_tries", "_worker")
+    __slots__ = (
+        "_keeper", "_number", "_on_begun", "_packed", "_ticket", "_tries", "_worker",
+    )  # fmt: skip
 
     _keeper: Keeper
     _packed: bytes | Packed | None
@@ -50,6 +60,8 @@ class ProcessFuture(Future[T]):
     """That has the message; None: it waits."""
     _ticket: int
     _tries: int
+    _on_begun: Callable[[], object]
+    """Who wants to hear of it; most have none."""
 
     def result(self, timeout: Time | None = None) -> T:
         """See `concurrent.futures.Future`."""
@@ -74,6 +86,28 @@ class ProcessFuture(Future[T]):
     def running(self) -> bool:
         """Return whether a worker makes the call."""
         return not self.done() and self._keeper.is_running(self)
+
+    def tell_begun(self, hear: Callable[[], object]) -> None:
+        """Have it told, once, when a worker begins the call.
+
+        The call must say so, by `fastflow.processes.place.tell_begun`.
+        """
+        with _hearing:
+            late = getattr(self, "_on_begun", None) is _HAS_BEGUN
+            if not late:
+                self._on_begun = hear
+        if late:
+            hear()
+        elif not self.done():
+            self._keeper.serve_callbacks()
+
+    def begun(self) -> None:
+        """Tell that a worker has begun the call."""
+        with _hearing:
+            hear = getattr(self, "_on_begun", None)
+            self._on_begun = _HAS_BEGUN
+        if hear is not None:
+            hear()
 
     def terminate(self) -> bool:
         """End the call: cancel it, or kill the worker that makes it.

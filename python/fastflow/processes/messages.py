@@ -26,6 +26,7 @@ __all__ = [
     "REFUSED",
     "RETIRES",
     "SHARED",
+    "STARTED",
     "STOP",
     "TIMES",
     "note",
@@ -48,6 +49,7 @@ REFUSED = ord("X")  # can't begin: the exception of the initializer
 TIMES = ord("T")  # calls made, and seconds for them
 SHARED = ord("S")  # a value, parts of which lie in segments
 GIVEN_BACK = ord("B")  # items of the running chunk that it does not make
+STARTED = ord("A")  # the call that it has taken last has asked to tell so
 RETIRES = ord("M")  # has grown too large
 LOG = ord("L")  # a record for the loggers
 

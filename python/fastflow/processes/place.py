@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import multiprocessing.process
 import os
+from collections.abc import Callable
 
-__all__ = ["NAME", "NO_GUARD", "check_guard", "enter_worker", "in_worker"]
+__all__ = [
+    "NAME",
+    "NO_GUARD",
+    "check_guard",
+    "enter_worker",
+    "in_worker",
+    "on_begun",
+    "tell_begun",
+]
 
 NAME = "fastflow-process"
 """Of processes, before numbers."""
 NO_GUARD = 87
 """Exit code: the script starts workers while it is imported by one."""
 _here = False
+_hears: list[Callable[[], object]] = []
 
 
 def enter_worker() -> None:
@@ -23,6 +33,17 @@ def enter_worker() -> None:
 def in_worker() -> bool:
     """Return whether this process is a worker."""
     return _here
+
+
+def on_begun(hear: Callable[[], object]) -> None:
+    """Say who passes on that a call has begun; in a worker."""
+    _hears[:] = [hear]
+
+
+def tell_begun() -> None:
+    """Tell whoever has submitted the call that runs that it has begun."""
+    for hear in _hears:
+        hear()
 
 
 def check_guard() -> None:

@@ -42,6 +42,7 @@ from fastflow.processes.messages import (
     REFUSED,
     RETIRES,
     SHARED,
+    STARTED,
     STOP,
     TIMES,
     note,
@@ -119,6 +120,7 @@ class _Worker:
         if not logging.root.handlers:
             logging.root.addHandler(_Forward(self._send))
             logging.root.setLevel(setup.log_level)
+        place.on_begun(lambda: self._send(note(STARTED)))
         self._send(note(READY, os.getpid()))
         return True
 

@@ -19,6 +19,7 @@ from fastflow import _core
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.errors import add_note, portable, text_of
 from fastflow.pool.blas import limited, look_again
+from fastflow.processes.place import tell_begun
 from fastflow.run.task import task_of
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "process_id",
     "run_chunk",
     "run_one",
+    "run_told",
 ]
 
 Run = Callable[..., Any]
@@ -241,6 +243,14 @@ def _run_packed(run: Run, fn: Callable[..., Any], call: bytes) -> tuple[bytes, b
 def _failed(error: BaseException, began: float, start: float) -> Outcome:
     seconds = time.perf_counter() - start
     return Outcome(None, Failure(error), began, seconds, os.getpid())
+
+
+def run_told(
+    run: Run, fn: Callable[..., Any], arguments: tuple[Any, ...], key: str
+) -> Outcome:
+    """Make one call, and tell whoever has sent it that it begins."""
+    tell_begun()
+    return run_one(run, fn, arguments, key)
 
 
 def run_one(

@@ -14,17 +14,20 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastflow import _core
 from fastflow.backends.choose import backend_of
 from fastflow.backends.local import ThreadBackend
-from fastflow.backends.remote import RemoteBackend
 from fastflow.base.interrupts import wait_until
 from fastflow.pool.dispatch import Dispatch, Dispatcher
 from fastflow.pool.executor import default_executor
 from fastflow.pool.named import executor_of
 from fastflow.run.loop import Loop
+
+if TYPE_CHECKING:
+    from fastflow.backends.processes import ProcessBackend
+    from fastflow.backends.remote import RemoteBackend
 
 __all__ = ["Activity", "CallerHome", "Home", "OwnThread", "Places", "PoolHome"]
 
@@ -271,12 +274,12 @@ class Places:
         activity: Activity | None = None,
     ) -> None:
         self._executor: cf.Executor | None = executor_of(executor, serial=False)
-        self._backend: ThreadBackend | RemoteBackend | None = None
+        self._backend: ThreadBackend | RemoteBackend | ProcessBackend | None = None
         self.activity = activity
         self.loop = Loop(activity)
 
     @property
-    def backend(self) -> ThreadBackend | RemoteBackend:
+    def backend(self) -> ThreadBackend | RemoteBackend | ProcessBackend:
         """Where the attempts of the next call are made."""
         backend = self._backend
         if backend is not None and self._executor is not None:

@@ -248,7 +248,7 @@ def test_bad_arguments():
             pass
 
     with pytest.raises(ValueError, match="serial"):
-        listed.with_options(executor="elsewhere")
+        listed.with_options(executor="nobody")
 
 
 def test_handles():

@@ -1,0 +1,134 @@
+"""Attempts in the processes of a `ProcessExecutor`, each a call of its own.
+
+The executor shares calls out itself, so nothing is held here.  A worker tells when it
+begins a call that has a limit: its time runs from then.  A call that is given up is
+ended: if it has begun, its worker is.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import logging
+import time
+from typing import Any
+
+from fastflow.backends.local import ThreadBackend
+from fastflow.pool.executor import default_executor
+from fastflow.processes.executor import ProcessExecutor
+from fastflow.processes.future import ProcessFuture
+from fastflow.run.job import Backend, Job
+from fastflow.run.loop import Loop
+from fastflow.run.remote import Outcome, explained, run_one, run_told
+
+__all__ = ["ProcessBackend"]
+
+_LOGGER = logging.getLogger("fastflow")
+
+
+class ProcessBackend(Backend):
+    """A `ProcessExecutor`, as one run uses it.
+
+    Context variables don't travel: a call has a copy of those of the process it is made
+    in.
+
+    Parameters
+    ----------
+    executor : ProcessExecutor
+    loop : Loop, optional
+        For functions that are async; these are called in this process.
+    """
+
+    remote = True
+    by_value = True
+    can_kill = True
+    nested = False
+
+    def __init__(self, executor: ProcessExecutor, loop: Loop | None = None) -> None:
+        self.executor: cf.Executor = executor
+        self.loop = loop or Loop()
+        self._submit = executor.submit
+        self._workers = executor._max_workers
+
+    def capacity(self) -> int | None:
+        """See `fastflow.run.job.Backend`."""
+        return self._workers
+
+    def launch(self, job: Job, ticket: int) -> None:
+        """See `fastflow.run.job.Backend`."""
+        if job.is_async:
+            self.loop.launch(job, ticket)
+            return
+        run, fn = job.remote_function()
+        limited = job.attempts.timeout is not None
+        made = run_told if limited else run_one
+        future = self._submit(made, run, fn, job.remote_arguments(), "")
+        call = _Call(job, ticket, future)
+        job.sent(ticket)
+        job.keep(ticket, call)
+        if limited and isinstance(future, ProcessFuture):
+            future.tell_begun(call.begun)
+        else:
+            job.begun(ticket)
+        future.add_done_callback(call.ended)
+
+    def recover(self, job: Job, ticket: int) -> None:
+        """See `fastflow.run.job.Backend`."""
+        ThreadBackend(default_executor(), loop=self.loop).recover(job, ticket)
+
+
+class _Call:
+    """An attempt; see `fastflow.run.job.UnderWay`."""
+
+    __slots__ = ("_future", "_job", "_sent", "_ticket")
+
+    def __init__(self, job: Job, ticket: int, future: cf.Future[Any]) -> None:
+        self._job = job
+        self._ticket = ticket
+        self._future = future
+        self._sent = time.perf_counter()
+
+    def cancel(self) -> bool:
+        """See `fastflow.run.job.UnderWay`; the job is told by `ended`."""
+        return self._future.cancel()
+
+    def give_up(self) -> None:
+        """See `fastflow.run.job.UnderWay`; if it has begun, its worker is killed."""
+        future = self._future
+        if not future.cancel() and isinstance(future, ProcessFuture):
+            future.terminate()
+
+    def begun(self) -> None:
+        """Hear that a worker begins it."""
+        try:
+            self._job.begun(self._ticket)
+        except Exception as error:  # its limit can't be watched
+            self._job.raised(self._ticket, error)
+
+    def ended(self, future: cf.Future[Any]) -> None:
+        """Hear that it has ended, and tell the job; its mistakes are nobody else's."""
+        try:
+            self._tell(future)
+        except Exception:
+            _LOGGER.exception("exception at the end of a call")
+
+    def _tell(self, future: cf.Future[Any]) -> None:
+        job, ticket = self._job, self._ticket
+        if future.cancelled():
+            job.left(ticket)
+            return
+        error = future.exception()
+        if error is None:
+            outcome: Outcome = future.result()
+            self._ran(outcome)
+            if outcome.failure is None:
+                job.returned(ticket, outcome.value)
+                return
+            error = outcome.failure.error()
+        job.raised(ticket, explained(error))
+
+    def _ran(self, outcome: Outcome) -> None:
+        # The other process has another clock; both know the time of day.
+        start = time.perf_counter() - max(time.time() - outcome.began, 0.0)
+        start = max(start, self._sent)
+        where = f"process {outcome.process}"
+        self._job.ran(self._ticket, start, start + outcome.seconds, where)
