@@ -230,6 +230,23 @@ for method in ("fork", "spawn", "forkserver"):
         "well",
         "0",
     )
+for method in ("fork", "spawn", "forkserver"):
+    add(
+        f"a process of multiprocessing does not shut its executor down, {method}",
+        """
+        def use():
+            pool = Pool(2)
+            outcome(pool.submit(same, 4).result)
+
+        def main():
+            process = multiprocessing.get_context(METHOD).Process(target=use)
+            process.start()
+            process.join()
+            say(process.exitcode)
+        """.replace("METHOD", repr(method)),
+        "4",
+        "0",
+    )
 add(
     "executors in workers",
     """
@@ -429,7 +446,7 @@ add(
             [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider",
              "test_it.py"],
             capture_output=True, text=True)
-        say("8 passed" if "\n8 passed" in done.stdout else done.stdout + done.stderr)
+        say("8 passed" if "\\n8 passed" in done.stdout else done.stdout + done.stderr)
     """,
     "8 passed",
     modules={
@@ -439,6 +456,7 @@ add(
         "    with Pool(2) as pool:\n"
         "        assert list(pool.map(same, range(100))) == list(range(100))\n"
     },
+    needs="xdist",
 )
 add(
     "a callback that fails is told, and nothing else",

@@ -56,6 +56,8 @@ class Scenario:
     peer: bool = True
     """Whether the standard library has what is used."""
     slow: bool = False
+    needs: str = ""
+    """A module that has to be installed."""
     root: bool = False
     """Whether only root can bring it about."""
     limit: float = 60.0

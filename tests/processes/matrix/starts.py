@@ -132,10 +132,15 @@ add(
         os.mkdir(folder)
         os.chdir(folder)
         os.rmdir(folder)
-        with Pool(2) as pool:
+        with Pool(2, multiprocessing.get_context("fork")) as pool:
             health(pool)
+        with Pool(2, multiprocessing.get_context("spawn")) as pool:
+            error = outcome(pool.submit, same, 1)
+            say("folder" in str(error) or error)
     """,
     "well",
+    "FileNotFoundError",
+    "True",
 )
 add(
     "the current folder and the path were changed by the program",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -22,6 +23,9 @@ def parameters():
             marks.append(pytest.mark.slow)
         if found.shm:
             marks.append(pytest.mark.skipif(not can_mount(), reason="needs mounts"))
+        if found.needs:
+            missing = importlib.util.find_spec(found.needs) is None
+            marks.append(pytest.mark.skipif(missing, reason=f"needs {found.needs}"))
         if found.root:
             able = os.geteuid() == 0 and shutil.which("setpriv")
             marks.append(pytest.mark.skipif(not able, reason="needs root"))

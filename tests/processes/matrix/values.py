@@ -224,7 +224,7 @@ add(
     "well",
 )
 add(
-    "an argument that submits while it is pickled",
+    "an argument that waits for a call while it is pickled",
     """
     class Submits:
         def __init__(self, pool):
@@ -240,7 +240,7 @@ add(
             health(pool)
     """,
     "7",
-    "[7, 1, 2]",
+    "RuntimeError",
     "well",
 )
 add(
