@@ -424,11 +424,10 @@ class Desk:
 
     def _wants_worker(self) -> bool:
         self._growing = len(self.workers) + self._starting < self.max_workers
-        return (
-            self._growing
-            and bool(self.waiting)
-            and not (self._idle or self.forked or self.killed)
-        )
+        if not self._growing or self._idle or self.forked or self.killed:
+            return False
+        # Those behind a call that may be long wait, too: `_rebalance` takes them back.
+        return bool(self.waiting) or any(len(w.window) > 1 for w in self.workers)
 
     def start_workers(self) -> None:
         """Start one more process, or all if they are forked.

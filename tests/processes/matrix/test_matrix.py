@@ -32,7 +32,7 @@ def parameters():
         yield pytest.param(found, id=f"{found.group}: {found.name}", marks=marks)
 
 
-@pytest.mark.parametrize("found", parameters())
+@pytest.mark.parametrize("found", list(parameters()))
 def test_it_ends_as_it_has_to(found):
     verdict = run(found, OURS)
     assert not verdict.why, f"{verdict.why}\n{verdict.stderr}"
