@@ -97,10 +97,14 @@ class _Run:
     def made(self) -> Verdict:
         began = time.monotonic()
         why, ended = "", None
-        with open(self._out, "wb") as out, open(self._err, "wb") as err:
+        with (
+            self._program.open() as source,
+            self._out.open("wb") as out,
+            self._err.open("wb") as err,
+        ):
             process = subprocess.Popen(
                 self._command(),
-                stdin=open(self._program) if self._scenario.run == "stdin" else None,
+                stdin=source if self._scenario.run == "stdin" else None,
                 stdout=out,
                 stderr=err,
                 env=self._environment,
