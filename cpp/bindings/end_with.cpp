@@ -14,8 +14,8 @@ namespace fastflow::py {
 
 namespace {
 
-// A descriptor that somebody closes during a sleep is not missed before the next one, and
-// the socket stays open until then.
+// A descriptor that somebody closes during a sleep is not missed before the next one,
+// and the socket stays open until then.
 constexpr int kLook = 1000;  // milliseconds
 
 // Also if the socket isn't there any more: then nobody could tell.

@@ -1,8 +1,8 @@
 // end_with(fd): the process ends when the other end of a connected socket is closed.
 //
-// A thread of its own sees to that, which has nothing to do with the interpreter: a call
-// may keep the interpreter lock for hours.  It takes no signals, since one that comes to
-// it would not end the sleep of the main thread.
+// A thread of its own sees to that, which has nothing to do with the interpreter: a
+// call may keep the interpreter lock for hours.  It takes no signals, since one that
+// comes to it would not end the sleep of the main thread.
 #pragma once
 
 #include "python.hpp"

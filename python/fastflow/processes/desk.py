@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +61,7 @@ _DRAIN_EVERY = 64  # calls submitted
 # signal, which may be somebody else's.
 _EXITS = 3
 _KILLS = 15
+_PAUSE = 1.0  # seconds
 _TRIES = 3  # of a call whose workers die
 
 _UNGUARDED = (
@@ -125,6 +127,7 @@ class Desk:
         self._turn = 0
         self._starting = 0
         self._growing = True  # there may be more workers
+        self._start_again = 0.0  # when, after the system has refused one
         self._seconds: float | None = None  # that a call takes
         self._limit = 2
         self._together = 1
@@ -426,6 +429,8 @@ class Desk:
         self._growing = len(self.workers) + self._starting < self.max_workers
         if not self._growing or self._idle or self.forked or self.killed:
             return False
+        if self._start_again and time.monotonic() < self._start_again:
+            return False
         # Those behind a call that may be long wait, too: `_rebalance` takes them back.
         return bool(self.waiting) or any(len(w.window) > 1 for w in self.workers)
 
@@ -454,6 +459,9 @@ class Desk:
                     alone = not self.workers and not self._starting
                 if alone:
                     self.break_("no worker could be started", error)
+                elif isinstance(error, Exception):  # the others go on without it
+                    self._start_again = time.monotonic() + _PAUSE
+                    return
                 raise
             with self.lock:
                 self._starting -= 1

@@ -68,7 +68,9 @@ def main() -> int:
             rows.append((found, ours, theirs))
             print(f"{'FAILED' if ours.why else 'ok':7}{found.group}: {found.name}")
             print(f"{'':7}fastflow: {ours.why or cell(ours)}")
-            print(f"{'':7}concurrent.futures: {theirs and theirs.why or cell(theirs)}")
+            print(
+                f"{'':7}concurrent.futures: {(theirs and theirs.why) or cell(theirs)}"
+            )
             sys.stdout.flush()
     text = table(rows)
     print(text.splitlines()[2])

@@ -430,7 +430,8 @@ add(
         print("printed")
 
     def main():
-        with Pool(1, multiprocessing.get_context("spawn"), max_tasks_per_child=2) as pool:
+        context = multiprocessing.get_context("spawn")
+        with Pool(1, context, max_tasks_per_child=2) as pool:
             for _ in range(4):
                 pool.submit(work).result()
     """,

@@ -216,7 +216,7 @@ class _Run:
                 raise _Failed(f"stderr isn't empty{self._last_words()}")
         elif not re.search(self._scenario.stderr, text):
             raise _Failed(f"stderr lacks {self._scenario.stderr!r}{self._last_words()}")
-        if left := os.listdir(self._shm):
+        if left := [path.name for path in self._shm.iterdir()]:
             raise _Failed(f"left in /dev/shm: {left}")
 
 
