@@ -429,7 +429,7 @@ class Desk:
         self._growing = len(self.workers) + self._starting < self.max_workers
         if not self._growing or self._idle or self.forked or self.killed:
             return False
-        if self._start_again and time.monotonic() < self._start_again:
+        if self.workers and time.monotonic() < self._start_again:
             return False
         # Those behind a call that may be long wait, too: `_rebalance` takes them back.
         return bool(self.waiting) or any(len(w.window) > 1 for w in self.workers)

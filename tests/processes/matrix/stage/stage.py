@@ -25,8 +25,8 @@ __all__ = [
     "HERE", "OURS", "BrokenProcessPool", "Pool", "cf", "contextlib", "ctypes", "die",
     "first_time", "gc", "getpid", "health", "hold", "importlib", "is_gone", "job",
     "logging", "mark", "marked", "multiprocessing", "open_files", "os", "outcome",
-    "pickle", "refused", "resident", "same", "say", "signal", "sys", "threading", "time",
-    "until", "workers_of",
+    "pickle", "refused", "resident", "same", "say", "signal", "sys", "threading",
+    "time", "until", "workers_of",
 ]  # fmt: skip
 
 
