@@ -209,7 +209,12 @@ class Watch:
                     target=self._help, name="fastflow-processes", daemon=True
                 )
                 self._helper = helper
-                helper.start()
+                try:
+                    helper.start()
+                except RuntimeError as error:  # there are too many threads
+                    self._helper = None
+                    self._desk.break_("its helper thread could not be started", error)
+                    raise
                 return
         self._helper_bell.ring()
 
