@@ -296,6 +296,8 @@ class Watch:
             return
         if helper is not None and helper is not threading.current_thread():
             with _core.Blocking():
+                # A join that Ctrl-C ends takes the thread for ended (Python 3.11).
+                self._ended.wait()
                 helper.join()
 
 
