@@ -3,6 +3,7 @@
 
 #include "blocking.hpp"
 #include "channel_object.hpp"
+#include "end_with.hpp"
 #include "condition.hpp"
 #include "context_per_call.hpp"
 #include "engine.hpp"
@@ -171,6 +172,8 @@ PyMethodDef functions[] = {
     {"wait_channels", method<wait_channels>(), METH_VARARGS | METH_KEYWORDS,
      "wait_channels(channels, extra_fds=(), timeout=None) -> indexes of those that are "
      "ready; descriptors are counted after the channels."},
+    {"end_with", method<end_with>(), METH_O,
+     "end_with(fd): this process ends when the socket's other end is closed."},
 #endif
     {"reset_after_fork", method<reset_after_fork>(), METH_NOARGS,
      "In a forked child: forgets who waited."},

@@ -423,6 +423,9 @@ def submit_scoped(
     *args: _P.args,
     **kwargs: _P.kwargs,
 ) -> Future[_T]: ...
+def end_with(fd: int, /) -> None:
+    """End this process when the other end of a connected socket is closed."""
+
 def has_shared_memory() -> bool: ...
 def wait_channels(
     channels: Iterable[Channel],

@@ -70,7 +70,10 @@ def _end_shared(call: Any, message: bytes) -> None:
     except BaseException as error:
         call.set_exception(_unreadable(error))
     else:
-        call.set_result(value)
+        if type(value) is messages.LongNote:
+            _end_failed(call, value.message)
+        else:
+            call.set_result(value)
 
 
 def _end_failed(call: Any, message: bytes) -> None:

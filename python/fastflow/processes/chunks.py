@@ -243,6 +243,8 @@ class _Parts:
             self._at = self._n
             self._run.stopped = True
             try:
+                if isinstance(error, StopIteration):  # would end the iterator silently
+                    raise RuntimeError("a call has raised StopIteration") from error
                 raise error
             finally:
                 del error  # its traceback has this frame

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +45,7 @@ from fastflow.processes.chunks import MapRun
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.messages import PICKLE, read_note
 from fastflow.processes.packing import Packer
-from fastflow.processes.workers import Crew, Worker, ending_of
+from fastflow.processes.workers import Crew, Worker, call_undisturbed, ending_of
 
 __all__ = ["Desk"]
 
@@ -60,6 +61,7 @@ _DRAIN_EVERY = 64  # calls submitted
 # signal, which may be somebody else's.
 _EXITS = 3
 _KILLS = 15
+_PAUSE = 1.0  # seconds
 _TRIES = 3  # of a call whose workers die
 
 _UNGUARDED = (
@@ -103,7 +105,7 @@ class Desk:
         """Futures, chunks that were sent back, and maps that have more chunks."""
         self.unsettled = 0
         """Futures and chunks that have no answer, and maps that wait."""
-        self.settling = 0
+        self.settling: list[int] = []
         """Threads that are about to set futures."""
         self.refusal: Callable[[], Exception] | None = None
         """Why no more calls are taken."""
@@ -113,6 +115,9 @@ class Desk:
         """Called when there are other workers than before."""
         self.on_settled: Callable[[], None] = lambda: None
         """Called when calls have been ended."""
+        self.on_held: Callable[[], None] = lambda: None
+        """Called when a call waits for company though a worker idles."""
+        self.killed = False
         self._crew = crew
         self._max_tasks = max_tasks
         self._retry = retry
@@ -122,6 +127,7 @@ class Desk:
         self._turn = 0
         self._starting = 0
         self._growing = True  # there may be more workers
+        self._start_again = 0.0  # when, after the system has refused one
         self._seconds: float | None = None  # that a call takes
         self._limit = 2
         self._together = 1
@@ -149,6 +155,9 @@ class Desk:
                 and (burst > _ALONE or not self._idle)
                 and not self._growing
             ) or self._inside:
+                held = bool(self._idle) and len(self.waiting) == 1
+                if held:
+                    self.on_held()
                 return
             start = self._wants_worker()
             if self._room and not start:
@@ -157,6 +166,16 @@ class Desk:
             self.start_workers()
         if burst % _DRAIN_EVERY == 0:
             self.drain()
+
+    @property
+    def holds(self) -> bool:
+        """Whether calls wait that could be given to a worker."""
+        return bool(self.waiting and self._idle and self._room)
+
+    def is_entered(self) -> bool:
+        """Return whether this thread is at work here, and was called from within."""
+        with self.lock:
+            return self._inside
 
     def _work(self, action: Callable[..., None], *args: Any) -> None:
         """Do something under the lock, which no foreign code may disturb."""
@@ -257,19 +276,20 @@ class Desk:
         settled: list[tuple[Any, bytes]] = []
         told: list[tuple[Any, bytes]] = []
         dead: list[Worker] = []
+        me = threading.get_ident()
         with self.lock:
             if self._inside:
                 return 0
             self._work(self._take_in, settled, told, dead)
             self.drains += 1
-            self.settling += 1
+            self.settling.append(me)
         try:
             for worker in dead:
                 self._bury(worker)
             settle(settled, told, self.break_)
         finally:
             with self.lock:
-                self.settling -= 1
+                self.settling.remove(me)
                 bells, self._bells = (
                     (self._bells, []) if settled or told else ([], self._bells)
                 )
@@ -407,12 +427,25 @@ class Desk:
 
     def _wants_worker(self) -> bool:
         self._growing = len(self.workers) + self._starting < self.max_workers
-        return (
-            self._growing and bool(self.waiting) and not self._idle and not self.forked
-        )
+        if not self._growing or self._idle or self.forked or self.killed:
+            return False
+        if self.workers and time.monotonic() < self._start_again:
+            return False
+        # Those behind a call that may be long wait, too: `_rebalance` takes them back.
+        return bool(self.waiting) or any(len(w.window) > 1 for w in self.workers)
 
     def start_workers(self) -> None:
-        """Start one more process, or all if they are forked."""
+        """Start one more process, or all if they are forked.
+
+        Not in the main thread, where Ctrl-C may come in the middle; unless they are
+        forked, for which there should be few threads.
+        """
+        if self._crew.is_forking:
+            self._start_workers()
+        else:
+            call_undisturbed(self._start_workers)
+
+    def _start_workers(self) -> None:
         while True:
             with self.lock:
                 if not self._wants_worker():
@@ -426,13 +459,18 @@ class Desk:
                     alone = not self.workers and not self._starting
                 if alone:
                     self.break_("no worker could be started", error)
+                elif isinstance(error, Exception):  # the others go on without it
+                    self._start_again = time.monotonic() + _PAUSE
+                    return
                 raise
             with self.lock:
                 self._starting -= 1
                 self.workers.append(worker)
                 self._idle[worker] = None
                 self._room = True
-                if not self._inside:
+                if self.killed:
+                    worker.kill()
+                elif not self._inside:
                     self._work(self._dispatch)
             self.on_change()
             if not self._crew.is_forking:
@@ -445,7 +483,7 @@ class Desk:
             window = worker.window
             count = sum(worker.begun(call) for call in window)  # the first ones
             begun.extend(window.popleft() for _ in range(count))
-            if self._retry:
+            if self._retry and not self.killed:
                 for call in begun:
                     call._tries += 1
                 back = [call for call in begun if call._tries < _TRIES]
@@ -468,6 +506,8 @@ class Desk:
             text = f"the process {pid} that ran {what} {ending}"
             text += f"; it had made {worker.made} calls"
             call.set_exception(WorkerDiedError(text))
+        if self.killed:
+            self.cancel_waiting()
         if code == place.NO_GUARD:
             self.break_(_UNGUARDED, None)
         elif self._early_deaths >= _EXITS * _KILLS:
@@ -509,8 +549,7 @@ class Desk:
         self.refusal = lambda: BrokenProcessesError(_FORKED)
         workers, self.workers = self.workers, []
         for worker in workers:
-            with contextlib.suppress(OSError):
-                worker.end.connection.close()
+            worker.disown()
 
     # --- what is asked of a call ---------------------------------------------------
 
@@ -582,8 +621,9 @@ class Desk:
             self.refusal = lambda: RuntimeError(f"cannot schedule new futures {why}")
 
     def kill(self) -> None:
-        """End the workers at once."""
+        """End the workers at once; there will be no others."""
         with self.lock:
+            self.killed = True
             for worker in self.workers:
                 worker.kill()
 

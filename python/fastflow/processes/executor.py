@@ -309,7 +309,8 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         Parameters
         ----------
         wait : bool
-            If False, return at once; what is pending is finished in the background.
+            If False, or in a callback of a future, return at once; what is pending is
+            finished in the background.
         cancel_futures : bool
             Cancel the calls that no worker makes, or is to make next.
         kill : bool

@@ -1,4 +1,4 @@
-"""A worker's second thread: ends it when the program is gone, and divides slow chunks.
+"""A worker's second thread: divides slow chunks.
 
 Why no item of a divided chunk is lost or made twice. The worker's thread iterates over
 a list of arguments; an iterator over a list ends where the list does. It puts a value
@@ -34,14 +34,11 @@ class Guard:
 
     Parameters
     ----------
-    connection : int
-        Descriptor of the socket whose other end is the program's.
     send : callable
         Sends a message, from any thread.
     """
 
-    def __init__(self, connection: int, send: Callable[[bytes], None]) -> None:
-        self._connection = connection
+    def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
         self._lock = threading.Lock()
         self._rows: list[Any] | None = None
@@ -125,16 +122,14 @@ class Guard:
 
     def _run(self) -> None:
         poll = select.poll()
-        poll.register(self._connection, getattr(select, "POLLRDHUP", 0))
         poll.register(self._wake_read, select.POLLIN)
         sleep: float | None = None
         seen = 0
         while True:
-            found = poll.poll(sleep)
-            for descriptor, event in found:
-                if descriptor == self._wake_read:
+            if poll.poll(sleep):
+                try:
                     os.read(self._wake_read, 4096)
-                elif event & ~select.POLLIN:
+                except OSError:  # the call has closed what it has not opened
                     os._exit(1)
             self._divide()
             with self._lock:

@@ -10,7 +10,7 @@ value; pickles begin with the byte `PICKLE`. All else begins with another byte.
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "CALL",
@@ -29,6 +29,7 @@ __all__ = [
     "STARTED",
     "STOP",
     "TIMES",
+    "LongNote",
     "note",
     "read_note",
 ]
@@ -52,6 +53,12 @@ GIVEN_BACK = ord("B")  # items of the running chunk that it does not make
 STARTED = ord("A")  # the call that it has taken last has asked to tell so
 RETIRES = ord("M")  # has grown too large
 LOG = ord("L")  # a record for the loggers
+
+
+class LongNote(NamedTuple):
+    """A note that is too long for the transport; it comes as the value of a call."""
+
+    message: bytes
 
 
 def note(kind: int, *content: Any) -> bytes:

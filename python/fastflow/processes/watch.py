@@ -47,7 +47,8 @@ class Watch:
 
     def __init__(self, desk: Desk, idle_timeout: float | None) -> None:
         self._desk = desk
-        self._lock = threading.Lock()
+        # A signal handler that submits may have interrupted who has it.
+        self._lock = threading.RLock()
         self._watcher: int | None = None
         self._sleepers = 0
         self._came = 0  # waits that began while the helper had the watch
@@ -61,7 +62,8 @@ class Watch:
         self._ended = threading.Event()
         self._asleep = False  # who has the watch
         desk.on_change = self._bell.ring
-        desk.on_settled = self._settled
+        desk.on_settled = self._wake_watcher
+        desk.on_held = self._wake_watcher
 
     # --- waits -------------------------------------------------------------------
 
@@ -79,6 +81,11 @@ class Watch:
                 raise RuntimeError(
                     "this future is of the process that has forked this one; here "
                     "nobody ends it"
+                )
+            if self._desk.is_entered():
+                raise RuntimeError(
+                    "an item of a map that is being pickled must not wait for a call "
+                    "of the same executor"
                 )
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -130,15 +137,19 @@ class Watch:
         if needed:
             self._helper_bell.ring()
 
-    def _settled(self) -> None:
-        """Wake who has the watch: this thread may have ended what it waits for."""
+    def _wake_watcher(self) -> None:
+        """Wake who has the watch.
+
+        This thread may have ended what it waits for, or there is a call that only waits
+        for company.
+        """
         if self._asleep:  # so it is another thread
             self._bell.ring()
 
     def _sleep(self, seconds: float | None, done: Callable[[], bool]) -> None:
         self._asleep = True
         try:
-            if not done():
+            if not (done() or self._desk.holds):
                 self._sleep_until_rung(seconds)
         finally:
             self._asleep = False
@@ -194,10 +205,16 @@ class Watch:
         with self._lock:
             self.helper_sleeps = False
             if self._helper is None:
-                self._helper = threading.Thread(
+                helper = threading.Thread(
                     target=self._help, name="fastflow-processes", daemon=True
                 )
-                self._helper.start()
+                self._helper = helper
+                try:
+                    helper.start()
+                except RuntimeError as error:  # there are too many threads
+                    self._helper = None
+                    self._desk.break_("its helper thread could not be started", error)
+                    raise
                 return
         self._helper_bell.ring()
 
@@ -206,7 +223,7 @@ class Watch:
         seen = -1
         try:
             while True:
-                active = desk.unsettled > 0 or desk.settling > 0
+                active = bool(desk.unsettled > 0 or desk.settling)
                 if not active and self._closing:
                     return
                 with self._lock:
@@ -267,16 +284,20 @@ class Watch:
 
     def forget(self) -> None:
         """Begin anew in a forked child, where the workers are somebody else's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._helper = None
         self.helper_sleeps = False
         self._desk.forget()
 
     def join(self) -> None:
-        """Wait until all calls have ended."""
+        """Wait until all calls have ended; in a callback: do not wait."""
         helper = self._helper
+        if threading.get_ident() in self._desk.settling:
+            return
         if helper is not None and helper is not threading.current_thread():
             with _core.Blocking():
+                # A join that Ctrl-C ends takes the thread for ended (Python 3.11).
+                self._ended.wait()
                 helper.join()
 
 

@@ -3,8 +3,9 @@
 It takes a call only when it is about to make it, so those behind a slow one can be
 taken back. An answer is sent as soon as it is there, for the same reason.
 
-A second thread, the guard, ends the process when the program is gone, whatever the
-call does meanwhile; and it gives back the rest of a chunk that takes too long.
+A second thread, the guard, gives back the rest of a chunk that takes too long. A third,
+which needs no interpreter, ends the process when the program is gone, whatever the call
+does meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastflow import errors
+from fastflow import _core, errors
 from fastflow.pool.blas import limited
 from fastflow.processes import place
 from fastflow.processes.buffers import (
@@ -45,6 +46,7 @@ from fastflow.processes.messages import (
     STARTED,
     STOP,
     TIMES,
+    LongNote,
     note,
 )
 from fastflow.processes.packing import dumps
@@ -70,23 +72,29 @@ class Setup(NamedTuple):
 def run(endpoint: Endpoint, setup: Setup) -> None:
     """Serve until told to stop; the target of the process."""
     place.enter_worker()
-    channel = endpoint.attach()
-    worker = _Worker(channel, endpoint.connection.fileno(), setup)
-    signal.signal(signal.SIGINT, worker.interrupted)
-    with limited(setup.blas_threads):
-        if worker.begin():
-            worker.serve()
-    worker.flush()
+    try:
+        channel = endpoint.attach()
+        worker = _Worker(channel, setup)
+        signal.signal(signal.SIGINT, worker.interrupted)
+        end_with = getattr(_core, "end_with", None)
+        if end_with is not None:
+            end_with(endpoint.connection.fileno())
+        with limited(setup.blas_threads):
+            if worker.begin():
+                worker.serve()
+        worker.flush()
+    except ConnectionError:  # the program is gone
+        os._exit(1)
 
 
 class _Worker:
-    def __init__(self, channel: Any, connection: int, setup: Setup) -> None:
+    def __init__(self, channel: Any, setup: Setup) -> None:
         self._channel = channel
         self._setup = setup
         self._functions: dict[int, Callable[..., Any]] = {}
         self._sending = threading.Lock()  # the guard and loggers send, too
         self._running = False
-        self._guard = Guard(connection, self._send)
+        self._guard = Guard(self._send)
         self._retires = False
         self._shares = Shares(setup.share_arrays, MOST)
         self._refuse = refusal_from(setup.share_arrays)
@@ -166,7 +174,7 @@ class _Worker:
                 self._running = False
             except BaseException as error:
                 self._running = False
-                answer = note(FAILED, *_told(error))
+                answer = self._failure(error)
                 call = value = None
             send(answer)
             if self._in_chunk:  # that says itself how long it took
@@ -217,12 +225,26 @@ class _Worker:
     def _packed(self, value: Any) -> bytes:
         """Return the answer that has a value of any kind."""
         if type(value) is _Part:
-            return note(FAILED, *_told(value.error), dumps(value.values))
+            told = note(FAILED, *_told(value.error), dumps(value.values))
+            return self._fitting(told)
         try:
             data = dumps(value, self._refuse)
         except LargeBufferError:
             return self._sent(self._shares.pack(dumps, value))
         return data if len(data) <= MOST else self._sent(self._shares.packed(data, []))
+
+    def _failure(self, error: BaseException) -> bytes:
+        """Return the answer of a call that has raised."""
+        try:
+            return self._fitting(note(FAILED, *_told(error)))
+        except OSError as failed:  # no descriptor is left
+            return note(FAILED, *_told(_unreadable("the exception", failed)))
+
+    def _fitting(self, told: bytes) -> bytes:
+        """Return a note as it can be sent, however long it is."""
+        if len(told) <= MOST:
+            return told
+        return self._sent(self._shares.packed(dumps(LongNote(told)), []))
 
     def _sent(self, packed: Packed) -> bytes:
         """Send the descriptors of what an answer refers to; return the answer."""

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
 import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import forkserver
+from multiprocessing import process as mp_process
+from pathlib import Path
 from typing import Any
 
 from fastflow.processes import place, worker_main
 from fastflow.processes.buffers import Mapped, Packed, Shares
 from fastflow.processes.messages import DEFINE, FORGET, STOP
-from fastflow.processes.packing import dumps
+from fastflow.processes.packing import dumps, main_is_hidden
 from fastflow.processes.transport import End, pair
 
-__all__ = ["Crew", "Worker", "ending_of", "forget_server", "prepare_server"]
+__all__ = [
+    "Crew",
+    "Worker",
+    "call_undisturbed",
+    "ending_of",
+    "forget_server",
+    "prepare_server",
+]
 
 _STOP = dumps((STOP,))
 _BYTES = {bytes}
@@ -171,6 +182,13 @@ class Worker:
             os.close(self.pidfd)
             self.pidfd = -1
 
+    def disown(self) -> None:
+        """Let go of it in a forked child, where it is another process's."""
+        with contextlib.suppress(OSError):
+            self.end.connection.close()
+        # At its end multiprocessing waits for its children, and fails.
+        mp_process._children.discard(self.process)  # type: ignore[attr-defined]
+
 
 class Crew:
     """Starts workers of one executor.
@@ -207,11 +225,68 @@ class Crew:
                 name=f"{self._name}-{next(self._numbers)}",
             )
             try:
-                process.start()
+                with _startable(self.context):
+                    process.start()
             except BaseException:
                 end.close()
                 raise
         return Worker(process, end, self._shares)
+
+
+@contextlib.contextmanager
+def _startable(context: Any) -> Iterator[None]:
+    """Make room for what multiprocessing can't do.
+
+    Workers can't run the script again if there is no such file (``python < script``);
+    and a daemon may have children here: they end with it by themselves.
+    """
+    if context.get_start_method() != "fork":
+        try:
+            Path.cwd()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                errno.ENOENT,
+                "the current folder is gone, so no process can be started in it: "
+                "os.chdir to another one, or use start_method='fork'",
+            ) from error
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    hidden = file is not None and main_is_hidden()
+    config = mp_process.current_process()._config  # type: ignore[attr-defined]
+    daemon = config.pop("daemon", None)
+    if hidden:
+        del main.__file__  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        if hidden:
+            main.__file__ = file  # type: ignore[union-attr]
+        if daemon is not None:
+            config["daemon"] = daemon
+
+
+def call_undisturbed(call: Callable[[], None]) -> None:
+    """Call where no handler of a signal runs; if one raises here, it goes on there."""
+    if threading.current_thread() is not threading.main_thread():
+        call()
+        return
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="fastflow-start")
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter ends, or there are too many
+        call()
+        return
+    thread.join()
+    if failed:
+        raise failed.pop()
 
 
 def prepare_server(modules: Sequence[str]) -> None:
@@ -253,7 +328,10 @@ def ending_of(process: Any) -> tuple[int, str]:
     if code is None:  # it has closed its connection, and goes on
         process.kill()
         process.join()
-        return int(process.exitcode), "has closed its connection"
+        code = process.exitcode
+        if code is None:  # somebody has waited for all children of the program
+            return -signal.SIGKILL, "has ended"
+        return int(code), "has closed its connection"
     if code < 0:
         with contextlib.suppress(ValueError):
             return code, f"was ended by {signal.Signals(-code).name}"
