@@ -3,9 +3,9 @@
 
 #include "blocking.hpp"
 #include "channel_object.hpp"
-#include "end_with.hpp"
 #include "condition.hpp"
 #include "context_per_call.hpp"
+#include "end_with.hpp"
 #include "engine.hpp"
 #include "executor.hpp"
 #include "future.hpp"

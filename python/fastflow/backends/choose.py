@@ -92,7 +92,8 @@ def _sender(executor: cf.Executor) -> Sender:
 
     if isinstance(executor, ClusterExecutor):
         ask = WeakMethod(executor.capacity)
-        return Sender(Far(executor), executor.capacity(), ask=ask)
+        # A worker may be started for a call, or be on its way.
+        return Sender(Far(executor), executor.capacity(), starts=True, ask=ask)
     workers = workers_of(executor)
     if not isinstance(executor, cf.ProcessPoolExecutor):
         return Sender(Alone(), workers)
