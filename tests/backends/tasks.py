@@ -108,7 +108,7 @@ def limited(path):
     await_file(path)
 
 
-@TASKS.task(timeout=0.4)
+@TASKS.task(timeout=1.5)
 def quick_limited(_=None):
     return "quick"
 
@@ -125,7 +125,7 @@ def hang(path):
 
 def hold(directory):
     """Keep a worker until the third one has had to wait for longer than its limit."""
-    time.sleep(0.5)
+    time.sleep(2.0)
     return directory
 
 

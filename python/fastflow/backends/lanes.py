@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures as cf
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from types import FunctionType
@@ -160,7 +159,7 @@ class Call:
         """Say what came of it; `sent`: when it left, by ``time.perf_counter``."""
         try:
             if outcome.process:
-                self._ran(outcome, sent)
+                self.job.ran(self.ticket, *outcome.seen_here(sent))
             if outcome.failure is None:
                 self.job.returned(self.ticket, outcome.value)
                 return
@@ -169,13 +168,6 @@ class Call:
             _LOGGER.exception("exception at the end of a call")
         else:
             self.failed(error)
-
-    def _ran(self, outcome: Outcome, sent: float) -> None:
-        # The other process has another clock; both know the time of day.
-        start = time.perf_counter() - max(time.time() - outcome.began, 0.0)
-        start = max(start, sent)
-        where = f"process {outcome.process}"
-        self.job.ran(self.ticket, start, start + outcome.seconds, where)
 
     def failed(self, error: BaseException) -> None:
         """Say why nothing came of it."""

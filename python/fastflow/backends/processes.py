@@ -142,16 +142,9 @@ class _Call:
         error = future.exception()
         if error is None:
             outcome = Outcome(*future.result())
-            self._ran(outcome)
+            job.ran(ticket, *outcome.seen_here(self._sent))
             if outcome.failure is None:
                 job.returned(ticket, outcome.value)
                 return
             error = outcome.failure.error()
         job.raised(ticket, explained(error))
-
-    def _ran(self, outcome: Outcome) -> None:
-        # The other process has another clock; both know the time of day.
-        start = time.perf_counter() - max(time.time() - outcome.began, 0.0)
-        start = max(start, self._sent)
-        where = f"process {outcome.process}"
-        self._job.ran(self._ticket, start, start + outcome.seconds, where)

@@ -54,6 +54,19 @@ class Outcome(NamedTuple):
     seconds: float
     process: int
 
+    def seen_here(self, sent: float) -> tuple[float, float, str]:
+        """Return when it began and ended by ``time.perf_counter`` here, and where.
+
+        Parameters
+        ----------
+        sent : float
+            When the call left, by the same clock: it did not begin before.
+        """
+        # The other process has another clock; both know the time of day.
+        start = time.perf_counter() - max(time.time() - self.began, 0.0)
+        start = max(start, sent)
+        return start, start + self.seconds, f"process {self.process}"
+
 
 class Returned(NamedTuple):
     """What came of a chunk: the outcomes of its first calls, packed."""
