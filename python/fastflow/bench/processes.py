@@ -377,7 +377,7 @@ def killed_workers(settings: Settings) -> Iterator[Row | Skip]:
 
 def _kill_now_and_then(pool: Any, stop: threading.Event) -> None:
     while not stop.wait(0.05):
-        workers = list(pool._desk.workers)
+        workers = [worker for worker in pool._desk.workers if worker.made]
         if workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(workers).process.pid, signal.SIGKILL)
