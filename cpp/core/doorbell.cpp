@@ -109,7 +109,7 @@ bool Doorbell::drain_once() {
 
 Descriptor Doorbell::take_descriptor() {
   Descriptor first = std::move(descriptors_.front());
-  descriptors_.pop_front();
+  descriptors_.erase(descriptors_.begin());
   if (first.get() < 0) {
     fail(EMFILE, "a file descriptor from the other process could not be received");
   }

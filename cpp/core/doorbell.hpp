@@ -22,7 +22,7 @@
 #include <poll.h>
 
 #include <chrono>
-#include <deque>
+#include <vector>
 
 #include "shared_memory.hpp"
 
@@ -49,7 +49,7 @@ class Doorbell {
 
   int socket_;
   bool closed_ = false;
-  std::deque<Descriptor> descriptors_;  // -1: one that was lost
+  std::vector<Descriptor> descriptors_;  // -1: one that was lost
 };
 
 // A counter that is readable while it is not 0: for threads of one process.

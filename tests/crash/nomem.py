@@ -12,6 +12,7 @@ import contextvars
 import ctypes
 import gc
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -592,7 +593,114 @@ def unobserved(made):
 
 
 #: Every public name of _core and every member, as in _core.pyi; a space may follow.
+class Talk:
+    """Both ends of a channel, and messages on their way in both directions."""
+
+    def __init__(self):
+        self.sockets = socket.socketpair()
+        here, there = (each.fileno() for each in self.sockets)
+        self.here = core.Channel.create(here, 1 << 16)
+        self.there = core.Channel.attach(there, os.dup(self.here.memory_fd))
+        self.tickets = [self.here.send(b"x" * 100) for _ in range(50)]
+
+    def fresh(self):
+        """Have something to receive, and room."""
+        self.there.receive_many(1000)
+        self.here.receive_many(1000)
+        self.tickets = [self.here.send(b"x" * 100) for _ in range(20)]
+
+    def check(self):
+        self.there.receive_many(1000)
+        assert self.here.send(b"once more") > 0
+        assert self.there.receive_many(1000)[-1] == b"once more"
+
+
+def talk(call):
+    return Entry(Talk, call, Talk.check, Talk.fresh)
+
+
+class Half:
+    """An end to which nobody has attached."""
+
+    def __init__(self):
+        self.sockets = socket.socketpair()
+
+    def fresh(self):
+        self.here = core.Channel.create(self.sockets[0].fileno(), 1 << 16)
+        self.memory = os.dup(self.here.memory_fd)
+
+    def attach(self):
+        core.Channel.attach(self.sockets[1].fileno(), self.memory)
+
+
+def half(call):
+    return Entry(Half, call, ready=Half.fresh, lasting=True)
+
+
+def descriptor(made):
+    made.here.send_descriptor(made.sockets[0].fileno())
+
+
+def take(made):
+    os.close(made.there.take_descriptor(10))
+
+
+def prepare(made):
+    if made.here.prepare_wait():
+        made.here.finish_wait()
+
+
+def segment():
+    return core.Segment(10_000)
+
+
+kept_pair = socket.socketpair()
+
+CHANNELS: dict[str, Entry] = {
+    "Channel.create": Entry(
+        lambda: socket.socketpair(),
+        lambda made: core.Channel.create(made[0].fileno(), 1 << 16),
+    ),
+    "Channel.attach": half(Half.attach),
+    "Channel.abandon": half(lambda made: made.here.abandon()),
+    "Channel.release_fd": half(lambda made: made.here.release_fd()),
+    "Channel.capacity": talk(lambda made: made.here.capacity),
+    "Channel.closed_by_peer": talk(lambda made: made.here.closed_by_peer),
+    "Channel.max_payload": talk(lambda made: made.here.max_payload),
+    "Channel.memory_fd": talk(lambda made: made.here.memory_fd),
+    "Channel.prepare_wait": talk(prepare),
+    "Channel.finish_wait": talk(prepare),
+    "Channel.recall": talk(lambda made: made.here.recall(made.tickets[-1])),
+    "Channel.receive": talk(lambda made: made.there.receive()),
+    "Channel.receive_many": talk(lambda made: made.there.receive_many(5)),
+    "Channel.send": talk(lambda made: made.here.send(b"y" * 50)),
+    "Channel.send_many": talk(lambda made: made.here.send_many([b"y"] * 5)),
+    "Channel.send_descriptor": Entry(Talk, descriptor),
+    "Channel.take_descriptor": Entry(Talk, take, ready=descriptor),
+    "Channel.taken_up_to": talk(lambda made: made.here.taken_up_to()),
+    "Channel.unclaimed": talk(lambda made: made.here.unclaimed()),
+    "Channel.wait": talk(lambda made: made.there.wait(0.0)),
+    "Channel.wait_for_room": talk(lambda made: made.here.wait_for_room(0.0)),
+    "wait_channels": talk(lambda made: core.wait_channels([made.there], (), 0.0)),
+    "Segment.__init__": Entry(value, lambda made: segment()),
+    "Segment.__buffer__": Entry(segment, lambda made: memoryview(made).release()),
+    "Segment.close_fd": Entry(segment, lambda made: made.close_fd()),
+    "Segment.fd": getter(segment, "fd"),
+    "Segment.open": Entry(
+        segment, lambda made: core.Segment.open(os.dup(made.fd), made.size)
+    ),
+    "Segment.readonly": getter(segment, "readonly"),
+    "Segment.size": getter(segment, "size"),
+    "Segment.write": Entry(segment, lambda made: made.write(b"z" * 9_000)),
+    "has_shared_memory": Entry(value, lambda made: core.has_shared_memory()),
+    # It ends the process with the other end, which is therefore kept.
+    "end_with": Entry(
+        lambda: kept_pair, lambda made: core.end_with(made[0].fileno()), lasting=True
+    ),
+}
+
 ENTRIES: dict[str, Entry] = {
+    **CHANNELS,
     "Engine.__init__": Entry(value, lambda made: engine()),
     "Engine.broken": getter(engine, "broken"),
     "Engine.caller_may_run": getter(engine, "caller_may_run"),
