@@ -92,6 +92,8 @@ class _Run:
             "FASTFLOW_MATRIX_FOLDER": str(self._marks),
             "PYTHONPATH": path.rstrip(os.pathsep),
             "PYTHONFAULTHANDLER": "",
+            # From Python 3.12 on it warns of every fork of a program with threads.
+            "PYTHONWARNINGS": "ignore:This process:DeprecationWarning",
         }
 
     def made(self) -> Verdict:
