@@ -84,7 +84,7 @@ NAMES = (
 def fresh(text):
     """An equal string that is another object."""
     made = "".join(list(text))
-    assert made is not text
+    assert made is not text or len(text) == 1  # those are shared
     return made
 
 
