@@ -19,7 +19,7 @@ from fastflow.backends.lanes import Lane
 from fastflow.backends.travel import BYTES, Together
 from fastflow.run.remote import run_chunk
 
-__all__ = ["ClusterExecutor", "Far", "by_value"]
+__all__ = ["ClusterExecutor", "Far", "by_value", "call"]
 
 
 class ClusterExecutor(cf.Executor):
@@ -73,6 +73,11 @@ class ClusterExecutor(cf.Executor):
                 future.cancel()
         if wait:
             cf.wait(open_)
+
+
+def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Make a call, on the cluster: its own keywords are not those of `fn`."""
+    return fn(*args, **kwargs)
 
 
 def by_value(value: object) -> bytes:

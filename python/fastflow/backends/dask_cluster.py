@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.backends.cluster import ClusterExecutor
+from fastflow.backends.cluster import ClusterExecutor, call
 
 __all__ = ["DaskExecutor", "dask"]
 
@@ -42,7 +42,7 @@ class DaskExecutor(ClusterExecutor):
         """See `ClusterExecutor`."""
         self._count += 1
         key = f"{self._prefix}-{self._count}"
-        theirs = self.client.submit(_call, fn, args, kwargs, key=key, pure=False)
+        theirs = self.client.submit(call, fn, args, kwargs, key=key, pure=False)
         ours: cf.Future[Any] = cf.Future()
         ours.add_done_callback(lambda _: _forget(theirs, ours))
         theirs.add_done_callback(lambda _: _pass_on(theirs, ours))
@@ -50,10 +50,6 @@ class DaskExecutor(ClusterExecutor):
 
     def __repr__(self) -> str:
         return f"<DaskExecutor {self.client!r}>"
-
-
-def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return fn(*args, **kwargs)
 
 
 def _forget(theirs: Any, ours: cf.Future[Any]) -> None:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from fastflow.backends.cluster import ClusterExecutor
+from fastflow.backends.cluster import ClusterExecutor, call
 
 __all__ = ["RayExecutor", "ray"]
 
@@ -24,7 +24,7 @@ class RayExecutor(ClusterExecutor):
     def __init__(self, library: Any) -> None:
         super().__init__()
         self._ray = library
-        self._remote = library.remote(_call)
+        self._remote = library.remote(call)
 
     def capacity(self) -> int:
         """Return the CPUs of all nodes."""
@@ -46,10 +46,6 @@ class RayExecutor(ClusterExecutor):
 
     def __repr__(self) -> str:
         return "<RayExecutor>"
-
-
-def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return fn(*args, **kwargs)
 
 
 def _pass_on(theirs: cf.Future[Any], ours: cf.Future[Any]) -> None:

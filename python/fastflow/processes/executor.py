@@ -116,7 +116,6 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         if place.in_worker():
             self._run_in_threads(initializer, initargs)
             return
-        self._max_tasks_per_child = max_tasks_per_child  # read by `backends`
         self._max_pending = check_limit("max_pending", max_pending)
         self._on_full = check_choice(
             "on_full", on_full, ("block", "raise", "caller_runs")

@@ -50,7 +50,7 @@ from fastflow.processes.messages import (
     note,
 )
 from fastflow.processes.packing import dumps
-from fastflow.processes.transport import MOST, Endpoint, wait_channels
+from fastflow.processes.transport import MOST, Endpoint
 
 __all__ = ["Setup", "run"]
 
@@ -283,7 +283,7 @@ class _Worker:
         if flush is not None:
             flush()
             return
-        wait_channels([self._channel], (), None)
+        self._channel.wait_for_room()  # calls that are there must not end this wait
 
     def _sleep(self) -> bool:
         """Wait for a message; return whether one can come."""
