@@ -26,6 +26,7 @@ FLOORS = (
     "engines journal",
     "dsl",
     "flows workflows durable",
+    "seeing",
     "testing bench",
     "pytest_plugin",
     "cli",
@@ -35,6 +36,7 @@ FLOORS = (
 
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
+    "seeing": ("__init__ trace",),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
         "names options progress serial_queue signatures terminal textfiles topology",
