@@ -36,10 +36,15 @@ FLOORS = (
 
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
-    "seeing": ("__init__ trace",),
+    "seeing": (
+        "__init__ trace",
+        "notes tape",
+        "counters machine tracing",
+        "recording",
+    ),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
-        "names options progress serial_queue signatures terminal textfiles topology",
+        "names options progress recorders serial_queue signatures terminal textfiles topology",
         "aio nested timers",
     ),
     "pool": (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fastflow import _core
+from fastflow.base import recorders
 from fastflow.base.durations import Time, limit_of
 from fastflow.base.options import check_callable, check_limit
 from fastflow.base.progress import Monitor, Progress
@@ -419,6 +420,9 @@ def _fan_out(
             seconds=seconds, progress=progress,
         )  # fmt: skip
     engine, most = engine_of(executor, max_workers)
+    run = 0
+    if recorders.RECORDERS:
+        run = recorders.begin_run(recorders.name_of(fn), "map")
     work = _core.Map(
         engine=engine,
         fn=fn,
@@ -429,9 +433,29 @@ def _fan_out(
         stop_on_error=True,
         chunk=size or 0,
         most=most,
+        run=run,
     )
     help_ = engine.caller_may_run and seconds is None
+    if run:
+        return _recorded(run, lambda: _to_end(work, help_, seconds, progress))
+    return _to_end(work, help_, seconds, progress)
+
+
+def _to_end(
+    work: _core.Map, help_: bool, seconds: float | None, progress: Progress
+) -> Any:
     if not progress:
         return work.run(help_, seconds)
     with Monitor(progress, work, work.n, "map"):
         return work.run(help_, seconds)
+
+
+def _recorded(run: int, body: Callable[[], T]) -> T:
+    """Return what `body` does, and tell the recorders of its end."""
+    try:
+        value = body()
+    except BaseException as error:
+        recorders.end_run(run, error)
+        raise
+    recorders.end_run(run)
+    return value
