@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from fastflow import _core
@@ -27,6 +26,7 @@ __all__ = [
     "Noted",
     "Recorder",
     "add",
+    "begin_fan",
     "begin_run",
     "end_run",
     "failure_of",
@@ -67,9 +67,9 @@ class Recorder(Protocol):
         """A run begins."""
 
     def run_ended(
-        self, number: int, error: BaseException | None, shape: Callable[[], Any] | None
+        self, number: int, error: BaseException | None, drawn: object
     ) -> None:
-        """A run is over; `shape` returns what its graph can be drawn from."""
+        """A run is over; `drawn`: what its graph can be drawn from, or None."""
 
     def note(self, spans: list[Noted]) -> None:
         """Keep spans."""
@@ -139,6 +139,11 @@ def name_of(fn: Any) -> str:
     return name.rpartition("<locals>.")[2]
 
 
+def begin_fan(fn: Any) -> int:
+    """Tell of a map; returns its number, or 0 if nobody records."""
+    return begin_run(name_of(fn), "map") if RECORDERS else 0
+
+
 def begin_run(name: str, kind: str) -> int:
     """Tell of a run; returns its number, or 0 if nobody records."""
     recorders = RECORDERS
@@ -153,11 +158,11 @@ def begin_run(name: str, kind: str) -> int:
 def end_run(
     number: int,
     error: BaseException | None = None,
-    shape: Callable[[], Any] | None = None,
+    drawn: object = None,
 ) -> None:
-    """Tell that a run is over."""
+    """Tell that a run is over; `drawn`: what its graph can be drawn from."""
     for recorder in RECORDERS if number else ():
-        recorder.run_ended(number, error, shape)
+        recorder.run_ended(number, error, drawn)
 
 
 def tell(spans: list[Noted]) -> None:

@@ -218,6 +218,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
                 caller_helps=False,
                 most=self._max_workers,
                 timeout=seconds,
+                run=recorders.begin_fan(fn),
             )
             stream.start()  # not only at the first next()
             return stream
@@ -233,9 +234,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             stop_on_error=False,
             chunk=chunksize,
             most=self._max_workers,
-            run=recorders.begin_run(recorders.name_of(fn), "map")
-            if recorders.RECORDERS
-            else 0,
+            run=recorders.begin_fan(fn),
         )
         work.start()
         return _results(work, deadline)

@@ -176,22 +176,35 @@ def for_each(
     if isinstance(fn, _core.Kernel) and timeout is None and not progress:
         column = columns_of((iterable,))[0]
         if isinstance(column, range):
-            engine, most = engine_of(executor, max_workers)
-            _core.kernel_loop(
-                engine=engine,
-                kernel=fn,
-                start=column.start,
-                step=column.step,
-                n=len(column),
-                most=most,
-                caller_helps=engine.caller_may_run,
-            )
+            _kernel_loop(fn, column, *engine_of(executor, max_workers))
             return
         iterable = column
     _fan_out(
         fn, columns_of((iterable,)), executor, max_workers, chunksize, timeout,
         progress, star=False, keep=False, return_exceptions=False,
     )  # fmt: skip
+
+
+def _kernel_loop(
+    kernel: _core.Kernel, items: range, engine: _core.Engine, most: int
+) -> None:
+    def loop(run: int = 0) -> None:
+        _core.kernel_loop(
+            engine=engine,
+            kernel=kernel,
+            start=items.start,
+            step=items.step,
+            n=len(items),
+            most=most,
+            caller_helps=engine.caller_may_run,
+            run=run,
+        )
+
+    if recorders.RECORDERS:
+        run = recorders.begin_run(kernel.__name__, "map")
+        _recorded(run, lambda: loop(run))
+    else:
+        loop()
 
 
 @overload
@@ -282,6 +295,7 @@ def imap(
             caller_helps=engine.caller_may_run and seconds is None,
             most=most,
             timeout=seconds,
+            run=recorders.begin_fan(fn),
         )
     return _shown(stream, progress) if progress else stream
 
@@ -356,6 +370,8 @@ def map_array(
     _, most = engine_of(executor, max_workers)
 
     def run(task: Callable[[int], None], count: int) -> None:
+        if recorders.RECORDERS:
+            task.__qualname__ = recorders.name_of(fn)
         for_each(
             task,
             range(count),
@@ -420,9 +436,7 @@ def _fan_out(
             seconds=seconds, progress=progress,
         )  # fmt: skip
     engine, most = engine_of(executor, max_workers)
-    run = 0
-    if recorders.RECORDERS:
-        run = recorders.begin_run(recorders.name_of(fn), "map")
+    run = recorders.begin_fan(fn)
     work = _core.Map(
         engine=engine,
         fn=fn,

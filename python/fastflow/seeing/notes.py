@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastflow.base.recorders import Noted
-from fastflow.seeing.trace import Kind, Run, State
+from fastflow.seeing.trace import Dag, Kind, Run, State
 
 __all__ = ["Notes", "RunNotes", "Told"]
 
@@ -34,7 +33,7 @@ class Told(NamedTuple):
 class RunNotes:
     """What is known of a run."""
 
-    __slots__ = ("end", "error", "kind", "name", "parent", "shape", "start")
+    __slots__ = ("drawn", "end", "error", "kind", "name", "parent", "start")
 
     def __init__(self, name: str, kind: str, parent: int) -> None:
         self.name = name
@@ -43,16 +42,25 @@ class RunNotes:
         self.start = time.monotonic_ns()
         self.end = 0
         self.error: str | None = None
-        self.shape: Callable[[], Any] | None = None
+        self.drawn: object = None
 
     def run(self, began: int, last: int, parent: int, name: str) -> Run:
         """Return it for a trace; `last`: when its last call has ended, if that is so."""
         start = max(self.start - began, 0)
         end = self.end - began if self.end else last
-        dag = None if self.shape is None else self.shape()
         return Run(
-            self.name, self.kind, name, start, max(end, start), self.error, parent, dag
+            self.name, self.kind, name, start, max(end, start), self.error, parent, _dag_of(self.drawn)
         )
+
+
+def _dag_of(drawn: object) -> Dag | None:
+    if drawn is None:
+        return None
+    try:
+        from fastflow.seeing.dag import dag_of
+    except ImportError:
+        return None
+    return dag_of(drawn)
 
 
 class Notes:
@@ -89,14 +97,14 @@ class Notes:
         self.runs[number] = RunNotes(name, kind, parent)
 
     def run_ended(
-        self, number: int, error: BaseException | None, shape: Callable[[], Any] | None
+        self, number: int, error: BaseException | None, drawn: object
     ) -> None:
         """See `Recorder`."""
         run = self.runs.get(number)
         if run is not None:
             run.end = time.monotonic_ns()
             run.error = None if error is None else f"{type(error).__name__}: {error}"
-            run.shape = shape
+            run.drawn = drawn
 
     def failed(self, number: int, error: BaseException) -> None:
         """See `Recorder`; the first ones with their tracebacks."""

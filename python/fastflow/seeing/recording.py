@@ -83,6 +83,7 @@ class Recording:
             raise RuntimeError("a recording is made once; call record() again")
         self._tape = _core.Tape(size=self._size)
         self._began = time.time()
+        self._names = thread_names()
         self._open = True
         recorders.add(self._notes)
         if self._sampler is not None:
@@ -99,7 +100,7 @@ class Recording:
         recorders.remove(self._notes)
         self._tape.close()
         self._open = False
-        self._names = thread_names()
+        self._names |= thread_names()
         if self._sampler is not None:
             self._sampler.end()
 
