@@ -288,6 +288,7 @@ template <bool kRecorded>
 class Noting {
  public:
   void begin(FutureObject*, PyObject*, std::int64_t = -1) {}
+  void begin(FutureObject*, const StoredCall&) {}
   void end(SpanState) {}
   void fail(PyObject*) {}
 };
@@ -298,8 +299,22 @@ class Noting<true> {
   Noting() : lane_(recording::lane()) {}
   void begin(FutureObject* f, PyObject* function, std::int64_t item = -1) {
     if (lane_ == nullptr) return;
-    lane_->begin({recording::label_of(function), 0, item, submitted(f)},
-                 follows(*lane_));
+    bool ours = false;
+    const std::uint32_t label = recording::label_of(function, &ours);
+    if (ours) {  // whoever has sent it tells what it does
+      lane_ = nullptr;
+      return;
+    }
+    lane_->begin({label, 0, item, submitted(f)}, follows(*lane_));
+  }
+  // The same, where the function may be a context's run().
+  void begin(FutureObject* f, const StoredCall& call) {
+    PyObject* function = call.function();
+    if (PyCFunction_Check(function) && call.count() > 0) {
+      PyObject* self = PyCFunction_GET_SELF(function);
+      if (self != nullptr && PyContext_CheckExact(self)) function = call.argument(0);
+    }
+    begin(f, function);
   }
   void end(SpanState state) {
     if (lane_ != nullptr) lane_->end(state);
@@ -342,7 +357,7 @@ void execute_as(FutureObject* f) {
     call.clear();
     return;
   }
-  noting.begin(f, call.function());
+  noting.begin(f, call);
   PyObject* result = call_in_context(f, call);
   if (result != nullptr) {
     noting.end(SpanState::kDone);

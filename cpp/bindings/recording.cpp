@@ -243,7 +243,8 @@ void Noted::note() noexcept {
   Lane* mine = lane();
   if (mine == nullptr || now < start + kMoment) return;
   // Waits of those who have begun a call, or of workers.
-  if (kind_ == SpanKind::kBlocked && mine->idle()) return;
+  const bool waits = kind_ == SpanKind::kBlocked;
+  if (waits && mine->idle() && Worker::current() == nullptr) return;
   mine->note(kind_, start, now);
 }
 
@@ -253,6 +254,7 @@ namespace {
 
 struct Label {
   PyObject *name, *module;  // owned; the latter may be nullptr
+  bool ours = false;        // the module is one of this package's
 };
 
 struct Key {
@@ -280,6 +282,7 @@ constexpr std::size_t kMostLabels = 1 << 14;
 struct Near {
   Key key;
   std::uint32_t label;
+  bool ours;
 };
 constexpr std::size_t kNear = 16;
 thread_local Near t_near[kNear]{};
@@ -340,7 +343,8 @@ std::uint32_t enter_label(const Key* key, PyObject* keep, PyObject* name,
     number = static_cast<std::uint32_t>(labels.all.size());
     labels.all.reserve(number + 1);
     labels.by_text.emplace(spelled, number);
-    labels.all.push_back({Py_NewRef(name), Py_XNewRef(module)});
+    const bool ours = of != nullptr && std::strncmp(of, "fastflow.", 9) == 0;
+    labels.all.push_back({Py_NewRef(name), Py_XNewRef(module), ours});
   }
   if (key != nullptr && labels.by_key.size() < kMostLabels &&
       labels.by_key.emplace(*key, number).second) {
@@ -394,15 +398,16 @@ std::uint32_t look_up(PyObject* callable, const Found& found, bool quick) {
   return name ? enter_label(&found.key, callable, name.get(), module.get()) : 0;
 }
 
-// `known`: whether the key's addresses stay those of its objects.
+// `known`: whether the key's addresses stay those of its objects.  `ours` as label_of's.
 FASTFLOW_COLD std::uint32_t label_afar(PyObject* callable, const Found& found,
-                                       bool quick, bool* known) noexcept {
+                                       bool quick, bool* known, bool* ours) noexcept {
   PyObject* before = PyErr_Occurred() != nullptr ? take_exception() : nullptr;
   std::uint32_t label = 0;
   try {
     label = look_up(callable, found, quick);
+    const std::lock_guard guard(g_registry->mutex);
+    *ours = g_labels->all[label].ours;
     if (quick) {
-      const std::lock_guard guard(g_registry->mutex);
       *known = g_labels->by_key.contains(found.key);
     }
   } catch (const std::bad_alloc&) {
@@ -416,17 +421,19 @@ FASTFLOW_COLD std::uint32_t label_afar(PyObject* callable, const Found& found,
 
 }  // namespace
 
-std::uint32_t label_of(PyObject* callable) noexcept {
+std::uint32_t label_of(PyObject* callable, bool* ours) noexcept {
   Found found;
   const bool quick = find_quickly(callable, &found);
-  bool ignored = false;
-  if (!quick) return label_afar(callable, found, false, &ignored);
+  bool known = false, is_ours = false;
+  if (ours == nullptr) ours = &is_ours;
+  if (!quick) return label_afar(callable, found, false, &known, ours);
   Near& near = t_near[HashOfKey()(found.key) % kNear];
-  if (near.key == found.key) [[likely]]
+  if (near.key == found.key) [[likely]] {
+    *ours = near.ours;
     return near.label;
-  bool known = false;
-  const std::uint32_t label = label_afar(callable, found, true, &known);
-  if (known) near = {found.key, label};
+  }
+  const std::uint32_t label = label_afar(callable, found, true, &known, ours);
+  if (known) near = {found.key, label, *ours};
   return label;
 }
 
@@ -438,7 +445,7 @@ std::uint32_t known_label_of(PyObject* callable) noexcept {
   const std::lock_guard guard(g_registry->mutex);
   const auto known = g_labels->by_key.find(found.key);
   if (known == g_labels->by_key.end()) return 0;
-  near = {found.key, known->second};
+  near = {found.key, known->second, g_labels->all[known->second].ours};
   return near.label;
 }
 

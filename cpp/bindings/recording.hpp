@@ -182,7 +182,8 @@ void note_steals(Worker& worker) noexcept;
 void note_job(Worker& worker) noexcept;
 
 // The label of a callable.  REQUIRES: attached.  Keeps an exception that is set.
-std::uint32_t label_of(PyObject* callable) noexcept;
+// `ours`: whether it is a function of this package, whose calls are plumbing.
+std::uint32_t label_of(PyObject* callable, bool* ours = nullptr) noexcept;
 // The same of one that label_of() has seen before.  Any thread state.
 std::uint32_t known_label_of(PyObject* callable) noexcept;
 // The number of an error that is set, or 0.  REQUIRES: attached.

@@ -144,12 +144,15 @@ def begin_fan(fn: Any) -> int:
     return begin_run(name_of(fn), "map") if RECORDERS else 0
 
 
-def begin_run(name: str, kind: str) -> int:
-    """Tell of a run; returns its number, or 0 if nobody records."""
+def begin_run(name: str, kind: str, parent: int = 0) -> int:
+    """Tell of a run; returns its number, or 0 if nobody records.
+
+    Its parent, if it is not given, is the run of the native call that this thread is in.
+    """
     recorders = RECORDERS
     if not recorders:
         return 0
-    number, parent = next(_runs), _core.recording_run()
+    number, parent = next(_runs), parent or _core.recording_run()
     for recorder in recorders:
         recorder.run_began(number, name, kind, parent)
     return number

@@ -82,9 +82,11 @@ class BatchResult(Generic[R]):
     ----------
     all : list of BatchItem
     completion_reason : CompletionReason
+    recording : Recording or None
+        That of the ``with fastflow.record()`` block that it was made in.
     """
 
-    __slots__ = ("_counts", "all", "completion_reason")
+    __slots__ = ("_counts", "all", "completion_reason", "recording")
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class BatchResult(Generic[R]):
         self.all = list(all)
         self.completion_reason = completion_reason
         self._counts: tuple[int, int, int] | None = None
+        self.recording: Any = None
 
     def _count(self) -> tuple[int, int, int]:
         if self._counts is None:

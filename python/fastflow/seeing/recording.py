@@ -169,6 +169,9 @@ class Recording:
                 return run.dag
         raise ValueError("nothing that was recorded has a graph: no flow, no Graph")
 
+    def __reduce__(self) -> Any:
+        return _no_recording, ()  # results that refer to it can be pickled
+
     def __repr__(self) -> str:
         if self._tape is None:
             return "<Recording, not begun>"
@@ -176,3 +179,7 @@ class Recording:
             return "<Recording, open>"
         trace = self.data
         return f"<Recording of {len(trace.calls)} calls in {trace.seconds:.6g} s>"
+
+
+def _no_recording() -> None:
+    """Stand for a recording in what was pickled: it stays where it was made."""
