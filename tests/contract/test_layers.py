@@ -44,8 +44,8 @@ FILES = {
     ),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
-        "names options progress recorders serial_queue signatures terminal textfiles topology",
-        "aio nested timers",
+        "names options progress serial_queue signatures terminal textfiles topology",
+        "aio nested recorders timers",
     ),
     "pool": (
         "__init__ arrays blas columns future kernel waiting workers",
@@ -57,6 +57,7 @@ FILES = {
         "__init__ messages pipe place remote_traceback",
         "answers buffers guard transport",
         "future packing",
+        "recorded",
         "chunks worker_main",
         "workers",
         "desk",
@@ -67,7 +68,7 @@ FILES = {
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
         "retry scope status",
-        "job results task",
+        "job job_spans results task",
         "loop plan remote",
         "items pauses",
         "inline",
@@ -111,8 +112,9 @@ FILES = {
     ),
     "flows": (
         "__init__ history outcome",
-        "calls flow",
-        "function",
+        "calls",
+        "recorded",
+        "flow function",
         "files",
     ),
     "workflows": (

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from fastflow.base import recorders
 from fastflow.durable.completion import (
     BatchItemStatus,
     CompletionPolicy,
@@ -96,7 +97,7 @@ class BatchResult(Generic[R]):
         self.all = list(all)
         self.completion_reason = completion_reason
         self._counts: tuple[int, int, int] | None = None
-        self.recording: Any = None
+        self.recording: Any = recorders.newest()
 
     def _count(self) -> tuple[int, int, int]:
         if self._counts is None:
