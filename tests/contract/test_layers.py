@@ -36,11 +36,16 @@ FLOORS = (
 
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
-    "seeing": ("__init__ trace",),
+    "seeing": (
+        "__init__ trace",
+        "notes tape",
+        "counters machine tracing",
+        "recording",
+    ),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
         "names options progress serial_queue signatures terminal textfiles topology",
-        "aio nested timers",
+        "aio nested recorders timers",
     ),
     "pool": (
         "__init__ arrays blas columns future kernel waiting workers",
@@ -52,6 +57,7 @@ FILES = {
         "__init__ messages pipe place remote_traceback",
         "answers buffers guard transport",
         "future packing",
+        "recorded",
         "chunks worker_main",
         "workers",
         "desk",
@@ -62,7 +68,7 @@ FILES = {
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
         "retry scope status",
-        "job results task",
+        "job job_spans results task",
         "loop plan remote",
         "items pauses",
         "inline",
@@ -106,8 +112,9 @@ FILES = {
     ),
     "flows": (
         "__init__ history outcome",
-        "calls flow",
-        "function",
+        "calls",
+        "recorded",
+        "flow function",
         "files",
     ),
     "workflows": (
