@@ -1,0 +1,29 @@
+// The picture of what depends on what.
+
+// Only drawing: whatever could act or load something is left out.
+const HARMFUL = "script, foreignObject, iframe, image, use, animate, set, a";
+
+function showGraph(svg) {
+  if (!svg) return;
+  const parsed = new DOMParser().parseFromString(svg, "image/svg+xml");
+  const root = parsed.documentElement;
+  if (root.localName !== "svg" || parsed.querySelector("parsererror")) return;
+  for (const one of root.querySelectorAll(HARMFUL)) one.remove();
+  for (const one of [root, ...root.querySelectorAll("*")]) {
+    for (const { name } of [...one.attributes]) {
+      if (/^on|href$/i.test(name)) one.removeAttribute(name);
+    }
+  }
+  $("graph").hidden = false;
+  const view = $("graph-view");
+  // Its rules of style are for it alone.
+  const shadow = view.attachShadow({ mode: "open" });
+  const sheet = el("style", { text: "svg { display: block; margin: auto; max-width: 100%; height: auto; }"
+    + ":host(.actual) svg { max-width: none; }" });
+  shadow.append(sheet, document.importNode(root, true));
+  const button = $("graph-size");
+  button.addEventListener("click", () => {
+    const actual = view.classList.toggle("actual");
+    button.setAttribute("aria-pressed", String(actual));
+  });
+}
