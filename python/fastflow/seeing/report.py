@@ -20,19 +20,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fastflow.base.terminal import printable
 from fastflow.base.textfiles import write_text
 from fastflow.seeing.report_data import pack
 from fastflow.seeing.report_summary import Summary, summary_of
 from fastflow.seeing.report_text import shown_share, shown_time
-from fastflow.seeing.trace import Trace
+from fastflow.seeing.trace import Dag, Trace
 
 __all__ = ["write_report"]
 
 #: In the order in which they are run: each uses what is in the ones before.
 _SCRIPTS = (
-    "data format sort colors axis rows timeline interact counters stats grid tasks "
-    "histogram errors selected graph download theme main"
-).split()
+    "data", "format", "sort", "colors", "axis", "rows", "timeline", "interact",
+    "counters", "stats", "grid", "tasks", "histogram", "errors", "selected", "graph",
+    "download", "theme", "main",
+)  # fmt: skip
 
 
 def write_report(
@@ -98,7 +100,7 @@ def _page(trace: Trace, title: str) -> str:
         "title": _escaped(title),
         "style": _file("style.css"),
         "subtitle": _escaped(_subtitle(trace)),
-        "links": _links(explanation is not None),
+        "links": _links(trace, explanation is not None),
         "notices": "".join(_notices(trace)),
         "figures": _list(_figures(trace, summary)),
         "explanation": _section("why", "What held it up", explanation),
@@ -134,8 +136,7 @@ def _policy(script: str) -> str:
 def _escaped(text: str) -> str:
     """Return a text as HTML, with what can't be written replaced."""
     whole = text.encode("utf-8", "replace").decode("utf-8")
-    clean = "".join([c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in whole])
-    return html.escape(clean)
+    return html.escape(printable(whole))
 
 
 def _subtitle(trace: Trace) -> str:
@@ -151,16 +152,20 @@ def _subtitle(trace: Trace) -> str:
     return " · ".join(parts)
 
 
-def _links(explained: bool) -> str:
-    names = {
-        "summary": "Summary",
-        **({"why": "What held it up"} if explained else {}),
-        "timeline": "Timeline",
-        "tasks": "Tasks",
-        "sizes": "Durations",
-        "machine": "Machine",
-    }
-    return "".join([f'<a href="#{key}">{name}</a>' for key, name in names.items()])
+def _links(trace: Trace, explained: bool) -> str:
+    failed = bool(trace.failures) or any(run.error for run in trace.runs)
+    links = (
+        ("summary", "Summary", True),
+        ("why", "What held it up", explained),
+        ("graph", "Graph", _graph_of(trace) is not None),
+        ("timeline", "Timeline", True),
+        ("tasks", "Tasks", True),
+        ("sizes", "Durations", True),
+        ("errors", "Errors", failed),
+        ("machine", "Machine", True),
+    )
+    shown = [f'<a href="#{key}">{name}</a>' for key, name, there in links if there]
+    return "".join(shown)
 
 
 def _notices(trace: Trace) -> Iterator[str]:
@@ -252,14 +257,19 @@ def _explanation(trace: Trace) -> str | None:
         from fastflow.seeing.explain import explain
     except ModuleNotFoundError:
         return None
-    return explain(trace).text()
+    return str(explain(trace).text())
+
+
+def _graph_of(trace: Trace) -> Dag | None:
+    """Return the graph of the first run that has one."""
+    dags = [run.dag for run in trace.runs if run.dag is not None and run.dag.names]
+    return dags[0] if dags else None
 
 
 def _graph(trace: Trace) -> str | None:
-    """Return the picture of the first run that has a graph."""
+    dag = _graph_of(trace)
     try:
         from fastflow.seeing.dag_svg import dag_svg
     except ModuleNotFoundError:
         return None
-    dags = [run.dag for run in trace.runs if run.dag is not None and run.dag.names]
-    return dag_svg(dags[0]) if dags else None
+    return None if dag is None else str(dag_svg(dag))

@@ -21,7 +21,7 @@ import numpy as np
 from fastflow.seeing.report_columns import Planes, best, changes, folded, known
 from fastflow.seeing.trace import Trace
 
-__all__ = ["by_lane", "pack", "unit_of"]
+__all__ = ["by_lane", "pack"]
 
 _BUDGET = 6_700_000  # bytes of the columns of spans, deflated
 _SAMPLE = 1 << 15  # spans by which that is judged
@@ -33,10 +33,22 @@ _LONGEST_MESSAGE = 4_000
 
 
 def pack(trace: Trace, **more: Any) -> bytes:
-    """Return the deflated bytes of a trace; `more` goes into the header."""
+    """Return the deflated bytes of a trace; `more` goes into the header.
+
+    Raises
+    ------
+    ValueError
+        If a span has a lane that the trace doesn't have.
+    """
+    lanes = trace.spans["lane"]
+    if len(lanes) and not 0 <= lanes.min() <= lanes.max() < len(trace.lanes):
+        raise ValueError(
+            f"spans have lanes from {lanes.min()} to {lanes.max()}, and the trace has "
+            f"{len(trace.lanes)}; Trace(lanes=...) names each"
+        )
     order = by_lane(trace.spans)
     spans = trace.spans[order]
-    unit = unit_of(spans)
+    unit = _unit_of(spans)
     planes = Planes()
     _add_spans(planes, spans, unit)
     for name, samples in trace.counters.items():
@@ -48,9 +60,7 @@ def pack(trace: Trace, **more: Any) -> bytes:
         "unit": unit,
         "spans": len(spans),
         "lanes": [list(lane) for lane in trace.lanes],
-        "counts": np.bincount(
-            spans["lane"].clip(0), minlength=len(trace.lanes)
-        ).tolist(),
+        "counts": np.bincount(lanes, minlength=len(trace.lanes)).tolist(),
         "labels": list(trace.labels),
         "runs": [list(run[:7]) for run in trace.runs],
         "counters": {name: len(rows) for name, rows in trace.counters.items()},
@@ -73,22 +83,22 @@ def by_lane(spans: np.ndarray) -> np.ndarray:
     return np.lexsort((-spans["end"], spans["start"], spans["lane"]))
 
 
-def unit_of(spans: np.ndarray) -> int:
+def _unit_of(spans: np.ndarray) -> int:
     """Return the nanoseconds in which times are counted, so that the file is small.
 
     `spans` are sorted by `by_lane`.
     """
-    middle = max(0, (len(spans) - _SAMPLE) // 2)
+    if len(spans) <= _SAMPLE:
+        return 1
+    middle = (len(spans) - _SAMPLE) // 2
     sample = spans[middle : middle + _SAMPLE]
     for unit in _UNITS:
-        if len(spans) == len(sample):
-            break
         planes = Planes()
         _add_spans(planes, sample, unit)
         size = len(zlib.compress(b"".join(planes.parts), 6))
-        if size * len(spans) <= _BUDGET * len(sample):
-            break
-    return unit
+        if size * len(spans) <= _BUDGET * _SAMPLE:
+            return unit
+    return _UNITS[-1]
 
 
 def _add_spans(planes: Planes, spans: np.ndarray, unit: int) -> None:
@@ -126,7 +136,8 @@ def _thinned(samples: np.ndarray) -> np.ndarray:
             [base + values.argmin(1), base + values.argmax(1), [0, len(samples) - 1]]
         )
     )
-    return samples[kept]
+    thinned: np.ndarray = samples[kept]
+    return thinned
 
 
 def _failures(trace: Trace, order: np.ndarray) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Summary(NamedTuple):
 
     @property
     def utilisation(self) -> float | None:
-        """Share of the workers' time in which they had calls; None where there are none."""
+        """Share of the workers' time in which they had calls; None: no workers."""
         if not self.workers or self.wall <= 0:
             return None
         return min(1.0, self.busy / (self.wall * self.workers))

@@ -49,7 +49,7 @@ class Counter {
 
   text(value) {
     if (this.name === "lock") return `${Math.round(value * 100)} %`;
-    return `${value >= 100 ? count(Math.round(value)) : +value.toFixed(1)} ${UNITS[this.name] ?? ""}`.trim();
+    return `${value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(2))} ${UNITS[this.name] ?? ""}`.trim();
   }
 
   redraw() {

@@ -64,7 +64,7 @@ class Histogram {
     ctx.textAlign = "right";
     for (const share of [1, 0.5]) {
       const y = base - share * (base - 14);
-      ctx.fillText(compact(most * share), left - 6, y);
+      ctx.fillText(compact(Math.round(most * share)), left - 6, y);
       ctx.globalAlpha = 0.3;
       ctx.fillRect(left, Math.round(y), width - left - 8, 1);
       ctx.globalAlpha = 1;

@@ -52,7 +52,7 @@ class Tasks {
       { title: "Name", width: "minmax(180px, 3fr)", key: (label) => this.order[label], text: (label) => short(trace.labels[label], 300), swatch: (label) => this.colors.of(label) },
       { title: "Calls", ...number("n") },
       { title: "Total", ...span("total") },
-      { title: "Share", key: of("total"), number: true, width: "minmax(64px, .7fr)", text: (label) => `${(100 * this.stats.total[label] / (this.sum || 1)).toFixed(1)} %` },
+      { title: "Share", key: of("total"), number: true, width: "minmax(74px, .7fr)", text: (label) => `${(100 * this.stats.total[label] / (this.sum || 1)).toFixed(1)} %` },
       { title: "Median", ...span("median") },
       { title: "95 %", ...span("slow") },
       { title: "Longest", ...span("most") },
