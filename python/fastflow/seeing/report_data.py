@@ -25,7 +25,9 @@ __all__ = ["by_lane", "pack"]
 
 _BUDGET = 6_700_000  # bytes of the columns of spans, deflated
 _SAMPLE = 1 << 15  # spans by which that is judged
-_UNITS = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]  # ns
+_UNITS: tuple[int, ...] = tuple(
+    digit * 10**power for power in range(6) for digit in (1, 2, 5)
+)  # ns
 _MOST_FAILURES = 20_000
 _MOST_SAMPLES = 1 << 16  # of each counter
 _LONGEST = 20_000  # characters of a traceback

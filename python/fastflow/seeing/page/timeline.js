@@ -59,7 +59,15 @@ class Timeline {
     ctx.fillStyle = colors.line;
     ctx.fillRect(this.gutter - 1, 0, 1, shown);
     this.drawAxis();
-    this.drawn = (this.drawn ?? 0) + 1;
+    this.tell();
+  }
+
+  // What is shown, for who can't see it (and for tests).
+  tell() {
+    const [from, to] = this.axis.shown;
+    Object.assign(this.host.dataset, { from: Math.round(from), to: Math.round(to) });
+    const words = `Timeline: a row for each worker; ${time(from)} to ${time(to)} is shown`;
+    if (this.host.getAttribute("aria-label") !== words) this.host.setAttribute("aria-label", words);
   }
 
   drawTrack(ctx, track, y) {
