@@ -47,9 +47,13 @@ class Page:
     def open(self, path, width=1440, height=900, dark=False):
         """Open a file and wait until it has drawn all that it has."""
         self.size(width, height)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        media = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce",
+        }
+        features = [{"name": name, "value": value} for name, value in media.items()]
         self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": [scheme]}
+            "Emulation.setEmulatedMedia", {"features": features}
         )
         self.messages()
         self.requests()

@@ -65,7 +65,7 @@ def column(page, number):
         "return [...document.querySelectorAll('#table .grid:not([hidden]) .body"
         " .row:not([hidden])')].sort((a, b) => a.getAttribute('aria-rowindex')"
         " - b.getAttribute('aria-rowindex')).map(row => row.children[arguments[0]]"
-        ".textContent)",
+        ".textContent.toWellFormed())",
         number,
     )
 

@@ -31,7 +31,7 @@ __all__ = ["write_report"]
 
 #: In the order in which they are run: each uses what is in the ones before.
 _SCRIPTS = (
-    "data", "format", "sort", "colors", "axis", "rows", "timeline", "interact",
+    "data", "format", "sort", "colors", "axis", "rows", "strip", "timeline", "interact",
     "counters", "stats", "grid", "tasks", "histogram", "errors", "selected", "graph",
     "download", "theme", "main",
 )  # fmt: skip

@@ -3,8 +3,8 @@
 // Told apart with any kind of colour vision, on light and on dark (after Okabe and Ito,
 // and Tol); vermilion is left to what has failed.
 const PALETTES = {
-  light: ["#4a8fd6", "#2aa58a", "#d9a520", "#8c6bb8", "#6db6d8", "#a8a13c", "#b76c93",
-    "#3f6d8f", "#7d8a5a", "#b08e6a"],
+  light: ["#4a8fd6", "#2aa58a", "#d9a520", "#9d7fc7", "#6db6d8", "#a8a13c", "#c27a9f",
+    "#5b8cb0", "#8a9765", "#b08e6a"],
   dark: ["#5b9fe6", "#2fb598", "#e0b33c", "#a685d6", "#7cc7ea", "#b9b24c", "#cc7fa8",
     "#6f9dc0", "#93a26b", "#c09d78"],
 };

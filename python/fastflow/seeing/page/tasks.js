@@ -19,7 +19,7 @@ class Tasks {
       clearTimeout(timer);
       timer = setTimeout(() => this.apply(), 120);
     });
-    for (const id of ["state", "attempt", "kind"]) $(id).addEventListener("change", () => this.apply());
+    for (const id of ["search", "state", "attempt", "kind"]) $(id).addEventListener("change", () => this.apply());
     this.labels.sorted = { column: this.labels.columns[2], down: true };
     this.labels.sortBy(this.labels.columns[2], true);
     this.use(trace.labels.length > 1 || trace.n === 0 ? "label" : "span");

@@ -13,6 +13,7 @@ class Timeline {
     this.selected = -1;
     this.hovered = -1;
     this.waiting = false;
+    this.strip = new Strip();
     this.lay();
     axis.listeners.push(() => this.redraw());
     this.host.addEventListener("scroll", () => this.redraw());
@@ -96,6 +97,7 @@ class Timeline {
     const scale = width / (axis.to - axis.from);
     const place = (at) => (axis.toLine(at) - axis.from) * scale;
     const [first, last] = axis.shown;
+    const strip = this.strip.cleared(width), bad = [];
     for (let k = row.from(first); k < row.n && row.start[k] <= last;) {
       const x = place(row.start[k]), stop = place(row.end[k]);
       if (stop - x >= 2) {
@@ -110,13 +112,12 @@ class Timeline {
       if (next - 1 > k && place(row.end[next - 1]) - place(row.start[next - 1]) >= 2) next--;
       const since = axis.toTime(axis.from + pixel / scale);
       const share = (row.busy[next] - row.busy[k]) / Math.max(until - since, 1);
-      ctx.globalAlpha = Math.min(1, 0.3 + 0.7 * share);
-      ctx.fillStyle = this.colorOf(row.spans[(k + next) >> 1]);
-      ctx.fillRect(gutter + pixel, y, 1, high);
-      ctx.globalAlpha = 1;
-      if (row.bad[next] > row.bad[k]) this.drawBad(ctx, gutter + pixel, y, high, 2);
+      strip.put(pixel, this.colorOf(row.spans[(k + next) >> 1]), Math.min(1, 0.3 + 0.7 * share));
+      if (row.bad[next] > row.bad[k]) bad.push(pixel);
       k = next;
     }
+    strip.draw(ctx, gutter, y, high);
+    for (const pixel of bad) this.drawBad(ctx, gutter + pixel, y, high, 2);
   }
 
   colorOf(i) {
