@@ -36,7 +36,13 @@ FLOORS = (
 
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
-    "seeing": ("__init__ trace",),
+    "seeing": (
+        "__init__ trace",
+        "past_builder report_columns report_graph report_summary report_text saved",
+        "past_durable past_flow report_data report_parts",
+        "past",
+        "report",
+    ),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
         "names options progress serial_queue signatures terminal textfiles topology",

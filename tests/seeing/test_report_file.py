@@ -265,7 +265,7 @@ def test_the_summary_counts_nested_calls_once():
     assert (found.calls, found.retried, found.workers) == (5, 1, 2)
     assert found.work == pytest.approx(0.022)
     assert found.cpu == pytest.approx(0.003)
-    assert found.parallelism == pytest.approx(1.1)
+    assert found.at_a_time == pytest.approx(1.1)
     assert found.utilisation == pytest.approx(0.55)
 
 

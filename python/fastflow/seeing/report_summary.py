@@ -18,6 +18,7 @@ class Summary(NamedTuple):
 
     wall: float
     calls: int
+    """Those of which there is no span are among them."""
     work: float
     """Time within calls; a call within another one of its lane counts once."""
     busy: float
@@ -35,8 +36,8 @@ class Summary(NamedTuple):
     dropped: int
 
     @property
-    def parallelism(self) -> float:
-        """How many calls ran at a time, on average."""
+    def at_a_time(self) -> float:
+        """How many calls were under way, on average."""
         return self.work / self.wall if self.wall > 0 else 0.0
 
     @property
@@ -55,9 +56,10 @@ def summary_of(trace: Trace) -> Summary:
     outer = calls[outermost(calls)]
     work = (outer["end"] - outer["start"]).clip(0)
     workers = [n for n, lane in enumerate(trace.lanes) if lane.kind in _WORKERS]
+    counted = sum(total[0] for total in getattr(trace, "totals", ()))
     return Summary(
         wall=trace.seconds,
-        calls=len(calls),
+        calls=max(len(calls), counted),
         work=float(work.sum()) / 1e9,
         busy=float(work[np.isin(outer["lane"], workers)].sum()) / 1e9,
         cpu=float(calls["cpu"][measured].sum()) / 1e9 if measured.any() else None,

@@ -78,6 +78,7 @@ async function start() {
   showGraph(trace.dag);
   watchTheme(() => {
     colors.refresh();
+    themeGraph(colors.theme);
     legend(trace, colors);
     chart.redraw();
     histogram.draw();

@@ -20,8 +20,7 @@ class Tasks {
       timer = setTimeout(() => this.apply(), 120);
     });
     for (const id of ["search", "state", "attempt", "kind"]) $(id).addEventListener("change", () => this.apply());
-    this.labels.sorted = { column: this.labels.columns[2], down: true };
-    this.labels.sortBy(this.labels.columns[2], true);
+    this.labels.sortBy(this.labels.columns.find((one) => one.title === "Total"), true);
     this.use(trace.labels.length > 1 || trace.n === 0 ? "label" : "span");
   }
 
@@ -48,9 +47,15 @@ class Tasks {
     const span = (name) => ({ key: of(name), text: (label) => time(this.stats[name][label]), number: true, width: "minmax(84px, 1fr)" });
     const number = (name) => ({ key: of(name), text: (label) => count(this.stats[name][label]), number: true, width: "minmax(76px, .8fr)" });
     const mean = (label) => this.stats.waited[label] ? this.stats.wait[label] / this.stats.waited[label] : -1;
+    // Where spans were dropped, the calls were still counted.
+    const all = { title: "Made", key: (label) => trace.totals[label]?.[0] ?? 0, number: true, width: "minmax(76px, .8fr)",
+      text: (label) => count(trace.totals[label]?.[0] ?? 0) };
+    const calls = { title: "Calls", ...number("n") };
+    const made = trace.dropped && trace.totals.length ? [all] : [];
     return [
       { title: "Name", width: "minmax(180px, 3fr)", key: (label) => this.order[label], text: (label) => short(trace.labels[label], 300), swatch: (label) => this.colors.of(label) },
-      { title: "Calls", ...number("n") },
+      calls,
+      ...made,
       { title: "Total", ...span("total") },
       { title: "Share", key: of("total"), number: true, width: "minmax(74px, .7fr)", text: (label) => `${(100 * this.stats.total[label] / (this.sum || 1)).toFixed(1)} %` },
       { title: "Median", ...span("median") },
