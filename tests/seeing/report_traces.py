@@ -31,7 +31,8 @@ BAD_NAMES = (
 def spans_of(rows):
     """Spans from dictionaries, sorted by start."""
     spans = np.zeros(len(rows), SPAN)
-    spans["ready"] = spans["cpu"] = spans["item"] = -1
+    for name in ("ready", "cpu", "item", "run"):
+        spans[name] = -1
     spans["attempt"] = 1
     for number, row in enumerate(rows):
         for name, value in row.items():

@@ -56,7 +56,7 @@ def links(trace: Trace, explained: bool) -> str:
         ("tasks", "Tasks", True),
         ("sizes", "Durations", True),
         ("errors", "Errors", failed),
-        ("machine", "Machine", True),
+        ("machine", "Machine", bool(trace.machine)),
     )
     shown = [f'<a href="#{key}">{name}</a>' for key, name, there in links if there]
     return "".join(shown)
@@ -124,27 +124,24 @@ def section(key: str, name: str, text: str | None) -> str:
     lines = "\n".join([escaped(line) for line in text.split("\n")])
     return (
         f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">'
-        f'{name}</h2><pre class="explanation">{lines}</pre></section>'
+        f'{name}</h2><pre class="explanation" tabindex="0">{lines}</pre></section>'
     )
 
 
 def machine(known: Mapping[str, Any]) -> str:
     """Return what is known of the machine."""
-    rows = [
-        (str(name), value)
-        for name, given in known.items()
-        for value in ([_told(given)] if given not in (None, {}, ()) else [])
-    ]
+    rows = [(str(name), _told(value), "", "") for name, value in known.items()]
     if not rows:
-        rows = [("", "Nothing is known of the machine.")]
-    facts = listed((name, value, "", "") for name, value in rows)
+        return ""
     return (
         '<section id="machine" aria-labelledby="machine-title"><h2 id="machine-title">'
-        f'Machine</h2><dl class="figures machine">{facts}</dl></section>'
+        f'Machine</h2><dl class="figures machine">{listed(rows)}</dl></section>'
     )
 
 
 def _told(value: Any) -> str:
+    if value is None:
+        return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):

@@ -75,7 +75,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     file = Path(directory, "run.json")
-    ...     save_trace(Trace(np.zeros(3, SPAN), labels=("work",)), file)
+    ...     save_trace(Trace(np.zeros(0, SPAN), labels=("work",)), file)
     ...     load_trace(file).labels
     ('work',)
     """

@@ -5,26 +5,45 @@
 
 const FOLD_BINS = 1 << 14;
 
-// Gaps of at least 2 % of the whole in which no lane works, as [begin, end].
-function gapsOf(trace, length) {
-  const edges = new Int32Array(FOLD_BINS + 1);
+// Stretches in which no lane works, as [begin, end]; none shorter than two bins.
+function idleOf(trace, length) {
+  const open = new Int32Array(FOLD_BINS + 1);
+  const last = new Float64Array(FOLD_BINS), first = new Float64Array(FOLD_BINS).fill(length);
   const bin = (at) => Math.min(FOLD_BINS - 1, Math.max(0, Math.floor((at / length) * FOLD_BINS)));
   for (let i = 0; i < trace.n; i++) {
     if (trace.kind[i] === IDLE || trace.kind[i] === PAUSE) continue;
-    edges[bin(trace.start[i])]++;
-    edges[bin(trace.end[i]) + 1]--;
+    const a = bin(trace.start[i]), b = bin(trace.end[i]);
+    open[a]++;
+    open[b + 1]--;
+    if (trace.start[i] < first[a]) first[a] = trace.start[i];
+    if (trace.end[i] > last[b]) last[b] = trace.end[i];
   }
-  const gaps = [];
-  for (let at = 0, open = 0, since = -1; at <= FOLD_BINS; at++) {
-    open += edges[at];
-    const idle = at < FOLD_BINS && open === 0;
+  const found = [];
+  for (let at = 0, under = 0, since = -1; at <= FOLD_BINS; at++) {
+    under += open[at];
+    const idle = at < FOLD_BINS && under === 0;
     if (idle && since < 0) since = at;
     if (!idle && since >= 0) {
-      if (at - since >= FOLD_BINS / 50) gaps.push([since * length / FOLD_BINS, at * length / FOLD_BINS]);
+      // The bins beside it say where it begins and ends.
+      const begin = since > 0 ? last[since - 1] : 0, end = at < FOLD_BINS ? first[at] : length;
+      if (at - since >= 2) found.push([begin, end]);
       since = -1;
     }
   }
-  return gaps;
+  return found;
+}
+
+// Those of them that take much of what is left when the longer ones are folded.
+function gapsOf(trace, length) {
+  const idle = idleOf(trace, length).sort((x, y) => (y[1] - y[0]) - (x[1] - x[0]));
+  const rest = idle.reduce((sum, [begin, end]) => sum - (end - begin), length);
+  let shown = length;
+  const gaps = idle.filter(([begin, end]) => {
+    const much = end - begin > 0.03 * shown && end - begin > 0.03 * rest;
+    if (much) shown -= end - begin;
+    return much;
+  });
+  return gaps.sort((x, y) => x[0] - y[0]);
 }
 
 class Axis {
@@ -33,7 +52,9 @@ class Axis {
     this.gaps = gapsOf(trace, this.length);
     this.folded = false;
     this.listeners = [];
-    this.fold(false);
+    const idle = this.gaps.reduce((sum, [begin, end]) => sum + end - begin, 0);
+    // Of a run that has waited nearly all the time, nothing else would be seen.
+    this.fold(idle > 0.9 * this.length);
   }
 
   fold(folded) {
@@ -96,19 +117,26 @@ class Axis {
 
   all() { this.show(0, this.total); }
 
-  // Places of ticks, as [time, text]; about one per `apart` pixels.
+  // The stretches of time that are shown as they are, between folded gaps.
+  get stretches() {
+    const found = [];
+    for (let k = 0; k + 1 < this.times.length; k += 2) found.push([this.times[k], this.times[k + 1]]);
+    return found;
+  }
+
+  // Places of ticks, as [pixel, text]; about one per `apart` pixels.
   ticks(width, apart = 110) {
     const [from, to] = this.shown;
-    const shown = this.folded ? this.to - this.from : to - from;
-    const rough = (shown * apart) / Math.max(width, 1);
-    const step = niceStep(rough);
+    const step = niceStep(((this.to - this.from) * apart) / Math.max(width, 1));
     const found = [];
     let last = -Infinity;
-    for (let at = Math.ceil(from / step) * step, n = 0; at <= to && n < 4000; at += step, n++) {
-      const x = ((this.toLine(at) - this.from) / (this.to - this.from)) * width;
-      if (x - last < apart * 0.6) continue;
-      last = x;
-      found.push([x, tickText(at, step)]);
+    for (const [begin, end] of this.stretches) {
+      for (let at = Math.ceil(Math.max(begin, from) / step) * step; at <= Math.min(end, to); at += step) {
+        const x = ((this.toLine(at) - this.from) / (this.to - this.from)) * width;
+        if (x - last < apart * 0.6) continue;
+        last = x;
+        found.push([x, tickText(at, step)]);
+      }
     }
     return found;
   }

@@ -29,8 +29,9 @@ function time(ns) {
   if (size < 1e6) return `${digits(ns / 1e3)} µs`;
   if (size < 1e9) return `${digits(ns / 1e6)} ms`;
   if (size < 120e9) return `${digits(ns / 1e9)} s`;
-  if (size < 7200e9) return `${Math.floor(ns / 60e9)} min ${Math.round((ns % 60e9) / 1e9)} s`;
-  if (size < 172800e9) return `${Math.floor(ns / 3600e9)} h ${Math.round((ns % 3600e9) / 60e9)} min`;
+  const seconds = Math.round(ns / 1e9), minutes = Math.round(ns / 60e9);
+  if (size < 7200e9) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  if (size < 172800e9) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
   return `${digits(ns / 86400e9)} d`;
 }
 

@@ -67,6 +67,7 @@ async function start() {
     timeline.lay();
   });
   $("levels").hidden = timeline.tracks.every((track) => track.rows.length < 2);
+  $("gaps").setAttribute("aria-pressed", String(axis.folded));
   pressed("gaps", (on) => { axis.fold(on); chart.redraw(); });
   $("gaps").hidden = axis.gaps.length === 0;
   for (const button of document.querySelectorAll("[data-download]")) {

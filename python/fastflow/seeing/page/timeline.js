@@ -51,12 +51,13 @@ class Timeline {
     this.canvas.style.height = `${shown}px`;
     const ctx = prepared(this.canvas, host.clientWidth, shown);
     const top = host.scrollTop;
+    this.drawFolds(ctx, shown, false);
     for (const track of this.tracks) {
       const y = track.top - top;
       if (y + track.height < 0 || y > shown) continue;
       this.drawTrack(ctx, track, y);
     }
-    this.drawFolds(ctx, shown);
+    this.drawFolds(ctx, shown, true);
     ctx.fillStyle = colors.line;
     ctx.fillRect(this.gutter - 1, 0, 1, shown);
     this.drawAxis();
@@ -196,24 +197,28 @@ class Timeline {
     }
   }
 
-  drawFolds(ctx, height) {
+  // Folded gaps are grey; how long they were is said last, on top of waits.
+  drawFolds(ctx, height, words) {
     const { axis, gutter, width, colors } = this;
-    if (!axis.folded) return;
     const scale = width / (axis.to - axis.from);
-    for (const [begin, end] of axis.gaps) {
-      const x = (axis.toLine(begin) - axis.from) * scale, stop = (axis.toLine(end) - axis.from) * scale;
-      if (stop < 0 || x > width) continue;
-      ctx.fillStyle = colors.sunk;
-      const left = gutter + Math.max(x, 0);
-      ctx.fillRect(left, 0, Math.max(gutter + Math.min(stop, width) - left, 3), height);
-      ctx.save();
-      ctx.translate(gutter + (x + stop) / 2, height / 2);
-      ctx.rotate(-Math.PI / 2);
-      ctx.fillStyle = colors.quiet;
+    for (const [begin, end] of axis.folded ? axis.gaps : []) {
+      const x = Math.max((axis.toLine(begin) - axis.from) * scale, 0);
+      const wide = Math.min((axis.toLine(end) - axis.from) * scale, width) - x;
+      if (wide < 0 || x > width) continue;
+      if (!words) {
+        ctx.fillStyle = colors.line;
+        ctx.fillRect(gutter + x, 0, Math.max(wide, 3), height);
+        continue;
+      }
       ctx.font = SMALL;
       ctx.textAlign = "center";
-      if (stop - x > 9) ctx.fillText(`⋯ ${time(end - begin)}`, 0, 0);
-      ctx.restore();
+      const text = `⋯ ${time(end - begin)}`;
+      const long = ctx.measureText(text).width;
+      if (long + 6 > wide) continue;
+      ctx.fillStyle = colors.panel;
+      ctx.fillRect(gutter + x + wide / 2 - long / 2 - 3, 3, long + 6, 15);
+      ctx.fillStyle = colors.quiet;
+      ctx.fillText(text, gutter + x + wide / 2, 11);
     }
   }
 
