@@ -41,6 +41,10 @@ FILES = {
         "notes tape",
         "counters machine tracing",
         "recording",
+        "past_builder report_columns report_graph report_summary report_text saved",
+        "past_durable past_flow report_data report_parts",
+        "past",
+        "report",
     ),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "

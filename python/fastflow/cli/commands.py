@@ -215,6 +215,31 @@ def run(file: str, timeout: str | None, **options: Any) -> None:
     raise SystemExit(flows.run(file, timeout=seconds, **options))
 
 
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--run", "run_id", metavar="ID", help="Which one, if there are several. [the last]"
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="The page.",
+)
+@click.option("--title", help="What the page is called. [the name of the run]")
+def report(file: Path, run_id: str | None, output: Path, title: str | None) -> None:
+    """Write the HTML report of a past run.
+
+    FILE is a store of durable executions, a saved trace, the record of a flow, or the
+    directory of such records.
+    """
+    from fastflow.cli.report import report
+
+    raise SystemExit(report(file, run_id, output, title))
+
+
 @main.group()
 def runs() -> None:
     """Durable executions: list, show, resume, cancel, remove."""
