@@ -36,7 +36,16 @@ FLOORS = (
 
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
-    "seeing": ("__init__ trace",),
+    "seeing": (
+        "__init__ trace",
+        "explain_spans explain_words",
+        "explain_account explain_path",
+        "explain_levels",
+        "explain_facts",
+        "explain_shape",
+        "explain_causes explain_result",
+        "explain",
+    ),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
         "names options progress serial_queue signatures terminal textfiles topology",

@@ -1,0 +1,185 @@
+"""The critical path: what had to follow each other, however many workers there are.
+
+Where a run has a graph, it is the longest path through it. Where not, it is the chain
+of calls that led to the last one: a call follows another one if it was ready just when
+that ended, and this can hardly be by chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from fastflow.base.topology import sort_tasks
+from fastflow.seeing.explain_spans import Spans
+from fastflow.seeing.trace import Dag, Kind, Trace
+
+__all__ = ["CriticalPath", "critical_path"]
+
+#: So likely may it be that some call ends between an end and a ready time by chance.
+_CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class CriticalPath:
+    """Names in order, with how many calls of the name follow each other."""
+
+    length: float
+    """ns"""
+    steps: tuple[tuple[str, int], ...]
+    from_graph: bool
+    """Whether from a graph; otherwise from times."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls are on it."""
+        return sum(count for _, count in self.steps)
+
+    def __str__(self) -> str:
+        shown = [name if n == 1 else f"{name} × {n:,}" for name, n in self.steps]
+        if len(shown) > 7:
+            shown = [*shown[:3], f"({len(shown) - 6:,} more)", *shown[-3:]]
+        return " → ".join(shown)
+
+
+def critical_path(trace: Trace, spans: Spans) -> CriticalPath:
+    """Return the longest chain that is known of."""
+    call = np.flatnonzero((spans.kind == Kind.CALL) & ~spans.cached)
+    chain = _chain_of_times(spans, call)
+    # The last call need not be the longest, and each is a chain.
+    length = spans.end[call] - spans.start[call]
+    best, nodes = float(length[chain].sum()), chain
+    if len(call) and length.max() > best:
+        best, nodes = float(length.max()), [int(np.argmax(length))]
+    found = CriticalPath(best, _named(_names(trace, spans, call[nodes])), False)
+    for number, run in enumerate(trace.runs):
+        if run.dag is not None and len(run.dag.names):
+            of_run = call[spans.run[call] == number]
+            path = _longest_path(spans, of_run, run.dag, run.kind)
+            if path is not None and (
+                not found.from_graph or path.length > found.length
+            ):
+                found = path
+    return found
+
+
+def _names(trace: Trace, spans: Spans, calls: np.ndarray) -> list[str]:
+    return [
+        str(trace.labels[label]) if label >= 0 else "a call without a name"
+        for label in spans.label[calls].tolist()
+    ]
+
+
+def _named(names: list[str]) -> tuple[tuple[str, int], ...]:
+    """Put equal names that follow each other together."""
+    return tuple((name, sum(1 for _ in same)) for name, same in groupby(names))
+
+
+# --- without a graph ------------------------------------------------------------------
+
+
+def _chain_of_times(spans: Spans, call: np.ndarray) -> list[int]:
+    """Return positions in `call` of the chain that led to the last one, in order."""
+    if not len(call):
+        return []
+    start, end, ready = spans.start[call], spans.end[call], spans.ready[call]
+    by_end = np.argsort(end, kind="stable")
+    before = np.searchsorted(end[by_end], ready, "right") - 1
+    before[ready < 0] = -1
+    leader = np.where(before >= 0, by_end[before], -1)
+    gap = ready - end[leader]
+    # Nothing else ran when it got ready, or it got ready in the moment of that end.
+    alone = np.searchsorted(start, ready, "left") == before + 1
+    near = gap * float(len(call)) <= _CHANCE * max(spans.wall, 1)
+    leader[~alone & ~near] = -1
+    return _walk(leader.tolist(), start.tolist(), int(by_end[-1]))
+
+
+def _walk(leader: list[int], start: list[int], last: int) -> list[int]:
+    """Follow the leaders back, as long as that leads to earlier calls."""
+    chain = [last]
+    while True:
+        before = leader[chain[-1]]
+        if before < 0 or start[before] >= start[chain[-1]]:
+            break
+        chain.append(before)
+    chain.reverse()
+    return chain
+
+
+# --- with a graph ---------------------------------------------------------------------
+
+
+def _longest_path(
+    spans: Spans, call: np.ndarray, dag: Dag, kind: str
+) -> CriticalPath | None:
+    """Return the longest path through a graph; None if calls aren't of its nodes."""
+    size = len(dag.names)
+    node = _node_of(spans, call, dag, kind)
+    call, node = call[node >= 0], node[node >= 0]
+    edges = np.asarray(dag.edges, np.int64).reshape(-1, 2)
+    edges = edges[((edges >= 0) & (edges < size)).all(axis=1)]
+    if not len(call):
+        return None
+    weight = _weights(spans, call, node, size)
+    source, target = edges[:, 0].tolist(), edges[:, 1].tolist()
+    structure = sort_tasks(size, source, target)
+    starts, items = structure.parents.starts, structure.parents.items
+    longest = weight.tolist()
+    leader = [-1] * size
+    for at in structure.order:
+        first, last = starts[at], starts[at + 1]
+        if last == first:
+            continue
+        above = items[first]
+        if last - first > 1:
+            above = max(items[first:last], key=longest.__getitem__)
+        longest[at] += longest[above]
+        leader[at] = above
+    end = max(structure.order, key=longest.__getitem__, default=-1)
+    if end < 0:
+        return None
+    total, path = longest[end], []
+    while end >= 0:
+        path.append(end)
+        end = leader[end]
+    names = [str(dag.names[at]) for at in reversed(path) if weight[at] > 0]
+    return CriticalPath(float(total), _named(names), True)
+
+
+def _node_of(spans: Spans, call: np.ndarray, dag: Dag, kind: str) -> np.ndarray:
+    """Return the node of each call; -1: none.
+
+    Nodes have labels of their own in flows. Nodes of a graph may share them; there the
+    item is the node.
+    """
+    size = len(dag.names)
+    labels = np.asarray(dag.labels, np.int64)
+    if len(labels) == size and len(np.unique(labels)) == size:
+        order = np.argsort(labels)
+        label = spans.label[call]
+        at = np.minimum(np.searchsorted(labels[order], label), size - 1)
+        return np.where(labels[order][at] == label, order[at], -1)
+    item = spans.item[call]
+    if kind != "graph":
+        return np.full(len(call), -1)
+    return np.where((item >= 0) & (item < size), item, -1)
+
+
+def _weights(spans: Spans, call: np.ndarray, node: np.ndarray, size: int) -> np.ndarray:
+    """Return how long each node takes at least: its longest item, with all attempts."""
+    length = (spans.end[call] - spans.start[call]).astype(float)
+    weight = np.zeros(size)
+    if (spans.attempt[call] > 1).any():
+        item = spans.item[call]
+        order = np.lexsort((item, node))
+        new = np.ones(len(order), bool)
+        new[1:] = (np.diff(node[order]) != 0) | (np.diff(item[order]) != 0)
+        length, node = (
+            np.add.reduceat(length[order], np.flatnonzero(new)),
+            node[order][new],
+        )
+    np.maximum.at(weight, node, length)
+    return weight
