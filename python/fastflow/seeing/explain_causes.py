@@ -63,8 +63,8 @@ def _lock(facts: Facts) -> Iterator[Cause]:
     if facts.use.lock is not None:
         evidence += f"; somebody had the lock {share(facts.use.lock, 1)} of the time"
     if facts.use.cores is not None:
-        evidence += f"; {facts.use.running:.1f} calls at a time used "
-            f"{facts.use.cores:.2f} cores"
+        used = f"{facts.use.cores:.2f} cores"
+        evidence += f"; {facts.use.running:.1f} calls at a time used {used}"
     yield Cause(
         "waiting for the interpreter lock",
         max(min(waited / facts.workers, facts.wall - ideal), 0.0) / 1e9,
