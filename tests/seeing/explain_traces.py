@@ -1,4 +1,4 @@
-"""Runs that never were: a few workers simulated, so that a trace of theirs is consistent.
+"""Runs that never were: workers are simulated, so that a trace of theirs is consistent.
 
 Tasks make progress as fast as what they share lets them: a core each, the cores that
 there are, or the interpreter lock. Times are microseconds here, and ns in the trace.
@@ -79,7 +79,11 @@ class Simulation:
                 self.note(Kind.IDLE, lane, idle_since.pop(lane), now)
                 task = self.tasks[number]
                 half = task.cost / 2 if task.children else task.cost
-                plan = [("overhead", self.overhead), ("send", task.send), ("call", half)]
+                plan = [
+                    ("overhead", self.overhead),
+                    ("send", task.send),
+                    ("call", half),
+                ]
                 if task.children:
                     plan += [("children", 0.0), ("call", half)]
                 plan += [("send", task.send)]
@@ -107,7 +111,7 @@ class Simulation:
         return all(child in self.done for child in self.tasks[number].children)
 
     def advance(self, phases, lane, step, rate, now, free, idle_since):
-        number, plan, since, begun, cpu = phases[lane]
+        number, plan, since, _, cpu = phases[lane]
         task = self.tasks[number]
         what, left = plan[0]
         if what == "children" and not self.finished(number):
@@ -131,9 +135,7 @@ class Simulation:
             for child in task.children:
                 self.submit(child, now)
         if what == "call" and (not plan or plan[0][0] == "send"):
-            self.note(
-                Kind.CALL, lane, phases[lane][3], now, number, phases[lane][4]
-            )
+            self.note(Kind.CALL, lane, phases[lane][3], now, number, phases[lane][4])
             self.finish(number, now)
         if not plan:
             del phases[lane]
@@ -218,7 +220,9 @@ def interpreter_lock():
 
 
 def small_tasks():
-    return Simulation(many(3_000, 0.8, spread=0.1), 2, overhead=2, machine=machine(2)).run()
+    return Simulation(
+        many(3_000, 0.8, spread=0.1), 2, overhead=2, machine=machine(2)
+    ).run()
 
 
 def straggler():
@@ -231,11 +235,15 @@ def serial_section():
     first = many(40, 100, "map")
     alone = [Task("merge", 2_000, after=tuple(range(40)))]
     second = many(40, 100, "write", after=(40,))
-    return Simulation([*first, *alone, *second], 4, overhead=1, machine=machine(4)).run()
+    return Simulation(
+        [*first, *alone, *second], 4, overhead=1, machine=machine(4)
+    ).run()
 
 
 def few_workers():
-    return Simulation(many(200, 300, spread=0.1), 2, overhead=1, machine=machine(8)).run()
+    return Simulation(
+        many(200, 300, spread=0.1), 2, overhead=1, machine=machine(8)
+    ).run()
 
 
 def blocked_workers():

@@ -55,6 +55,7 @@ def explain(trace: Trace) -> Explanation:
         work=facts.work / 1e9,
         workers=facts.workers,
         cpus=facts.cpus,
+        useful=facts.useful,
         critical_path=facts.path,
         account=_account(facts),
         causes=causes_of(facts),

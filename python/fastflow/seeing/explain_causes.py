@@ -189,7 +189,7 @@ def _break_even(facts: Facts) -> float:
 def _queue(facts: Facts) -> Iterator[Cause]:
     """All workers were busy while calls were ready: more of them may help."""
     levels = facts.levels
-    full = (levels.waiting >= 1) & (levels.idle < 0.05 * facts.workers)
+    full = (levels.waiting >= 1) & (levels.occupied > 0.95 * facts.workers)
     width = float(levels.width[full].sum())
     if (
         not width

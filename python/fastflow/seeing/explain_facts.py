@@ -87,6 +87,19 @@ class Facts:
         )
 
     @property
+    def useful(self) -> int:
+        """Workers that can do something at a time: one for each core, but for waits."""
+        if not self.cpus or self.waits.share >= 0.5:
+            return self.workers
+        return min(self.workers, self.cpus)
+
+    @property
+    def idle(self) -> np.ndarray:
+        """Useful workers without anything to do, in each segment of `levels`."""
+        found: np.ndarray = np.maximum(self.useful - self.levels.occupied, 0)
+        return found
+
+    @property
     def names(self) -> np.ndarray:
         """The label of each call of `account`."""
         labels: np.ndarray = self.spans.label[self.account.call]
@@ -102,7 +115,7 @@ def facts_of(trace: Trace) -> Facts:
     spans = tidy(trace)
     account = account_of(spans)
     workers = int(spans.here.sum())
-    levels = levels_of(spans, account, workers)
+    levels = levels_of(spans, account)
     cpus = trace.machine.get("cpus")
     cpus = int(cpus) if isinstance(cpus, int | float) and cpus >= 1 else 0
     use = _use_of(trace, spans, account, levels)

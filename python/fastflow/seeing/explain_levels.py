@@ -29,12 +29,12 @@ class Levels:
     """Calls at a time."""
     waiting: np.ndarray
     """Calls that could have begun."""
-    idle: np.ndarray
-    """Workers without anything to do."""
+    occupied: np.ndarray
+    """Workers that had something to do."""
     blocked: np.ndarray
 
 
-def levels_of(spans: Spans, account: Account, workers: int) -> Levels:
+def levels_of(spans: Spans, account: Account) -> Levels:
     """Return what went on in each segment of the window."""
     call = account.call[spans.ready[account.call] >= 0]
     ready = np.sort(np.maximum(spans.ready[call] - spans.begin, 0))
@@ -46,7 +46,7 @@ def levels_of(spans: Spans, account: Account, workers: int) -> Levels:
         width=width,
         running=_mean(edges, width, account.running),
         waiting=_mean(edges, width, (ready, begun)),
-        idle=np.maximum(workers - _mean(edges, width, account.occupied), 0),
+        occupied=_mean(edges, width, account.occupied),
         blocked=_mean(edges, width, account.blocked),
     )
 

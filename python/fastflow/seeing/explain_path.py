@@ -20,6 +20,8 @@ __all__ = ["CriticalPath", "critical_path"]
 
 #: So likely may it be that some call ends between an end and a ready time by chance.
 _CHANCE = 0.05
+#: From so many edges on a path is looked for that is found without a look at each.
+_LARGE = 200_000
 
 
 @dataclass(frozen=True)
@@ -124,29 +126,57 @@ def _longest_path(
     if not len(call):
         return None
     weight = _weights(spans, call, node, size)
+    if len(edges) > _LARGE:
+        path = _waited_for(spans, call, node, edges, size)
+    else:
+        path = _heaviest(weight.tolist(), edges)
+    if not path:
+        return None
+    names = [str(dag.names[at]) for at in path if weight[at] > 0]
+    return CriticalPath(float(weight[path].sum()), _named(names), True)
+
+
+def _heaviest(weight: list[float], edges: np.ndarray) -> list[int]:
+    """Return the nodes of the path with the largest sum, in order."""
     source, target = edges[:, 0].tolist(), edges[:, 1].tolist()
-    structure = sort_tasks(size, source, target)
+    structure = sort_tasks(len(weight), source, target)
     starts, items = structure.parents.starts, structure.parents.items
-    longest = weight.tolist()
-    leader = [-1] * size
+    longest = list(weight)
+    leader = [-1] * len(weight)
     for at in structure.order:
         first, last = starts[at], starts[at + 1]
-        if last == first:
-            continue
-        above = items[first]
-        if last - first > 1:
-            above = max(items[first:last], key=longest.__getitem__)
-        longest[at] += longest[above]
-        leader[at] = above
+        if last > first:
+            leader[at] = above = max(items[first:last], key=longest.__getitem__)
+            longest[at] += longest[above]
     end = max(structure.order, key=longest.__getitem__, default=-1)
-    if end < 0:
-        return None
-    total, path = longest[end], []
+    path = []
     while end >= 0:
         path.append(end)
         end = leader[end]
-    names = [str(dag.names[at]) for at in reversed(path) if weight[at] > 0]
-    return CriticalPath(float(total), _named(names), True)
+    path.reverse()
+    return path
+
+
+def _waited_for(
+    spans: Spans, call: np.ndarray, node: np.ndarray, edges: np.ndarray, size: int
+) -> list[int]:
+    """Return the nodes that were waited for: back from the last one to end.
+
+    Each before it is that of its predecessors which ended last. It need not be the
+    heaviest path, but takes no look at each edge by itself.
+    """
+    start, end = np.full(size, -1), np.full(size, -1)
+    start[node[::-1]] = spans.start[call[::-1]]
+    np.maximum.at(end, node, spans.end[call])
+    order = np.argsort(edges[:, 1], kind="stable")
+    source, target = edges[order, 0], edges[order, 1]
+    first = np.flatnonzero(np.diff(target, prepend=-1))
+    latest = np.maximum.reduceat(end[source], first)
+    sizes = np.diff(first, append=len(target))
+    at = np.flatnonzero(end[source] == np.repeat(latest, sizes))
+    leader = np.full(size, -1)
+    leader[target[at]] = source[at]
+    return _walk(leader.tolist(), start.tolist(), int(np.argmax(end)))
 
 
 def _node_of(spans: Spans, call: np.ndarray, dag: Dag, kind: str) -> np.ndarray:

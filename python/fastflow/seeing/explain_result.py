@@ -31,6 +31,8 @@ class Explanation:
     workers: int
     cpus: int
     """0: not known."""
+    useful: int
+    """Workers that can do something at a time: one for each core, but for waits."""
     critical_path: CriticalPath
     account: dict[str, float]
     """Where the time of all workers went; the sum is workers × wall."""
@@ -58,8 +60,8 @@ class Explanation:
 
     @property
     def most(self) -> float:
-        """The speed-up that neither critical path nor number of workers rules out."""
-        limits = [x for x in (self.parallelism, self.workers) if x]
+        """The speed-up that neither critical path nor workers and cores rule out."""
+        limits = [x for x in (self.parallelism, self.useful) if x]
         return min(limits, default=0.0)
 
     def text(self) -> str:
@@ -76,6 +78,7 @@ class Explanation:
             piece
             for block in blocks
             for line in (*block, "")
+            if block
             for piece in _wrapped(printable(line))
         ]
         return "\n".join(lines).rstrip()
@@ -126,7 +129,7 @@ class Explanation:
             return "What to change, the most expensive first:"
         figures = (
             f"workers did work for {share(self.utilisation, 1)} of their time, the "
-            f"speed-up is {self.speedup:.2f} of {self.most:.2f}"
+            f"speed-up is {self.speedup:.2f} of at most {self.most:.2f}"
         )
         if self.utilisation >= 0.85 or self.speedup >= 0.9 * self.most:
             return f"Nothing to gain: {figures}."

@@ -31,10 +31,10 @@ _ALONE = 1.05
 
 def shape_causes(facts: Facts) -> Iterator[Cause]:
     """Yield the causes, significant or not."""
-    if facts.workers < 2 or not len(facts.account.call):
+    if facts.useful < 2 or not len(facts.account.call):
         return
     levels = facts.levels
-    lacking = (levels.idle > 0.05 * facts.workers) & (levels.waiting < 0.5)
+    lacking = (facts.idle > 0.05 * facts.useful) & (levels.waiting < 0.5)
     end = _end_of_work(facts)
     last = _last_call(facts)
     tail = np.zeros(len(levels.start), bool)
@@ -60,7 +60,7 @@ def _last_call(facts: Facts) -> int:
 def _end_of_work(facts: Facts) -> int | None:
     """Return the last segment in which as many workers as ever had something to do."""
     levels = facts.levels
-    had = np.where(levels.width > 0, facts.workers - levels.idle, 0)
+    had = np.where(levels.width > 0, facts.useful - facts.idle, 0)
     most = had.max(initial=0)
     if most < 1.5:
         return None
@@ -70,9 +70,9 @@ def _end_of_work(facts: Facts) -> int | None:
 def _tail(facts: Facts, tail: np.ndarray, last: int) -> Cause:
     """Judge the end: one call that is too long, or too few calls to share out."""
     levels = facts.levels
-    had = facts.workers - levels.idle
+    had = facts.useful - facts.idle
     most = float(had.max())
-    missing = np.minimum(levels.idle, np.maximum(most - had, 0))[tail]
+    missing = np.minimum(facts.idle, np.maximum(most - had, 0))[tail]
     lost = float((missing * levels.width[tail]).sum()) / most / 1e9
     length = facts.account.call_own
     took = float(length[last])
@@ -106,7 +106,7 @@ def _serial(facts: Facts, alone: np.ndarray) -> Cause:
     none = alone & (levels.running < 0.5)
     pause = min(_pauses(facts), float(levels.width[none].sum()))
     width = float(levels.width[alone].sum()) - pause
-    lost = max(width, 0.0) * (1 - 1 / facts.workers) / 1e9
+    lost = max(width, 0.0) * (1 - 1 / facts.useful) / 1e9
     empty = float(levels.width[none].sum()) - pause
     evidence = (
         f"for {time_text(width)} ({share(width, facts.wall)}) at most one call ran"
@@ -154,14 +154,14 @@ def _few(facts: Facts, some: np.ndarray) -> Cause:
     """Judge the times in which several calls ran, and fewer than there are workers."""
     levels = facts.levels
     width = levels.width[some]
-    idle = float((levels.idle[some] * width).sum())
-    room = facts.wall - facts.work / facts.workers
+    idle = float((facts.idle[some] * width).sum())
+    room = facts.wall - facts.work / facts.useful
     ran = float((levels.running[some] * width).sum()) / max(float(width.sum()), 1.0)
     return Cause(
         "too few tasks at a time",
-        max(min(idle / facts.workers, room), 0.0) / 1e9,
+        max(min(idle / facts.useful, room), 0.0) / 1e9,
         f"for {time_text(float(width.sum()))} there were {ran:.1f} calls at a time for "
-        f"{count(facts.workers, 'worker')}, and none waited",
+        f"{count(facts.useful, 'worker')}, and none waited",
         "split calls, let nothing wait that need not, or do several runs at once",
         f"{PAGES}/few-tasks.md",
     )
