@@ -37,9 +37,12 @@ FLOORS = (
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
     "seeing": (
-        "__init__ trace",
-        "explain_spans explain_words",
-        "explain_account explain_path",
+        "__init__ protobuf trace",
+        "explain_spans explain_words nodes tracks",
+        "arrows explain_account explain_path",
+        "trace_events",
+        "chrome",
+        "perfetto",
         "explain_levels",
         "explain_facts",
         "explain_shape",

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastflow.base.topology import sort_tasks
 from fastflow.seeing.explain_spans import Spans
+from fastflow.seeing.nodes import node_of
 from fastflow.seeing.trace import Dag, Kind, Trace
 
 __all__ = ["CriticalPath", "critical_path"]
@@ -119,7 +120,7 @@ def _longest_path(
 ) -> CriticalPath | None:
     """Return the longest path through a graph; None if calls aren't of its nodes."""
     size = len(dag.names)
-    node = _node_of(spans, call, dag, kind)
+    node = node_of(dag, kind, spans.label[call], spans.item[call])
     call, node = call[node >= 0], node[node >= 0]
     edges = np.asarray(dag.edges, np.int64).reshape(-1, 2)
     edges = edges[((edges >= 0) & (edges < size)).all(axis=1)]
@@ -177,25 +178,6 @@ def _waited_for(
     leader = np.full(size, -1)
     leader[target[at]] = source[at]
     return _walk(leader.tolist(), start.tolist(), int(np.argmax(end)))
-
-
-def _node_of(spans: Spans, call: np.ndarray, dag: Dag, kind: str) -> np.ndarray:
-    """Return the node of each call; -1: none.
-
-    Nodes have labels of their own in flows. Nodes of a graph may share them; there the
-    item is the node.
-    """
-    size = len(dag.names)
-    labels = np.asarray(dag.labels, np.int64)
-    if len(labels) == size and len(np.unique(labels)) == size:
-        order = np.argsort(labels)
-        label = spans.label[call]
-        at = np.minimum(np.searchsorted(labels[order], label), size - 1)
-        return np.where(labels[order][at] == label, order[at], -1)
-    item = spans.item[call]
-    if kind != "graph":
-        return np.full(len(call), -1)
-    return np.where((item >= 0) & (item < size), item, -1)
 
 
 def _weights(spans: Spans, call: np.ndarray, node: np.ndarray, size: int) -> np.ndarray:
