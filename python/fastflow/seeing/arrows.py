@@ -44,7 +44,9 @@ def _of_graph(trace: Trace, call: np.ndarray, node: np.ndarray, dag: Dag) -> np.
     source = np.repeat(last[edges[:, 0]], many)
     steps = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
     target = order[np.repeat(begins[edges[:, 1]], many) + steps]
+    # Of two that began at the same moment, neither waited for the other.
     known = (source >= 0) & (trace.spans["end"][source] <= start[target])
+    known &= trace.spans["start"][source] < start[target]
     return np.stack([source[known], call[target[known]]], axis=1)
 
 

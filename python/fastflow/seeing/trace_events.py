@@ -50,25 +50,26 @@ def events_of(trace: Trace) -> Events:
     order = slices[np.lexsort((-end[slices], start[slices]))]
     instants = np.flatnonzero(trace.spans["kind"] == Kind.STEAL)
     long = end[order] > start[order]
-    # Equal times keep this order: ends, the innermost first; begins, and ends of what
-    # has no length right behind them.
+    # Equal times keep this order: submissions, as they come before what they lead to;
+    # ends, the innermost first; begins, and right behind them ends of what is empty.
     ends = order[long][::-1]
     begins = np.repeat(order, np.where(long, 1, 2))
     kinds = np.full(len(begins), BEGIN)
     kinds[np.cumsum(np.where(long, 1, 2))[~long] - 1] = END
-    span = np.concatenate([ends, begins, instants, alone])
+    span = np.concatenate([alone, ends, begins, instants])
     kind = np.concatenate(
         [
+            np.full(len(alone), INSTANT),
             np.full(len(ends), END),
             kinds,
-            np.full(len(instants) + len(alone), INSTANT),
+            np.full(len(instants), INSTANT),
         ]
     )
     time = np.concatenate(
-        [end[ends], start[begins], start[instants], trace.spans["ready"][alone]]
+        [trace.spans["ready"][alone], end[ends], start[begins], start[instants]]
     )
     submission = np.zeros(len(span), bool)
-    submission[len(span) - len(alone) :] = True
+    submission[: len(alone)] = True
     by_time = np.argsort(time, kind="stable")
     return Events(
         kind=kind[by_time],
