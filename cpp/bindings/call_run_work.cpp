@@ -6,6 +6,7 @@
 #include "call_node.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "run_token.hpp"
 #include "task_context.hpp"
 
@@ -227,10 +228,50 @@ bool take_result(CallRun* run, std::uint32_t v, PyObject* result) {
   return result == nullptr;
 }
 
+// What is noted of a participant's calls, if they are recorded.
+template <bool kRecorded>
+class Noting {
+ public:
+  explicit Noting(CallRun*) {}
+  PyObject* call(CallRun* run, std::uint32_t v) { return call_run::call(run, v); }
+  void interrupted() {}
+};
+
+template <>
+class Noting<true> {
+ public:
+  explicit Noting(CallRun* run) : number_(run->number) {}
+  PyObject* call(CallRun* run, std::uint32_t v) {
+    // Each time: the recording may be over meanwhile.
+    recording::Lane* lane = recording::lane();
+    if (lane == nullptr) return call_run::call(run, v);
+    lane->begin({recording::label_of(function_of(run, v)), number_, v}, follows_);
+    PyObject* result = call_run::call(run, v);
+    const std::uint64_t now = stamp();
+    follows_ = result != nullptr;
+    if (follows_) {
+      lane->end(SpanState::kDone, 0, now);
+      return result;
+    }
+    Ref error = Ref::steal(take_exception());
+    lane->end(SpanState::kFailed, recording::failure_of(error.get()), now);
+    raise_exception(error.get());
+    return nullptr;
+  }
+  // Something else came after the last call.
+  void interrupted() { follows_ = false; }
+
+ private:
+  const std::uint32_t number_;
+  bool follows_ = false;
+};
+
 // kWithError: an exception that is not a node's business is set.
+template <bool kRecorded>
 Worked work(CallRun* run, bool is_caller, ItemContext& context) {
   Worker* worker = is_caller ? nullptr : current_worker();
   State& state = *run->state;
+  Noting<kRecorded> noting(run);
   const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
   auto last = Clock::now();
   std::uint64_t ran = 0, failed = 0;
@@ -247,7 +288,7 @@ Worked work(CallRun* run, bool is_caller, ItemContext& context) {
     if (spare && run->participants.wants_company() && !invite(run)) PyErr_Clear();
     const bool timed = state.timings.wanted();
     if (timed) state.timings.begin(v, number);
-    PyObject* result = call(run, v);
+    PyObject* result = noting.call(run, v);
     if (timed) state.timings.end(v);
     if (result == lost) {
       Py_DECREF(result);
@@ -259,6 +300,7 @@ Worked work(CallRun* run, bool is_caller, ItemContext& context) {
     good = context.renew();
     if (good && ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) {
       good = yield_point();
+      noting.interrupted();
     }
     if (ran % 32 == 0 && should_leave(worker, &last)) break;
   }
@@ -272,7 +314,10 @@ Worked work_in_context(CallRun* run, bool is_caller) {
   CurrentTask current(object_of(run));
   ItemContext context;
   if (!context.open(run->context) || !context.enter()) return Worked::kWithError;
-  const Worked worked = work(run, is_caller, context);
+  // Runs whose nodes share one function are recorded by whoever has given it.
+  const bool recorded = run->number != 0 && recording::on();
+  const Worked worked = recorded ? work<true>(run, is_caller, context)
+                                 : work<false>(run, is_caller, context);
   context.exit();
   return worked;
 }

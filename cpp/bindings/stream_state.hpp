@@ -19,6 +19,7 @@ struct StreamItem {
   std::atomic<std::uint8_t> state{kFree};
   PyObject* value =
       nullptr;  // argument (tuple of them if there are several), or result
+  std::int64_t number = 0;  // from 1, if it is recorded; 0: not known
 };
 
 // Numbers of items, first in, first out; each is in here once at most.
@@ -80,6 +81,8 @@ struct StreamObject : PyObject {
   PyObject* input_error = nullptr;  // of an input: raised after the items before it
   bool ordered = false, return_exceptions = false, help = false, exhausted = false;
   double timeout = -1;
+  std::uint32_t run = 0;    // its number, if it is recorded (recording.hpp)
+  std::int64_t pulled = 0;  // items, if it is recorded
   const std::unique_ptr<StreamBody> body;
 };
 

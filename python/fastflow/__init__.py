@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from fastflow.run.results import FlowResult
     from fastflow.run.retry import RetryDecision, RetryPolicy
     from fastflow.run.status import FlowStatus
+    from fastflow.seeing.recording import Recording, record
     from fastflow.workflows import RunResult, Workflow, workflow
 
 __version__ = "0.1.0"
@@ -90,6 +91,7 @@ __all__ = [
     "ProcessExecutor",
     "ProcessPoolExecutor",
     "QueueFullError",
+    "Recording",
     "RetryDecision",
     "RetryPolicy",
     "RunResult",
@@ -118,6 +120,7 @@ __all__ = [
     "map_array",
     "parse_dsl",
     "ray",
+    "record",
     "register_joblib",
     "run_flow_from_dsl",
     "run_parallel_flow_from_dsl",
@@ -150,6 +153,8 @@ _LAZY = {
     "ray": "fastflow.backends.ray_cluster",
     "register_joblib": "fastflow.backends.joblib_door",
     "Graph": "fastflow.engines.graph",
+    "Recording": "fastflow.seeing.recording",
+    "record": "fastflow.seeing.recording",
     "GraphResult": "fastflow.engines.graph",
     "Flow": "fastflow.flows.flow",
     "FlowResult": "fastflow.run.results",

@@ -38,6 +38,8 @@ FLOORS = (
 FILES = {
     "seeing": (
         "__init__ protobuf trace",
+        "notes tape",
+        "counters machine tracing",
         "explain_spans explain_words nodes tracks",
         "arrows explain_account explain_path",
         "trace_events",
@@ -48,11 +50,12 @@ FILES = {
         "explain_shape",
         "explain_causes explain_result",
         "explain",
+        "recording",
     ),
     "base": (
         "__init__ containers doctor durations former interrupts lifetime modules "
         "names options progress serial_queue signatures terminal textfiles topology",
-        "aio nested timers",
+        "aio nested recorders timers",
     ),
     "pool": (
         "__init__ arrays blas columns future kernel waiting workers",
@@ -64,6 +67,7 @@ FILES = {
         "__init__ messages pipe place remote_traceback",
         "answers buffers guard transport",
         "future packing",
+        "recorded",
         "chunks worker_main",
         "workers",
         "desk",
@@ -74,7 +78,7 @@ FILES = {
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
         "retry scope status",
-        "job results task",
+        "job job_spans results task",
         "loop plan remote",
         "items pauses",
         "inline",
@@ -118,8 +122,9 @@ FILES = {
     ),
     "flows": (
         "__init__ history outcome",
-        "calls flow",
-        "function",
+        "calls",
+        "recorded",
+        "flow function",
         "files",
     ),
     "workflows": (

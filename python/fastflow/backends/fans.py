@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -10,6 +11,7 @@ from typing import Any
 
 from fastflow.backends.choose import place_of
 from fastflow.backends.fan import Columns, Fan, Rows, note_number, raised
+from fastflow.base import recorders
 from fastflow.base.progress import Monitor, Progress
 from fastflow.run.items import Manner, OneItem, Part
 from fastflow.run.remote import Failure
@@ -59,7 +61,9 @@ def collect(
     if place.maps and (max_workers is None or max_workers >= place.workers):
         return _map(executor, fn, columns, manner, chunksize, seconds, progress)
     source = Columns(columns)
-    fan = Fan(place, fn, source, manner, chunksize, max_workers or 2 * place.workers)
+    run = recorders.begin_fan(fn)
+    most = max_workers or 2 * place.workers
+    fan = Fan(place, fn, source, manner, chunksize, most, run)
     deadline = None if seconds is None else time.monotonic() + seconds
     parts: list[tuple[int, Part]] = []
     try:
@@ -70,6 +74,7 @@ def collect(
                     parts.append(found)
     finally:
         fan.close()
+        recorders.end_run(run, sys.exception())
     parts.sort(key=lambda found: found[0])
     for start, part in parts:
         for position in part.failures:
@@ -138,9 +143,8 @@ def stream(
     """Return an iterator over the results; see `fastflow.imap`."""
     place = place_of(executor)
     rows = Rows(iterators)
-    fan = Fan(
-        place, fn, rows, Manner(goes_on=True), None, max_workers or 2 * place.workers
-    )
+    most, run = max_workers or 2 * place.workers, recorders.begin_fan(fn)
+    fan = Fan(place, fn, rows, Manner(goes_on=True), None, most, run)
     kept = _Kept(fan, rows, buffersize, 4 * place.workers)
     return Stream(_results(kept, fn, ordered, return_exceptions, seconds), fan)
 

@@ -12,6 +12,7 @@ from fastflow.base import aio
 from fastflow.base.progress import Progress
 from fastflow.run.cache import reusable
 from fastflow.run.events import Events, JobKey
+from fastflow.run.job_spans import JobSpans, Lane, joined, lane_of
 from fastflow.run.params import BoundRecipe, Unfilled
 from fastflow.run.plan import FlowPlan, Inputs
 from fastflow.run.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
@@ -82,8 +83,28 @@ class Run:
         self.timed_out = False
         self.id = ""
         """Its own name, if anybody is told."""
+        self.spans: JobSpans | None = None
+        """Told of jobs, if somebody records."""
         if options.events is not None:
             self.id = f"{plan.name}-{os.urandom(6).hex()}"
+
+    @property
+    def job_events(self) -> Events | None:
+        """What is told of jobs: whoever listens, and whoever records."""
+        return joined(self.options.events, self.spans)
+
+    def item_key(self, number: int, index: int) -> JobKey:
+        """Return what an item of a task is called by those who record."""
+        return JobKey(self.id, f"{number}.{index}", self.plan.names[number])
+
+    def first_attempt(self, key: JobKey) -> tuple[int, Lane] | None:
+        """Return when and where a task was begun that is no job yet."""
+        number = key.id.partition(".")[0]
+        start = self.track.starts[int(number)]
+        worker = self.track.workers[int(number)]
+        if "." in key.id or not start:
+            return None
+        return round(start * 1e9), lane_of(worker)
 
     def key(self, number: int) -> JobKey:
         """Return what a task is called in events."""

@@ -253,6 +253,8 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
             except BaseException as error:
                 errors[index] = error
 
+        if run.spans is not None:
+            one.__qualname__ = run.plan.names[number]
         most = run.plan.nodes[number].task.max_concurrency
         for_each(one, range(len(items)), executor=executor, max_workers=most)
         stopped = bool(failed) and any(value is UNFINISHED for value in values)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from fastflow.base import recorders
 from fastflow.base.nested import template_of
 from fastflow.base.options import check_callable, check_limit
 from fastflow.errors import TaskError
+from fastflow.flows import recorded
 from fastflow.flows.calls import Call, Calls, ParallelCalls, SerialCalls, error_now
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of
@@ -67,6 +69,8 @@ class FlowFunction(Generic[P, R]):
             executor = executor or default_executor(self._max_workers)
             calls = ParallelCalls(self.name, executor, self._max_workers)
         body = lambda: self._fn(*args, **kwargs)  # noqa: E731
+        if recorders.RECORDERS:
+            return _recorded(self.name, calls, body)  # type: ignore[no-any-return]
         if calls.events is not None:
             return _observed(self.name, calls, calls.events, body)  # type: ignore[no-any-return]
         return _run(self.name, calls, body)  # type: ignore[no-any-return]
@@ -94,6 +98,21 @@ class FlowFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name!r}>"
+
+
+def _recorded(name: str, calls: Calls, body: Callable[[], Any]) -> Any:
+    recorded.begin_calls(calls)
+    failed: BaseException | None = None
+    try:
+        if calls.events is not None:
+            return _observed(name, calls, calls.events, body)
+        return _run(name, calls, body)
+    except BaseException as error:
+        failed = error
+        raise
+    finally:
+        recorded.end_calls(calls, failed)
+        del failed
 
 
 def _observed(name: str, calls: Calls, events: Events, body: Callable[[], Any]) -> Any:

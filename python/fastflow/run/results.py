@@ -332,6 +332,8 @@ class FlowResult(Result, Mapping[str, Any]):
         Seconds since the epoch.
     errors : tuple of TaskError
         One per failure.
+    recording : Recording or None
+        That of the ``with fastflow.record()`` block that it was run in.
     """
 
     def __init__(
@@ -348,6 +350,7 @@ class FlowResult(Result, Mapping[str, Any]):
         self.started = started
         self.duration = duration
         self.errors: tuple[TaskError, ...] = ()
+        self.recording: Any = None
         self._index = index
         self._track = track
 

@@ -23,6 +23,7 @@ __all__ = [
     "Lane",
     "Run",
     "State",
+    "Total",
     "Trace",
 ]
 
@@ -125,6 +126,18 @@ class Failure(NamedTuple):
     traceback: str = ""
 
 
+class Total(NamedTuple):
+    """All calls of one label: exact, also where not all of their spans were kept."""
+
+    count: int = 0
+    failed: int = 0
+    """Attempts that were followed by another one are among them."""
+    time: int = 0
+    """ns, of all together."""
+    longest: int = 0
+    """ns."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """What was seen between two moments.
@@ -153,6 +166,8 @@ class Trace:
     """ns; -1: until the last span ends."""
     dropped: int = 0
     """Spans that were made and not kept, as the rings were full."""
+    totals: tuple[Total, ...] = ()
+    """By label; empty: to be had from the spans, as all were kept."""
     machine: Mapping[str, Any] = field(default_factory=dict)
     """"cpus" (that this process may use), "workers", "gil" (whether there is a lock),
     "python", "fastflow", "blas" (threads of each pool), "overhead" (ns: what one call
