@@ -37,9 +37,19 @@ FLOORS = (
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
     "seeing": (
-        "__init__ trace",
+        "__init__ protobuf trace",
         "notes tape",
         "counters machine tracing",
+        "explain_spans explain_words nodes tracks",
+        "arrows explain_account explain_path",
+        "trace_events",
+        "chrome",
+        "perfetto",
+        "explain_levels",
+        "explain_facts",
+        "explain_shape",
+        "explain_causes explain_result",
+        "explain",
         "recording",
         "past_builder report_columns report_graph report_summary report_text saved",
         "past_durable past_flow report_data report_parts",
