@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from fastflow.base.topology import Neighbours, Structure
 from fastflow.errors import ParameterError
 from fastflow.run.params import BoundRecipe, Recipe, Unfilled
+from fastflow.run.results import Shape
 from fastflow.run.task import Task
 
 __all__ = ["FlowPlan", "Inputs", "Node"]
@@ -80,6 +81,18 @@ class FlowPlan:
             for number, node in enumerate(self.nodes)
             if node.each >= 0
         )
+
+    @cached_property
+    def per_item(self) -> tuple[int, ...]:
+        """Tasks that are run item by item."""
+        if all(node.each < 0 for node in self.kinds):
+            return ()
+        return tuple(number for number, node in enumerate(self.nodes) if node.each >= 0)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What results know of the plan."""
+        return Shape(self.structure, self.per_item)
 
     @cached_property
     def _input_users(self) -> tuple[list[Node], dict[str, list[Node]]]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fastflow.base.topology import Structure
 from fastflow.errors import TaskError, portable, shown
 from fastflow.run.status import Status
 
-__all__ = ["FlowResult", "Result", "Span", "TaskRecord", "Track"]
+__all__ = ["FlowResult", "Result", "Shape", "Span", "TaskRecord", "Track"]
 
 _STATES = tuple(Status)
 # How a column of bytes has them.
@@ -160,6 +161,14 @@ class Span(NamedTuple):
     end: float
     worker: str
     status: Status
+
+
+class Shape(NamedTuple):
+    """Which tasks of a run waited for which."""
+
+    structure: Structure
+    per_item: tuple[int, ...]
+    """Tasks that were run item by item."""
 
 
 class Track:
@@ -334,6 +343,8 @@ class FlowResult(Result, Mapping[str, Any]):
         One per failure.
     """
 
+    _shape: Shape | None = None  # results that were pickled earlier have none
+
     def __init__(
         self,
         flow: str,
@@ -342,6 +353,7 @@ class FlowResult(Result, Mapping[str, Any]):
         status: str,
         started: float,
         duration: float,
+        shape: Shape | None = None,
     ) -> None:
         self.flow = flow
         self.status = Status(status)
@@ -350,6 +362,7 @@ class FlowResult(Result, Mapping[str, Any]):
         self.errors: tuple[TaskError, ...] = ()
         self._index = index
         self._track = track
+        self._shape = shape
 
     @property
     def name(self) -> str:
