@@ -36,11 +36,18 @@ FLOORS = (
 
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
-    "seeing": ("__init__ trace",),
+    "seeing": (
+        "__init__ bins texts trace",
+        "dag_groups shades task_rows",
+        "dag_layout gantt views",
+        "dag dag_boxes dag_svg",
+        "dag_text notebook",
+    ),
     "base": (
-        "__init__ containers doctor durations former interrupts lifetime modules "
-        "names options progress serial_queue signatures terminal textfiles topology",
-        "aio nested timers",
+        "__init__ containers doctor drawn durations former interrupts lifetime modules "
+        "names options serial_queue signatures terminal textfiles topology",
+        "aio bars nested timers",
+        "progress",
     ),
     "pool": (
         "__init__ arrays blas columns future kernel waiting workers",

@@ -63,7 +63,9 @@ def _run_items(run: Run, number: int) -> list[Any]:
     errors: dict[int, BaseException] = {}
     call = item_call(run, number)
     apart = _core.ContextPerCall().run
-    for index, item in enumerate(run.items(number)):
+    items = run.items(number)
+    run.open_items[number] = values, len(items)
+    for index, item in enumerate(items):
         try:
             values.append(apart(call, item))
         except ENDS_PROGRAM:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fastflow.base.drawn import Drawn
 from fastflow.base.topology import Structure
 from fastflow.errors import TaskError, portable, shown
 from fastflow.run.status import Status
@@ -264,7 +265,7 @@ class _Records(Mapping[str, TaskRecord]):
         return f"<records of {len(self)} tasks>"
 
 
-class Result:
+class Result(Drawn):
     """What a run ends with, of a flow, a workflow or a graph.
 
     Attributes

@@ -27,7 +27,7 @@ _EACH = "[*]"
 
 
 def dag_of(x: Any, *, most: int | None = MOST) -> Dag:
-    """Return the graph of something.
+    r"""Return the graph of something.
 
     Parameters
     ----------
@@ -105,7 +105,8 @@ def _of_plan(plan: FlowPlan) -> View:
 
 def _edges_of(structure: Structure) -> np.ndarray:
     children = structure.children
-    sizes = np.diff(np.array(children.starts, np.int64))
+    starts = np.array(children.starts, np.int64)
+    sizes = starts[1:] - starts[:-1]
     sources = np.repeat(np.arange(len(sizes)), sizes)
     return _pairs(sources, children.items)
 
@@ -155,7 +156,9 @@ def _of_graph(graph: Graph) -> View:
         (node for found in successors for node in found), np.int64, int(sizes.sum())
     )
     names = tuple(graph.label(node) for node in range(count))
-    return View(Dag(names, _pairs(np.repeat(np.arange(count), sizes), targets)), "Graph")
+    return View(
+        Dag(names, _pairs(np.repeat(np.arange(count), sizes), targets)), "Graph"
+    )
 
 
 def _of_graph_result(result: GraphResult) -> View:

@@ -47,7 +47,9 @@ def boxes(dag: Dag, labels: list[str], columns: int, signs: Signs) -> str | None
         return None
     page = _Page(signs)
     # Where lines leave nodes and stops downwards.
-    starts = [left + (width - 1) // 2 for left, width in zip(lefts, widths, strict=False)]
+    starts = [
+        left + (width - 1) // 2 for left, width in zip(lefts, widths, strict=False)
+    ]
     starts += lefts[layers.count :]
     for number, row in enumerate(layers.rows):
         page.draw_row(layers, row, lefts, starts, labels)
@@ -194,9 +196,7 @@ class _Page:
                 continue
             left, inner = lefts[node], cells(labels[node]) + 2
             upper, middle, lower = self._rows[top : top + 3]
-            upper[left] = (
-                lines[_DOWN | _RIGHT] + flat * inner + lines[_DOWN | _LEFT]
-            )
+            upper[left] = lines[_DOWN | _RIGHT] + flat * inner + lines[_DOWN | _LEFT]
             middle[left] = f"{upright} {labels[node]} {upright}"
             bottom = [lines[_UP | _RIGHT], *[flat] * inner, lines[_UP | _LEFT]]
             if layers.below[node]:
@@ -223,7 +223,12 @@ class _Page:
             self._draw_line(joined, through, channel, last=row == height - 1)
 
     def _draw_line(
-        self, joined: dict[int, int], through: set[int], channel: _Channel, *, last: bool
+        self,
+        joined: dict[int, int],
+        through: set[int],
+        channel: _Channel,
+        *,
+        last: bool,
     ) -> None:
         line = self._rows[self._add_rows(1)]
         lines = self._signs.lines

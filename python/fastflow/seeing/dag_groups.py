@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastflow.base.names import stem_of
 from fastflow.base.topology import sort_tasks
 from fastflow.errors import FlowError
 from fastflow.seeing.trace import Dag
@@ -22,7 +23,6 @@ MOST = 50
 """Nodes that a picture shows one by one."""
 
 _ROUNDS = 6
-_NUMBERS = "0123456789 #_-.[](){}:"
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -72,7 +72,7 @@ def grouped(dag: Dag, most: int = MOST) -> tuple[Dag, Ints]:
     count = len(dag.names)
     if count <= most:
         return dag._replace(edges=edges), np.arange(count)
-    bases = [name.rstrip(_NUMBERS) for name in dag.names]
+    bases = [stem_of(name) for name in dag.names]
     numbers: dict[str, int] = {}
     kinds = np.array([numbers.setdefault(base, len(numbers)) for base in bases])
     chain = _chains(count, edges, kinds)
@@ -95,7 +95,10 @@ def _between(edges: Ints, group: Ints) -> tuple[Ints, int]:
 def _chains(count: int, edges: Ints, kinds: Ints) -> Ints:
     """Make one of nodes of a kind that only follow each other."""
     before, after = edges[:, 0], edges[:, 1]
-    outs, ins = np.bincount(before, minlength=count), np.bincount(after, minlength=count)
+    outs, ins = (
+        np.bincount(before, minlength=count),
+        np.bincount(after, minlength=count),
+    )
     only = (outs[before] == 1) & (ins[after] == 1) & (kinds[before] == kinds[after])
     head = np.arange(count)
     head[after[only]] = before[only]

@@ -1,4 +1,4 @@
-"""Where the nodes of a graph stand: in layers, with few crossings, edges nearly straight.
+"""Where the nodes of a graph stand: in layers, with few crossings.
 
 After Sugiyama, Tagawa and Toda (1981). A node's layer is the longest way to it. Edges
 that pass layers get a stop in each (one for all edges of a node, which leave together
@@ -97,7 +97,7 @@ def _pulled(count: int, edges: np.ndarray, levels: np.ndarray) -> list[int]:
 
 
 def _spread(levels: np.ndarray, alone: np.ndarray) -> list[int]:
-    """Put nodes without any edge where layers are short, so that they need no column."""
+    """Put nodes without an edge where layers are short: they need no column."""
     found: list[int] = levels.tolist()
     depth = max(int(levels.max(initial=0)) + 1, math.isqrt(len(alone)))
     sizes = np.bincount(np.delete(levels, alone), minlength=depth).tolist()
@@ -160,7 +160,7 @@ def _order(layers: Layers) -> None:
 def _sweep(layers: Layers, *, down: bool) -> None:
     rows = layers.rows if down else layers.rows[::-1]
     near = layers.above if down else layers.below
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in itertools.pairwise(rows):
         place = {node: at for at, node in enumerate(before)}
         wanted = {}
         for at, node in enumerate(row):

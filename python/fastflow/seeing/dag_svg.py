@@ -29,9 +29,7 @@ _STYLE = (
     f".{_ROOT} .failed rect{{stroke-width:2.4}}"
     f".{_ROOT} .skipped rect,.{_ROOT} .pending rect{{stroke-dasharray:4 3}}"
 )
-_DARK = (
-    "& .edge{stroke:#8b949e}& .tip{fill:#8b949e}& .key{fill:#f0f6fc}"
-)
+_DARK = "& .edge{stroke:#8b949e}& .tip{fill:#8b949e}& .key{fill:#f0f6fc}"
 
 
 class _Node(NamedTuple):

@@ -136,7 +136,9 @@ def terminal(
         drawn = boxes(dag, _labels(dag, colors, longest, signs), columns, signs)
         if drawn is not None:
             return drawn
-    return _list(dag, _labels(dag, colors, max(columns - 20, 12), signs), columns, signs)
+    return _list(
+        dag, _labels(dag, colors, max(columns - 20, 12), signs), columns, signs
+    )
 
 
 def _signs(encoding: str) -> Signs:

@@ -111,6 +111,7 @@ class _Picture:
         ends = self.spans["end"].max() if len(self.spans) else 0
         self.length = max(int(ends), round(trace.seconds * 1e9), 1)
         self.scale = self.plot / self.length
+        self.backs: list[str] = []
         self.parts: list[str] = []
         self.paths: dict[tuple[int, int], list[str]] = {}
         self.bad: list[str] = []
@@ -141,7 +142,7 @@ class _Picture:
             f'height="{height}" style="max-width:100%;height:auto">'
             f"<title>{safe(self.title)}</title><desc>{safe(self._described())}</desc>"
             f"<style>{_STYLE}{self._colors()}</style>"
-            f"{grid}{paths}{''.join(self.parts)}{legend}</svg>"
+            f"{''.join(self.backs)}{grid}{paths}{''.join(self.parts)}{legend}</svg>"
         )
 
     def _described(self) -> str:
@@ -177,7 +178,7 @@ class _Picture:
             f"<title>{safe(name)}</title>{safe(shown)}</text>"
         )
         back = f'<rect class="back" x="{self.left}" y="{y}" width="{self.plot}" '
-        self.parts.insert(0, f'{back}height="{height}"/>')
+        self.backs.append(f'{back}height="{height}"/>')
         if rows is None:
             self._density(spans, group, y)
         else:
@@ -194,7 +195,9 @@ class _Picture:
         told = f"{name}: {took}"
         if bad:
             told += f", {State(span['state']).name.lower()}"
-            self.bad.append(f"M{x:.1f} {y + _ROW - 4}h{max(width, 2):.1f}v4h-{max(width, 2):.1f}z")
+            self.bad.append(
+                f"M{x:.1f} {y + _ROW - 4}h{max(width, 2):.1f}v4h-{max(width, 2):.1f}z"
+            )
         inside = ""
         ink = self.groups[group].ink
         shown = middle_cut(name, 24)

@@ -26,7 +26,11 @@ class Shade(NamedTuple):
 
 
 PLAIN = Shade(
-    "plain", "", "", ("#ffffff", "#57606a", "#1f2328"), ("#21262d", "#8b949e", "#f0f6fc")
+    "plain",
+    "",
+    "",
+    ("#ffffff", "#57606a", "#1f2328"),
+    ("#21262d", "#8b949e", "#f0f6fc"),
 )
 
 _STATES = (

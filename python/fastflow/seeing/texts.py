@@ -9,8 +9,8 @@ from fastflow.base.terminal import printable
 
 __all__ = ["cells", "count_text", "middle_cut", "safe", "time_text", "width_of"]
 
-_NARROW = frozenset("ijlftrI.,:;'|!()[]{}-_ \"/\\`*")
-_BROAD = frozenset("mwMWQGOD@%&_—…")
+_NARROW = frozenset("ijlftrI.,:;'|!()[]{}- \"/\\`*")
+_BROAD = frozenset("mwMWQGOD@%&—…")
 _TIMES = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (1e-6, "µs", 1e6))
 
 
