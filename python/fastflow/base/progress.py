@@ -55,7 +55,7 @@ class Monitor:
 
             self._bar = bar_for(label, total)
             self._show = None if self._bar is None else self._show_bar
-        self._end = threading.Event()
+        self._end: threading.Event | None = None  # made with the thread: it is dear
         self._thread: threading.Thread | None = None
 
     def _show_bar(self, done: int, total: int | None) -> None:
@@ -69,8 +69,12 @@ class Monitor:
 
     def __enter__(self) -> Monitor:
         if self._show is not None:
+            self._end = threading.Event()
             thread = threading.Thread(
-                target=self._run, name="fastflow-progress", daemon=True
+                target=self._run,
+                args=(self._end,),
+                name="fastflow-progress",
+                daemon=True,
             )
             try:
                 thread.start()
@@ -80,9 +84,9 @@ class Monitor:
             self._thread = thread
         return self
 
-    def _run(self) -> None:
+    def _run(self, end: threading.Event) -> None:
         interval = wait = _INTERVAL if self._bar is None else self._bar.interval
-        while not self._end.wait(wait):
+        while not end.wait(wait):
             before = time.thread_time()
             self._tell()
             if self._bar is not None:  # a bar must not cost more than a hundredth
@@ -112,7 +116,7 @@ class Monitor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._thread is None:
+        if self._thread is None or self._end is None:
             return
         self._end.set()
         self._thread.join()
