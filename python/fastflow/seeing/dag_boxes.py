@@ -3,16 +3,16 @@
 Between two layers lies a channel. What leaves one node there is a net: down from the
 node, to the left and right in a row of the channel, down to each target. Nets share a
 row if they are apart in it. A line that crosses another one passes over it, so what
-meets belongs together; for that no target is entered in a column in which something
-else goes down, unless their nets are one: a node has several columns to choose from,
-and where edges pass a layer they have two.
+meets belongs together: a net that parts has a column of its own at each target, only
+those with one target meet there; and no target is entered in a column in which another
+net begins.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastflow.seeing.dag_layout import Layers, across_of, layers_of
+from fastflow.seeing.dag_layout import Layers, Link, across_of, layers_of
 from fastflow.seeing.texts import cells
 from fastflow.seeing.trace import Dag
 
@@ -41,7 +41,7 @@ ASCII = Signs(" |||-+++-+++-+++", "v", "*", "<-", "~")
 def boxes(dag: Dag, labels: list[str], columns: int, signs: Signs) -> str | None:
     """Return the drawing; None if it is wider than so many columns."""
     layers = layers_of(dag)
-    widths = [cells(label) + 4 for label in labels]
+    widths = _widths(layers, labels)
     lefts = _lefts(layers, widths, columns)
     if lefts is None:
         return None
@@ -52,10 +52,22 @@ def boxes(dag: Dag, labels: list[str], columns: int, signs: Signs) -> str | None
     ]
     starts += lefts[layers.count :]
     for number, row in enumerate(layers.rows):
-        page.draw_row(layers, row, lefts, starts, labels)
+        page.draw_row(layers, row, lefts, widths, starts, labels)
         if number < len(layers.links):
             page.draw_channel(_Channel(layers, number, lefts, widths, starts))
     return page.text()
+
+
+def _widths(layers: Layers, labels: list[str]) -> list[int]:
+    """Return the width of each box: for its label, and for all lines that enter it."""
+    parting = [len(below) > 1 for below in layers.below]
+    found = []
+    for node, label in enumerate(labels):
+        above = layers.above[node]
+        entries = sum(parting[n] for n in above)
+        entries += entries < len(above)
+        found.append(max(cells(label) + 4, 2 * entries + 3))
+    return found
 
 
 def _lefts(layers: Layers, widths: list[int], columns: int) -> list[int] | None:
@@ -90,9 +102,9 @@ class _Net(NamedTuple):
         return min(columns), max(columns)
 
     def touches(self, other: _Net) -> bool:
-        """Whether they need different rows; not if they meet where both go down."""
+        """Whether they need different rows; not if both end where they meet only."""
         one, two = sorted((self.extent, other.extent))
-        if one[1] == two[0] and one[1] in self.ends and one[1] in other.ends:
+        if self.ends == other.ends == [one[1]] and one[1] == two[0]:
             return False
         return two[0] <= one[1] + 1
 
@@ -113,35 +125,25 @@ class _Channel:
         for source, target in layers.links[number]:
             targets.setdefault(source, []).append(target)
             sources.setdefault(target, []).append(source)
-        taken = {starts[source]: source for source in targets}
-        ends = {}
+        begins = {starts[source]: source for source in targets}
+        ends: dict[Link, int] = {}
         for target, above in sources.items():
+            inside = range(lefts[target], lefts[target] + _STOP)
+            if not layers.is_stop(target):
+                inside = range(inside.start + 1, inside.start + widths[target] - 1)
+            parting = [[s] for s in above if len(targets[s]) > 1]
+            others = [s for s in above if len(targets[s]) == 1]
+            groups = [*parting, others] if others else parting
+            columns = _columns(groups, inside, begins, starts)
+            for group, column in zip(groups, columns, strict=True):
+                ends |= {(source, target): column for source in group}
             if layers.is_stop(target):
-                first, width = lefts[target], _STOP
-                wanted = starts[above[0]]
-            else:
-                first, width = lefts[target] + 1, widths[target] - 2
-                wanted = starts[target]
-                if len(above) == 1 and first <= starts[above[0]] < first + width:
-                    wanted = starts[above[0]]
-            inside = sorted(range(first, first + width), key=lambda c: abs(c - wanted))
-            ends[target] = next(
-                column
-                for column in inside
-                if column not in taken
-                or (
-                    taken[column] in above
-                    and (len(above) == 1 or len(targets[taken[column]]) == 1)
-                )
-            )
-            if layers.is_stop(target):
-                starts[target] = ends[target]
+                starts[target] = columns[0]
         self.nets = [
-            _Net(starts[source], [ends[target] for target in below])
+            _Net(starts[source], [ends[source, target] for target in below])
             for source, below in targets.items()
         ]
-        self.tips = {ends[t] for t in sources if not layers.is_stop(t)}
-        self.columns = set(ends.values())
+        self.tips = {at for (_, t), at in ends.items() if not layers.is_stop(t)}
         self._find_rows()
 
     def _find_rows(self) -> None:
@@ -165,6 +167,34 @@ class _Channel:
         self.height = len(used)
 
 
+def _columns(
+    groups: list[list[int]], inside: range, begins: dict[int, int], starts: list[int]
+) -> list[int]:
+    """Choose a column of a target for each group of sources, from left to right.
+
+    Where one begins that is not of the group, it can't end. As beginnings are never
+    beside each other, every second column is free at least.
+    """
+    places = [sum(starts[s] for s in group) / len(group) for group in groups]
+    order = sorted(range(len(groups)), key=places.__getitem__)
+    found = [0] * len(groups)
+    wanted = inside.start + (len(inside) - 1) / 2 - (len(groups) - 1)
+    if len(groups) == 1 and len(groups[0]) == 1 and starts[groups[0][0]] in inside:
+        wanted = starts[groups[0][0]]
+    least = inside.start
+    for done, number in enumerate(order):
+        most = inside.stop - 2 * (len(groups) - 1 - done)
+        free = [
+            column
+            for column in range(least, most)
+            if begins.get(column, groups[number][0]) in groups[number]
+        ]
+        chosen = min(free, key=lambda column: abs(column - wanted))
+        found[number] = chosen
+        least, wanted = chosen + 1, wanted + 2
+    return found
+
+
 class _Page:
     """Lines of a text, by row and column."""
 
@@ -182,6 +212,7 @@ class _Page:
         layers: Layers,
         row: list[int],
         lefts: list[int],
+        widths: list[int],
         starts: list[int],
         labels: list[str],
     ) -> None:
@@ -194,10 +225,14 @@ class _Page:
                 for line in range(top, top + 3):
                     self._rows[line][starts[node]] = upright
                 continue
-            left, inner = lefts[node], cells(labels[node]) + 2
+            left, inner = lefts[node], widths[node] - 2
             upper, middle, lower = self._rows[top : top + 3]
             upper[left] = lines[_DOWN | _RIGHT] + flat * inner + lines[_DOWN | _LEFT]
-            middle[left] = f"{upright} {labels[node]} {upright}"
+            before = (inner - cells(labels[node])) // 2
+            after = inner - cells(labels[node]) - before
+            middle[left] = (
+                f"{upright}{' ' * before}{labels[node]}{' ' * after}{upright}"
+            )
             bottom = [lines[_UP | _RIGHT], *[flat] * inner, lines[_UP | _LEFT]]
             if layers.below[node]:
                 bottom[starts[node] - left] = lines[_DOWN | _LEFT | _RIGHT]
