@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-import xml.etree.ElementTree as ET  # noqa: N817
+import xml.etree.ElementTree as ET
 
 import numpy as np
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ def dag(text, counts=()):
         for side in sides:
             for name in side:
                 number(name)
-        for before, after in zip(sides, sides[1:], strict=False):
+        for before, after in itertools.pairwise(sides):
             edges += [(number(a), number(b)) for a in before for b in after]
     return Dag(tuple(names), np.array(edges, np.int64).reshape(-1, 2), counts)
 
@@ -73,7 +74,9 @@ def points_of(path):
 
 
 # What lines of a terminal connect: up 1, down 2, left 4, right 8.
-SIDES = dict(zip(" │─┘┐┤└┌├┴┬┼", (0, 3, 12, 5, 6, 7, 9, 10, 11, 13, 14, 15), strict=True))
+SIDES = dict(
+    zip(" │─┘┐┤└┌├┴┬┼", (0, 3, 12, 5, 6, 7, 9, 10, 11, 13, 14, 15), strict=True)
+)
 
 
 def edges_drawn(drawing):

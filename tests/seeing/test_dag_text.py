@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seeing.dag_pictures import dag, dags, edges_drawn
 from fastflow.seeing.dag_groups import tidy_edges
 from fastflow.seeing.dag_text import dot, mermaid, terminal
 from fastflow.seeing.texts import cells
 from fastflow.seeing.trace import Dag
+from seeing.dag_pictures import dag, dags, edges_drawn
 
 HOSTILE = ('<script>"x"</script>', "a\x1b[31mb", "q\\\"uote'", "né 名前", "#|`&;")
 
@@ -24,9 +24,7 @@ def test_the_lines_of_a_drawing_are_the_edges(graph):
     drawing = terminal(graph, width=400, encoding="utf-8")
     drawn, names = edges_drawn(drawing)
     assert sorted(names) == sorted(graph.names)
-    expected = {
-        (graph.names[a], graph.names[b]) for a, b in tidy_edges(graph).tolist()
-    }
+    expected = {(graph.names[a], graph.names[b]) for a, b in tidy_edges(graph).tolist()}
     assert drawn == expected
 
 
@@ -86,7 +84,9 @@ def test_nothing_is_drawn_as_nothing():
     assert terminal(Dag((), np.zeros((0, 2), int))) == "(nothing)"
 
 
-MERMAID_NODE = re.compile(r'    n(\d+)(?:\["([^"<>&`\\|]*)"\]|\[\["([^"<>&`\\|]*)"\]\])')
+MERMAID_NODE = re.compile(
+    r'    n(\d+)(?:\["([^"<>&`\\|]*)"\]|\[\["([^"<>&`\\|]*)"\]\])'
+)
 DOT_NODE = re.compile(r'    n(\d+) \[label="((?:[^"\\]|\\.)*)"(?:, peripheries=2)?\];')
 
 

@@ -25,7 +25,8 @@ def coverage(starts: np.ndarray, ends: np.ndarray, width: int) -> np.ndarray:
     last = np.minimum(ends.astype(np.int64), width - 1)
     same = first == last
     # A span's two ends, and whole pixels between them as a step up and a step down.
-    found = np.bincount(first[same], (ends - starts)[same], width)
+    found = np.zeros(width)
+    found += np.bincount(first[same], (ends - starts)[same], width)
     other = ~same
     found += np.bincount(first[other], (first + 1 - starts)[other], width)
     found += np.bincount(last[other], (ends - last)[other], width)

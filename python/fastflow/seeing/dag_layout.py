@@ -141,7 +141,38 @@ def _link(
 
 
 def _order(layers: Layers) -> None:
-    """Sweep down and up; the best order that was met stays."""
+    """Improve the order of the nodes' numbers, and that of a walk; the better stays."""
+    fewest = _improve(layers)
+    if not fewest:
+        return
+    best = [row.copy() for row in layers.rows]
+    place = _walk(layers)
+    for row in layers.rows:
+        row.sort(key=place.__getitem__)
+    if _improve(layers) >= fewest:
+        layers.rows[:] = best
+
+
+def _walk(layers: Layers) -> list[int]:
+    """Number the nodes as a walk along the edges, from the loosest ends, meets them."""
+    near = [
+        above + below for above, below in zip(layers.above, layers.below, strict=True)
+    ]
+    place = [-1] * len(near)
+    count = 0
+    for first in sorted(range(len(near)), key=lambda node: len(near[node])):
+        waiting = [first]
+        while waiting:
+            node = waiting.pop()
+            if place[node] < 0:
+                place[node] = count
+                count += 1
+                waiting += [other for other in near[node] if place[other] < 0]
+    return place
+
+
+def _improve(layers: Layers) -> int:
+    """Sweep down and up; leave the best order met, and return its crossings."""
     best = [row.copy() for row in layers.rows]
     fewest = _crossings(layers)
     idle = 0
@@ -155,6 +186,7 @@ def _order(layers: Layers) -> None:
         else:
             idle += 1
     layers.rows[:] = best
+    return fewest
 
 
 def _sweep(layers: Layers, *, down: bool) -> None:
