@@ -185,3 +185,9 @@ def test_rows_have_no_overlap(pairs):
 )  # fmt: skip
 def test_times_have_three_digits(seconds, text):
     assert time_text(seconds) == text
+
+
+def test_notebooks_show_a_trace_as_its_timeline():
+    trace = trace_of(40)
+    assert trace._repr_svg_() == gantt_svg(trace)
+    assert trace._repr_html_().startswith(f"<div><div>{len(trace.calls)} calls in ")

@@ -45,7 +45,7 @@ def dag_of(x: Any, *, most: int | None = MOST) -> Dag:
     Examples
     --------
     >>> from fastflow.dsl.reader import parse_dsl
-    >>> dag_of(parse_dsl("flow Tiny:\\n    load -> report")).names
+    >>> dag_of(parse_dsl("flow Tiny:\n    load -> report")).names
     ('load', 'report')
     """
     view = view_of(x)

@@ -115,10 +115,9 @@ def terminal(
     --------
     >>> import numpy as np
     >>> print(terminal(Dag(("load", "report"), np.array([[0, 1]])), encoding="utf-8"))
-    ┌──────┐
-    │ load │
-    └───┬──┘
-        │
+     ┌──────┐
+     │ load │
+     └──┬───┘
         ▼
     ┌────────┐
     │ report │

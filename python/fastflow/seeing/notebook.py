@@ -11,9 +11,11 @@ from fastflow.errors import FlowError
 from fastflow.run.results import Result
 from fastflow.seeing.dag import view_of
 from fastflow.seeing.dag_svg import dag_svg
+from fastflow.seeing.gantt import gantt_svg
 from fastflow.seeing.shades import shading_of, sheet
 from fastflow.seeing.task_rows import TaskRow, task_rows
-from fastflow.seeing.texts import safe
+from fastflow.seeing.texts import safe, time_text
+from fastflow.seeing.trace import Trace
 from fastflow.seeing.views import View, small_view
 
 __all__ = ["html", "svg"]
@@ -24,7 +26,9 @@ _ROOT = "ff-batch"
 
 
 def svg(x: Any) -> str | None:
-    """Return the picture of something with a graph; None if there is none."""
+    """Return the graph, or the timeline, of something; None if it has neither."""
+    if isinstance(x, Trace):
+        return gantt_svg(x)
     view = _view(x)
     return None if view is None else _drawn(view)
 
@@ -52,6 +56,9 @@ def html(x: Any) -> str | None:
     if isinstance(x, BatchResult):
         return _batch(x)
     picture = svg(x)
+    if isinstance(x, Trace):
+        said = f"{len(x.calls):,} calls in {time_text(x.seconds)}"
+        return f"<div><div>{said}</div>{picture}</div>"
     head = f"<div><code>{safe(repr(x))}</code></div>"
     if not isinstance(x, Result):
         return None if picture is None else f"<div>{head}{picture}</div>"
