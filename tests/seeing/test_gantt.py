@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastflow.base.drawn import Drawn
 from fastflow.seeing.bins import coverage, runs_of, stacked
 from fastflow.seeing.gantt import gantt_svg
 from fastflow.seeing.texts import time_text
@@ -191,3 +192,20 @@ def test_notebooks_show_a_trace_as_its_timeline():
     trace = trace_of(40)
     assert trace._repr_svg_() == gantt_svg(trace)
     assert trace._repr_html_().startswith(f"<div><div>{len(trace.calls)} calls in ")
+
+
+def test_what_has_a_trace_is_shown_by_it():
+    class Recording(Drawn):
+        open = True
+
+        @property
+        def data(self):
+            if self.open:
+                raise RuntimeError("it goes on")
+            return trace_of(40)
+
+    recording = Recording()
+    assert recording._repr_svg_() is None
+    assert recording._repr_html_() is None
+    recording.open = False
+    assert recording._repr_svg_() == gantt_svg(trace_of(40))

@@ -27,10 +27,22 @@ _ROOT = "ff-batch"
 
 def svg(x: Any) -> str | None:
     """Return the graph, or the timeline, of something; None if it has neither."""
-    if isinstance(x, Trace):
-        return gantt_svg(x)
+    trace = _trace(x)
+    if trace is not None:
+        return gantt_svg(trace)
     view = _view(x)
     return None if view is None else _drawn(view)
+
+
+def _trace(x: Any) -> Trace | None:
+    """Return a trace, or that of a recording that has ended."""
+    if isinstance(x, Trace):
+        return x
+    try:
+        data = getattr(x, "data", None)
+    except RuntimeError:  # the recording goes on
+        return None
+    return data if isinstance(data, Trace) else None
 
 
 def _view(x: Any) -> View | None:
@@ -56,8 +68,9 @@ def html(x: Any) -> str | None:
     if isinstance(x, BatchResult):
         return _batch(x)
     picture = svg(x)
-    if isinstance(x, Trace):
-        said = f"{len(x.calls):,} calls in {time_text(x.seconds)}"
+    trace = _trace(x)
+    if trace is not None:
+        said = f"{len(trace.calls):,} calls in {time_text(trace.seconds)}"
         return f"<div><div>{said}</div>{picture}</div>"
     head = f"<div><code>{safe(repr(x))}</code></div>"
     if not isinstance(x, Result):
