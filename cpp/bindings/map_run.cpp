@@ -174,7 +174,7 @@ FASTFLOW_COLD bool item_failed(MapObject* map, std::int64_t i, bool is_caller,
 
 // False: stop, an exception that is not an item's business is set (Ctrl-C).
 template <bool kRecorded>
-bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* failures,
+FASTFLOW_INLINE bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* failures,
               Noting<kRecorded>& noting) {
   noting.begin(i);
   PyObject* result = call_item(map, i);

@@ -69,7 +69,7 @@ FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result,
 
 // Runs a claimed item.  False: Ctrl-C in the consumer's thread, set as an exception.
 template <bool kRecorded>
-bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
+FASTFLOW_INLINE bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   Item& item = s->body->items[index];
   Noting<kRecorded> noting(s, item);
   Ref value = Ref::steal(std::exchange(item.value, nullptr));
@@ -104,7 +104,7 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
 
 // Runs a claimed item in the consumer's thread, but in a context of its own.
 template <bool kRecorded>
-bool run_item_here(StreamObject* s, std::size_t index) {
+FASTFLOW_INLINE bool run_item_here(StreamObject* s, std::size_t index) {
   ItemContext& context = s->body->here;
   if (!context.enter()) return false;
   CurrentTask current(object_of(s));
@@ -192,7 +192,7 @@ PyObject* pull(StreamObject* s) {
 
 // Tops the items under way up to the capacity.
 template <bool kRecorded>
-void fill(StreamObject* s) {
+FASTFLOW_INLINE void fill(StreamObject* s) {
   Body& body = *s->body;
   while (!s->exhausted && !body.participants.closed() && !body.free.empty()) {
     PyObject* value = pull(s);

@@ -77,7 +77,9 @@ def _is_free_threaded() -> bool:
     return hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
 
 
-def _column(rows: list[tuple[int, float, float, int, int]], place: int, began: int):
+def _column(
+    rows: list[tuple[int, float, float, int, int]], place: int, began: int
+) -> np.ndarray:
     column = np.zeros(len(rows), COUNTER)
     column["time"] = [max(row[0] - began, 0) for row in rows]
     column["value"] = [row[place] for row in rows]
