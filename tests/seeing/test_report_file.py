@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from fastflow.seeing import report_data
 from fastflow.seeing.report import write_report
 from fastflow.seeing.report_data import by_lane
 from fastflow.seeing.report_summary import summary_of
@@ -89,7 +90,7 @@ def decoded(page):
     size = int.from_bytes(data[:4], "little")
     header = json.loads(data[4 : 4 + size])
     columns = read_columns(data, 4 + size, header["columns"])
-    unit, n = header["unit"], header["spans"]
+    unit, coarse, n = header["unit"], header["coarse"], header["spans"]
     spans = np.zeros(n, SPAN)
     spans["lane"] = np.repeat(np.arange(len(header["counts"])), header["counts"])
     last = 0
@@ -102,15 +103,15 @@ def decoded(page):
     known = values > 0
     plain = np.where(known, unfolded(np.maximum(values, 1) - 1), 0)
     if form == "before":
-        ready = spans["start"] - plain
+        ready = spans["start"] * unit - plain * coarse
     else:
-        ready = plain.copy()
+        ready = plain * coarse
         for i in range(1, n):
             ready[i] += ready[i - 1] if known[i - 1] else 0
-    spans["ready"] = np.where(known, ready * unit, -1)
+    spans["ready"] = np.where(known, ready, -1)
     values = columns["cpu"][1]
     less = unfolded(np.maximum(values, 1) - 1)
-    cpu = (spans["end"] - spans["start"] - less) * unit
+    cpu = (spans["end"] - spans["start"]) * unit - less * coarse
     spans["cpu"] = np.where(values > 0, cpu, -1)
     spans["start"] *= unit
     spans["end"] *= unit
@@ -285,6 +286,17 @@ def test_calls_of_an_event_loop_keep_no_worker_busy():
 )  # fmt: skip
 def test_times(seconds, text):
     assert shown_time(seconds) == text
+
+
+def test_rounded_times_are_near(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_data, "_unit_of", lambda spans: 200)
+    trace = traces.many(5_000)
+    header, spans, _ = decoded(written(trace, tmp_path))
+    expected = trace.spans[by_lane(trace.spans)]
+    assert (header["unit"], header["coarse"]) == (200, 2000)
+    for name, most in (("start", 200), ("end", 200), ("ready", 2200), ("cpu", 2200)):
+        assert np.abs(spans[name] - expected[name]).max() < most
+    assert spans["item"].tolist() == expected["item"].tolist()
 
 
 @pytest.mark.slow

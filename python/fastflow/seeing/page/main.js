@@ -73,7 +73,7 @@ async function start() {
   for (const button of document.querySelectorAll("[data-download]")) {
     button.addEventListener("click", () => download(trace, button.dataset.download));
   }
-  if (trace.unit > 1) $("unit").textContent = `Times are rounded down to ${time(trace.unit)}.`;
+  if (trace.unit > 1) $("unit").textContent = `Times are rounded to ${time(trace.unit)}, waits and processor times to ${time(trace.coarse)}.`;
   await nextFrame();
   showErrors(trace, reveal);
   showGraph(trace.dag);
@@ -103,6 +103,9 @@ function bringIntoSight(timeline, i) {
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("downloads").open = false;
+});
+document.addEventListener("click", (event) => {
+  if (!$("downloads").contains(event.target)) $("downloads").open = false;
 });
 start().catch((error) => {
   const trouble = $("trouble");
