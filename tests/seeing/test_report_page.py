@@ -443,10 +443,21 @@ def test_numbers_are_downloaded(page, files, downloads):
 def test_a_page_prints_in_light_with_all_errors_open(page, files):
     import base64
 
-    page.open(files["flow"], dark=True)
+    page.open(files["failed"], dark=True)
+    page.js(
+        "window.addEventListener('beforeprint', () => { window.seen = ["
+        "document.documentElement.dataset.theme, document.querySelector('.error').open,"
+        " document.querySelector('.error pre').textContent,"
+        " document.getElementById('lanes-canvas').toDataURL()]; })"
+    )
+    dark = page.js("return document.getElementById('lanes-canvas').toDataURL()")
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert base64.b64decode(printed["data"]).startswith(b"%PDF-")
+    theme, is_open, traceback, canvas = page.wait("window.seen")
+    assert (theme, is_open, traceback) == ("light", True, "Traceback ...\nOSError")
+    assert canvas != dark
     page.wait("document.documentElement.dataset.theme === 'dark'")
+    assert page.js("return document.querySelector('.error').open") is False
 
 
 @pytest.mark.slow
