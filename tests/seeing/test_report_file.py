@@ -228,6 +228,18 @@ def test_dropped_spans_and_failed_runs_are_said(tmp_path):
     )
 
 
+def test_what_is_known_of_the_machine_is_told(tmp_path):
+    known = {"cpus": 8, "gil": False, "blas": [8, 4], "overhead": {"map": 81.25}}
+    trace = Trace(np.zeros(0, SPAN), machine={**known, "python": "", "odd": None})
+    texts = Parsed(written(trace, tmp_path)).texts
+    at = texts.index("Machine", texts.index("Dropped spans"))
+    assert texts[at + 1 : at + 9] == [
+        "Processors", "8", "Interpreter lock", "no", "Threads of BLAS", "8, 4",
+        "Overhead of a call, ns", "map 81.25",
+    ]  # fmt: skip
+    assert "odd" not in texts
+
+
 def test_the_title_is_given_or_that_of_the_run(tmp_path):
     assert "<title>order-17</title>" in written(traces.durable(), tmp_path)
     assert "<title>mine</title>" in written(traces.durable(), tmp_path, title="mine")

@@ -119,10 +119,10 @@ function readTrace(bytes) {
   const attempt = Int32Array.from(reader.column()[1]);
   const kind = Uint8Array.from(reader.column()[1]);
   const state = Uint8Array.from(reader.column()[1]);
-  const counters = {};
+  const counters = new Map(); // any name can be a key
   for (const name of Object.keys(header.counters)) {
     const time = signed(reader.column()).map((at) => at * unit);
-    counters[name] = { time, value: reader.reals() };
+    counters.set(name, { time, value: reader.reals() });
   }
   const errorOf = new Map(header.failures.map((row, number) => [row[0], number]));
   return { ...header, n, start, end, ready, cpu, item, lane, label, run, attempt, kind,
