@@ -159,7 +159,7 @@ def hostile():
         failures=tuple(
             Failure(n, BAD_NAMES[n], BAD_NAMES[0], BAD_NAMES[1]) for n in range(3)
         ),
-        counters={BAD_NAMES[1]: np.ones(3, COUNTER)},
+        counters={BAD_NAMES[1]: np.ones(3, COUNTER), "__proto__": np.ones(2, COUNTER)},
         machine={BAD_NAMES[0]: BAD_NAMES[1]},
         dropped=12_345,
     )

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from fastflow.seeing import report_data
 from fastflow.seeing.report import write_report
 from fastflow.seeing.report_data import by_lane
 from fastflow.seeing.report_summary import summary_of
@@ -89,7 +90,7 @@ def decoded(page):
     size = int.from_bytes(data[:4], "little")
     header = json.loads(data[4 : 4 + size])
     columns = read_columns(data, 4 + size, header["columns"])
-    unit, n = header["unit"], header["spans"]
+    unit, coarse, n = header["unit"], header["coarse"], header["spans"]
     spans = np.zeros(n, SPAN)
     spans["lane"] = np.repeat(np.arange(len(header["counts"])), header["counts"])
     last = 0
@@ -102,15 +103,15 @@ def decoded(page):
     known = values > 0
     plain = np.where(known, unfolded(np.maximum(values, 1) - 1), 0)
     if form == "before":
-        ready = spans["start"] - plain
+        ready = spans["start"] * unit - plain * coarse
     else:
-        ready = plain.copy()
+        ready = plain * coarse
         for i in range(1, n):
             ready[i] += ready[i - 1] if known[i - 1] else 0
-    spans["ready"] = np.where(known, ready * unit, -1)
+    spans["ready"] = np.where(known, ready, -1)
     values = columns["cpu"][1]
     less = unfolded(np.maximum(values, 1) - 1)
-    cpu = (spans["end"] - spans["start"] - less) * unit
+    cpu = (spans["end"] - spans["start"]) * unit - less * coarse
     spans["cpu"] = np.where(values > 0, cpu, -1)
     spans["start"] *= unit
     spans["end"] *= unit
@@ -227,6 +228,18 @@ def test_dropped_spans_and_failed_runs_are_said(tmp_path):
     )
 
 
+def test_what_is_known_of_the_machine_is_told(tmp_path):
+    known = {"cpus": 8, "gil": False, "blas": [8, 4], "overhead": {"map": 81.25}}
+    trace = Trace(np.zeros(0, SPAN), machine={**known, "python": "", "odd": None})
+    texts = Parsed(written(trace, tmp_path)).texts
+    at = texts.index("Machine", texts.index("Dropped spans"))
+    assert texts[at + 1 : at + 9] == [
+        "Processors", "8", "Interpreter lock", "no", "Threads of BLAS", "8, 4",
+        "Overhead of a call, ns", "map 81.25",
+    ]  # fmt: skip
+    assert "odd" not in texts
+
+
 def test_the_title_is_given_or_that_of_the_run(tmp_path):
     assert "<title>order-17</title>" in written(traces.durable(), tmp_path)
     assert "<title>mine</title>" in written(traces.durable(), tmp_path, title="mine")
@@ -285,6 +298,17 @@ def test_calls_of_an_event_loop_keep_no_worker_busy():
 )  # fmt: skip
 def test_times(seconds, text):
     assert shown_time(seconds) == text
+
+
+def test_rounded_times_are_near(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_data, "_unit_of", lambda spans: 200)
+    trace = traces.many(5_000)
+    header, spans, _ = decoded(written(trace, tmp_path))
+    expected = trace.spans[by_lane(trace.spans)]
+    assert (header["unit"], header["coarse"]) == (200, 2000)
+    for name, most in (("start", 200), ("end", 200), ("ready", 2200), ("cpu", 2200)):
+        assert np.abs(spans[name] - expected[name]).max() < most
+    assert spans["item"].tolist() == expected["item"].tolist()
 
 
 @pytest.mark.slow

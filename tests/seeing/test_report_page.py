@@ -5,16 +5,52 @@ from __future__ import annotations
 import csv
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from fastflow.durable import (
+    DurableRunner,
+    Duration,
+    RetryDecision,
+    StepConfig,
+    durable_execution,
+)
 from fastflow.seeing import report
+from fastflow.seeing.past import past
 from fastflow.seeing.report import write_report
 from seeing import report_traces as traces
 from seeing.browser import browser, needs_browser
 
 pytestmark = needs_browser
+
+
+@durable_execution
+def order(event, context):
+    """Real waits and retries."""
+    tries = []
+
+    def charge(_):
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionError("no answer")
+
+    config = StepConfig(
+        retry_strategy=lambda error, n: RetryDecision.retry(Duration.from_seconds(1))
+    )
+    context.step(charge, name="charge <card>", config=config)
+    context.map(event, lambda c, n, i, every: c.step(lambda _: n * n, name="square"))
+
+
+def stored():
+    """The trace of a durable run, from its store."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = Path(directory, "runs.db")
+        with DurableRunner(store) as runner:
+            runner.run(order, list(range(100)), execution_name="order-1")
+        return past(store)
+
 
 MAKERS = {
     "flow": lambda: traces.many(10_000),
@@ -24,6 +60,7 @@ MAKERS = {
     "failed": traces.failed,
     "one": traces.one,
     "empty": traces.empty,
+    "store": stored,
 }
 SIZES = [(1440, 900), (390, 844)]
 
@@ -326,6 +363,26 @@ def test_names_are_text(page, files):
     assert page.messages() == []
 
 
+def test_a_durable_run_shows_its_attempts_and_waits(page, files):
+    page.open(files["store"])
+    assert page.element("h1").text == "order-1"
+    assert "2 made again" in page.element("#summary").text
+    page.click("#by-span")
+    box = page.element("#search")
+    box.send_keys("charge <")
+    page.wait("document.getElementById('count').value.startsWith('3 of')")
+    assert column(page, 0) == ["charge <card>"] * 3
+    assert column(page, 2) == ["1", "2", "3"]
+    assert column(page, 3) == ["retried", "retried", "done"]
+    page.js(
+        "const kind = document.getElementById('kind');"
+        "kind.value = '4'; kind.dispatchEvent(new Event('change'))"
+    )
+    page.frames()
+    assert column(page, 3) == ["done", "done"]
+    assert "ConnectionError: no answer" in page.element("#errors").text
+
+
 def test_the_theme_is_chosen(page, files):
     page.open(files["flow"])
     background = "return getComputedStyle(document.body).backgroundColor"
@@ -443,10 +500,21 @@ def test_numbers_are_downloaded(page, files, downloads):
 def test_a_page_prints_in_light_with_all_errors_open(page, files):
     import base64
 
-    page.open(files["flow"], dark=True)
+    page.open(files["failed"], dark=True)
+    page.js(
+        "window.addEventListener('beforeprint', () => { window.seen = ["
+        "document.documentElement.dataset.theme, document.querySelector('.error').open,"
+        " document.querySelector('.error pre').textContent,"
+        " document.getElementById('lanes-canvas').toDataURL()]; })"
+    )
+    dark = page.js("return document.getElementById('lanes-canvas').toDataURL()")
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert base64.b64decode(printed["data"]).startswith(b"%PDF-")
+    theme, is_open, traceback, canvas = page.wait("window.seen")
+    assert (theme, is_open, traceback) == ("light", True, "Traceback ...\nOSError")
+    assert canvas != dark
     page.wait("document.documentElement.dataset.theme === 'dark'")
+    assert page.js("return document.querySelector('.error').open") is False
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ outer one before what is within: so most begin where the one before has ended, a
 page has each lane in one piece.
 
 Times are exact as long as the file stays small. Where a million spans differ in every
-bit, they are counted in units of 2, 5, 10, ... ns; the header says which.
+bit, they are counted in units of 2, 5, 10, ... ns, waits and processor times in units
+of ten times as much; the header says which.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def pack(trace: Trace, **more: Any) -> bytes:
     header = {
         "version": 1,
         "unit": unit,
+        "coarse": _coarse(unit),
         "spans": len(spans),
         "lanes": [list(lane) for lane in trace.lanes],
         "counts": np.bincount(lanes, minlength=len(trace.lanes)).tolist(),
@@ -104,18 +106,23 @@ def _unit_of(spans: np.ndarray) -> int:
     return _UNITS[-1]
 
 
+def _coarse(unit: int) -> int:
+    """Return the nanoseconds in which waits and processor times are counted."""
+    return unit if unit == 1 else 10 * unit
+
+
 def _add_spans(planes: Planes, spans: np.ndarray, unit: int) -> None:
     start, end = spans["start"] // unit, spans["end"] // unit
-    ready, cpu = spans["ready"], spans["cpu"]
+    ready, cpu, coarse = spans["ready"], spans["cpu"], _coarse(unit)
     before = np.concatenate([np.zeros(1, np.int64), end[:-1]])[: len(end)]
     before[np.flatnonzero(np.diff(spans["lane"])) + 1] = 0
     planes.add("start", folded(start - before), "after")
     planes.add("end", folded(end - start), "long")
-    since = known(ready >= 0, folded(start - ready // unit))
-    last = np.where(ready >= 0, ready // unit, 0)
+    since = known(ready >= 0, folded((start * unit - ready) // coarse))
+    last = np.where(ready >= 0, ready // coarse, 0)
     form, values = best({"before": since, "known": known(ready >= 0, changes(last))})
     planes.add("ready", values, form)
-    less = folded(end - start - cpu // unit)
+    less = folded(((end - start) * unit - cpu) // coarse)
     planes.add("cpu", known(cpu >= 0, less), "less")
     for name in ("item", "label", "run"):
         form, values = best(

@@ -25,6 +25,16 @@ __all__ = [
 ]
 
 
+_FACTS = {
+    "cpus": "Processors",
+    "workers": "Workers",
+    "gil": "Interpreter lock",
+    "python": "Python",
+    "blas": "Threads of BLAS",
+    "overhead": "Overhead of a call, ns",
+}
+
+
 def escaped(text: str) -> str:
     """Return a text as HTML, with what can't be written replaced."""
     whole = text.encode("utf-8", "replace").decode("utf-8")
@@ -130,7 +140,11 @@ def section(key: str, name: str, text: str | None) -> str:
 
 def machine(known: Mapping[str, Any]) -> str:
     """Return what is known of the machine."""
-    rows = [(str(name), _told(value), "", "") for name, value in known.items()]
+    rows = [
+        (_FACTS.get(name, str(name)), _told(value), "", "")
+        for name, value in known.items()
+        if value not in (None, "", [], {})
+    ]
     if not rows:
         return ""
     return (
@@ -140,8 +154,6 @@ def machine(known: Mapping[str, Any]) -> str:
 
 
 def _told(value: Any) -> str:
-    if value is None:
-        return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):

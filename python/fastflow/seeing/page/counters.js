@@ -1,8 +1,8 @@
 // Counters below the timeline, on its axis of time.
 
 const BLOCK = 64;
-const UNITS = { cpu: "cores", lock: "of the time", ready: "calls", running: "calls" };
-const TITLES = { cpu: "CPU", lock: "Lock held", ready: "Ready", running: "Running" };
+const KNOWN = new Map([["cpu", ["CPU", "cores"]], ["lock", ["Lock held", "of the time"]],
+  ["ready", ["Ready", "calls"]], ["running", ["Running", "calls"]]]);
 
 // How many calls ran, from the spans: for traces that have not counted them.
 function runningOf(trace) {
@@ -45,11 +45,11 @@ class Counter {
     new ResizeObserver(() => this.redraw()).observe(this.canvas);
   }
 
-  get title() { return TITLES[this.name] ?? this.name; }
+  get title() { return KNOWN.get(this.name)?.[0] ?? this.name; }
 
   text(value) {
     if (this.name === "lock") return `${Math.round(value * 100)} %`;
-    return `${value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(2))} ${UNITS[this.name] ?? ""}`.trim();
+    return `${value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(2))} ${KNOWN.get(this.name)?.[1] ?? ""}`.trim();
   }
 
   redraw() {
@@ -112,8 +112,8 @@ class Counter {
 }
 
 function countersOf(trace, timeline) {
-  const all = { ...trace.counters };
-  if (!("running" in all) && trace.n) all.running = runningOf(trace);
+  const all = new Map(trace.counters);
+  if (!all.has("running") && trace.n) all.set("running", runningOf(trace));
   const host = $("counters");
-  return Object.entries(all).map(([name, samples]) => new Counter(name, samples, timeline, host));
+  return [...all].map(([name, samples]) => new Counter(name, samples, timeline, host));
 }

@@ -74,16 +74,16 @@ function laneColumn(counts, rows) {
   return lane;
 }
 
-function readyColumn([form, values], start, unit) {
+function readyColumn([form, values], start, coarse) {
   let last = 0;
   for (let i = 0; i < values.length; i++) {
     const known = values[i] > 0;
     const value = known ? unfolded(values[i] - 1) : 0;
     if (form === "before") {
-      values[i] = known ? start[i] - value * unit : -1;
+      values[i] = known ? start[i] - value * coarse : -1;
     } else if (known) {
       last += value;
-      values[i] = last * unit;
+      values[i] = last * coarse;
     } else {
       // The difference was taken from a row without a value, which counts as 0.
       last = 0;
@@ -97,7 +97,7 @@ function readyColumn([form, values], start, unit) {
 function readTrace(bytes) {
   const reader = new Reader(bytes);
   const { header } = reader;
-  const { spans: n, unit } = header;
+  const { spans: n, unit, coarse } = header;
   const lane = laneColumn(header.counts, n);
   const [, start] = reader.column();
   const [, end] = reader.column();
@@ -108,10 +108,10 @@ function readTrace(bytes) {
     start[i] = from * unit;
     end[i] = last * unit;
   }
-  const ready = readyColumn(reader.column(), start, unit);
+  const ready = readyColumn(reader.column(), start, coarse);
   const [, cpu] = reader.column();
   for (let i = 0; i < n; i++) {
-    cpu[i] = cpu[i] > 0 ? end[i] - start[i] - unfolded(cpu[i] - 1) * unit : -1;
+    cpu[i] = cpu[i] > 0 ? end[i] - start[i] - unfolded(cpu[i] - 1) * coarse : -1;
   }
   const item = signed(reader.column());
   const label = Int32Array.from(signed(reader.column()));
@@ -119,10 +119,10 @@ function readTrace(bytes) {
   const attempt = Int32Array.from(reader.column()[1]);
   const kind = Uint8Array.from(reader.column()[1]);
   const state = Uint8Array.from(reader.column()[1]);
-  const counters = {};
+  const counters = new Map(); // any name can be a key
   for (const name of Object.keys(header.counters)) {
     const time = signed(reader.column()).map((at) => at * unit);
-    counters[name] = { time, value: reader.reals() };
+    counters.set(name, { time, value: reader.reals() });
   }
   const errorOf = new Map(header.failures.map((row, number) => [row[0], number]));
   return { ...header, n, start, end, ready, cpu, item, lane, label, run, attempt, kind,

@@ -41,7 +41,7 @@ const FILES = {
   },
   * "counters.csv"(trace) {
     yield line(["counter", "time_ns", "value"]);
-    for (const [name, { time: times, value }] of Object.entries(trace.counters)) {
+    for (const [name, { time: times, value }] of trace.counters) {
       for (let i = 0; i < times.length; i++) yield line([name, times[i], value[i]]);
     }
   },
@@ -62,7 +62,7 @@ const FILES = {
     yield head.slice(0, -1);
     yield ', "counters": {';
     let first = true;
-    for (const [name, { time: times, value }] of Object.entries(trace.counters)) {
+    for (const [name, { time: times, value }] of trace.counters) {
       yield `${first ? "" : ","}${JSON.stringify(name)}: {"time": ${JSON.stringify(Array.from(times))}, "value": ${JSON.stringify(Array.from(value))}}`;
       first = false;
     }

@@ -48,7 +48,7 @@ function entry(trace, { label, state, type, traceback, rows }, choose) {
       ` ${state === RETRIED ? "· made again " : ""}${rows.length > 1 ? `· ${count(rows.length)} times` : ""}`));
   const box = el("div");
   const details = el("details", { class: "error" }, summary, box);
-  details.addEventListener("toggle", () => {
+  const fill = () => {
     if (box.childElementCount) return;
     if (trace.texts[traceback]) box.append(el("pre", { text: trace.texts[traceback], tabindex: 0, "aria-label": "Traceback" }));
     for (const [i, message] of rows.slice(0, 20)) {
@@ -62,6 +62,8 @@ function entry(trace, { label, state, type, traceback, rows }, choose) {
       box.append(line);
     }
     if (rows.length > 20) box.append(el("p", { class: "quiet", text: `and ${count(rows.length - 20)} more: the table of calls and the downloads have all` }));
-  });
+  };
+  details.addEventListener("toggle", fill);
+  details.addEventListener("fill", fill);
   return details;
 }

@@ -25,9 +25,9 @@ function digits(value) {
 // A time in nanoseconds with three significant digits.
 function time(ns) {
   const size = Math.abs(ns);
-  if (size < 1e3) return `${Math.round(ns)} ns`;
-  if (size < 1e6) return `${digits(ns / 1e3)} µs`;
-  if (size < 1e9) return `${digits(ns / 1e6)} ms`;
+  if (size < 999.5) return `${Math.round(ns)} ns`;
+  if (size < 999.5e3) return `${digits(ns / 1e3)} µs`;
+  if (size < 999.5e6) return `${digits(ns / 1e6)} ms`;
   if (size < 120e9) return `${digits(ns / 1e9)} s`;
   const seconds = Math.round(ns / 1e9), minutes = Math.round(ns / 60e9);
   if (size < 7200e9) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;

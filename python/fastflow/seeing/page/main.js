@@ -41,7 +41,7 @@ async function start() {
   const axis = new Axis(trace);
   const timeline = new Timeline(trace, axis, colors, await tracksOf(trace));
   const counters = countersOf(trace, timeline);
-  const chart = { redraw() { timeline.redraw(); for (const one of counters) one.redraw(); } };
+  const chart = [timeline, ...counters];
   await nextFrame();
 
   const histogram = new Histogram(trace, colors);
@@ -68,23 +68,24 @@ async function start() {
   });
   $("levels").hidden = timeline.tracks.every((track) => track.rows.length < 2);
   $("gaps").setAttribute("aria-pressed", String(axis.folded));
-  pressed("gaps", (on) => { axis.fold(on); chart.redraw(); });
+  pressed("gaps", (on) => { axis.fold(on); for (const one of chart) one.redraw(); });
   $("gaps").hidden = axis.gaps.length === 0;
   for (const button of document.querySelectorAll("[data-download]")) {
     button.addEventListener("click", () => download(trace, button.dataset.download));
   }
-  if (trace.unit > 1) $("unit").textContent = `Times are rounded down to ${time(trace.unit)}.`;
+  if (trace.unit > 1) $("unit").textContent = `Times are rounded to ${time(trace.unit)}, waits and processor times to ${time(trace.coarse)}.`;
   await nextFrame();
   showErrors(trace, reveal);
   showGraph(trace.dag);
-  watchTheme(() => {
+  watchTheme((now) => {
     colors.refresh();
     themeGraph(colors.theme);
     legend(trace, colors);
-    chart.redraw();
     histogram.draw();
-    tasks.labels.redraw();
-    tasks.spans.redraw();
+    for (const one of [...chart, tasks.labels, tasks.spans]) {
+      if (now) one.draw();
+      else one.redraw();
+    }
   });
   document.documentElement.dataset.ready = Math.round(performance.now() - began);
 }
@@ -103,6 +104,9 @@ function bringIntoSight(timeline, i) {
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("downloads").open = false;
+});
+document.addEventListener("click", (event) => {
+  if (!$("downloads").contains(event.target)) $("downloads").open = false;
 });
 start().catch((error) => {
   const trouble = $("trouble");
