@@ -173,9 +173,7 @@ def tell(spans: list[Noted]) -> None:
     if not spans:
         return
     here = threading.get_ident()
-    spans = [
-        each._replace(lane=here) if each.lane is None else each for each in spans
-    ]
+    spans = [each._replace(lane=here) if each.lane is None else each for each in spans]
     for recorder in RECORDERS:
         recorder.note(spans)
 

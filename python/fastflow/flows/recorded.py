@@ -43,7 +43,6 @@ def end(
 
 def begin_calls(calls: Calls) -> None:
     """Tell that a run of a flow function begins."""
-
     places: dict[str, int] = {}
 
     def item(key: JobKey) -> int:

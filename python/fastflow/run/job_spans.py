@@ -219,4 +219,3 @@ def lane_of(where: str | int | None) -> Lane:
 
 def _waits() -> Lane:
     return "waits", "waits", os.getpid()
-

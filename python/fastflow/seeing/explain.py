@@ -8,11 +8,11 @@ A trace goes through these, each of which knows only those before it: `explain_s
 
 from __future__ import annotations
 
-from fastflow.seeing.explain_causes import causes_of
+from fastflow.seeing.explain_causes import causes_of, is_ours
 from fastflow.seeing.explain_facts import Facts, facts_of
 from fastflow.seeing.explain_path import CriticalPath
 from fastflow.seeing.explain_result import Explanation
-from fastflow.seeing.explain_words import Cause
+from fastflow.seeing.explain_words import Cause, time_text
 from fastflow.seeing.trace import Kind, Trace
 
 __all__ = ["Cause", "CriticalPath", "Explanation", "explain"]
@@ -93,6 +93,11 @@ def _notes(facts: Facts, calls: int, apart: int) -> tuple[str, ...]:
         notes.append(
             f"sampled: {kept:,} of {kept + dropped:,} spans were kept, so that counts "
             "and times in calls are too small, and times between calls too large"
+        )
+    if facts.waits.cores > 0.1 * facts.account.own[Kind.CALL] and not is_ours(facts):
+        notes.append(
+            "other programs had the cores: calls could have gone on for "
+            f"{time_text(facts.waits.cores)} and had none"
         )
     if apart:
         notes.append(

@@ -49,7 +49,14 @@ class RunNotes:
         start = max(self.start - began, 0)
         end = self.end - began if self.end else last
         return Run(
-            self.name, self.kind, name, start, max(end, start), self.error, parent, _dag_of(self.drawn)
+            self.name,
+            self.kind,
+            name,
+            start,
+            max(end, start),
+            self.error,
+            parent,
+            _dag_of(self.drawn),
         )
 
 

@@ -53,9 +53,7 @@ class Parallel(Instruction):
 
     def _fan_out(self, fiber: Fiber, record: StepRecord, outcomes: Outcomes) -> int:
         shared_context = _shared_context(fiber)
-        make = _calls(
-            fiber, self._describe, lambda fn: (fn, ()), shared_context, None
-        )
+        make = _calls(fiber, self._describe, lambda fn: (fn, ()), shared_context, None)
         items = Items(self._functions)
         return _start(
             fiber, record, items, make, outcomes, self._options, shared_context

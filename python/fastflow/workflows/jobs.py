@@ -12,8 +12,8 @@ from fastflow.base.timers import Clock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
 from fastflow.run.events import Events, JobKey
-from fastflow.run.job_spans import JobSpans
 from fastflow.run.job import Backend, Job
+from fastflow.run.job_spans import JobSpans
 from fastflow.run.loop import Loop
 from fastflow.run.scope import Scope
 from fastflow.run.task import is_async
