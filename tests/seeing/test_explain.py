@@ -11,7 +11,7 @@ import pytest
 
 from fastflow.seeing import explain_causes, explain_shape
 from fastflow.seeing.explain import explain
-from fastflow.seeing.trace import SPAN, Dag, Kind, Lane, Run, State, Trace
+from fastflow.seeing.trace import SPAN, Dag, Kind, Lane, Run, State, Total, Trace
 from seeing import explain_traces
 from seeing.explain_traces import PLANTED, Simulation, Task, machine, many, with_counter
 
@@ -235,6 +235,27 @@ def test_a_sampled_trace_says_so():
     found = explain(trace)
     assert f"of {len(trace.spans) + 600:,} spans were kept" in found.notes[0]
     assert found.notes[0][:40] in found.text()
+
+
+def test_totals_complete_a_sampled_trace():
+    trace = explain_traces.few_workers()
+    whole = explain(trace)
+    calls = trace.spans["kind"] == Kind.CALL
+    kept = np.flatnonzero(~calls | (np.arange(len(calls)) % 3 == 0))
+    time = int((trace.spans["end"] - trace.spans["start"])[calls].sum())
+    sampled = replace(
+        trace,
+        spans=trace.spans[kept],
+        dropped=len(calls) - len(kept),
+        totals=(Total(int(calls.sum()), 0, time, 0),),
+    )
+    found = explain(sampled)
+    assert found.tasks == whole.tasks
+    assert found.account["in calls"] == pytest.approx(
+        whole.account["in calls"], rel=0.05
+    )
+    assert "are exact" in found.text()
+    assert "are too small" in explain(replace(sampled, totals=())).text()
 
 
 def test_a_trace_of_few_calls_says_so():

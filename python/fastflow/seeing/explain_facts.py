@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class Facts:
 def facts_of(trace: Trace) -> Facts:
     """Return the numbers of a trace."""
     spans = tidy(trace)
-    account = account_of(spans)
+    account = _completed(trace, spans, account_of(spans))
     workers = int(spans.here.sum())
     levels = levels_of(spans, account)
     cpus = trace.machine.get("cpus")
@@ -134,6 +134,21 @@ def facts_of(trace: Trace) -> Facts:
         cpus=cpus,
         use=use,
     )
+
+
+def _completed(trace: Trace, spans: Spans, account: Account) -> Account:
+    """Give calls the time of those that were not kept, as far as it is known.
+
+    It was taken for time between calls.
+    """
+    if trace.dropped <= 0 or not trace.totals:
+        return account
+    call = spans.kind == Kind.CALL
+    kept = float((spans.end[call] - spans.start[call]).sum())
+    more = sum(total.time for total in trace.totals) - kept
+    more = min(max(more, 0.0), account.overhead)
+    own = {**account.own, Kind.CALL: account.own[Kind.CALL] + more}
+    return replace(account, own=own, overhead=account.overhead - more)
 
 
 def _use_of(trace: Trace, spans: Spans, account: Account, levels: Levels) -> Use:
