@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, get_native_id
 
 import numpy as np
 
@@ -86,6 +86,7 @@ class Sampler:
         """Return for how many ns threads have lacked a core since the last look."""
         before = self._lacked
         self._lacked = dict(_lacks())
+        self._lacked.pop(f"/proc/self/task/{get_native_id()}/schedstat", None)
         return sum(
             max(ns - before.get(thread, 0), 0) for thread, ns in self._lacked.items()
         )

@@ -8,7 +8,7 @@ A trace goes through these, each of which knows only those before it: `explain_s
 
 from __future__ import annotations
 
-from fastflow.seeing.explain_causes import causes_of, is_ours
+from fastflow.seeing.explain_causes import causes_of
 from fastflow.seeing.explain_facts import Facts, facts_of
 from fastflow.seeing.explain_path import CriticalPath
 from fastflow.seeing.explain_result import Explanation
@@ -103,7 +103,7 @@ def _notes(facts: Facts, calls: int, apart: int) -> tuple[str, ...]:
             f"sampled: {kept:,} of {kept + dropped:,} spans were kept; {exact}, times "
             "between calls too large"
         )
-    if facts.waits.cores > 0.1 * facts.account.own[Kind.CALL] and not is_ours(facts):
+    if facts.waits.cores > 0.1 * facts.account.own[Kind.CALL] and not facts.crowded:
         notes.append(
             "other programs had the cores: calls could have gone on for "
             f"{time_text(facts.waits.cores)} and had none"

@@ -16,7 +16,7 @@ from fastflow.seeing.explain_shape import shape_causes
 from fastflow.seeing.explain_words import PAGES, Cause, count, share, time_text
 from fastflow.seeing.trace import Kind
 
-__all__ = ["causes_of", "is_ours"]
+__all__ = ["causes_of"]
 
 #: What takes less than this share of the time is not worth a change.
 _SIGNIFICANT = 0.05
@@ -69,15 +69,10 @@ def _lock(facts: Facts) -> Iterator[Cause]:
     )
 
 
-def is_ours(facts: Facts) -> bool:
-    """Return whether it is this program that has the cores which its calls lack."""
-    return facts.cpus > 0 and (facts.use.load or 0.0) >= 0.6 * facts.cpus
-
-
 def _cores(facts: Facts) -> Iterator[Cause]:
     """More threads than cores: those of BLAS, or the workers themselves."""
     waited, use = facts.waits.cores, facts.use
-    if not waited or use.load is None or not is_ours(facts):
+    if not waited or use.load is None or not facts.crowded:
         return
     evidence = f"{use.running:.1f} calls at a time"
     # The threads of BLAS are in the program's count, and not in that of the calls.
@@ -204,12 +199,9 @@ def _queue(facts: Facts) -> Iterator[Cause]:
     levels = facts.levels
     full = (levels.waiting >= 1) & (levels.occupied > 0.95 * facts.workers)
     width = float(levels.width[full].sum())
-    if (
-        not width
-        or facts.waits.lock
-        or facts.waits.cores
-        or facts.account.own[Kind.LOCK] > (0.5 * facts.account.own[Kind.CALL])
-    ):
+    calls = facts.account.own[Kind.CALL]
+    stuck = facts.account.own[Kind.LOCK] + facts.waits.lock + facts.waits.cores
+    if not width:
         return
     waiting = float((levels.waiting * levels.width)[full].sum()) / width
     more = facts.workers + waiting
@@ -229,7 +221,11 @@ def _queue(facts: Facts) -> Iterator[Cause]:
             "many more workers than cores, or async functions",
             f"{PAGES}/waits.md",
         )
-    elif facts.workers < facts.cpus and (used is None or used < 0.9 * facts.cpus):
+    elif (
+        stuck < 0.25 * calls
+        and facts.workers < facts.cpus
+        and (used is None or used < 0.9 * facts.cpus)
+    ):
         locked = facts.use.gil and (facts.use.lock or 0.0) >= 0.8
         target = min(facts.cpus, more)
         yield Cause(

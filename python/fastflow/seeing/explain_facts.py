@@ -91,6 +91,11 @@ class Facts:
         )
 
     @property
+    def crowded(self) -> bool:
+        """Whether this program itself has the cores that its calls lack."""
+        return _is_crowded(self.use, self.cpus)
+
+    @property
     def useful(self) -> int:
         """Workers that can do something at a time: one for each core, but for waits."""
         if not self.cpus or self.waits.share >= 0.5:
@@ -196,8 +201,11 @@ def _waits(spans: Spans, account: Account, use: Use, cpus: int) -> Waits:
     if locked and rest >= 0.1 * total and use.running >= 1.2:
         return Waits(lock=rest, cores=cores)
     share = float(own[cpu < _WAITS * own].sum()) / total
-    # Calls that had no core use little of their time, too.
-    return Waits(cores=cores, outside=rest, share=share if rest >= 0.5 * total else 0.0)
+    if cores > 0.1 * total:
+        # Each call may have had no core for a while; all together say more.
+        used = float(cpu.sum())
+        share = float(used < _WAITS * (used + rest))
+    return Waits(cores=cores, outside=rest, share=share)
 
 
 def _is_crowded(use: Use, cpus: int) -> bool:
