@@ -210,7 +210,7 @@ def healthy():
 
 
 def machine(cpus, **more):
-    return {"cpus": cpus, "overhead": {"threads": 2_000, "processes": 3_000}, **more}
+    return {"cpus": cpus, "overhead": {"submit": 2_000, "process": 3_000}, **more}
 
 
 def interpreter_lock():

@@ -11,9 +11,9 @@ import pytest
 
 from fastflow.seeing import explain_causes, explain_shape
 from fastflow.seeing.explain import explain
-from fastflow.seeing.trace import SPAN, Dag, Kind, Lane, Run, State, Trace
+from fastflow.seeing.trace import SPAN, Dag, Kind, Lane, Run, State, Total, Trace
 from seeing import explain_traces
-from seeing.explain_traces import PLANTED, Simulation, Task, machine, many
+from seeing.explain_traces import PLANTED, Simulation, Task, machine, many, with_counter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,10 +155,10 @@ def test_the_attempts_of_an_item_follow_each_other():
 # --- who counts -----------------------------------------------------------------------
 
 
-def test_workers_that_did_nothing_count_as_far_as_the_executor_has_them():
+def test_workers_that_did_nothing_count_if_their_executor_did_something():
     trace = explain_traces.healthy()
     lanes = (*trace.lanes, Lane("worker 4", "worker"), Lane("other 0", "worker"))
-    more = replace(trace, lanes=lanes, machine={**trace.machine, "workers": 5})
+    more = replace(trace, lanes=lanes, machine={**trace.machine, "cpus": 5})
     assert explain(more).workers == 5
 
 
@@ -188,7 +188,7 @@ def test_a_pause_between_two_attempts_is_no_serial_section():
     spans["start"], spans["end"] = [0, 0, 100], [10, 100, 110]
     spans["kind"] = [Kind.CALL, Kind.PAUSE, Kind.CALL]
     spans["lane"] = [0, 2, 0]
-    lanes = (Lane("a", "worker"), Lane("b", "worker"), Lane("waits", "waits"))
+    lanes = (Lane("w0", "worker"), Lane("w1", "worker"), Lane("waits", "waits"))
     found = explain(Trace(spans, ("f",), lanes, machine={"workers": 2}))
     serial = [cause for cause in found.causes if "serial" in cause.name]
     assert [round(cause.lost * 1e9) for cause in serial] == [10]
@@ -237,6 +237,27 @@ def test_a_sampled_trace_says_so():
     assert found.notes[0][:40] in found.text()
 
 
+def test_totals_complete_a_sampled_trace():
+    trace = explain_traces.few_workers()
+    whole = explain(trace)
+    calls = trace.spans["kind"] == Kind.CALL
+    kept = np.flatnonzero(~calls | (np.arange(len(calls)) % 3 == 0))
+    time = int((trace.spans["end"] - trace.spans["start"])[calls].sum())
+    sampled = replace(
+        trace,
+        spans=trace.spans[kept],
+        dropped=len(calls) - len(kept),
+        totals=(Total(int(calls.sum()), 0, time, 0),),
+    )
+    found = explain(sampled)
+    assert found.tasks == whole.tasks
+    assert found.account["in calls"] == pytest.approx(
+        whole.account["in calls"], rel=0.05
+    )
+    assert "are exact" in found.text()
+    assert "are too small" in explain(replace(sampled, totals=())).text()
+
+
 def test_a_trace_of_few_calls_says_so():
     found = explain(Simulation(many(2, 100), 2, machine=machine(2)).run())
     assert "only a few calls" in found.text()
@@ -261,13 +282,34 @@ def test_what_a_call_costs_depends_on_where_it_is_made():
     found = explain(replace(trace, machine={**trace.machine, "overhead": {}}))
     assert pages(found) == ["small-tasks"]
     assert "2.00 µs" in found.causes[0].evidence
-    slow = {"threads": 1, "processes": 10_000}
+    slow = {"submit": 1, "process": 10_000}
     remote = replace(
         trace,
         lanes=tuple(lane._replace(kind="process") for lane in trace.lanes),
         machine={**trace.machine, "overhead": slow},
     )
     assert "10.0 µs" in explain(remote).causes[0].evidence
+
+
+def test_threads_without_a_core_are_no_threads_without_the_lock():
+    trace = explain_traces.interpreter_lock()
+    starved = with_counter(trace, lock=0.95, starved=1.0)
+    found = explain(starved)
+    assert found.causes == ()
+    assert found.account["waiting for a core"] == pytest.approx(0.1, rel=0.05)
+    assert any("other programs had the cores" in note for note in found.notes)
+    assert pages(explain(with_counter(trace, lock=0.95, starved=0.0))) == [
+        "interpreter-lock"
+    ]
+
+
+def test_a_map_is_compared_with_what_an_item_of_a_map_costs():
+    trace = explain_traces.small_tasks()
+    table = {"submit": 2_000, "map": 30}
+    trace = replace(trace, machine={**trace.machine, "overhead": table})
+    assert pages(explain(trace))[:1] == ["small-tasks"]
+    of_map = replace(trace, runs=(trace.runs[0]._replace(kind="map"),))
+    assert "small-tasks" not in pages(explain(of_map))
 
 
 def test_without_the_lock_nobody_waits_for_it():

@@ -54,7 +54,7 @@ def odd_traces(draw):
             st.sampled_from(
                 [
                     {},
-                    {"cpus": 2, "blas": [2, "x"], "overhead": {"threads": 5}},
+                    {"cpus": 2, "blas": [2, "x"], "overhead": {"submit": 5}},
                     {"cpus": None, "blas": {"a": None}, "overhead": 7, "workers": "2"},
                 ]
             )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import multiprocessing.process
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, get_native_id
 
 import numpy as np
 
@@ -24,6 +26,9 @@ _WINDOW = 10  # looks at the lock, of which a share is told
 _MOST = 20_000  # then every second one goes, and they come half as often
 
 
+_Row = tuple[int, float, float, int, int, float]
+
+
 class Sampler:
     """Measures some 20 times a second, until it is ended.
 
@@ -33,7 +38,8 @@ class Sampler:
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
-        self._rows: list[tuple[int, float, float, int, int]] = []
+        self._rows: list[_Row] = []
+        self._lacked: dict[str, int] = {}
         self._every = _EVERY
         self._over = Event()
         self._thread = Thread(target=self._run, name="fastflow-record", daemon=True)
@@ -51,12 +57,15 @@ class Sampler:
         """Return what was measured, as `Trace.counters`."""
         rows = self._rows
         found = {"cpu": 1, "ready": 3, "running": 4}
+        if self._lacked:
+            found["starved"] = 5
         if not _is_free_threaded():
             found["lock"] = 2
         return {name: _column(rows, place, began) for name, place in found.items()}
 
     def _run(self) -> None:
         looks: collections.deque[bool] = collections.deque(maxlen=_WINDOW)
+        self._starved()
         before, used = time.monotonic_ns(), _cpu_seconds()
         while not self._over.is_set():
             self.names.update(thread_names())
@@ -64,11 +73,32 @@ class Sampler:
             now, cpu = time.monotonic_ns(), _cpu_seconds()
             ready, running = counts()
             cores = max(cpu - used, 0.0) / max((now - before) / 1e9, 1e-9)
-            self._rows.append((now, cores, sum(looks) / len(looks), ready, running))
+            starved = self._starved() / max(now - before, 1)
+            self._rows.append(
+                (now, cores, sum(looks) / len(looks), ready, running, starved)
+            )
             before, used = now, cpu
             if len(self._rows) >= _MOST:
                 del self._rows[1::2]
                 self._every *= 2
+
+    def _starved(self) -> int:
+        """Return for how many ns threads have lacked a core since the last look."""
+        before = self._lacked
+        self._lacked = dict(_lacks())
+        self._lacked.pop(f"/proc/self/task/{get_native_id()}/schedstat", None)
+        return sum(
+            max(ns - before.get(thread, 0), 0) for thread, ns in self._lacked.items()
+        )
+
+
+def _lacks() -> Iterator[tuple[str, int]]:
+    """Yield this program's threads, and how many ns each could go on without a core."""
+    children = tuple(multiprocessing.process._children)  # type: ignore[attr-defined]
+    for pid in ("self", *(child.pid for child in children)):
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                yield str(path), int(path.read_text().split()[1])
 
 
 def _is_free_threaded() -> bool:
@@ -77,9 +107,7 @@ def _is_free_threaded() -> bool:
     return hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
 
 
-def _column(
-    rows: list[tuple[int, float, float, int, int]], place: int, began: int
-) -> np.ndarray:
+def _column(rows: list[_Row], place: int, began: int) -> np.ndarray:
     column = np.zeros(len(rows), COUNTER)
     column["time"] = [max(row[0] - began, 0) for row in rows]
     column["value"] = [row[place] for row in rows]

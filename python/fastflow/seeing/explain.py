@@ -12,7 +12,7 @@ from fastflow.seeing.explain_causes import causes_of
 from fastflow.seeing.explain_facts import Facts, facts_of
 from fastflow.seeing.explain_path import CriticalPath
 from fastflow.seeing.explain_result import Explanation
-from fastflow.seeing.explain_words import Cause
+from fastflow.seeing.explain_words import Cause, time_text
 from fastflow.seeing.trace import Kind, Trace
 
 __all__ = ["Cause", "CriticalPath", "Explanation", "explain"]
@@ -41,6 +41,7 @@ def explain(trace: Trace) -> Explanation:
     >>> spans["start"] = np.arange(8) // 2 * 1_000_000
     >>> spans["end"] = spans["start"] + 1_000_000
     >>> spans["lane"] = np.arange(8) % 2
+    >>> spans["ready"], spans["cpu"] = spans["start"], 1_000_000
     >>> lanes = (Lane("worker 0", "worker"), Lane("worker 1", "worker"))
     >>> found = explain(Trace(spans, ("work",), lanes))
     >>> found.tasks, found.speedup, found.utilisation, found.causes
@@ -49,8 +50,11 @@ def explain(trace: Trace) -> Explanation:
     facts = facts_of(trace)
     spans = facts.spans
     calls = (spans.kind == Kind.CALL) & ~spans.cached
+    tasks = int(calls.sum())
+    if trace.dropped > 0:
+        tasks = max(tasks, sum(total.count for total in trace.totals))
     return Explanation(
-        tasks=int(calls.sum()),
+        tasks=tasks,
         wall=facts.wall / 1e9,
         work=facts.work / 1e9,
         workers=facts.workers,
@@ -59,7 +63,7 @@ def explain(trace: Trace) -> Explanation:
         critical_path=facts.path,
         account=_account(facts),
         causes=causes_of(facts),
-        notes=_notes(facts, int(calls.sum()), int((calls & spans.apart).sum())),
+        notes=_notes(facts, tasks, int((calls & spans.apart).sum())),
     )
 
 
@@ -90,9 +94,19 @@ def _notes(facts: Facts, calls: int, apart: int) -> tuple[str, ...]:
     elif calls < _FEW:
         notes.append("there are only a few calls: the figures say little")
     if dropped:
+        exact = (
+            "counts and times in calls are exact"
+            if facts.trace.totals
+            else "counts and times in calls are too small"
+        )
         notes.append(
-            f"sampled: {kept:,} of {kept + dropped:,} spans were kept, so that counts "
-            "and times in calls are too small, and times between calls too large"
+            f"sampled: {kept:,} of {kept + dropped:,} spans were kept; {exact}, times "
+            "between calls too large"
+        )
+    if facts.waits.cores > 0.1 * facts.account.own[Kind.CALL] and not facts.crowded:
+        notes.append(
+            "other programs had the cores: calls could have gone on for "
+            f"{time_text(facts.waits.cores)} and had none"
         )
     if apart:
         notes.append(

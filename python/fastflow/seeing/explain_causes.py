@@ -20,13 +20,8 @@ __all__ = ["causes_of"]
 
 #: What takes less than this share of the time is not worth a change.
 _SIGNIFICANT = 0.05
-#: How "overhead" may name what serves a kind of lane, best first.
-_SERVES = {
-    "worker": ("worker", "native", "threads", "thread", "submit", "map"),
-    "thread": ("thread", "threads", "worker", "native", "serial", "submit", "map"),
-    "process": ("process", "processes"),
-    "remote": ("remote", "dask", "ray"),
-}
+#: How "overhead" names what makes calls on a kind of lane.
+_SERVES = {"worker": "submit", "thread": "submit", "process": "process"}
 
 
 def causes_of(facts: Facts) -> tuple[Cause, ...]:
@@ -37,9 +32,9 @@ def causes_of(facts: Facts) -> tuple[Cause, ...]:
     small = _small(facts)
     found += small
     found += _queue(facts)
+    # Workers that wait for somebody to make small calls are idle, too.
+    less = sum(cause.lost for cause in small if _matters(facts, cause))
     for cause in shape_causes(facts):
-        # Workers that wait for somebody to make small calls are idle, too.
-        less = sum(other.lost for other in small if _matters(facts, other))
         found.append(cause._replace(lost=max(cause.lost - less, 0.0)))
     found = [cause for cause in found if _matters(facts, cause)]
     return tuple(sorted(found, key=lambda cause: -cause.lost))
@@ -77,10 +72,11 @@ def _lock(facts: Facts) -> Iterator[Cause]:
 def _cores(facts: Facts) -> Iterator[Cause]:
     """More threads than cores: those of BLAS, or the workers themselves."""
     waited, use = facts.waits.cores, facts.use
-    if not waited or use.load is None:
+    if not waited or use.load is None or not facts.crowded:
         return
     evidence = f"{use.running:.1f} calls at a time"
-    if use.blas > 1:
+    # The threads of BLAS are in the program's count, and not in that of the calls.
+    if use.blas > 1 and (use.counted is None or use.counted > 1.2 * (use.cores or 0.0)):
         part = share(waited, facts.account.own[Kind.CALL])
         yield Cause(
             "threads of BLAS times workers",
@@ -155,6 +151,9 @@ def _small(facts: Facts) -> list[Cause]:
     between = account.overhead * number / calls
     idle = account.idle + account.overhead
     lost = max(between, min(number * cost * sampled, idle)) / facts.workers
+    if number >= 0.9 * calls and facts.wall <= 20 * cost * calls:
+        # There was hardly anything else to do than to make calls.
+        lost = max(lost, facts.wall - facts.work)
     usual = float(np.median(account.call_own[small]))
     items = math.ceil(10 * cost / max(usual, 1.0))
     return [
@@ -173,14 +172,23 @@ def _small(facts: Facts) -> list[Cause]:
 def _break_even(facts: Facts) -> float:
     """Return what a call costs beside its function, ns: as measured, else as seen."""
     table = facts.trace.machine.get("overhead")
-    lanes = facts.spans.lane[facts.account.call]
-    most = int(np.argmax(np.bincount(lanes))) if len(lanes) else 0
+    call = facts.account.call
+    kind = facts.spans.kinds[_most(facts.spans.lane[call])]
+    run = _most(np.maximum(facts.spans.run[call], -1) + 1) - 1
+    runs = facts.trace.runs
     if isinstance(table, Mapping):
-        for name in _SERVES.get(facts.spans.kinds[most], ()):
-            found = table.get(name)
-            if isinstance(found, int | float) and 0 < found < math.inf:
-                return float(found)
+        name = _SERVES.get(kind, kind)
+        if name == "submit" and 0 <= run < len(runs) and runs[run].kind == "map":
+            name = "map"
+        found = table.get(name)
+        if isinstance(found, int | float) and 0 < found < math.inf:
+            return float(found)
     return facts.account.overhead / max(facts.account.gaps, 1)
+
+
+def _most(numbers: np.ndarray) -> int:
+    """Return the number that is there most often."""
+    return int(np.argmax(np.bincount(numbers)))
 
 
 # --- what waited ----------------------------------------------------------------------
@@ -191,12 +199,9 @@ def _queue(facts: Facts) -> Iterator[Cause]:
     levels = facts.levels
     full = (levels.waiting >= 1) & (levels.occupied > 0.95 * facts.workers)
     width = float(levels.width[full].sum())
-    if (
-        not width
-        or facts.waits.lock
-        or facts.waits.cores
-        or facts.account.own[Kind.LOCK] > (0.5 * facts.account.own[Kind.CALL])
-    ):
+    calls = facts.account.own[Kind.CALL]
+    stuck = facts.account.own[Kind.LOCK] + facts.waits.lock + facts.waits.cores
+    if not width:
         return
     waiting = float((levels.waiting * levels.width)[full].sum()) / width
     more = facts.workers + waiting
@@ -216,7 +221,11 @@ def _queue(facts: Facts) -> Iterator[Cause]:
             "many more workers than cores, or async functions",
             f"{PAGES}/waits.md",
         )
-    elif facts.workers < facts.cpus and (used is None or used < 0.9 * facts.cpus):
+    elif (
+        stuck < 0.25 * calls
+        and facts.workers < facts.cpus
+        and (used is None or used < 0.9 * facts.cpus)
+    ):
         locked = facts.use.gil and (facts.use.lock or 0.0) >= 0.8
         target = min(facts.cpus, more)
         yield Cause(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ _ONE_CORE = (0.85, 1.1)
 _CORES_IN_USE = 0.6
 #: A call that uses less than this share of its time waits for something outside.
 _WAITS = 0.3
+#: More than any counter can be.
+_MOST = 1e9
 _SAME_PROCESS = {"worker", "thread"}
 
 
@@ -56,6 +58,8 @@ class Use:
     gil: bool
     lock: float | None
     """Share of the time in which somebody had the interpreter lock."""
+    starved: float | None
+    """Threads at a time that had no core."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,11 @@ class Facts:
         )
 
     @property
+    def crowded(self) -> bool:
+        """Whether this program itself has the cores that its calls lack."""
+        return _is_crowded(self.use, self.cpus)
+
+    @property
     def useful(self) -> int:
         """Workers that can do something at a time: one for each core, but for waits."""
         if not self.cpus or self.waits.share >= 0.5:
@@ -113,7 +122,7 @@ class Facts:
 def facts_of(trace: Trace) -> Facts:
     """Return the numbers of a trace."""
     spans = tidy(trace)
-    account = account_of(spans)
+    account = _completed(trace, spans, account_of(spans))
     workers = int(spans.here.sum())
     levels = levels_of(spans, account)
     cpus = trace.machine.get("cpus")
@@ -132,6 +141,21 @@ def facts_of(trace: Trace) -> Facts:
     )
 
 
+def _completed(trace: Trace, spans: Spans, account: Account) -> Account:
+    """Give calls the time of those that were not kept, as far as it is known.
+
+    It was taken for time between calls.
+    """
+    if trace.dropped <= 0 or not trace.totals:
+        return account
+    call = spans.kind == Kind.CALL
+    kept = float((spans.end[call] - spans.start[call]).sum())
+    more = sum(total.time for total in trace.totals) - kept
+    more = min(max(more, 0.0), account.overhead)
+    own = {**account.own, Kind.CALL: account.own[Kind.CALL] + more}
+    return replace(account, own=own, overhead=account.overhead - more)
+
+
 def _use_of(trace: Trace, spans: Spans, account: Account, levels: Levels) -> Use:
     busy = levels.running > 0.5
     width = float(levels.width[busy].sum())
@@ -146,14 +170,15 @@ def _use_of(trace: Trace, spans: Spans, account: Account, levels: Levels) -> Use
         blas=blas,
         gil=bool(trace.machine.get("gil", True)),
         lock=_mean_counter(trace, "lock", spans),
+        starved=_mean_counter(trace, "starved", spans),
     )
 
 
 def _waits(spans: Spans, account: Account, use: Use, cpus: int) -> Waits:
     """Say what calls waited for while they used no processor.
 
-    Of a call it is known only that it did. Whether the lock or the cores were in use
-    all the time says what for.
+    Of a call it is known only that it did. How many threads had no core may have been
+    counted; else whether the lock or the cores were in use all the time says what for.
     """
     known = account.call_cpu >= 0
     own, cpu = account.call_own[known], account.call_cpu[known]
@@ -161,15 +186,33 @@ def _waits(spans: Spans, account: Account, use: Use, cpus: int) -> Waits:
     if total <= 0 or use.cores is None:
         return Waits()
     waited = float(np.maximum(own - cpu, 0).sum())
+    kinds = {spans.kinds[i] for i in np.unique(spans.lane[account.call])}
+    locked = kinds <= _SAME_PROCESS and _is_lock(use, account, cpus)
+    cores = 0.0
+    if use.starved is not None:
+        cores = max(use.starved, 0.0) * spans.wall
+        if not locked and _is_crowded(use, cpus):
+            # So many of them can't have had one.
+            cores = max(cores, total * (1 - cpus / max(use.running, cpus)))
+        cores = min(cores, waited)
+    elif not locked and _is_crowded(use, cpus):
+        cores = waited
+    rest = waited - cores
+    if locked and rest >= 0.1 * total and use.running >= 1.2:
+        return Waits(lock=rest, cores=cores)
     share = float(own[cpu < _WAITS * own].sum()) / total
-    if waited >= 0.1 * total and use.running >= 1.2:
-        kinds = {spans.kinds[i] for i in np.unique(spans.lane[account.call])}
-        if kinds <= _SAME_PROCESS and _is_lock(use, account, cpus):
-            return Waits(lock=waited)
-        crowded = cpus and use.running * use.blas > 1.1 * cpus
-        if crowded and use.load is not None and use.load >= _CORES_IN_USE * cpus:
-            return Waits(cores=waited)
-    return Waits(outside=waited, share=share)
+    if cores > 0.1 * total:
+        # Each call may have had no core for a while; all together say more.
+        used = float(cpu.sum())
+        share = float(used < _WAITS * (used + rest))
+    return Waits(cores=cores, outside=rest, share=share)
+
+
+def _is_crowded(use: Use, cpus: int) -> bool:
+    """Return whether more threads ran than there are cores, and kept these busy."""
+    if not cpus or use.load is None:
+        return False
+    return use.running * use.blas > 1.1 * cpus and use.load >= _CORES_IN_USE * cpus
 
 
 def _is_lock(use: Use, account: Account, cpus: int) -> bool:
@@ -177,7 +220,8 @@ def _is_lock(use: Use, account: Account, cpus: int) -> bool:
     if not use.gil:
         return False
     if use.lock is not None:
-        return use.lock >= _LOCKED
+        # Python code alone does not use more than one core.
+        return use.lock >= _LOCKED and (use.cores or 0.0) <= 1.25
     one = use.cores is not None and _ONE_CORE[0] <= use.cores <= _ONE_CORE[1]
     if cpus == 1 or not one:
         return False
@@ -208,7 +252,8 @@ def _mean_counter(trace: Trace, name: str, spans: Spans) -> float | None:
     width = np.diff(np.append(time, float(spans.finish)))
     if width.sum() <= 0:
         return None
-    return float((counter["value"] * width).sum() / width.sum())
+    value = np.clip(counter["value"], -_MOST, _MOST)
+    return float((value * width).sum() / width.sum())
 
 
 def _blas_threads(found: Any) -> int:

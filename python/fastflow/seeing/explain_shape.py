@@ -173,7 +173,9 @@ def _start_up(facts: Facts) -> Cause:
     ready = spans.ready[call]
     first = int(spans.start[call].min())
     known = ready[ready >= 0]
-    wait = max(first - int(known.min()), 0) if len(known) else 0
+    # Threads start at once; what theirs wait for then is the lock.
+    there = facts.spans.kinds[int(spans.lane[call][0])] in ("process", "remote")
+    wait = max(first - int(known.min()), 0) if there and len(known) else 0
     return Cause(
         "waiting for workers to start",
         wait / 1e9,

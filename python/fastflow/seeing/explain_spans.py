@@ -132,9 +132,9 @@ def _who_counts(
 ) -> np.ndarray:
     """Return which lanes count.
 
-    Those that did something; workers that did nothing, as many as the executor has,
-    beside workers that did. A thread of the program's does other things, too: it counts
-    if it made calls for about as long as the workers.
+    Those that did something, and workers of the same executor that did not: all but the
+    numbers at the end of their names is the same. A thread of the program's does other
+    things, too: it counts if it made calls for about as long as the workers.
     """
     size = len(kinds)
     calls = np.bincount(
@@ -145,12 +145,8 @@ def _who_counts(
     active &= ~np.array([name in NOBODY for name in kinds])
     longest = calls[active].max(initial=0)
     active &= ~mine | (calls >= _TAKES_PART * longest)
-    known = trace.machine.get("workers")
-    left = known if isinstance(known, int) else size
-    left -= int(active.sum())
-    working = {kinds[i] for i in np.flatnonzero(active)} - {"thread"}
-    for number in range(size - 1):
-        if left > 0 and not active[number] and kinds[number] in working:
-            active[number] = True
-            left -= 1
+    teams = [(lane.kind, str(lane.name).rstrip("0123456789")) for lane in trace.lanes]
+    at_work = {team for team, there in zip(teams, active, strict=False) if there}
+    for number, team in enumerate(teams):
+        active[number] |= team in at_work and team[0] != "thread"
     return active

@@ -161,7 +161,8 @@ class Trace(Drawn):
     failures: tuple[Failure, ...] = ()
     counters: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Of type `COUNTER`. Known names: "cpu" (cores in use), "lock" (share of the time
-    in which somebody had the interpreter lock), "ready" and "running" (calls)."""
+    in which somebody had the interpreter lock), "starved" (threads that could go on and
+    had no core), "ready" and "running" (calls)."""
     began: float = 0.0
     """Seconds since 1970."""
     length: int = -1
