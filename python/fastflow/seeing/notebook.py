@@ -20,7 +20,7 @@ from fastflow.seeing.views import View, small_view
 
 __all__ = ["html", "svg"]
 
-_LARGEST = 1_000_000  # nodes; to look at more of them takes too long for a picture
+_LARGEST = 300_000  # nodes; to look at more of them takes too long for a picture
 _ERRORS = 10
 _ROOT = "ff-batch"
 
