@@ -69,6 +69,14 @@ def test_results_know_counts_and_states(tasks, executor):
     assert pairs(dag_of(pickle.loads(pickle.dumps(result)))) == EXPECTED
 
 
+def test_nodes_find_their_labels_in_a_trace(tasks):
+    flow = fastflow.Flow(TEXT, registry=tasks)
+    graph = dag_of(flow, labels=("other", "double", "load"))
+    assert dict(zip(graph.names, graph.labels, strict=True)) == {
+        "load": 2, "double[*]": 1, "total": -1,
+    }  # fmt: skip
+
+
 def test_a_failed_run_shows_what_failed(tasks):
     result = fastflow.Flow(TEXT, registry=tasks).run(0, on_error="return")
     view = view_of(result)

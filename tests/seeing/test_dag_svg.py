@@ -99,6 +99,15 @@ def test_times_are_five_steps():
     assert "t4" not in dag_svg(graph, colors=[0.0] * 3).split("</style>")[1]
 
 
+def test_without_a_style_sheet_it_looks_the_same_in_light():
+    text = dag_svg(dag("a > b"), colors=["COMPLETED", "FAILED"])
+    picture = Picture(text)
+    fills = [r.get("fill") for r in picture.root.iter(f"{SVG}rect")]
+    assert fills == ["#dff3eb", "#fde5d8"] * 2
+    for fill in fills:
+        assert f"rect{{fill:{fill};" in text
+
+
 def test_one_color_for_each_node():
     with pytest.raises(ValueError, match="2 colors for 3 nodes"):
         dag_svg(dag("a > b > c"), colors=["COMPLETED", "FAILED"])

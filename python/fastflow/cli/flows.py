@@ -12,7 +12,7 @@ from fastflow.flows.files import import_tasks
 from fastflow.flows.flow import check_flows
 from fastflow.run.registry import default_registry
 
-__all__ = ["allowed", "check", "fmt"]
+__all__ = ["BAD", "FAILED", "OK", "allowed", "check", "fmt"]
 
 OK, FAILED, BAD = 0, 1, 2
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastflow.base.terminal import printable, write_lines
-from fastflow.cli.flows import allowed
+from fastflow.cli.flows import BAD, FAILED, OK, allowed
 from fastflow.cli.tables import print_result, print_tasks
 from fastflow.errors import FlowError, ParameterError, TaskError, TaskTimeout
 from fastflow.flows.files import import_tasks, load_flow, read_input
@@ -20,8 +20,6 @@ from fastflow.flows.function import FlowFunction
 from fastflow.run.results import FlowResult
 
 __all__ = ["Files", "run"]
-
-_OK, _FAILED, _BAD = 0, 1, 2
 
 
 class Files(NamedTuple):
@@ -105,10 +103,10 @@ def _run_flow(
     except (TaskError, TaskTimeout) as error:
         return _failed(error, as_json)
     if as_json:
-        return _print_json(result.to_dict(), _OK)
+        return _print_json(result.to_dict(), OK)
     print_tasks(result)
     print_result(_last_results(flow, result))
-    return _OK
+    return OK
 
 
 def _last_results(flow: Flow, result: FlowResult) -> dict[str, Any]:
@@ -132,9 +130,9 @@ def _run_function(
     except (TaskError, TaskTimeout) as error:
         return _failed(error, as_json)
     if as_json:
-        return _print_json({"flow": function.name, "result": output}, _OK)
+        return _print_json({"flow": function.name, "result": output}, OK)
     print_result({function.name: _one(output)})
-    return _OK
+    return OK
 
 
 def _failed(error: TaskError | TaskTimeout, as_json: bool) -> int:
@@ -142,14 +140,14 @@ def _failed(error: TaskError | TaskTimeout, as_json: bool) -> int:
     partial = error.result
     if isinstance(partial, FlowResult):
         if as_json:
-            return _print_json(partial.to_dict(), _FAILED)
+            return _print_json(partial.to_dict(), FAILED)
         print_tasks(partial)
-    return _FAILED
+    return FAILED
 
 
 def _complain(error: object) -> int:
     write_lines(*map(printable, str(error).split("\n")), to=sys.stderr)
-    return _BAD
+    return BAD
 
 
 def _print_json(value: dict[str, Any], code: int) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastflow.base.terminal import printable, write_lines
 from fastflow.base.textfiles import write_text
+from fastflow.cli.flows import BAD, OK
 from fastflow.dsl.spec import FlowSpec
 from fastflow.errors import FlowError, shown
 from fastflow.flows.files import load_dsl, load_flow
@@ -49,7 +50,7 @@ def show(
     elif svg is None:
         size = f"{len(found.tasks):,} tasks, {len(found.columns[1]):,} edges"
         write_lines(printable(f"{name}: {size}"), *terminal(dag).splitlines())
-    return 0
+    return OK
 
 
 def _found(target: str, name: str | None, allow_import: tuple[str, ...]) -> FlowSpec:
@@ -67,4 +68,4 @@ def _found(target: str, name: str | None, allow_import: tuple[str, ...]) -> Flow
 
 def _complain(error: object) -> int:
     write_lines(*map(printable, str(error).split("\n")), to=sys.stderr)
-    return 2
+    return BAD

@@ -26,7 +26,9 @@ _STATES = np.array(tuple(Status))
 _EACH = "[*]"
 
 
-def dag_of(x: Any, *, most: int | None = MOST) -> Dag:
+def dag_of(
+    x: Any, *, most: int | None = MOST, labels: Sequence[str] | None = None
+) -> Dag:
     r"""Return the graph of something.
 
     Parameters
@@ -36,6 +38,9 @@ def dag_of(x: Any, *, most: int | None = MOST) -> Dag:
         is one node; how often it was called is known from a result.
     most : int, optional
         Of more nodes those that are alike become one. None: never.
+    labels : sequence of str, optional
+        Those of a trace: nodes get the position of their name in it, -1 if it is not
+        there. Nodes that become one have the label of the first of them.
 
     Raises
     ------
@@ -49,6 +54,10 @@ def dag_of(x: Any, *, most: int | None = MOST) -> Dag:
     ('load', 'report')
     """
     view = view_of(x)
+    if labels is not None:
+        places = {label: number for number, label in enumerate(labels)}
+        found = tuple(places.get(n.removesuffix(_EACH), -1) for n in view.dag.names)
+        view = view._replace(dag=view.dag._replace(labels=found))
     return view.dag if most is None else small_view(view, most).dag
 
 

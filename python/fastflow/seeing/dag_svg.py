@@ -18,11 +18,12 @@ _LONGEST = 30  # characters of a name
 _PAD = 14
 _SMALL = 11
 _ROOT = "ff-dag"
+_EDGE = "#6e7781"
 
 _STYLE = (
     f".{_ROOT}{{font:13px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}}"
-    f".{_ROOT} .edge{{fill:none;stroke:#6e7781;stroke-width:1.4}}"
-    f".{_ROOT} .tip{{fill:#6e7781}}"
+    f".{_ROOT} .edge{{stroke:{_EDGE};stroke-width:1.4}}"
+    f".{_ROOT} .tip{{fill:{_EDGE}}}"
     f".{_ROOT} .note{{font-size:{_SMALL}px}}"
     f".{_ROOT} .key{{font-size:{_SMALL}px;fill:#1f2328}}"
     f".{_ROOT} rect{{stroke-width:1.4}}"
@@ -93,6 +94,7 @@ def dag_svg(
     said = f"{total:,} nodes, {edges:,} edges"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{_ROOT}" role="img" '
+        f'font-family="sans-serif" font-size="13" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" style="max-width:100%;height:auto">'
         f"<title>{safe(title or 'Graph')}</title>"
@@ -134,11 +136,14 @@ def _nodes(dag: Dag, shading: Shading) -> list[_Node]:
 
 def _box(node: _Node, box: tuple[float, float, float, float]) -> str:
     x, y, width, height = box
+    # Where a page takes away style sheets, as for notebooks from strangers, these stay.
+    fill, line, ink = node.shade.light
+    look = f'fill="{fill}" stroke="{line}"'
     cards = ""
     if node.several:  # a pile of cards
         cards = "".join(
             f'<rect class="card" x="{x + d:.1f}" y="{y + d:.1f}" '
-            f'width="{width:.1f}" height="{height:.1f}" rx="6"/>'
+            f'width="{width:.1f}" height="{height:.1f}" rx="6" {look}/>'
             for d in (6, 3)
         )
     middle = x + width / 2
@@ -150,13 +155,14 @@ def _box(node: _Node, box: tuple[float, float, float, float]) -> str:
     if node.note:
         note = (
             f'<text class="note" x="{middle:.1f}" y="{first + 15:.1f}" '
-            f'text-anchor="middle">{safe(node.note)}</text>'
+            f'text-anchor="middle" font-size="{_SMALL}" fill="{ink}">'
+            f"{safe(node.note)}</text>"
         )
     return (
         f'<g class="{node.shade.key}"><title>{safe(told)}</title>{cards}'
         f'<rect class="box" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
-        f'height="{height:.1f}" rx="6"/>'
-        f'<text x="{middle:.1f}" y="{first:.1f}" text-anchor="middle">'
+        f'height="{height:.1f}" rx="6" {look}/>'
+        f'<text x="{middle:.1f}" y="{first:.1f}" text-anchor="middle" fill="{ink}">'
         f"{safe(node.shown)}</text>{note}</g>"
     )
 
@@ -171,8 +177,9 @@ def _edges(found: Layout) -> str:
         lines.append(f"M{x:.1f} {y:.1f}L{to_x:.1f} {to_y:.1f}")
     parts = [f'<path class="edge" d="{line}"/>' for line in lines]
     if tips:
-        parts.append(f'<path class="tip" d="{"".join(dict.fromkeys(tips))}"/>')
-    return "".join(parts)
+        steps = "".join(dict.fromkeys(tips))
+        parts.append(f'<path class="tip" stroke="none" fill="{_EDGE}" d="{steps}"/>')
+    return f'<g fill="none" stroke="{_EDGE}">{"".join(parts)}</g>'
 
 
 def _curve(
@@ -211,9 +218,11 @@ def _legend(shades: Sequence[Shade]) -> tuple[str, float]:
     parts, x = [], 0.0
     for shade in shades:
         word = f"{shade.mark} {shade.word}".strip()
+        fill, line, _ = shade.light
         parts.append(
             f'<g class="{shade.key}"><rect x="{x:.1f}" y="2" width="14" height="14" '
-            f'rx="3"/></g><text class="key" x="{x + 20:.1f}" y="13">{safe(word)}</text>'
+            f'rx="3" fill="{fill}" stroke="{line}"/></g><text class="key" '
+            f'x="{x + 20:.1f}" y="13" font-size="{_SMALL}">{safe(word)}</text>'
         )
         x += 20 + width_of(word, _SMALL) + 18
     return "".join(parts), x

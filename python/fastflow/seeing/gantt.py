@@ -25,6 +25,7 @@ _LANES = 48
 _DEEP = 6  # rows of a lane whose spans overlap
 _CHART = 36
 _LEVELS = 4
+_GRID, _BACK, _BAD, _LINE = "#d0d7de", "#f3f5f7", "#c24a00", "#0063a8"
 
 _NAMED = (
     ("#0072b2", "#4ba3dd", "#ffffff", "#04182b"),
@@ -46,9 +47,9 @@ _KINDS = (
 
 _STYLE = (
     f".{_ROOT}{{font:{_SMALL}px system-ui,-apple-system,'Segoe UI','DejaVu Sans',"
-    f"sans-serif;fill:#1f2328}}.{_ROOT} .grid{{stroke:#d0d7de;fill:none}}"
-    f".{_ROOT} .back{{fill:#f3f5f7}}.{_ROOT} .bad{{fill:#c24a00}}"
-    f".{_ROOT} .line{{fill:none;stroke:#0063a8;stroke-width:1.2}}"
+    f"sans-serif;fill:#1f2328}}.{_ROOT} .grid{{stroke:{_GRID};fill:none}}"
+    f".{_ROOT} .back{{fill:{_BACK}}}.{_ROOT} .bad{{fill:{_BAD}}}"
+    f".{_ROOT} .line{{fill:none;stroke:{_LINE};stroke-width:1.2}}"
     f".{_ROOT} .d0{{opacity:.3}}.{_ROOT} .d1{{opacity:.55}}.{_ROOT} .d2{{opacity:.8}}"
 )
 _DARK = (
@@ -130,14 +131,16 @@ class _Picture:
             y = self._counter(name, counter, y)
         grid = self._axis(top, y)
         paths = "".join(
-            f'<path class="g{group} d{level}" d="{"".join(steps)}"/>'
+            f'<path class="g{group} d{level}" fill="{self.groups[group].light}" '
+            f'd="{"".join(steps)}"/>'
             for (group, level), steps in sorted(self.paths.items())
         )
         if self.bad:
-            paths += f'<path class="bad" d="{"".join(self.bad)}"/>'
+            paths += f'<path class="bad" fill="{_BAD}" d="{"".join(self.bad)}"/>'
         legend, height = self._legend(y + 10)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="{_ROOT}" role="img" '
+            f'font-family="sans-serif" font-size="{_SMALL}" '
             f'viewBox="0 0 {self.width} {height}" width="{self.width}" '
             f'height="{height}" style="max-width:100%;height:auto">'
             f"<title>{safe(self.title)}</title><desc>{safe(self._described())}</desc>"
@@ -177,8 +180,10 @@ class _Picture:
             f'<text x="{self.left - 6}" y="{y + 14}" text-anchor="end">'
             f"<title>{safe(name)}</title>{safe(shown)}</text>"
         )
-        back = f'<rect class="back" x="{self.left}" y="{y}" width="{self.plot}" '
-        self.backs.append(f'{back}height="{height}"/>')
+        self.backs.append(
+            f'<rect class="back" fill="{_BACK}" x="{self.left}" y="{y}" '
+            f'width="{self.plot}" height="{height}"/>'
+        )
         if rows is None:
             self._density(spans, group, y)
         else:
@@ -202,11 +207,14 @@ class _Picture:
         ink = self.groups[group].ink
         shown = middle_cut(name, 24)
         if ink and width_of(shown, _SMALL) + 8 <= width:
-            inside = f'<text class="i{group}" x="{x + 4:.1f}" y="{y + 14}">'
+            inside = (
+                f'<text class="i{group}" fill="{ink[0]}" x="{x + 4:.1f}" y="{y + 14}">'
+            )
             inside += f"{safe(shown)}</text>"
         low = _ROW if ink else _ROW - 8  # what is no call is drawn less high
         self.parts.append(
-            f'<g><title>{safe(told)}</title><rect class="g{group}" x="{x:.1f}" '
+            f'<g><title>{safe(told)}</title><rect class="g{group}" '
+            f'fill="{self.groups[group].light}" x="{x:.1f}" '
             f'y="{y + (_ROW - low) / 2:.0f}" width="{width:.1f}" height="{low}" '
             f'rx="1.5"/>{inside}</g>'
         )
@@ -261,8 +269,9 @@ class _Picture:
             f"<title>{safe(name)}</title>{safe(middle_cut(name, 22))}</text>"
             f'<text x="{self.left - 6}" y="{y + 30}" text-anchor="end">'
             f"≤ {top:,.3g}</text>"
-            f'<path class="grid" d="M{self.left} {bottom}h{self.plot}"/>'
-            f'<path class="line" d="{path}"/>'
+            f'<path class="grid" stroke="{_GRID}" '
+            f'd="M{self.left} {bottom}h{self.plot}"/>'
+            f'<path class="line" fill="none" stroke="{_LINE}" d="{path}"/>'
         )
         return bottom + _SPACE
 
@@ -276,7 +285,7 @@ class _Picture:
             end = x + width_of(text, _SMALL) / 2 > self.width
             anchor = "end" if end else "middle"
             found.append(
-                f'<path class="grid" d="M{x:.1f} {top - 4}V{bottom}"/>'
+                f'<path class="grid" stroke="{_GRID}" d="M{x:.1f} {top - 4}V{bottom}"/>'
                 f'<text x="{min(x, self.width - 2):.1f}" y="{top - 8}" '
                 f'text-anchor="{anchor}">{text}</text>'
             )
@@ -285,16 +294,19 @@ class _Picture:
     def _legend(self, y: int) -> tuple[str, int]:
         found, x = [], self.left
         there = set(self.group.tolist())
-        keys = [(f"g{n}", self.groups[n].word) for n in sorted(there)]
+        keys = [
+            (f"g{n}", self.groups[n].light, self.groups[n].word) for n in sorted(there)
+        ]
         if self.bad:
-            keys.append(("bad", "failed"))
-        for key, word in keys:
+            keys.append(("bad", _BAD, "failed"))
+        for key, fill, word in keys:
             shown = middle_cut(word, 40)
             wide = int(width_of(shown, _SMALL)) + 34
             if x > self.left and x + wide > self.width:
                 x, y = self.left, y + 18
             found.append(
-                f'<rect class="{key}" x="{x}" y="{y}" width="12" height="12" rx="2"/>'
+                f'<rect class="{key}" fill="{fill}" x="{x}" y="{y}" width="12" '
+                f'height="12" rx="2"/>'
                 f'<text x="{x + 17}" y="{y + 10}">{safe(shown)}</text>'
             )
             x += wide

@@ -20,7 +20,7 @@ from fastflow.seeing.views import View, small_view
 
 __all__ = ["html", "svg"]
 
-_LARGEST = 1_000_000  # nodes; to look at more of them takes too long for a picture
+_LARGEST = 300_000  # nodes; to look at more of them takes too long for a picture
 _ERRORS = 10
 _ROOT = "ff-batch"
 
@@ -83,18 +83,19 @@ def _table(result: Result) -> str:
     if not rows:
         return ""
     more = "" if len(rows) == total else f", {len(rows):,} of them shown"
+    names = ["name", "status", "time", "share", "worker", "error"]
+    if not any(row.error for row in rows):
+        names.pop()
+    head = "".join(f"<th>{name}</th>" for name in names)
+    body = "".join(f"<tr>{_cells(row, names)}</tr>" for row in rows)
     return (
-        f"<details><summary>{total:,} tasks{more}</summary><table><thead><tr>"
-        "<th>task</th><th>status</th><th>time</th><th>share</th><th>worker</th>"
-        "<th>error</th></tr></thead><tbody>"
-        f"{''.join(map(_row, rows))}</tbody></table></details>"
+        f"<details><summary>{total:,} tasks{more}</summary><table><thead><tr>{head}"
+        f"</tr></thead><tbody>{body}</tbody></table></details>"
     )
 
 
-def _row(row: TaskRow) -> str:
-    cells = (row.name, row.status, row.time, row.share, row.worker, row.error)
-    inner = "".join(f"<td>{safe(cell)}</td>" for cell in cells)
-    return f"<tr>{inner}</tr>"
+def _cells(row: TaskRow, names: list[str]) -> str:
+    return "".join(f"<td>{safe(getattr(row, name))}</td>" for name in names)
 
 
 def _batch(result: BatchResult[Any]) -> str:
