@@ -129,7 +129,7 @@ class Failure(NamedTuple):
 class Total(NamedTuple):
     """All calls of one label: exact, also where not all of their spans were kept."""
 
-    calls: int = 0
+    count: int = 0  # type: ignore[assignment]
     failed: int = 0
     """Attempts that were followed by another one are among them."""
     time: int = 0
@@ -159,7 +159,8 @@ class Trace:
     failures: tuple[Failure, ...] = ()
     counters: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Of type `COUNTER`. Known names: "cpu" (cores in use), "lock" (share of the time
-    in which somebody had the interpreter lock), "ready" and "running" (calls)."""
+    in which somebody had the interpreter lock), "starved" (threads that could go on and
+    had no core), "ready" and "running" (calls)."""
     began: float = 0.0
     """Seconds since 1970."""
     length: int = -1
