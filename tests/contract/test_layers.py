@@ -38,7 +38,7 @@ FLOORS = (
 FILES = {
     "seeing": (
         "__init__ trace",
-        "notes tape",
+        "columns notes tape",
         "counters machine tracing",
         "recording",
     ),
