@@ -1,7 +1,11 @@
 #include "executor.hpp"
 
+<<<<<<< HEAD
 #include <vector>
 
+=======
+#include "compiler.hpp"
+>>>>>>> rec
 #include "guarded.hpp"
 #include "kernel.hpp"
 #include "object.hpp"
@@ -42,8 +46,8 @@ ExecutorObject* self_of(PyObject* object) {
   return static_cast<ExecutorObject*>(object);
 }
 
-bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t nargs,
-          PyObject* names, std::int64_t index) {
+FASTFLOW_INLINE bool fill(FutureObject* f, PyObject* scope, PyObject* const* args,
+                          std::size_t nargs, PyObject* names, std::int64_t index) {
   if (is_kernel(args[0])) {
     f->kernel_call.index = index;
     f->kernel_call.kernel = kernel_of(Py_NewRef(args[0]));
@@ -75,8 +79,9 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
 }
 
 template <bool kRecorded>
-PyObject* submit_accepted(Engine* e, PyObject* scope, PyObject* const* args,
-                          std::size_t n, PyObject* names, std::int64_t index) {
+FASTFLOW_INLINE PyObject* submit_accepted(Engine* e, PyObject* scope,
+                                          PyObject* const* args, std::size_t n,
+                                          PyObject* names, std::int64_t index) {
   const Room room = make_room(e);
   if (room == Room::kError) return nullptr;
   FutureObject* f = new_future(e);
@@ -123,6 +128,12 @@ PyObject* submit_accepted(Engine* e, PyObject* scope, PyObject* const* args,
   return future;
 }
 
+FASTFLOW_COLD PyObject* submit_recorded(Engine* e, PyObject* scope,
+                                        PyObject* const* args, std::size_t n,
+                                        PyObject* names, std::int64_t index) {
+  return submit_accepted<true>(e, scope, args, n, names, index);
+}
+
 }  // namespace
 
 PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
@@ -146,7 +157,7 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
     return submit_accepted<false>(e, scope, args, positional + named, keywords, index);
   }
   if (accepted == Accepts::kNo) return nullptr;
-  return submit_accepted<true>(e, scope, args, positional + named, keywords, index);
+  return submit_recorded(e, scope, args, positional + named, keywords, index);
 }
 
 namespace {

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "compiler.hpp"
 #include "kernel.hpp"
 #include "object.hpp"
 #include "parking_lot.hpp"
@@ -243,7 +244,7 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
 namespace {
 
 template <class Execute>
-bool run_if_pending_by(FutureObject* f, const Execute& execute) {
+FASTFLOW_INLINE bool run_if_pending_by(FutureObject* f, const Execute& execute) {
   follow_cancel(f);
   Ref scope = Ref::borrow(reinterpret_cast<PyObject*>(scope_in(f)));
   if (scope && !scope_start(scope_of(scope.get()))) {
@@ -299,7 +300,9 @@ class Noting {
 template <>
 class Noting<true> {
  public:
-  Noting() : lane_(recording::lane()) {}
+  // `follows`: nothing came after the thread's last recorded call.
+  explicit Noting(recording::Lane* lane, bool follows = false)
+      : lane_(lane), follows_(follows) {}
   void begin(FutureObject* f, PyObject* function, std::int64_t item = -1) {
     if (lane_ == nullptr) return;
     bool ours = false;
@@ -308,7 +311,7 @@ class Noting<true> {
       lane_ = nullptr;
       return;
     }
-    lane_->begin({label, 0, item, submitted(f)}, follows(*lane_));
+    lane_->begin({label, 0, item, submitted(f)}, follows_);
   }
   // The same, where the function may be a context's run().
   void begin(FutureObject* f, const StoredCall& call) {
@@ -329,19 +332,12 @@ class Noting<true> {
   }
 
  private:
-  // Whether this is the worker's next job after another recorded one.
-  static bool follows(const recording::Lane& lane) {
-    Worker* worker = Worker::current();
-    return worker != nullptr && lane.idle() &&
-           // relaxed: our own.
-           worker->counts().executed.load(std::memory_order_relaxed) == lane.jobs + 1;
-  }
   recording::Lane* lane_;
+  const bool follows_;
 };
 
 template <bool kRecorded>
-void execute_as(FutureObject* f) {
-  Noting<kRecorded> noting;
+FASTFLOW_INLINE void execute_as(FutureObject* f, Noting<kRecorded> noting) {
   if (f->holds == Holds::kKernel) {
     const KernelCall call = f->kernel_call;
     noting.begin(f, call.kernel, call.index);
@@ -381,25 +377,30 @@ void execute_as(FutureObject* f) {
 
 }  // namespace
 
-void execute(FutureObject* f) { execute_as<false>(f); }
-void execute_recorded(FutureObject* f) { execute_as<true>(f); }
+void execute(FutureObject* f) { execute_as<false>(f, {}); }
+void execute_recorded(FutureObject* f) {
+  execute_as<true>(f, Noting<true>(recording::lane()));
+}
 
 void run_future(Job* job, Worker& worker) {
   FutureObject* f = future_of(job);
-  run_if_pending_by(f, execute);
+  run_if_pending_by(f, [](FutureObject* g) { execute_as<false>(g, {}); });
   Py_DECREF(object_of(f));
   attachment(worker).end_of_job(worker);
 }
 
 void run_recorded_future(Job* job, Worker& worker) {
-  recording::note_steals(worker);
+  recording::Lane* lane = recording::lane();
+  const bool follows = lane != nullptr && lane->begins_job(worker);
   FutureObject* f = future_of(job);
-  run_if_pending_by(f, execute_recorded);
+  run_if_pending_by(f, [lane, follows](FutureObject* g) {
+    execute_as<true>(g, Noting<true>(lane, follows));
+  });
   Py_DECREF(object_of(f));
   Attachment& mine = attachment(worker);
   if (!mine.yields_next()) {
     mine.end_of_job(worker);
-    recording::note_job(worker);
+    if (lane != nullptr) lane->ends_job();
     return;
   }
   const recording::Noted waits(SpanKind::kLock);
@@ -494,7 +495,7 @@ void run_kernel_future(Job* job, Worker& worker) {
 }
 
 void run_recorded_kernel_future(Job* job, Worker& worker) {
-  recording::note_steals(worker);
+  if (recording::Lane* lane = recording::lane()) (void)lane->begins_job(worker);
   run_kernel_by(job, worker, call_noted);
 }
 

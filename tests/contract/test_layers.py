@@ -36,6 +36,7 @@ FLOORS = (
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
     "seeing": (
+<<<<<<< HEAD
         "__init__ bins texts trace",
         "dag_groups shades task_rows",
         "dag_layout gantt views",
@@ -43,6 +44,10 @@ FILES = {
         "dag_text notebook",
         "protobuf",
         "notes tape",
+=======
+        "__init__ trace",
+        "columns notes tape",
+>>>>>>> rec
         "counters machine tracing",
         "explain_spans explain_words nodes tracks",
         "arrows explain_account explain_path",
