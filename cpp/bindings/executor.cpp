@@ -1,11 +1,8 @@
 #include "executor.hpp"
 
-<<<<<<< HEAD
 #include <vector>
 
-=======
 #include "compiler.hpp"
->>>>>>> rec
 #include "guarded.hpp"
 #include "kernel.hpp"
 #include "object.hpp"

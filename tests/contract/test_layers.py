@@ -36,18 +36,13 @@ FLOORS = (
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
     "seeing": (
-<<<<<<< HEAD
         "__init__ bins texts trace",
         "dag_groups shades task_rows",
         "dag_layout gantt views",
         "dag dag_boxes dag_svg",
         "dag_text notebook",
         "protobuf",
-        "notes tape",
-=======
-        "__init__ trace",
         "columns notes tape",
->>>>>>> rec
         "counters machine tracing",
         "explain_spans explain_words nodes tracks",
         "arrows explain_account explain_path",
