@@ -38,8 +38,9 @@ FILES = {
     "seeing": (
         "__init__ bins texts trace",
         "dag_groups shades task_rows",
-        "dag_layout gantt views",
-        "dag dag_boxes dag_svg",
+        "dag_layers gantt views",
+        "dag dag_layout",
+        "dag_boxes dag_svg",
         "dag_text notebook",
         "protobuf",
         "columns notes tape",

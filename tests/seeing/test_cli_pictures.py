@@ -201,3 +201,19 @@ def test_what_can_not_be_written_is_refused_before_anything_runs(files, option):
     result = run("--input", "5", option, "no/such/place.html")
     assert result.exit_code == 2
     assert "there is no directory no/such" in result.output
+
+
+@pytest.mark.parametrize("number", ["5", "0"])
+def test_run_writes_what_was_seen_of_it(files, number):
+    result = run(
+        "--input", number, "--executor", "serial", "--report", "report.html",
+        "--timeline", "timeline.svg", "--trace", "run.json",
+    )  # fmt: skip
+    assert result.exit_code == (0 if number == "5" else 1), result.output
+    assert "│ load " in result.output
+    page = (files / "report.html").read_text("utf-8")
+    assert page.lower().startswith("<!doctype html>")
+    root = ET.fromstring((files / "timeline.svg").read_text("utf-8"))
+    titles = ["".join(title.itertext()) for title in root.iter()]
+    assert any(title.startswith("load: ") for title in titles)
+    assert json.loads((files / "run.json").read_text("utf-8"))

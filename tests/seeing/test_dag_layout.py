@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import fastflow
 from fastflow.seeing.dag_groups import levels_of, tidy_edges
-from fastflow.seeing.dag_layout import across_of, layers_of, layout
+from fastflow.seeing.dag_layers import layers_of
+from fastflow.seeing.dag_layout import across_of, layout
 from fastflow.seeing.trace import Dag
 from seeing.dag_pictures import dag, dags
 

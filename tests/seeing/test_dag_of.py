@@ -151,6 +151,18 @@ def test_numbered_graphs_of_many_nodes():
     assert "× 99,999" in graph._repr_svg_()
 
 
+def test_what_takes_too_long_to_be_drawn_is_not(monkeypatch):
+    from fastflow.seeing import notebook
+
+    monkeypatch.setattr(notebook, "_LARGEST", 10)
+    graph = fastflow.Graph.from_edges(11, [0], [1])
+    assert graph._repr_svg_() is None
+    assert graph._repr_html_() is None, "its repr will do"
+    result = graph.run(abs)
+    assert result._repr_svg_() is None
+    assert "11 tasks" in result._repr_html_()
+
+
 def test_workflows_in_the_order_of_time():
     workflow = (
         fastflow.workflow("w")

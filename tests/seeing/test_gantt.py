@@ -209,3 +209,13 @@ def test_what_has_a_trace_is_shown_by_it():
     assert recording._repr_html_() is None
     recording.open = False
     assert recording._repr_svg_() == gantt_svg(trace_of(40))
+
+
+def test_a_node_that_is_called_once_has_no_number():
+    spans = np.zeros(3, SPAN)
+    spans["start"], spans["end"] = [0, 10, 20], [9, 19, 29]
+    spans["item"], spans["label"] = [0, 1, 2], [0, 1, 1]
+    svg = gantt_svg(Trace(spans, ("load", "part"), (Lane("w", "worker"),)))
+    assert [title.partition(":")[0] for title in titles(svg)][-3:] == [
+        "load", "part [1]", "part [2]",
+    ]  # fmt: skip

@@ -72,6 +72,10 @@ def test_a_notebook_has_one_element(shown):
 
 
 def test_a_notebook_says_how_it_ended(shown):
+    NotebookBar("x", 5).finish(3, 5, None)
+    assert "3 / 5 stopped after" in shown[-1][0]
+    NotebookBar("x", 5).finish(5, 5, None)
+    assert "5 / 5 in 0.0 s" in shown[-1][0]
     for error, word in [
         (KeyboardInterrupt(), "interrupted"),
         (ValueError(), "stopped"),

@@ -141,9 +141,10 @@ class NotebookBar:
         """Say how it has ended."""
         took = _clock(time.monotonic() - self._began)
         note = f"in {took}"
-        if error is not None:
-            word = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
-            note = f"{word} after {took}"
+        if isinstance(error, KeyboardInterrupt):
+            note = f"interrupted after {took}"
+        elif error is not None or (total is not None and done < total):
+            note = f"stopped after {took}"
         line = _line(self._label, done, total, note)
         self._display(line, f"{self._label}: {done:,} {note}", update=True)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastflow.seeing.dag_layout import Layers, Link, across_of, layers_of
+from fastflow.seeing.dag_layers import Layers, Link, layers_of
+from fastflow.seeing.dag_layout import across_of
 from fastflow.seeing.texts import cells
 from fastflow.seeing.trace import Dag
 

@@ -99,6 +99,8 @@ class _Picture:
         drawn = (spans["kind"] != Kind.IDLE) & (spans["kind"] != Kind.STEAL)
         self.spans = spans[drawn]
         self.groups, self.group = _groups(trace, self.spans)
+        named = self.spans["label"][self.spans["label"] >= 0]
+        self.often = np.bincount(named, minlength=len(trace.labels))
         lanes = np.unique(self.spans["lane"]).tolist()
         self.lanes, self.rest = lanes[:_LANES], lanes[_LANES:]
         self.names = [_lane_name(trace, lane) for lane in self.lanes]
@@ -223,7 +225,9 @@ class _Picture:
         labels = self.trace.labels
         if span["kind"] == Kind.CALL and 0 <= span["label"] < len(labels):
             name = labels[span["label"]]
-            return name if span["item"] < 0 else f"{name} [{span['item']:,}]"
+            # The only call of its name is no item of anything, even if it is a node.
+            alone = span["item"] < 0 or self.often[span["label"]] < 2
+            return name if alone else f"{name} [{span['item']:,}]"
         return next((word for k, word, _ in _KINDS if k == span["kind"]), "call")
 
     def _density(self, spans: np.ndarray, group: np.ndarray, y: int) -> None:
