@@ -59,7 +59,7 @@ def many(n, workers=4, seed=0):
     spans = spans[np.argsort(spans["start"], kind="stable")]
     spans["item"] = np.arange(n)
     bad = np.flatnonzero(spans["state"] == State.FAILED)
-    end = int(spans["end"].max())
+    end = spans["end"].max()  # as numpy has it: recorders may leave it so
     ready = np.zeros(1000, COUNTER)
     ready["time"] = np.linspace(0, end, 1000)
     ready["value"] = np.linspace(n, 0, 1000)

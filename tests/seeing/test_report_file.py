@@ -235,7 +235,7 @@ def test_what_is_known_of_the_machine_is_told(tmp_path):
     at = texts.index("Machine", texts.index("Dropped spans"))
     assert texts[at + 1 : at + 9] == [
         "Processors", "8", "Interpreter lock", "no", "Threads of BLAS", "8, 4",
-        "Overhead of a call, ns", "map 81.25",
+        "Overhead of a call, ns", "map 81.2",
     ]  # fmt: skip
     assert "odd" not in texts
 

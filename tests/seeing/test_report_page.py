@@ -252,6 +252,19 @@ def test_gaps_collapse_and_rows_expand(page, files):
     )
 
 
+def test_running_calls_are_counted_from_the_spans(page, files):
+    page.open(files["failed"])
+    label = page.element("#counters canvas").get_attribute("aria-label")
+    assert label.startswith("Running: at most 2 calls")
+    page.open(files["flow"])
+    labels = page.js(
+        "return [...document.querySelectorAll('#counters canvas')]"
+        ".map(one => one.getAttribute('aria-label'))"
+    )
+    assert labels[0].startswith("Ready: at most 10,000 calls, 5,000 calls on average")
+    assert labels[1].startswith("Running: at most 4 calls")
+
+
 def test_the_table_sorts(page, files):
     page.open(files["flow"])
     totals = page.js("return document.querySelectorAll('#table [aria-sort]').length")

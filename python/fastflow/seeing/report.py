@@ -97,7 +97,7 @@ def _page(trace: Trace, title: str) -> str:
         summary={
             **summary._asdict(),
             "at_a_time": summary.at_a_time,
-            "utilisation": summary.utilisation,
+            "utilisation": getattr(explanation, "utilisation", summary.utilisation),
             "parallelism": getattr(explanation, "parallelism", None),
         },
         explanation=text,

@@ -96,15 +96,18 @@ def figures(summary: Summary, explanation: Any) -> Iterator[tuple[str, str, str,
     if explanation is not None and explanation.parallelism > 0:
         value = f"{explanation.parallelism:,.1f}"
         yield "Parallelism", value, "work / critical path", ""
-    if summary.utilisation is not None:
-        share = shown_share(summary.utilisation)
-        plural = "" if summary.workers == 1 else "s"
-        yield "Utilisation", share, f"of {summary.workers:,} worker{plural}", ""
+    workers, share = summary.workers, summary.utilisation
+    if explanation is not None and explanation.workers:
+        # It knows which of them took part.
+        workers, share = explanation.workers, explanation.utilisation
+    if share is not None:
+        plural = "" if workers == 1 else "s"
+        yield "Utilisation", shown_share(share), f"of {workers:,} worker{plural}", ""
     bad = "bad" if summary.failed else ""
     retried = f"{summary.retried:,} made again" if summary.retried else ""
     yield "Failures", f"{summary.failed:,}", retried, bad
     if summary.waits:
-        yield "Waits", f"{summary.waits:,}", "nobody worked on it", ""
+        yield "Waits", f"{summary.waits:,}", "tasks paused", ""
     bad = "bad" if summary.dropped else ""
     yield "Dropped spans", f"{summary.dropped:,}", "", bad
 
@@ -160,4 +163,4 @@ def _told(value: Any) -> str:
         return ", ".join([f"{name} {_told(part)}" for name, part in value.items()])
     if isinstance(value, list | tuple):
         return ", ".join([_told(part) for part in value])
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)
