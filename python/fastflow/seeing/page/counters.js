@@ -2,7 +2,7 @@
 
 const BLOCK = 64;
 const KNOWN = new Map([["cpu", ["CPU", "cores"]], ["lock", ["Lock held", "of the time"]],
-  ["ready", ["Ready", "calls"]], ["running", ["Running", "calls"]]]);
+  ["starved", ["Starved", "wait for a core"]], ["ready", ["Ready", "calls"]], ["running", ["Running", "calls"]]]);
 
 const MOST_EVENTS = 200000;
 
