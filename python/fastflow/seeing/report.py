@@ -37,9 +37,9 @@ __all__ = ["write_report"]
 
 #: In the order in which they are run: each uses what is in the ones before.
 _SCRIPTS = (
-    "data", "format", "sort", "colors", "axis", "rows", "strip", "timeline", "interact",
-    "counters", "stats", "grid", "tasks", "histogram", "errors", "selected", "graph",
-    "download", "theme", "main",
+    "data", "format", "sort", "colors", "axis", "rows", "strip", "spans", "timeline",
+    "interact", "counters", "stats", "grid", "columns", "tasks", "histogram", "errors",
+    "selected", "graph", "download", "theme", "main",
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def write_report(
     """Write what was seen of a run to one HTML file.
 
     It opens in any browser of today, without a network. Of a million spans it has less
-    than 10 MB: times are rounded then, to some hundred nanoseconds, which it says.
+    than 10 MB: times are rounded then, to some ten nanoseconds, which it says.
     Arguments and results are not in it, but messages of errors are.
 
     Parameters

@@ -3,10 +3,18 @@
 // `rows`: numbers of spans.  Returns columns, a place for each label.
 function statsOf(trace, rows) {
   const m = trace.labels.length;
-  const found = { n: new Uint32Array(m), total: new Float64Array(m), most: new Float64Array(m),
-    median: new Float64Array(m), slow: new Float64Array(m), failed: new Uint32Array(m),
-    retried: new Uint32Array(m), wait: new Float64Array(m), waited: new Uint32Array(m),
-    cpu: new Float64Array(m).fill(-1) };
+  const found = {
+    n: new Uint32Array(m),
+    total: new Float64Array(m),
+    most: new Float64Array(m),
+    median: new Float64Array(m),
+    slow: new Float64Array(m),
+    failed: new Uint32Array(m),
+    retried: new Uint32Array(m),
+    wait: new Float64Array(m),
+    waited: new Uint32Array(m),
+    cpu: new Float64Array(m).fill(-1),
+  };
   for (const i of rows) {
     const label = trace.label[i];
     if (label < 0) continue;
@@ -29,7 +37,8 @@ function statsOf(trace, rows) {
 // Durations by label, one after the other, each part sorted.
 function quantiles(trace, rows, found) {
   const first = new Uint32Array(found.n.length + 1);
-  for (let label = 0; label < found.n.length; label++) first[label + 1] = first[label] + found.n[label];
+  for (let label = 0; label < found.n.length; label++)
+    first[label + 1] = first[label] + found.n[label];
   const all = new Float64Array(first.at(-1));
   const next = first.slice();
   for (const i of rows) {
