@@ -37,9 +37,11 @@ FLOORS = (
 FILES = {
     "seeing": (
         "__init__ trace",
-        "past_builder report_columns report_graph report_summary report_text saved",
-        "past_durable past_flow report_data report_parts",
+        "past_builder report_columns report_summary report_text saved",
+        "past_durable past_flow report_data",
         "past",
+        "report_graph",
+        "report_parts",
         "report",
     ),
     "base": (
