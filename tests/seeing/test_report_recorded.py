@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from seeing.browser import browser, needs_browser
 
 import fastflow
 from fastflow import Flow
@@ -14,6 +13,7 @@ from fastflow.durable import (
     StepConfig,
     durable_execution,
 )
+from seeing.browser import browser, needs_browser
 
 pytest.importorskip("fastflow.seeing.recording")
 
