@@ -91,7 +91,12 @@ def figures(summary: Summary, explanation: Any) -> Iterator[tuple[str, str, str,
     yield "Wall time", shown_time(summary.wall), "", ""
     yield "Calls", f"{summary.calls:,}", _other_calls(summary), ""
     cpu = "" if summary.cpu is None else f"{shown_time(summary.cpu)} of processors"
-    yield "Work", shown_time(summary.work), cpu, ""
+    if explanation is not None and explanation.workers:
+        # It leaves out what calls waited for the interpreter lock, or for a core.
+        yield "Work", shown_time(explanation.work), cpu, ""
+        yield "In calls", shown_time(summary.work), "waits included", ""
+    else:
+        yield "Work", shown_time(summary.work), cpu, ""
     yield "At a time", f"{summary.at_a_time:.2f}", "calls, on average", ""
     if explanation is not None and explanation.parallelism > 0:
         value = f"{explanation.parallelism:,.1f}"

@@ -24,7 +24,7 @@ class Summary(NamedTuple):
     busy: float
     """Of that, what lanes of workers did: not what an event loop had under way."""
     cpu: float | None
-    """Processor time of calls; None if none was measured."""
+    """Processor time of calls; None if not all of them were measured."""
     workers: int
     failed: int
     retried: int
@@ -62,7 +62,9 @@ def summary_of(trace: Trace) -> Summary:
         calls=max(len(calls), counted),
         work=float(work.sum()) / 1e9,
         busy=float(work[np.isin(outer["lane"], workers)].sum()) / 1e9,
-        cpu=float(calls["cpu"][measured].sum()) / 1e9 if measured.any() else None,
+        cpu=float(calls["cpu"][measured].sum()) / 1e9
+        if len(calls) and measured.all()
+        else None,
         workers=int(trace.machine.get("workers") or len(workers)),
         failed=int(states[State.FAILED]),
         retried=int(states[State.RETRIED]),

@@ -13,7 +13,8 @@ function statsOf(trace, rows) {
     retried: new Uint32Array(m),
     wait: new Float64Array(m),
     waited: new Uint32Array(m),
-    cpu: new Float64Array(m).fill(-1),
+    cpu: new Float64Array(m),
+    measured: new Uint32Array(m),
   };
   for (const i of rows) {
     const label = trace.label[i];
@@ -28,7 +29,14 @@ function statsOf(trace, rows) {
       found.wait[label] += Math.max(0, trace.start[i] - trace.ready[i]);
       found.waited[label]++;
     }
-    if (trace.cpu[i] >= 0) found.cpu[label] = Math.max(found.cpu[label], 0) + trace.cpu[i];
+    if (trace.cpu[i] >= 0) {
+      found.cpu[label] += trace.cpu[i];
+      found.measured[label]++;
+    }
+  }
+  // The time of some of the calls would look like that of all.
+  for (let label = 0; label < m; label++) {
+    if (found.measured[label] < found.n[label]) found.cpu[label] = -1;
   }
   quantiles(trace, rows, found);
   return found;
