@@ -13,6 +13,7 @@ from fastflow.seeing.trace import (
     Lane,
     Run,
     State,
+    Total,
     Trace,
 )
 
@@ -162,6 +163,7 @@ def hostile():
         counters={BAD_NAMES[1]: np.ones(3, COUNTER), "__proto__": np.ones(2, COUNTER)},
         machine={BAD_NAMES[0]: BAD_NAMES[1]},
         dropped=12_345,
+        totals=tuple(Total(1000 + n, n, 9 * MS, MS) for n in range(len(BAD_NAMES))),
     )
 
 

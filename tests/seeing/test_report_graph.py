@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from fastflow.seeing.report_graph import graph_of, picture_of
 from fastflow.seeing.trace import Dag, Lane, Run, State, Trace
 from seeing import report_traces as traces
-
-pytest.importorskip("fastflow.seeing.dag_svg")
 
 DAG = Dag(("load", "parse[*]", "store"), np.array([[0, 1], [1, 2]]))
 

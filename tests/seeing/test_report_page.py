@@ -403,6 +403,18 @@ def test_a_durable_run_shows_its_attempts_and_waits(page, files):
     assert "ConnectionError: no answer" in page.element("#errors").text
 
 
+def test_calls_without_spans_are_counted(page, files):
+    page.open(files["hostile"])
+    heads = page.js(
+        "return [...document.querySelectorAll('#table .grid:not([hidden])"
+        " [role=columnheader]')].map(one => one.textContent)"
+    )
+    assert heads[1:3] == ["Calls", "Made"]
+    assert set(column(page, 1)) == {"1"}
+    assert sorted(column(page, 2)) == [f"1,00{n}" for n in range(7)]
+    assert "7,021" in page.element("#summary").text
+
+
 def test_the_theme_is_chosen(page, files):
     page.open(files["flow"])
     background = "return getComputedStyle(document.body).backgroundColor"

@@ -15,8 +15,6 @@ from fastflow.durable import (
 )
 from seeing.browser import browser, needs_browser
 
-pytest.importorskip("fastflow.seeing.recording")
-
 pytestmark = needs_browser
 
 

@@ -71,7 +71,7 @@ def pack(trace: Trace, **more: Any) -> bytes:
         "began": trace.began,
         "length": round(trace.seconds * 1e9),
         "dropped": trace.dropped,
-        "totals": [list(total) for total in getattr(trace, "totals", ())],
+        "totals": [list(total) for total in trace.totals],
         "machine": dict(trace.machine),
         **_failures(trace, order),
         **more,

@@ -55,12 +55,12 @@ def subtitle(trace: Trace) -> str:
     return " · ".join(parts)
 
 
-def links(trace: Trace, explained: bool) -> str:
+def links(trace: Trace) -> str:
     """Return the links to the parts of the page."""
     failed = bool(trace.failures) or any(run.error for run in trace.runs)
     links = (
         ("summary", "Summary", True),
-        ("why", "Where the time went", explained),
+        ("why", "Where the time went", True),
         ("graph", "Graph", graph_of(trace) is not None),
         ("timeline", "Timeline", True),
         ("tasks", "Tasks", True),
@@ -86,23 +86,25 @@ def notices(trace: Trace) -> Iterator[str]:
         yield f'<p class="notice bad">It has failed. {what}</p>'
 
 
-def figures(summary: Summary, explanation: Any) -> Iterator[tuple[str, str, str, str]]:
+def figures(
+    summary: Summary, explanation: Explanation
+) -> Iterator[tuple[str, str, str, str]]:
     """Name, value, what is said below it, and whether it is bad."""
     yield "Wall time", shown_time(summary.wall), "", ""
     yield "Calls", f"{summary.calls:,}", _other_calls(summary), ""
     cpu = "" if summary.cpu is None else f"{shown_time(summary.cpu)} of processors"
-    if explanation is not None and explanation.workers:
+    if explanation.workers:
         # It leaves out what calls waited for the interpreter lock, or for a core.
         yield "Work", shown_time(explanation.work), cpu, ""
         yield "In calls", shown_time(summary.work), "waits included", ""
     else:
         yield "Work", shown_time(summary.work), cpu, ""
     yield "At a time", f"{summary.at_a_time:.2f}", "calls, on average", ""
-    if explanation is not None and explanation.parallelism > 0:
+    if explanation.parallelism > 0:
         value = f"{explanation.parallelism:,.1f}"
         yield "Parallelism", value, "work / critical path", ""
     workers, share = summary.workers, summary.utilisation
-    if explanation is not None and explanation.workers:
+    if explanation.workers:
         # It knows which of them took part.
         workers, share = explanation.workers, explanation.utilisation
     if share is not None:
@@ -135,10 +137,8 @@ def listed(rows: Iterable[tuple[str, str, str, str]]) -> str:
     return "".join(out)
 
 
-def section(key: str, name: str, text: str | None) -> str:
-    """Return a part of the page that is a text; nothing if there is none."""
-    if text is None:
-        return ""
+def section(key: str, name: str, text: str) -> str:
+    """Return a part of the page that is a text."""
     lines = "\n".join([escaped(line) for line in text.split("\n")])
     return (
         f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">'

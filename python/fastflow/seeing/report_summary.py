@@ -56,7 +56,7 @@ def summary_of(trace: Trace) -> Summary:
     outer = calls[outermost(calls)]
     work = (outer["end"] - outer["start"]).clip(0)
     workers = [n for n, lane in enumerate(trace.lanes) if lane.kind in _WORKERS]
-    counted = sum(total[0] for total in getattr(trace, "totals", ()))
+    counted = sum(total[0] for total in trace.totals)
     return Summary(
         wall=trace.seconds,
         calls=max(len(calls), counted),

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastflow.base.textfiles import read_text, write_text
 from fastflow.errors import FlowError
-from fastflow.seeing.trace import COUNTER, SPAN, Dag, Failure, Lane, Run, Trace
+from fastflow.seeing.trace import COUNTER, SPAN, Dag, Failure, Lane, Run, Total, Trace
 
 __all__ = ["load_trace", "save_trace", "trace_of_json"]
 
@@ -53,6 +53,7 @@ class _Saved(msgspec.Struct):
     began: float = 0.0
     length: int = -1
     dropped: int = 0
+    totals: list[tuple[int, int, int, int]] = []
     machine: dict[str, Any] = {}
 
 
@@ -94,6 +95,9 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         began=float(trace.began),
         length=int(trace.length),
         dropped=int(trace.dropped),
+        totals=[
+            (int(n), int(bad), int(t), int(most)) for n, bad, t, most in trace.totals
+        ],
         machine=_known(trace.machine),
     )
     write_text(Path(path), msgspec.json.encode(saved).decode() + "\n")
@@ -156,6 +160,7 @@ def _made(saved: _Saved) -> Trace:
         began=saved.began,
         length=saved.length,
         dropped=saved.dropped,
+        totals=tuple(Total(*total) for total in saved.totals),
         machine=saved.machine,
     )
 
