@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastflow.base.terminal import printable
+from fastflow.seeing.explain_result import Explanation
 from fastflow.seeing.report_graph import graph_of
 from fastflow.seeing.report_summary import Summary
 from fastflow.seeing.report_text import shown_share, shown_time
