@@ -172,6 +172,12 @@ def test_the_time_of_the_program_s_own_thread_is_not_idle_time():
     assert explain(with_main).workers == explain(trace).workers
 
 
+def test_the_program_s_own_thread_counts_if_it_takes_part():
+    trace = explain_traces.healthy()
+    lanes = (trace.lanes[0]._replace(name="main", kind="thread"), *trace.lanes[1:])
+    assert explain(replace(trace, lanes=lanes)).workers == 4
+
+
 def test_calls_on_an_event_loop_take_nobody_s_time():
     trace = explain_traces.healthy()
     loop = replace(trace, lanes=(Lane("loop", "loop"),) * len(trace.lanes))
