@@ -104,6 +104,27 @@ def test_the_critical_path_of_a_graph():
     assert path.length == 500_000
 
 
+def test_the_nodes_of_a_graph_are_found_by_name():
+    trace = diamond()
+    edges = np.array([(0, 1), (0, 2), (1, 3), (2, 3)])
+    dag = Dag(("load", "short[*]", "long", "save"), edges)
+    run = trace.runs[0]._replace(kind="flow", dag=dag)
+    path = explain(replace(trace, runs=(run,))).critical_path
+    assert path.from_graph
+    assert str(path) == "load → long → save"
+
+
+def test_nodes_that_were_made_one_are_not_told_by_items():
+    count = 100
+    tasks = [Task("step", 10, after=(n - 1,) if n else ()) for n in range(count)]
+    trace = Simulation(tasks, 2, machine=machine(2)).run()
+    dag = Dag(("step", "step"), np.array([(0, 1)]), (50, 50))
+    run = trace.runs[0]._replace(kind="graph", dag=dag)
+    path = explain(replace(trace, runs=(run,))).critical_path
+    assert not path.from_graph
+    assert path.steps == (("step", count),)
+
+
 def test_the_critical_path_of_times():
     path = explain(diamond()).critical_path
     assert not path.from_graph
