@@ -277,8 +277,9 @@ void count_readers(State& state) {
                   [&](std::uint32_t u) { ++state.readers[u]; });
 }
 
-Keywords run_keywords("CallRun", {"engine", "graph", "fn", "most", "stop_on_error",
-                                  "keep", "timings", "run"},
+Keywords run_keywords("CallRun",
+                      {"engine", "graph", "fn", "most", "stop_on_error", "keep",
+                       "timings", "run"},
                       7);
 
 PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,

@@ -1,5 +1,6 @@
 #include "executor.hpp"
 
+#include "compiler.hpp"
 #include "guarded.hpp"
 #include "kernel.hpp"
 #include "object.hpp"
@@ -34,8 +35,8 @@ ExecutorObject* self_of(PyObject* object) {
   return static_cast<ExecutorObject*>(object);
 }
 
-bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t nargs,
-          PyObject* names, std::int64_t index) {
+FASTFLOW_INLINE bool fill(FutureObject* f, PyObject* scope, PyObject* const* args,
+                          std::size_t nargs, PyObject* names, std::int64_t index) {
   if (is_kernel(args[0])) {
     f->kernel_call.index = index;
     f->kernel_call.kernel = kernel_of(Py_NewRef(args[0]));
@@ -67,8 +68,9 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
 }
 
 template <bool kRecorded>
-PyObject* submit_accepted(Engine* e, PyObject* scope, PyObject* const* args,
-                          std::size_t n, PyObject* names, std::int64_t index) {
+FASTFLOW_INLINE PyObject* submit_accepted(Engine* e, PyObject* scope,
+                                          PyObject* const* args, std::size_t n,
+                                          PyObject* names, std::int64_t index) {
   const Room room = make_room(e);
   if (room == Room::kError) return nullptr;
   FutureObject* f = new_future(e);
@@ -115,6 +117,12 @@ PyObject* submit_accepted(Engine* e, PyObject* scope, PyObject* const* args,
   return future;
 }
 
+FASTFLOW_COLD PyObject* submit_recorded(Engine* e, PyObject* scope,
+                                        PyObject* const* args, std::size_t n,
+                                        PyObject* names, std::int64_t index) {
+  return submit_accepted<true>(e, scope, args, n, names, index);
+}
+
 }  // namespace
 
 PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
@@ -138,7 +146,7 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
     return submit_accepted<false>(e, scope, args, positional + named, keywords, index);
   }
   if (accepted == Accepts::kNo) return nullptr;
-  return submit_accepted<true>(e, scope, args, positional + named, keywords, index);
+  return submit_recorded(e, scope, args, positional + named, keywords, index);
 }
 
 namespace {

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "compiler.hpp"
 #include "kernel.hpp"
 #include "object.hpp"
 #include "parking_lot.hpp"
@@ -240,7 +241,7 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
 namespace {
 
 template <class Execute>
-bool run_if_pending_by(FutureObject* f, const Execute& execute) {
+FASTFLOW_INLINE bool run_if_pending_by(FutureObject* f, const Execute& execute) {
   follow_cancel(f);
   Ref scope = Ref::borrow(reinterpret_cast<PyObject*>(scope_in(f)));
   if (scope && !scope_start(scope_of(scope.get()))) {
@@ -337,7 +338,7 @@ class Noting<true> {
 };
 
 template <bool kRecorded>
-void execute_as(FutureObject* f) {
+FASTFLOW_INLINE void execute_as(FutureObject* f) {
   Noting<kRecorded> noting;
   if (f->holds == Holds::kKernel) {
     const KernelCall call = f->kernel_call;
@@ -383,7 +384,7 @@ void execute_recorded(FutureObject* f) { execute_as<true>(f); }
 
 void run_future(Job* job, Worker& worker) {
   FutureObject* f = future_of(job);
-  run_if_pending_by(f, execute);
+  run_if_pending_by(f, execute_as<false>);
   Py_DECREF(object_of(f));
   attachment(worker).end_of_job(worker);
 }

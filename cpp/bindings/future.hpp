@@ -64,7 +64,7 @@ struct FutureObject : PyObject {
   Holds holds = Holds::kCall;  // what is in the union
   // With `spare` of the call: when it was submitted, if it is recorded; else not set.
   std::uint16_t submitted_high;
-  Engine* engine = nullptr;    // owned; nullptr: made by hand
+  Engine* engine = nullptr;  // owned; nullptr: made by hand
   union {
     StoredCall call{};  // until the task starts; then empty until it ends
     KernelCall

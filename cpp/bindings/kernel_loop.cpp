@@ -99,8 +99,9 @@ bool run_block(Engine* e, Loop& loop, std::int64_t n, std::uint32_t most, bool h
   return good;
 }
 
-Keywords loop_keywords("kernel_loop", {"engine", "kernel", "start", "step", "n", "most",
-                                       "caller_helps", "run"},
+Keywords loop_keywords("kernel_loop",
+                       {"engine", "kernel", "start", "step", "n", "most",
+                        "caller_helps", "run"},
                        7);
 
 }  // namespace

@@ -37,11 +37,8 @@ PyTypeObject* kernel_run_type = nullptr;
 
 struct KernelRun : PyObject {
   KernelRun(Engine* in, PyObject* of, PyObject* with, std::uint32_t n)
-      : engine(in),
-        graph(of),
-        kernel(with),
-        nodes(n),
-        body{kernel_of(with), {}, {}, {}, false, 0, 0} {}
+      : engine(in), graph(of), kernel(with), nodes(n), body{kernel_of(with), {}, {}, {},
+                                                            false,           0,  0} {}
   ~KernelRun() {
     if (run != nullptr) run->release();
   }
@@ -92,8 +89,9 @@ bool run_recorded(std::int64_t node, void* data) {
   return good;
 }
 
-Keywords run_keywords("KernelRun", {"engine", "graph", "kernel", "most",
-                                    "stop_on_error", "timings", "run"},
+Keywords run_keywords("KernelRun",
+                      {"engine", "graph", "kernel", "most", "stop_on_error", "timings",
+                       "run"},
                       6);
 
 PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,

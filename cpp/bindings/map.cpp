@@ -92,9 +92,9 @@ bool read_columns(MapObject* map) {
   return true;
 }
 
-Keywords map_keywords("Map", {"engine", "fn", "columns", "star", "keep",
-                              "return_exceptions", "stop_on_error", "chunk", "most",
-                              "run"},
+Keywords map_keywords("Map",
+                      {"engine", "fn", "columns", "star", "keep", "return_exceptions",
+                       "stop_on_error", "chunk", "most", "run"},
                       9);
 
 PyObject* map_new(PyObject*, PyObject* const* args, std::size_t nargs,
@@ -106,8 +106,7 @@ PyObject* map_new(PyObject*, PyObject* const* args, std::size_t nargs,
   if (!map_keywords.read({args, PyVectorcall_NARGS(nargs), names},
                          instance(engine_type, &engine), &function,
                          instance(&PyTuple_Type, &columns), &star, &keep,
-                         &return_exceptions, &stop_on_error, &chunk, &most,
-                         &run)) {
+                         &return_exceptions, &stop_on_error, &chunk, &most, &run)) {
     return nullptr;
   }
   if (!accepts_work(engine_of(engine))) return nullptr;

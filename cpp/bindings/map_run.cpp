@@ -174,8 +174,8 @@ FASTFLOW_COLD bool item_failed(MapObject* map, std::int64_t i, bool is_caller,
 
 // False: stop, an exception that is not an item's business is set (Ctrl-C).
 template <bool kRecorded>
-bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* failures,
-              Noting<kRecorded>& noting) {
+FASTFLOW_INLINE bool run_item(MapObject* map, std::int64_t i, bool is_caller,
+                              std::uint64_t* failures, Noting<kRecorded>& noting) {
   noting.begin(i);
   PyObject* result = call_item(map, i);
   if (result == nullptr) {
@@ -453,8 +453,8 @@ bool help_until(MapObject* map, Py_ssize_t index) {
 
 PyObject* take_item(MapObject* map, Py_ssize_t index, double timeout) {
   if (should_help(map, timeout)) {
-    const bool good = recording::on() ? help_until<true>(map, index)
-                                      : help_until<false>(map, index);
+    const bool good =
+        recording::on() ? help_until<true>(map, index) : help_until<false>(map, index);
     if (!good) return nullptr;
   }
   ItemEnd end(map, index);

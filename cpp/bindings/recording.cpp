@@ -73,8 +73,12 @@ struct Registry {
     if (!own) lane->lock_.leave();
     if (rings == nullptr) return;
     std::unique_ptr<Rings> owned(rings);
-    tape->parts.push_back({std::move(owned), {frames, frames + depth}, lane->ident_,
-                           lane->worker_, lane->pool_, lane->name_});
+    tape->parts.push_back({std::move(owned),
+                           {frames, frames + depth},
+                           lane->ident_,
+                           lane->worker_,
+                           lane->pool_,
+                           lane->name_});
   }
   static void describe(Lane* lane, unsigned long ident, std::string name) {
     lane->ident_ = ident;
@@ -129,16 +133,15 @@ std::string thread_name(unsigned long ident) {
   if (PyGILState_Check() == 0 || is_detached()) return text;
   PyObject* before = PyErr_Occurred() != nullptr ? take_exception() : nullptr;
   Ref threading = Ref::steal(PyImport_ImportModule("threading"));
-  Ref active = Ref::steal(
-      threading ? PyObject_GetAttrString(threading.get(), "_active") : nullptr);
+  Ref active = Ref::steal(threading ? PyObject_GetAttrString(threading.get(), "_active")
+                                    : nullptr);
   Ref number = Ref::steal(PyLong_FromUnsignedLong(ident));
   if (active && number) {
     Ref thread = Ref::steal(PyObject_GetItem(active.get(), number.get()));
-    Ref name = Ref::steal(
-        thread ? PyObject_GetAttrString(thread.get(), "name") : nullptr);
-    const char* spelled = name && PyUnicode_Check(name.get())
-                              ? PyUnicode_AsUTF8(name.get())
-                              : nullptr;
+    Ref name =
+        Ref::steal(thread ? PyObject_GetAttrString(thread.get(), "name") : nullptr);
+    const char* spelled =
+        name && PyUnicode_Check(name.get()) ? PyUnicode_AsUTF8(name.get()) : nullptr;
     if (spelled != nullptr) text = spelled;
   }
   PyErr_Clear();
@@ -167,9 +170,7 @@ FASTFLOW_COLD Lane* new_lane() noexcept {
 
 }  // namespace
 
-Lane* lane_of_thread() noexcept {
-  return t_lane != nullptr ? t_lane : new_lane();
-}
+Lane* lane_of_thread() noexcept { return t_lane != nullptr ? t_lane : new_lane(); }
 
 std::uint64_t Lane::long_call() noexcept {
 #if defined(FASTFLOW_HAS_TSC)
@@ -223,8 +224,7 @@ void note_steals(Worker& worker) noexcept {
   Lane* mine = lane();
   if (mine == nullptr) return;
   // relaxed: our own.
-  const std::uint64_t stolen =
-      worker.counts().stolen.load(std::memory_order_relaxed);
+  const std::uint64_t stolen = worker.counts().stolen.load(std::memory_order_relaxed);
   if (std::exchange(mine->stolen, stolen) == stolen) return;
   const std::uint64_t now = stamp();
   mine->note(SpanKind::kSteal, now, now);
@@ -298,8 +298,10 @@ bool find_quickly(PyObject* callable, Found* found) noexcept {
   if (PyMethod_Check(callable)) callable = PyMethod_GET_FUNCTION(callable);
   if (PyFunction_Check(callable)) {
     auto* function = reinterpret_cast<PyFunctionObject*>(callable);
-    *found = {{function->func_code, function->func_qualname}, function->func_qualname,
-              function->func_module, function->func_code};
+    *found = {{function->func_code, function->func_qualname},
+              function->func_qualname,
+              function->func_module,
+              function->func_code};
     return true;
   }
   if (PyCFunction_Check(callable)) {
@@ -309,7 +311,9 @@ bool find_quickly(PyObject* callable, Found* found) noexcept {
   if (is_kernel(callable)) {
     KernelObject* kernel = kernel_of(callable);
     *found = {{reinterpret_cast<const void*>(kernel->function), kernel->name.get()},
-              kernel->name.get(), nullptr, nullptr};
+              kernel->name.get(),
+              nullptr,
+              nullptr};
     return true;
   }
   return false;
@@ -324,9 +328,8 @@ std::uint32_t enter_label(const Key* key, PyObject* keep, PyObject* name,
     return 0;
   }
   std::string spelled(text);
-  const char* of = module != nullptr && PyUnicode_Check(module)
-                       ? PyUnicode_AsUTF8(module)
-                       : nullptr;
+  const char* of =
+      module != nullptr && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : nullptr;
   if (of == nullptr) {
     PyErr_Clear();
     module = nullptr;
@@ -398,7 +401,8 @@ std::uint32_t look_up(PyObject* callable, const Found& found, bool quick) {
   return name ? enter_label(&found.key, callable, name.get(), module.get()) : 0;
 }
 
-// `known`: whether the key's addresses stay those of its objects.  `ours` as label_of's.
+// `known`: whether the key's addresses stay those of its objects.  `ours` as
+// label_of's.
 FASTFLOW_COLD std::uint32_t label_afar(PyObject* callable, const Found& found,
                                        bool quick, bool* known, bool* ours) noexcept {
   PyObject* before = PyErr_Occurred() != nullptr ? take_exception() : nullptr;
@@ -514,8 +518,8 @@ PyObject* tape_new(PyObject*, PyObject* const* args, std::size_t nargs,
   self->tape.size = static_cast<std::size_t>(size);
   const std::lock_guard guard(g_registry->mutex);
   if (g_registry->tapes.size() == kMostRecordings) {
-    PyErr_Format(PyExc_RuntimeError, "there are %zu recordings at the same time already",
-                 kMostRecordings);
+    PyErr_Format(PyExc_RuntimeError,
+                 "there are %zu recordings at the same time already", kMostRecordings);
     return nullptr;
   }
   g_registry->tapes.reserve(kMostRecordings);
@@ -580,8 +584,7 @@ PyObject* part_of(const Part& part) {
   return Py_BuildValue("(kiNsOOOOKK)", part.ident, part.worker,
                        PyLong_FromVoidPtr(const_cast<void*>(part.pool)),
                        part.name.c_str(), calls.get(), others.get(), open.get(),
-                       sums.get(),
-                       static_cast<unsigned long long>(rings.calls.made()),
+                       sums.get(), static_cast<unsigned long long>(rings.calls.made()),
                        static_cast<unsigned long long>(rings.others.made()));
 }
 
@@ -609,15 +612,15 @@ PyObject* get_clock(PyObject* self, void*) {
                        static_cast<long long>(tape.to.ns));
 }
 
-PyMethodDef methods[] = {{"close", method<tape_close>(), METH_NOARGS,
-                          "Records nothing more."},
-                         {"parts", method<tape_parts>(), METH_NOARGS,
-                          "What each thread did, once it is closed."},
-                         {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef getset[] = {{"clock", guarded<get_clock>, nullptr,
-                         "Stamp and nanoseconds at the beginning and at the end.",
-                         nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef methods[] = {
+    {"close", method<tape_close>(), METH_NOARGS, "Records nothing more."},
+    {"parts", method<tape_parts>(), METH_NOARGS,
+     "What each thread did, once it is closed."},
+    {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef getset[] = {
+    {"clock", guarded<get_clock>, nullptr,
+     "Stamp and nanoseconds at the beginning and at the end.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 // recording_labels() -> [(name, module or None), ...] by number
 PyObject* all_labels(PyObject*, PyObject*) {

@@ -18,7 +18,8 @@
 // Why nothing is lost, and nothing double: the list of lanes, and which recordings are
 // open, are guarded by one mutex.  A lane is made under it, with rings for all that are
 // open then; a recording is opened and closed under it, in all lanes that there are.  A
-// thread that ends takes its lane out under it, and hands the rings to their recordings.
+// thread that ends takes its lane out under it, and hands the rings to their
+// recordings.
 //
 // Order of locks: the interpreter's, then the mutex, then a lane's.  Nothing is called
 // under the last two that could want the first; who waits for the mutex has given the
@@ -80,15 +81,14 @@ class Lane {
   };
 
   // A call begins; `follows`: nothing came between the end of the last one and this.
-  void begin(const What& what, bool follows,
-             SpanKind kind = SpanKind::kCall) noexcept {
+  void begin(const What& what, bool follows, SpanKind kind = SpanKind::kCall) noexcept {
     const std::uint64_t start = follows && last_ != 0 ? last_ : stamp();
     if (was_long_ && cpu_stamp_ != start) read_cpu(start);
     lock_.lock();
     if (depth_ < kDeep) [[likely]] {
-      frames_[depth_] = {start,    what.ready,
+      frames_[depth_] = {start,     what.ready,
                          what.item, what.label,
-                         what.run, cpu_stamp_ == start ? cpu_ : Span::kNone,
+                         what.run,  cpu_stamp_ == start ? cpu_ : Span::kNone,
                          kind};
     }
     ++depth_;
@@ -135,8 +135,7 @@ class Lane {
   }
   // Whether it has gone to sleep, and nothing was noted of its end.
   [[nodiscard]] bool sleeps() const noexcept {
-    return depth_ > 0 && depth_ <= kDeep &&
-           frames_[depth_ - 1].kind == SpanKind::kIdle;
+    return depth_ > 0 && depth_ <= kDeep && frames_[depth_ - 1].kind == SpanKind::kIdle;
   }
 
   // What the last job was, of this thread's worker; see `follows`.

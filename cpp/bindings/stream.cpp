@@ -109,10 +109,11 @@ PyObject* iterator_new(PyObject*, PyObject* const* args, std::size_t nargs,
   s->return_exceptions = return_exceptions;
   s->help = help;
   s->run = static_cast<std::uint32_t>(run);
+  const bool recorded = recording::on();
+  if (recorded) s->body->numbers.resize(static_cast<std::size_t>(capacity));
   s->timeout = seconds;
   if (s->engine->propagate_context && !capture_context(&s->context)) return nullptr;
-  Ref object = make<IteratorObject>(recording::on() ? recorded_iterator_type
-                                                    : iterator_type);
+  Ref object = make<IteratorObject>(recorded ? recorded_iterator_type : iterator_type);
   if (!object) return nullptr;
   static_cast<IteratorObject*>(object.get())->stream = stream_of(stream.release());
   return object.release();

@@ -30,37 +30,38 @@ PyObject* call(StreamObject* s, PyObject* value) {
 template <bool kRecorded>
 class Noting {
  public:
-  Noting(StreamObject*, const Item&) {}
+  Noting(StreamObject*, std::size_t) {}
   void end() {}
-  void fail(PyObject*) {}
+  [[nodiscard]] recording::Lane* lane() const { return nullptr; }
 };
 
 template <>
 class Noting<true> {
  public:
-  Noting(StreamObject* s, const Item& item) : lane_(recording::lane()) {
+  Noting(StreamObject* s, std::size_t index) : lane_(recording::lane()) {
     if (lane_ == nullptr) return;
-    lane_->begin({recording::label_of(s->function), s->run, item.number - 1}, false);
+    const auto& numbers = s->body->numbers;
+    const std::int64_t number = numbers.empty() ? -1 : numbers[index];
+    lane_->begin({recording::label_of(s->function), s->run, number}, false);
   }
   void end() {
     if (lane_ != nullptr) lane_->end(SpanState::kDone);
   }
-  void fail(PyObject* error) {
-    if (lane_ == nullptr) return;
-    const std::uint64_t now = stamp();
-    lane_->end(SpanState::kFailed, recording::failure_of(error), now);
-  }
+  [[nodiscard]] recording::Lane* lane() const { return lane_; }
 
  private:
   recording::Lane* const lane_;
 };
 
 // After an item that raised: takes the exception; gives the item's state.
-template <bool kRecorded>
+// `lane`: where it is noted, or nullptr.
 FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result,
-                                      Noting<kRecorded>& noting) {
+                                      recording::Lane* lane) {
+  const std::uint64_t now = lane != nullptr ? stamp() : 0;
   *result = take_exception();
-  noting.fail(*result);
+  if (lane != nullptr) {
+    lane->end(SpanState::kFailed, recording::failure_of(*result), now);
+  }
   const bool ordinary = PyObject_IsInstance(*result, PyExc_Exception) > 0;
   add_note(*result, s->function, "item of", s->body->ended.load());
   bump(s->engine->counters.failed);
@@ -69,15 +70,15 @@ FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result,
 
 // Runs a claimed item.  False: Ctrl-C in the consumer's thread, set as an exception.
 template <bool kRecorded>
-bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
+FASTFLOW_INLINE bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   Item& item = s->body->items[index];
-  Noting<kRecorded> noting(s, item);
+  Noting<kRecorded> noting(s, index);
   Ref value = Ref::steal(std::exchange(item.value, nullptr));
   PyObject* result = call(s, value.get());
   auto state = Item::kDone;
   bool interrupted = false;
   if (result == nullptr) {
-    state = item_failed(s, &result, noting);
+    state = item_failed(s, &result, noting.lane());
     interrupted =
         is_consumer && PyErr_GivenExceptionMatches(result, PyExc_KeyboardInterrupt);
     if (interrupted) raise_exception(result);
@@ -104,7 +105,7 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
 
 // Runs a claimed item in the consumer's thread, but in a context of its own.
 template <bool kRecorded>
-bool run_item_here(StreamObject* s, std::size_t index) {
+FASTFLOW_INLINE bool run_item_here(StreamObject* s, std::size_t index) {
   ItemContext& context = s->body->here;
   if (!context.enter()) return false;
   CurrentTask current(object_of(s));
@@ -192,7 +193,7 @@ PyObject* pull(StreamObject* s) {
 
 // Tops the items under way up to the capacity.
 template <bool kRecorded>
-void fill(StreamObject* s) {
+FASTFLOW_INLINE void fill(StreamObject* s) {
   Body& body = *s->body;
   while (!s->exhausted && !body.participants.closed() && !body.free.empty()) {
     PyObject* value = pull(s);
@@ -207,7 +208,9 @@ void fill(StreamObject* s) {
     body.free.pop_back();
     body.items[index].value = value;
     body.items[index].state.store(Item::kQueued, std::memory_order_relaxed);
-    if constexpr (kRecorded) body.items[index].number = ++s->pulled;
+    if constexpr (kRecorded) {
+      if (!body.numbers.empty()) body.numbers[index] = s->pulled++;
+    }
     if (s->ordered) body.order.push_back(index);
     bump(s->engine->counters.submitted);
     body.queue.put(index);
@@ -423,7 +426,7 @@ PyObject* recorded_stream_next(StreamObject* s) {
 bool stream_begin(StreamObject* s) {
   Consuming consuming(s);
   if (!consuming) return false;
-  recording::on() ? fill<true>(s) : fill<false>(s);
+  s->body->numbers.empty() ? fill<false>(s) : fill<true>(s);
   return invite(s);
 }
 

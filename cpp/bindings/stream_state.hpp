@@ -19,7 +19,6 @@ struct StreamItem {
   std::atomic<std::uint8_t> state{kFree};
   PyObject* value =
       nullptr;  // argument (tuple of them if there are several), or result
-  std::int64_t number = 0;  // from 1, if it is recorded; 0: not known
 };
 
 // Numbers of items, first in, first out; each is in here once at most.
@@ -56,6 +55,7 @@ struct StreamBody {
   }
   std::vector<StreamItem> items;
   std::vector<std::size_t> free;
+  std::vector<std::int64_t> numbers;   // of the items, if it is recorded; else empty
   ClaimQueue<kAttachedExclude> queue;  // not started
   Ring order;                 // to hand out: as pulled, or as finished (unordered)
   Participants participants;  // workers; closed: the consumer is gone

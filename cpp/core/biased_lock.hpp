@@ -26,8 +26,8 @@
 // lock.  (In Python's words: neither must want the interpreter lock while it holds this
 // one.)
 //
-// Threads: lock, unlock by the owner; visit, leave by others, one at a time: they have a
-// lock of their own for that.
+// Threads: lock, unlock by the owner; visit, leave by others, one at a time: they have
+// a lock of their own for that.
 #pragma once
 
 #include <cstdint>
@@ -87,8 +87,8 @@ class BiasedLock {
         pause(spins);
         continue;
       }
-      inside_.exchange(true);                            // seq_cst: as a fence
-      if ((others_.load() & kWanted) == 0) return;       // seq_cst: the same
+      inside_.exchange(true);                       // seq_cst: as a fence
+      if ((others_.load() & kWanted) == 0) return;  // seq_cst: the same
     }
   }
 

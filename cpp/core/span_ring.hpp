@@ -26,10 +26,21 @@ namespace fastflow {
 
 // The numbers are those of Kind and State in python/fastflow/seeing/trace.py.
 enum class SpanKind : std::uint8_t {
-  kCall = 0, kLock = 1, kIdle = 2, kBlocked = 3, kPause = 4, kSend = 5, kSteal = 6
+  kCall = 0,
+  kLock = 1,
+  kIdle = 2,
+  kBlocked = 3,
+  kPause = 4,
+  kSend = 5,
+  kSteal = 6
 };
 enum class SpanState : std::uint8_t {
-  kDone = 0, kFailed = 1, kRetried = 2, kCancelled = 3, kCached = 4, kRunning = 5
+  kDone = 0,
+  kFailed = 1,
+  kRetried = 2,
+  kCancelled = 3,
+  kCached = 4,
+  kRunning = 5
 };
 
 struct Span {
@@ -109,10 +120,10 @@ class SpanRing {
   void halve() noexcept;
 
   const std::size_t size_;
-  std::size_t room_ = 0;       // size_ once there is memory
-  std::size_t n_ = 0;          // kept in order
-  std::uint64_t made_ = 0;     // all of them
-  std::uint64_t skipped_ = 0;  // a mask: those with a bit of it are not kept
+  std::size_t room_ = 0;        // size_ once there is memory
+  std::size_t n_ = 0;           // kept in order
+  std::uint64_t made_ = 0;      // all of them
+  std::uint64_t skipped_ = 0;   // a mask: those with a bit of it are not kept
   std::uint64_t shortest_ = 0;  // of the longest ones, once there are so many
   bool refused_ = false;        // there was no memory
   BigArray<Span> kept_;

@@ -2,9 +2,9 @@
 //
 // On x86-64 a stamp is the processor's time-stamp counter, where it runs at one rate
 // whatever the processor does ("invariant"); elsewhere nanoseconds of the steady clock.
-// What a stamp is in nanoseconds is told by two pairs of both clocks, one at each end of
-// the time that is looked at: the counter's rate is constant, so the line through the
-// pairs is good to the time that taking a pair takes, some 50 ns.
+// What a stamp is in nanoseconds is told by two pairs of both clocks, one at each end
+// of the time that is looked at: the counter's rate is constant, so the line through
+// the pairs is good to the time that taking a pair takes, some 50 ns.
 #pragma once
 
 #include <chrono>

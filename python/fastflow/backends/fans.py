@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
-import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -60,21 +59,38 @@ def collect(
     place = place_of(executor)
     if place.maps and (max_workers is None or max_workers >= place.workers):
         return _map(executor, fn, columns, manner, chunksize, seconds, progress)
+    most, run = max_workers or 2 * place.workers, recorders.begin_fan(fn)
     source = Columns(columns)
-    run = recorders.begin_fan(fn)
-    most = max_workers or 2 * place.workers
     fan = Fan(place, fn, source, manner, chunksize, most, run)
+    error: BaseException | None = None
+    try:
+        return _collected(fan, fn, source.left, manner, seconds, progress)
+    except BaseException as raised_:
+        error = raised_
+        raise
+    finally:
+        recorders.end_run(run, error)
+        del error
+
+
+def _collected(
+    fan: Fan,
+    fn: Callable[..., Any],
+    total: int | None,
+    manner: Manner,
+    seconds: float | None,
+    progress: Progress,
+) -> list[Any]:
     deadline = None if seconds is None else time.monotonic() + seconds
     parts: list[tuple[int, Part]] = []
     try:
-        with Monitor(progress, fan, source.left, "map"):
+        with Monitor(progress, fan, total, "map"):
             while fan.fill():
                 found = fan.next_part(deadline)
                 if found is not None and (manner.keep or found[1].failures):
                     parts.append(found)
     finally:
         fan.close()
-        recorders.end_run(run, sys.exception())
     parts.sort(key=lambda found: found[0])
     for start, part in parts:
         for position in part.failures:

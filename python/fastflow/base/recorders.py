@@ -147,7 +147,7 @@ def begin_fan(fn: Any) -> int:
 def begin_run(name: str, kind: str, parent: int = 0) -> int:
     """Tell of a run; returns its number, or 0 if nobody records.
 
-    Its parent, if it is not given, is the run of the native call that this thread is in.
+    Its parent is, if not given, the run of the native call that this thread is in.
     """
     recorders = RECORDERS
     if not recorders:

@@ -221,7 +221,8 @@ class Flow:
 
     def _recorded(self, run: Run, engine: Engine, started: float) -> FlowResult:
         recorded.begin(run)
-        result, error = None, None
+        result: FlowResult | None = None
+        error: BaseException | None = None
         try:
             engine(run)
             result = result_of(run, started)

@@ -1,8 +1,9 @@
 """What is told of jobs, as spans for those who record.
 
 A `JobSpans` is a subscriber (`fastflow.run.events`) of one run: it takes its own times,
-on the clock of all spans, in the thread in which something happens. What is known better
-elsewhere (a call was made in another process, and timed there) is told by `job_ran`.
+on the clock of all spans, in the thread in which something happens. What is known
+better elsewhere (a call was made in another process, and timed there) is told by
+`job_ran`.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ class JobSpans:
             [
                 Noted(
                     key.name or key.id, found.start, found.end, found.lane,
-                    self._item(key), self.run_of(key), max(attempt, 1), kind, state, failure,
+                    self._item(key), self.run_of(key), max(attempt, 1), kind, state,
+                    failure,
                 )
             ]
         )  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
-import contextlib
+import itertools
 import multiprocessing.process
 import os
+import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread, get_native_id
+from threading import Event, Thread
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,12 +22,21 @@ from fastflow.seeing.trace import COUNTER
 __all__ = ["Sampler"]
 
 _EVERY = 0.05  # seconds
-_HELD = 20_000  # ns: who waits longer for the interpreter lock, has met somebody
+_PAUSE = 0.0002  # seconds without the interpreter lock, before a look at it
 _WINDOW = 10  # looks at the lock, of which a share is told
+_THREADS = 200  # of which the waits for a core are looked at
+_TASKS = Path("/proc/self/task")
+_STATS = Path("/proc/self/schedstat")
 _MOST = 20_000  # then every second one goes, and they come half as often
 
 
-_Row = tuple[int, float, float, int, int, float]
+class _Row(NamedTuple):
+    time: int
+    cpu: float
+    starved: float
+    lock: float
+    ready: int
+    running: int
 
 
 class Sampler:
@@ -39,7 +49,6 @@ class Sampler:
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
         self._rows: list[_Row] = []
-        self._lacked: dict[str, int] = {}
         self._every = _EVERY
         self._over = Event()
         self._thread = Thread(target=self._run, name="fastflow-record", daemon=True)
@@ -55,69 +64,56 @@ class Sampler:
 
     def counters(self, began: int) -> dict[str, np.ndarray]:
         """Return what was measured, as `Trace.counters`."""
-        rows = self._rows
-        found = {"cpu": 1, "ready": 3, "running": 4}
-        if self._lacked:
-            found["starved"] = 5
-        if not _is_free_threaded():
-            found["lock"] = 2
-        return {name: _column(rows, place, began) for name, place in found.items()}
+        left_out = {"time"}
+        if _is_free_threaded():
+            left_out.add("lock")
+        if not _STATS.exists():
+            left_out.add("starved")
+        return {
+            name: _column(self._rows, name, began)
+            for name in _Row._fields
+            if name not in left_out
+        }
 
     def _run(self) -> None:
         looks: collections.deque[bool] = collections.deque(maxlen=_WINDOW)
-        self._starved()
-        before, used = time.monotonic_ns(), _cpu_seconds()
-        while not self._over.is_set():
+        before = time.monotonic_ns(), _cpu_seconds(), _starved_seconds()
+        while not self._over.wait(self._every):
             self.names.update(thread_names())
-            looks.append(_core.lock_wait(self._every) > _HELD)
-            now, cpu = time.monotonic_ns(), _cpu_seconds()
-            ready, running = counts()
-            cores = max(cpu - used, 0.0) / max((now - before) / 1e9, 1e-9)
-            starved = self._starved() / max(now - before, 1)
+            # Long enough for somebody else to have it, if somebody wants it.
+            looks.append(_core.lock_wait(_PAUSE) > 0)
+            now = time.monotonic_ns(), _cpu_seconds(), _starved_seconds()
+            seconds = max(now[0] - before[0], 1) / 1e9
             self._rows.append(
-                (now, cores, sum(looks) / len(looks), ready, running, starved)
+                _Row(
+                    now[0],
+                    max(now[1] - before[1], 0.0) / seconds,
+                    max(now[2] - before[2], 0.0) / seconds,
+                    sum(looks) / len(looks),
+                    *counts(),
+                )
             )
-            before, used = now, cpu
+            before = now
             if len(self._rows) >= _MOST:
                 del self._rows[1::2]
                 self._every *= 2
 
-    def _starved(self) -> int:
-        """Return for how many ns threads have lacked a core since the last look."""
-        before = self._lacked
-        self._lacked = dict(_lacks())
-        self._lacked.pop(f"/proc/self/task/{get_native_id()}/schedstat", None)
-        return sum(
-            max(ns - before.get(thread, 0), 0) for thread, ns in self._lacked.items()
-        )
-
-
-def _lacks() -> Iterator[tuple[str, int]]:
-    """Yield this program's threads, and how many ns each could go on without a core."""
-    children = tuple(multiprocessing.process._children)  # type: ignore[attr-defined]
-    for pid in ("self", *(child.pid for child in children)):
-        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                yield str(path), int(path.read_text().split()[1])
-
 
 def _is_free_threaded() -> bool:
-    import sys
-
     return hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
 
 
-def _column(rows: list[_Row], place: int, began: int) -> np.ndarray:
+def _column(rows: list[_Row], name: str, began: int) -> np.ndarray:
     column = np.zeros(len(rows), COUNTER)
-    column["time"] = [max(row[0] - began, 0) for row in rows]
-    column["value"] = [row[place] for row in rows]
+    column["time"] = [max(row.time - began, 0) for row in rows]
+    column["value"] = [getattr(row, name) for row in rows]
     return column
 
 
 def _cpu_seconds() -> float:
     """Return the processor time of this process and of those that it has started."""
     times = os.times()
-    total = times.user + times.system + times.children_user + times.children_system
+    total = time.process_time() + times.children_user + times.children_system
     for child in tuple(multiprocessing.process._children):  # type: ignore[attr-defined]
         total += _cpu_of(child.pid)
     return total
@@ -130,3 +126,17 @@ def _cpu_of(pid: int | None) -> float:
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):  # it has ended, or this is no Linux
         return 0.0
+
+
+def _starved_seconds() -> float:
+    """Return how long all threads together have waited for a core, where it is known.
+
+    Those that have ended are missing.
+    """
+    total = 0
+    for path in itertools.islice(_TASKS.glob("*/schedstat"), _THREADS):
+        try:
+            total += int(path.read_text().split()[1])
+        except (OSError, ValueError, IndexError):  # it has ended
+            continue
+    return total / 1e9

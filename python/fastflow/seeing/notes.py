@@ -1,8 +1,8 @@
 """What is told to a recording, kept in memory of a bounded size.
 
-As in the native rings: when there is no more room, every second span goes, and from then
-on every second one is kept. Those that have failed stay as long as there are not too
-many. Totals are exact.
+As in the native rings: when there is no more room, every second span goes, and from
+then on every second one is kept. Those that have failed stay as long as there are not
+too many. Totals are exact.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RunNotes:
         self.drawn: object = None
 
     def run(self, began: int, last: int, parent: int, name: str) -> Run:
-        """Return it for a trace; `last`: when its last call has ended, if that is so."""
+        """Return it for a trace; `last`: when its last call has ended."""
         start = max(self.start - began, 0)
         end = self.end - began if self.end else last
         return Run(

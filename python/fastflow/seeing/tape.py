@@ -34,6 +34,8 @@ class Native(NamedTuple):
     failures: np.ndarray
     """Of each span: the number of its error, or 0."""
     lanes: list[Lane]
+    threads: list[int]
+    """The number of the thread of each."""
     totals: dict[int, tuple[int, int, int, int]]
     """By label: how many calls, failed ones, nanoseconds, those of the longest."""
     made: int
@@ -41,35 +43,52 @@ class Native(NamedTuple):
     length: int
 
 
-def read(tape: _core.Tape, names: dict[int, str]) -> Native:
+def read(tape: _core.Tape, names: dict[int, str], busy: set[int]) -> Native:
     """Read a tape that is closed.
+
+    Workers of pools that had nothing to do are left out.
 
     Parameters
     ----------
     names : dict
         Of threads, by number, for those that could not tell theirs.
+    busy : set of int
+        Threads that are known to have made calls.
     """
     first, began, last, ended = tape.clock
     scale = (ended - began) / max(last - first, 1)
     length = ended - began
-    spans, failures, lanes = [], [], []
+    spans, failures = [], []
+    lanes: list[Lane] = []
+    threads: list[int] = []
     totals: dict[int, tuple[int, int, int, int]] = {}
     made = 0
-    for part in tape.parts():
-        thread, worker, _, name, calls, others, running, sums, n_calls, n_others = part
+    parts = tape.parts()
+    pools = {part[2] for part in parts if part[8] or part[0] in busy}
+    for part in parts:
+        thread, worker, pool, name, calls, others, running, sums, n_calls, n_others = (
+            part
+        )
+        if pool not in pools and not n_calls and not _has_calls(running):
+            continue
         found = np.frombuffer(calls + others + running, _NATIVE)
         made += n_calls + n_others + len(running) // _NATIVE.itemsize
         if not len(found):
             continue
         spans.append(_converted(found, len(lanes), first, scale, length))
         failures.append(found["failure"])
+        threads.append(thread)
         lanes.append(_lane(thread, worker, name or names.get(thread, "")))
         _add_totals(totals, np.frombuffer(sums, _TOTAL), scale)
     return Native(
         np.concatenate(spans) if spans else np.zeros(0, SPAN),
         np.concatenate(failures) if failures else np.zeros(0, "u4"),
-        lanes, totals, made, began, length,
+        lanes, threads, totals, made, began, length,
     )  # fmt: skip
+
+
+def _has_calls(running: bytes) -> bool:
+    return bool((np.frombuffer(running, _NATIVE)["kind"] == Kind.CALL).any())
 
 
 def _lane(thread: int, worker: int, name: str) -> Lane:
@@ -86,7 +105,7 @@ def _converted(
     def ns(stamps: np.ndarray) -> np.ndarray:
         """Not before the beginning, where calls go on that began earlier."""
         after = (stamps.astype("i8") - first) * scale
-        return np.clip(np.rint(after).astype("i8"), 0, length)
+        return np.asarray(np.clip(np.rint(after).astype("i8"), 0, length))
 
     running = found["state"] == State.RUNNING
     spans["start"] = ns(found["start"])

@@ -129,7 +129,7 @@ class Failure(NamedTuple):
 class Total(NamedTuple):
     """All calls of one label: exact, also where not all of their spans were kept."""
 
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]
     failed: int = 0
     """Attempts that were followed by another one are among them."""
     time: int = 0

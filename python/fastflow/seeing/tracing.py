@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ def trace_of(
     machine: dict[str, Any],
 ) -> Trace:
     """Return the trace of a recording that is over."""
-    native = read(tape, names)
     told = notes.spans
-    lanes = _Lanes(native.lanes, names)
+    threads = {note.lane for note in told if isinstance(note.lane, int)}
+    native = read(tape, names, threads)
+    lanes = _Lanes(native, names)
     labels = _Labels()
     spans = np.zeros(len(told), SPAN)
     for row, note in zip(spans, told, strict=True):
@@ -74,12 +76,12 @@ class _Labels:
 class _Lanes:
     """Those of the native pool, and others by what was told of them."""
 
-    def __init__(self, native: list[Lane], names: dict[int, str]) -> None:
-        self.all = list(native)
+    def __init__(self, native: Native, names: dict[int, str]) -> None:
+        self.all = list(native.lanes)
         self._names = names
-        self._known: dict[Any, int] = {}
-        for number, lane in enumerate(native):
-            self._known.setdefault(lane.name, number)
+        self._known: dict[Any, int] = {
+            thread: number for number, thread in enumerate(native.threads)
+        }
 
     def __getitem__(self, told: tuple[str, str, int] | int | None) -> int:
         number = self._known.get(told)
@@ -92,9 +94,7 @@ class _Lanes:
             lane = Lane(*told)
         else:
             name = self._names.get(told or 0, f"thread {told}")
-            if name in self._known:  # the native pool knows it, too
-                return self._known[name]
-            lane = Lane(name, "thread")
+            lane = Lane(name, "thread", os.getpid())
         self.all.append(lane)
         return len(self.all) - 1
 

@@ -134,11 +134,14 @@ class RunOfFiber(Protocol):
     since: float
     events: Events | None
     spans: JobSpans | None
-    job_events: Events | None
     places: Places
     inbox: Inbox
     actions: Actions
     apart: Callable[..., Any]
+
+    @property
+    def job_events(self) -> Events | None:
+        """What is told of jobs."""
 
     @property
     def label(self) -> str:
