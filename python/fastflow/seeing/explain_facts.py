@@ -242,16 +242,17 @@ def _cores(account: Account, width: float) -> float | None:
 
 
 def _mean_counter(trace: Trace, name: str, spans: Spans) -> float | None:
-    """Return the mean of a counter in the window; each value holds until the next."""
+    """Return the mean of a counter in the window; each value is of the time before."""
     counter = trace.counters.get(name)
     if counter is None or not len(counter) or spans.wall <= 0:
         return None
     counter = counter[np.isfinite(counter["value"])]
     counter = counter[np.argsort(counter["time"], kind="stable")]
     time = np.clip(counter["time"], spans.begin, spans.finish).astype(float)
-    width = np.diff(np.append(time, float(spans.finish)))
-    if width.sum() <= 0:
+    if not len(time):
         return None
+    width = np.diff(time, prepend=float(spans.begin))
+    width[-1] += spans.finish - time[-1]
     value = np.clip(counter["value"], -_MOST, _MOST)
     return float((value * width).sum() / width.sum())
 
