@@ -206,7 +206,8 @@ def test_calls_on_an_event_loop_take_nobody_s_time():
     assert found.workers == 0
     assert found.tasks == 400
     assert found.causes == ()
-    assert any("event loop" in note for note in found.notes)
+    assert any("event loop, 4.0 at a time" in note for note in found.notes)
+    assert "no worker made a call" in found.text()
 
 
 def test_a_pause_between_two_attempts_is_no_serial_section():

@@ -98,6 +98,9 @@ class Explanation:
         source = (
             "from the graph" if path.from_graph else "from times: there is no graph"
         )
+        chain = ("critical path", f"{time_text(path.length)}: {path} ({source})")
+        if not self.workers:
+            return [chain]
         return [
             ("work", time_text(self.work * 1e9)),
             (
@@ -106,11 +109,13 @@ class Explanation:
             ),
             ("utilisation", share(self.utilisation, 1)),
             ("parallelism", f"{self.parallelism:,.1f} (work / critical path)"),
-            ("critical path", f"{time_text(path.length)}: {path} ({source})"),
+            chain,
         ]
 
     def _account_lines(self) -> list[str]:
         total = self.workers * self.wall
+        if not total:
+            return []
         head = f"  where {self.workers} × {time_text(self.wall * 1e9)} went"
         return [
             head,
