@@ -340,6 +340,12 @@ def test_a_map_is_compared_with_what_an_item_of_a_map_costs():
     assert "small-tasks" not in pages(explain(of_map))
 
 
+def test_what_processes_do_between_calls_is_sending():
+    tasks = many(100, 100)
+    trace = Simulation(tasks, 2, overhead=100, kind="process", machine=machine(2)).run()
+    assert pages(explain(trace)) == ["sending"]
+
+
 def test_without_the_lock_nobody_waits_for_it():
     trace = explain_traces.interpreter_lock()
     free = replace(trace, machine={**trace.machine, "gil": False})

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from fastflow.seeing.explain_facts import Facts
+from fastflow.seeing.explain_facts import SAME_PROCESS, Facts
 from fastflow.seeing.explain_shape import shape_causes
 from fastflow.seeing.explain_words import PAGES, Cause, count, share, time_text
 from fastflow.seeing.trace import Kind
@@ -28,12 +28,12 @@ def causes_of(facts: Facts) -> tuple[Cause, ...]:
     """Return the significant causes, the most expensive one first."""
     if not facts.wall:
         return ()
-    found = [*_lock(facts), *_cores(facts), *_blocked(facts), *_sending(facts)]
-    small = _small(facts)
+    found = [*_lock(facts), *_cores(facts), *_blocked(facts), *_queue(facts)]
+    small = [cause for cause in _small(facts) if _matters(facts, cause)]
     found += small
-    found += _queue(facts)
+    found += _sending(facts, bool(small))
     # Workers that wait for somebody to make small calls are idle, too.
-    less = sum(cause.lost for cause in small if _matters(facts, cause))
+    less = sum(cause.lost for cause in small)
     for cause in shape_causes(facts):
         found.append(cause._replace(lost=max(cause.lost - less, 0.0)))
     found = [cause for cause in found if _matters(facts, cause)]
@@ -121,8 +121,17 @@ def _blocked(facts: Facts) -> Iterator[Cause]:
     )
 
 
-def _sending(facts: Facts) -> Iterator[Cause]:
+def _sending(facts: Facts, small: bool) -> Iterator[Cause]:
+    """Packing, sending and unpacking, where it is timed, and what it shows itself as.
+
+    Between calls that are not small, a process does hardly anything else.
+    """
     sent = facts.account.own[Kind.SEND]
+    kinds = {
+        facts.spans.kinds[n] for n in np.unique(facts.spans.lane[facts.account.call])
+    }
+    if kinds == {"process"} and not small:
+        sent += facts.account.overhead
     if not sent:
         return
     calls = facts.account.own[Kind.CALL]
@@ -183,6 +192,8 @@ def _break_even(facts: Facts) -> float:
         found = table.get(name)
         if isinstance(found, int | float) and 0 < found < math.inf:
             return float(found)
+    if kind not in SAME_PROCESS:
+        return 0.0  # what is between calls elsewhere, is sending
     return facts.account.overhead / max(facts.account.gaps, 1)
 
 
