@@ -177,9 +177,9 @@ def _start_up(facts: Facts) -> Cause:
     there = facts.spans.kinds[int(spans.lane[call][0])] in ("process", "remote")
     wait = max(first - int(known.min()), 0) if there and len(known) else 0
     return Cause(
-        "waiting for workers to start",
+        "a late start",
         wait / 1e9,
         f"the first call was ready {time_text(wait)} before it began",
-        "use one executor for all runs: workers stay, and start once",
+        "use one executor for all runs, as workers start once; send less to them",
         f"{PAGES}/start-up.md",
     )
