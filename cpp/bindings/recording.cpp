@@ -21,13 +21,6 @@
 
 namespace fastflow::py::recording {
 
-// What one thread did, for one recording.
-struct Rings {
-  Rings(Tape* of, std::size_t size) : tape(of), calls(size), others(size / 4) {}
-  Tape* const tape;
-  SpanRing calls, others;
-};
-
 // What is left of a lane for a recording.
 struct Part {
   std::unique_ptr<Rings> rings;
@@ -85,7 +78,7 @@ struct Registry {
     lane->name_ = std::move(name);
     Worker* worker = current_worker();
     if (worker == nullptr) return;
-    lane->stolen = worker->counts().stolen.load(std::memory_order_relaxed);
+    lane->stolen_ = worker->counts().stolen.load(std::memory_order_relaxed);
     lane->worker_ = static_cast<std::int32_t>(worker->index());
     lane->pool_ = &worker->pool();
   }
@@ -193,10 +186,10 @@ void Lane::read_cpu(std::uint64_t at) noexcept {
 #endif
 }
 
-void Lane::add(const Span& span) noexcept {
-  for (std::uint32_t i = 0; i < rings_count_; ++i) {
-    (span.kind == SpanKind::kCall ? rings_[i]->calls : rings_[i]->others).add(span);
-  }
+void Lane::note_steal(std::uint64_t stolen) noexcept {
+  stolen_ = stolen;
+  const std::uint64_t now = stamp();
+  note(SpanKind::kSteal, now, now);
 }
 
 void Lane::note(SpanKind kind, std::uint64_t start, std::uint64_t end) noexcept {
@@ -218,22 +211,6 @@ void Lane::note(SpanKind kind, std::uint64_t start, std::uint64_t end) noexcept 
 
 void end_idle() noexcept {
   if (t_lane != nullptr && t_lane->sleeps()) t_lane->end(SpanState::kDone);
-}
-
-void note_steals(Worker& worker) noexcept {
-  Lane* mine = lane();
-  if (mine == nullptr) return;
-  // relaxed: our own.
-  const std::uint64_t stolen = worker.counts().stolen.load(std::memory_order_relaxed);
-  if (std::exchange(mine->stolen, stolen) == stolen) return;
-  const std::uint64_t now = stamp();
-  mine->note(SpanKind::kSteal, now, now);
-}
-
-void note_job(Worker& worker) noexcept {
-  if (t_lane == nullptr) return;
-  // relaxed: our own.
-  t_lane->jobs = worker.counts().executed.load(std::memory_order_relaxed);
 }
 
 void Noted::note() noexcept {
@@ -508,8 +485,8 @@ PyObject* tape_new(PyObject*, PyObject* const* args, std::size_t nargs,
   if (!tape_keywords.read({args, PyVectorcall_NARGS(nargs), names}, &size)) {
     return nullptr;
   }
-  if (size < 8) {
-    PyErr_SetString(PyExc_ValueError, "Tape: size must be >= 8");
+  if (size < 1) {
+    PyErr_SetString(PyExc_ValueError, "Tape: size must be >= 1");
     return nullptr;
   }
   Ref object = make<TapeObject>(tape_type);

@@ -57,8 +57,14 @@ inline bool on() noexcept {
   return (process_state.load(std::memory_order_relaxed) & kRecording) != 0;
 }
 
-struct Rings;
 struct Tape;
+
+// What one thread did, for one recording.
+struct Rings {
+  Rings(Tape* of, std::size_t size) : tape(of), calls(size), others(size / 4) {}
+  Tape* const tape;
+  SpanRing calls, others;
+};
 
 inline constexpr std::size_t kMostRecordings = 8;
 
@@ -138,8 +144,17 @@ class Lane {
     return depth_ > 0 && depth_ <= kDeep && frames_[depth_ - 1].kind == SpanKind::kIdle;
   }
 
-  // What the last job was, of this thread's worker; see `follows`.
-  std::uint64_t jobs = 0, stolen = 0;
+  // Around a recorded job of this thread's worker.  The first notes whether it was
+  // stolen, and says whether it follows a recorded one.
+  [[nodiscard]] bool begins_job(Worker& worker) noexcept {
+    // relaxed, both: our own.
+    const std::uint64_t stolen = worker.counts().stolen.load(std::memory_order_relaxed);
+    if (stolen != stolen_) [[unlikely]]
+      note_steal(stolen);
+    job_ = worker.counts().executed.load(std::memory_order_relaxed);
+    return depth_ == 0 && job_ == last_job_ + 1;
+  }
+  void ends_job() noexcept { last_job_ = job_; }
 
  private:
   friend struct Registry;
@@ -147,11 +162,17 @@ class Lane {
 
   static std::uint64_t long_call() noexcept;
   void read_cpu(std::uint64_t at) noexcept;
-  void add(const Span& span) noexcept;
+  void add(const Span& span) noexcept {
+    for (std::uint32_t i = 0; i < rings_count_; ++i) {
+      (span.kind == SpanKind::kCall ? rings_[i]->calls : rings_[i]->others).add(span);
+    }
+  }
+  FASTFLOW_COLD void note_steal(std::uint64_t stolen) noexcept;
 
   BiasedLock lock_;
   // Of the thread alone.
   std::uint64_t last_ = 0;
+  std::uint64_t job_ = 0, last_job_ = 0, stolen_ = 0;  // of its worker
   std::uint64_t cpu_stamp_ = 0;
   std::uint32_t cpu_ = 0;
   bool was_long_ = false;
@@ -174,11 +195,6 @@ inline Lane* lane() noexcept { return on() ? lane_of_thread() : nullptr; }
 
 // A worker's sleep is over.
 void end_idle() noexcept;
-
-// Before and after a recorded job of a worker: whether it was stolen; that the next
-// one follows.
-void note_steals(Worker& worker) noexcept;
-void note_job(Worker& worker) noexcept;
 
 // The label of a callable.  REQUIRES: attached.  Keeps an exception that is set.
 // `ours`: whether it is a function of this package, whose calls are plumbing.

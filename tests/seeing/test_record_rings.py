@@ -179,10 +179,10 @@ def test_there_is_nothing_to_look_at_before_the_end():
         pass
 
 
-@pytest.mark.parametrize(("size", "error"), [(7, ValueError), ("9", TypeError)])
-def test_wrong_sizes(size, error):
-    with pytest.raises(error, match="size"):
-        fastflow.record(size=size)
+def test_the_smallest_ring():
+    trace = recorded(lambda: fastflow.map(square, range(100), max_workers=1), size=1)
+    assert trace.totals[0].count == 100
+    assert trace.dropped == 100 - len(trace.calls)
 
 
 def test_results_with_a_recording_can_be_pickled():

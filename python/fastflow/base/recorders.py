@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fastflow import _core
@@ -23,6 +24,7 @@ from fastflow.base import lifetime
 
 __all__ = [
     "RECORDERS",
+    "Columns",
     "Noted",
     "Recorder",
     "add",
@@ -36,6 +38,7 @@ __all__ = [
     "recording",
     "remove",
     "tell",
+    "tell_columns",
 ]
 
 
@@ -57,6 +60,27 @@ class Noted(NamedTuple):
     cpu: int = -1
 
 
+class Columns(NamedTuple):
+    """Calls of a run that has them in columns anyway, by number of the task."""
+
+    run: int
+    names: Sequence[str]
+    starts: Sequence[float]
+    """Seconds, of ``time.perf_counter``; 0: it has not."""
+    ends: Sequence[float]
+    workers: Sequence[str | int | None]
+    """Threads by number, processes by name, or "cache"."""
+    states: bytes
+    attempts: Mapping[int, int]
+    """Where it is not 1."""
+    failures: Mapping[int, int]
+    """See `failure_of`."""
+    is_told: Callable[[int], bool]
+    """Whether a task was told of otherwise."""
+    over: int
+    """ns: when the run was over."""
+
+
 class Recorder(Protocol):
     """Is told what happens."""
 
@@ -73,6 +97,9 @@ class Recorder(Protocol):
 
     def note(self, spans: list[Noted]) -> None:
         """Keep spans."""
+
+    def note_columns(self, columns: Columns) -> None:
+        """Keep the calls of a run."""
 
     def failed(self, number: int, error: BaseException) -> None:
         """Keep what became of a call."""
@@ -176,6 +203,12 @@ def tell(spans: list[Noted]) -> None:
     spans = [each._replace(lane=here) if each.lane is None else each for each in spans]
     for recorder in RECORDERS:
         recorder.note(spans)
+
+
+def tell_columns(columns: Columns) -> None:
+    """Tell of the calls of a run; what they are, is looked at when it is asked for."""
+    for recorder in RECORDERS:
+        recorder.note_columns(columns)
 
 
 def failure_of(error: BaseException) -> int:

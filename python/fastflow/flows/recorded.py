@@ -6,20 +6,17 @@ are told at the end, all at once, but for those that were jobs and told of thems
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from fastflow.base import recorders
 from fastflow.base.recorders import Noted
 from fastflow.engines.base import Run
 from fastflow.flows.calls import Call, Calls
 from fastflow.run.events import JobKey
 from fastflow.run.job_spans import JobSpans, Lane, lane_of
-from fastflow.run.results import CANCELLED, COMPLETED, FAILED, FlowResult
+from fastflow.run.results import FlowResult
 
 __all__ = ["begin", "begin_calls", "end", "end_calls"]
 
-_STATES = {COMPLETED: 0, FAILED: 1, CANCELLED: 3}
-_RUNNING, _CACHED = 5, 4
+_RUNNING = 5
 
 
 def begin(run: Run) -> None:
@@ -34,8 +31,25 @@ def end(
     """Tell what its tasks did, and that it is over."""
     spans = run.spans
     assert spans is not None
-    told = spans.told
-    recorders.tell(list(_spans(run, spans.run, lambda number: str(number) in told)))
+    track, nodes, told = run.track, run.plan.nodes, spans.told
+    recorders.tell_columns(
+        recorders.Columns(
+            spans.run,
+            track.names,
+            track.starts,
+            track.ends,
+            track.workers,
+            bytes(track.states),
+            track.attempts,
+            {
+                number: recorders.failure_of(errors[0])
+                for number, errors in track.errors.items()
+                if errors and str(number) not in told
+            },
+            lambda number: nodes[number].each >= 0 or str(number) in told,
+            recorders.now(),
+        )
+    )
     recorders.end_run(spans.run, error, drawn)
     if result is not None:
         result.recording = recorders.newest()
@@ -95,31 +109,3 @@ def _call(calls: Calls, call: Call, place: int, number: int) -> Noted:
 def _item(key: JobKey) -> int:
     """Return the node, or of those that run item by item the item."""
     return int(key.id.rpartition(".")[2])
-
-
-def _spans(run: Run, number: int, told: Callable[[int], bool]) -> Iterator[Noted]:
-    track = run.track
-    starts, ends, workers, names = track.starts, track.ends, track.workers, track.names
-    for task, start in enumerate(starts):
-        if not start or told(task) or run.plan.nodes[task].each >= 0:
-            continue
-        ended = ends[task]
-        state = _STATES.get(track.states[task], _RUNNING)
-        failure = 0
-        if task in track.errors:
-            failure = recorders.failure_of(track.errors[task][0])
-        worker = workers[task]
-        if worker == "cache":
-            state, worker = _CACHED, None
-        yield Noted(
-            names[task],
-            round(start * 1e9),
-            round(ended * 1e9) if ended else recorders.now(),
-            lane_of(worker),
-            task,
-            number,
-            track.attempts.get(task, 1) or 1,
-            0,
-            state,
-            failure,
-        )

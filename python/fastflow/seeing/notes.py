@@ -12,7 +12,7 @@ import time
 import traceback
 from typing import Any, NamedTuple
 
-from fastflow.base.recorders import Noted
+from fastflow.base.recorders import Columns, Noted
 from fastflow.seeing.trace import Dag, Kind, Run, State
 
 __all__ = ["Notes", "RunNotes", "Told"]
@@ -87,11 +87,12 @@ class Notes:
         self.failures: dict[int, Told] = {}
         self.totals: dict[str, list[int]] = {}
         self.made = 0
-        self._size = size
+        self.size = size
         self._lock = threading.Lock()
         self._kept: list[Noted] = []
         self._failed: list[Noted] = []
         self._step = 1
+        self.columns: list[Columns] = []
 
     @property
     def spans(self) -> list[Noted]:
@@ -138,11 +139,15 @@ class Notes:
                     self._count(span.label, span)
                 if self.made % self._step == 0:
                     self._kept.append(span)
-                    if len(self._kept) >= self._size:
+                    if len(self._kept) >= self.size:
                         self._halve()
                 else:
                     self._keep_failed(span)
                 self.made += 1
+
+    def note_columns(self, columns: Columns) -> None:
+        """See `Recorder`; they become spans when somebody asks for these."""
+        self.columns.append(columns)
 
     def _halve(self) -> None:
         for span in self._kept[1::2]:
@@ -152,7 +157,7 @@ class Notes:
 
     def _keep_failed(self, span: Noted) -> None:
         failed = span.state in (State.FAILED, State.RETRIED)
-        if failed and len(self._failed) < self._size // 8:
+        if failed and len(self._failed) < max(self.size // 8, 16):
             self._failed.append(span)
 
     def _count(self, label: str, span: Noted) -> None:

@@ -68,8 +68,6 @@ class Recording:
 
     def __init__(self, *, size: int = 100_000, counters: bool = True) -> None:
         self._size = check_count("size", size)
-        if self._size < 8:
-            raise ValueError("size must be >= 8")
         self._sampler = Sampler() if counters else None
         self._notes = Notes(self, self._size)
         self._tape: _core.Tape | None = None

@@ -9,9 +9,10 @@ import numpy as np
 
 from fastflow import _core
 from fastflow.base.recorders import Noted
+from fastflow.seeing.columns import spans_of
 from fastflow.seeing.notes import Notes
 from fastflow.seeing.tape import Native, names_of_labels, read
-from fastflow.seeing.trace import SPAN, Failure, Kind, Lane, Run, Total, Trace
+from fastflow.seeing.trace import SPAN, Failure, Kind, Lane, Run, State, Total, Trace
 
 __all__ = ["trace_of"]
 
@@ -34,16 +35,23 @@ def trace_of(
     for row, note in zip(spans, told, strict=True):
         _fill(row, note, native.began, native.length, lanes, labels)
     _rename(native.spans["label"], labels)
-    spans = np.concatenate([native.spans, spans])
-    failures = np.concatenate(
-        [native.failures, np.array([note.failure for note in told], "u4")]
-    )
+    failures = np.array([note.failure for note in told], "u4")
+    parts = [(native.spans, native.failures), (spans, failures)]
+    totals = _totals(native, notes, labels)
+    made = native.made + notes.made
+    for columns in notes.columns:
+        found = spans_of(
+            columns, native.began, native.length, lanes.__getitem__, labels.__getitem__
+        )
+        made += len(found[0])
+        _add_totals(totals, found[0], labels)
+        parts.append(_sampled(*found, notes.size))
+    spans = np.concatenate([part[0] for part in parts])
+    failures = np.concatenate([part[1] for part in parts])
     order = np.lexsort((-spans["end"], spans["start"]))
     spans, failures = spans[order], failures[order]
     runs, places = _runs(notes, spans, native)
     spans["run"] = [places.get(run, -1) for run in spans["run"].tolist()]
-    made = native.made + notes.made
-    totals = _totals(native, notes, labels)
     return Trace(
         spans,
         labels.names,
@@ -54,7 +62,7 @@ def trace_of(
         began,
         native.length,
         made - len(spans),
-        totals,
+        tuple(Total(*totals.get(name, (0, 0, 0, 0))) for name in labels.names),
         machine,
     )
 
@@ -156,7 +164,36 @@ def _failures(notes: Notes, numbers: np.ndarray) -> tuple[Failure, ...]:
     return tuple(found)
 
 
-def _totals(native: Native, notes: Notes, labels: _Labels) -> tuple[Total, ...]:
+def _sampled(
+    spans: np.ndarray, failures: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return so many of them, evenly spread, and all that have failed."""
+    step = -(-len(spans) // size)
+    if step <= 1:
+        return spans, failures
+    kept = failures > 0
+    kept[::step] = True
+    return spans[kept], failures[kept]
+
+
+def _add_totals(
+    totals: dict[str, tuple[int, ...]], spans: np.ndarray, labels: _Labels
+) -> None:
+    names, took = labels.names, spans["end"] - spans["start"]
+    for label in np.unique(spans["label"]).tolist():
+        mine = spans["label"] == label
+        time = took[mine]
+        failed = spans["state"][mine] == State.FAILED
+        before = totals.get(names[label], (0, 0, 0, 0))
+        totals[names[label]] = (
+            before[0] + len(time), before[1] + int(failed.sum()),
+            before[2] + int(time.sum()), max(before[3], int(time.max())),
+        )  # fmt: skip
+
+
+def _totals(
+    native: Native, notes: Notes, labels: _Labels
+) -> dict[str, tuple[int, ...]]:
     names = names_of_labels()
     sums: dict[str, tuple[int, ...]] = {}
     told = [(names[number], total) for number, total in native.totals.items()]
@@ -167,4 +204,4 @@ def _totals(native: Native, notes: Notes, labels: _Labels) -> tuple[Total, ...]:
             max(before[3], total[3]),
         )
         labels[name]  # also those of which no span was kept
-    return tuple(Total(*sums.get(name, (0, 0, 0, 0))) for name in labels.names)
+    return sums
