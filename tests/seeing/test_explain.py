@@ -309,14 +309,14 @@ def test_what_a_call_costs_depends_on_where_it_is_made():
     trace = explain_traces.small_tasks()
     found = explain(replace(trace, machine={**trace.machine, "overhead": {}}))
     assert pages(found) == ["small-tasks"]
-    assert "2.00 µs" in found.causes[0].evidence
+    assert "2 µs" in found.causes[0].evidence
     slow = {"submit": 1, "process": 10_000}
     remote = replace(
         trace,
         lanes=tuple(lane._replace(kind="process") for lane in trace.lanes),
         machine={**trace.machine, "overhead": slow},
     )
-    assert "10.0 µs" in explain(remote).causes[0].evidence
+    assert "10 µs" in explain(remote).causes[0].evidence
 
 
 def test_threads_without_a_core_are_no_threads_without_the_lock():

@@ -14,7 +14,7 @@ from fastflow.seeing.explain_causes import causes_of
 from fastflow.seeing.explain_facts import Facts, facts_of
 from fastflow.seeing.explain_path import CriticalPath
 from fastflow.seeing.explain_result import Explanation
-from fastflow.seeing.explain_words import Cause, time_text
+from fastflow.seeing.explain_words import Cause, ns_text
 from fastflow.seeing.trace import Kind, Trace
 
 __all__ = ["Cause", "CriticalPath", "Explanation", "explain"]
@@ -109,7 +109,7 @@ def _notes(facts: Facts, calls: int) -> tuple[str, ...]:
     if facts.waits.cores > 0.1 * facts.account.own[Kind.CALL] and not facts.crowded:
         notes.append(
             "other programs had the cores: calls could have gone on for "
-            f"{time_text(facts.waits.cores)} and had none"
+            f"{ns_text(facts.waits.cores)} and had none"
         )
     apart = np.flatnonzero((spans.kind == Kind.CALL) & spans.apart & ~spans.cached)
     if len(apart):
