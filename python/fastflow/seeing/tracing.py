@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def trace_of(
     failures = np.concatenate([part[1] for part in parts])
     order = np.lexsort((-spans["end"], spans["start"]))
     spans, failures = spans[order], failures[order]
-    runs, places = _runs(notes, spans, native)
+    runs, places = _runs(notes, spans, native, labels.names)
     spans["run"] = [places.get(run, -1) for run in spans["run"].tolist()]
     return Trace(
         spans,
@@ -133,7 +134,7 @@ def _rename(column: np.ndarray, labels: _Labels) -> None:
 
 
 def _runs(
-    notes: Notes, spans: np.ndarray, native: Native
+    notes: Notes, spans: np.ndarray, native: Native, labels: Sequence[str]
 ) -> tuple[tuple[Run, ...], dict[int, int]]:
     """Return the runs, and the place of each by its number."""
     numbers = sorted(notes.runs)
@@ -150,6 +151,7 @@ def _runs(
             last[number],
             places.get(notes.runs[number].parent, -1),
             str(number),
+            labels,
         )
         for number in numbers
     ), places
