@@ -22,7 +22,8 @@ def dependencies(trace: Trace) -> np.ndarray:
     for number, run in enumerate(trace.runs):
         if run.dag is not None and len(run.dag.edges):
             mine = call[spans["run"][call] == number]
-            node = node_of(run.dag, run.kind, spans["label"][mine], spans["item"][mine])
+            of_mine = spans["label"][mine], spans["item"][mine]
+            node = node_of(run.dag, run.kind, trace.labels, *of_mine)
             found.append(_of_graph(trace, mine[node >= 0], node[node >= 0], run.dag))
     return np.concatenate(found)
 

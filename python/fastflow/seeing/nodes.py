@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fastflow.seeing.trace import Dag
 
 __all__ = ["node_of"]
 
+_EACH = "[*]"
 
-def node_of(dag: Dag, kind: str, label: np.ndarray, item: np.ndarray) -> np.ndarray:
+
+def node_of(
+    dag: Dag, kind: str, names: Sequence[str], label: np.ndarray, item: np.ndarray
+) -> np.ndarray:
     """Return the number of the node of each call; -1: none.
 
     Nodes have labels of their own in flows. Nodes of a graph may share them; there the
-    item is the node.
+    item is the node, unless several nodes were made one.
 
     Parameters
     ----------
     kind : str
         Of the run that the graph is of.
+    names : sequence of str
+        The labels of the trace, for graphs whose nodes have none but their names.
     label, item : ndarray
         Of each call.
     """
     size = len(dag.names)
     labels = np.asarray(dag.labels, np.int64)
-    if size and len(labels) == size and len(np.unique(labels)) == size:
-        order = np.argsort(labels)
-        at = np.minimum(np.searchsorted(labels[order], label), size - 1)
-        return np.where(labels[order][at] == label, order[at], -1)
-    if kind != "graph":
+    single = kind == "graph" and set(dag.counts) <= {1}
+    if single and len(labels) != size and size > len(names):
+        return _by_item(item, size)
+    if len(labels) != size:
+        places = {str(name): number for number, name in enumerate(names)}
+        found = [places.get(str(n).removesuffix(_EACH), -1) for n in dag.names]
+        labels = np.array(found, np.int64)
+    known = np.flatnonzero(labels >= 0)
+    values, first, count = np.unique(
+        labels[known], return_index=True, return_counts=True
+    )
+    if single and (count > 1).any():
+        return _by_item(item, size)
+    # A label that several nodes have says nothing.
+    values, first = values[count == 1], first[count == 1]
+    if not len(values):
         return np.full(len(label), -1)
+    at = np.minimum(np.searchsorted(values, label), len(values) - 1)
+    return np.where(values[at] == label, known[first[at]], -1)
+
+
+def _by_item(item: np.ndarray, size: int) -> np.ndarray:
     return np.where((item >= 0) & (item < size), item, -1)
