@@ -15,7 +15,7 @@ import numpy as np
 
 from fastflow.base.topology import sort_tasks
 from fastflow.seeing.explain_spans import Spans
-from fastflow.seeing.nodes import node_of
+from fastflow.seeing.nodes import graph_runs, node_of
 from fastflow.seeing.trace import Dag, Kind, Trace
 
 __all__ = ["CriticalPath", "critical_path"]
@@ -58,9 +58,10 @@ def critical_path(trace: Trace, spans: Spans) -> CriticalPath:
     if len(call) and length.max() > best:
         best, nodes = float(length.max()), [int(np.argmax(length))]
     found = CriticalPath(best, _named(_names(trace, spans, call[nodes])), False)
+    within = graph_runs(trace, spans.run[call])
     for number, run in enumerate(trace.runs):
         if run.dag is not None and len(run.dag.names):
-            of_run = call[spans.run[call] == number]
+            of_run = call[within == number]
             path = _longest_path(spans, of_run, run.dag, run.kind, trace.labels)
             if path is not None and (
                 not found.from_graph or path.length > found.length

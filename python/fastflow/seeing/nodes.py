@@ -6,11 +6,36 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastflow.seeing.trace import Dag
+from fastflow.seeing.trace import Dag, Trace
 
-__all__ = ["node_of"]
+__all__ = ["graph_runs", "node_of"]
 
 _EACH = "[*]"
+
+
+def graph_runs(trace: Trace, run: np.ndarray) -> np.ndarray:
+    """Return for each call the run in whose graph it is a node; -1: in none.
+
+    That is its own, or the nearest one around it: the items of a task are made by a
+    map within the flow.
+
+    Parameters
+    ----------
+    run : ndarray
+        Of each call.
+    """
+    count = len(trace.runs)
+    around = np.full(count + 1, -1)
+    for number in range(count):
+        at, looked = number, 0
+        while 0 <= at < count and looked < count:  # a circle has no graph
+            dag = trace.runs[at].dag
+            if dag is not None and len(dag.names):
+                around[number] = at
+                break
+            at, looked = trace.runs[at].parent, looked + 1
+    found: np.ndarray = around[np.where((run >= 0) & (run < count), run, count)]
+    return found
 
 
 def node_of(
