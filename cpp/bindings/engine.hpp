@@ -5,7 +5,13 @@
 // Threads are Python threads: `spawner(engine)`, a callable of the Python layer, makes
 // a threading.Thread whose target ends in engine.run_worker().
 //
-// Threads and locks: fields without a comment are set before the engine is shared.
+// Threads and locks: fields without a comment are set before the engine is shared.  The
+// failures that nobody looked at are guarded by ObjectLock, and logged without it.
+// Between accepts_work() and the queue, a submission may run Python code (copies of
+// context variables, a wait for room), in which the engine is stopped, or somebody else
+// stops it: the task is queued all the same, and as a stopped pool runs what is queued
+// it ends as those before it.  Threads are started with no lock held; whoever needs one
+// has reserved it in the pool first, so two that do so at the same time start two.
 #pragma once
 
 #include "python.hpp"
@@ -117,7 +123,9 @@ Room make_room(Engine* engine);
 // A task left the queue: started or cancelled.  Any thread state.
 void task_started(Engine* engine);
 
-// Counts a failure whose future died without anybody asking for it.
-void add_unobserved(Engine* engine, PyObject* exception, std::uint64_t number);
+// Counts a failure whose future died without anybody asking for it; or several, of which
+// this was the first.
+void add_unobserved(Engine* engine, PyObject* exception, std::uint64_t number,
+                    std::uint64_t count = 1);
 
 }  // namespace fastflow::py

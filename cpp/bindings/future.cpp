@@ -58,8 +58,8 @@ void tell_waiters(FutureObject* f, const char* method) {
   PyObject* waiters = extras_in(f)->waiters.get();
   if (waiters == nullptr) return;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(waiters); ++i) {
-    Ref waiter = Ref::borrow(PyList_GET_ITEM(waiters, i));
-    call_quietly(waiter.get(), method, object_of(f));
+    Ref waiter = Ref::steal(list_item(waiters, i));
+    if (waiter) call_quietly(waiter.get(), method, object_of(f));
   }
 }
 
@@ -85,14 +85,12 @@ void report_callback(FutureObject* f, PyObject* callback, PyObject* error) {
 }
 
 void run_callbacks(FutureObject* f) {
-  Ref callbacks;
+  std::vector<Ref> callbacks;
   {
     ObjectLock lock(object_of(f));
-    if (extras_in(f) != nullptr) callbacks = std::move(extras_in(f)->callbacks);
+    if (Extras* extras = extras_in(f)) callbacks.swap(extras->callbacks);
   }
-  if (!callbacks) return;
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i) {
-    Ref fn = Ref::borrow(PyList_GET_ITEM(callbacks.get(), i));
+  for (const Ref& fn : callbacks) {
     Ref done = Ref::steal(PyObject_CallOneArg(fn.get(), object_of(f)));
     if (done) continue;
     Ref error = Ref::steal(take_exception());
@@ -129,11 +127,17 @@ void end_shared(FutureObject* f, const char* waiter_method, PyObject* failure,
   if (scope) scope_leave(scope_of(scope.get()), failure);
 }
 
+// REQUIRES: ObjectLock, or that nobody else knows of `f`: to track it twice ends the
+// process.
+void track(FutureObject* f) {
+  if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
+}
+
 // The garbage collector has to know of an outcome that may be part of a cycle.
 void track_if_needed(FutureObject* f, PyObject* outcome) {
-  if (PyObject_IS_GC(outcome) && !PyObject_GC_IsTracked(object_of(f))) {
-    PyObject_GC_Track(object_of(f));
-  }
+  if (!PyObject_IS_GC(outcome)) return;
+  ObjectLock lock(object_of(f));  // against who makes extras at this moment
+  track(f);
 }
 
 }  // namespace
@@ -158,8 +162,7 @@ Extras* extras_of(FutureObject* f) {
     return nullptr;
   }
   f->extras.store(extras, std::memory_order_release);  // pairs with extras_in
-  // Extras may close a cycle (a callback that refers to the future).
-  if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
+  track(f);  // they may close a cycle (a callback that refers to the future)
   return extras;
 }
 
@@ -554,13 +557,26 @@ bool run_inline(FutureObject* f) {
 
 }  // namespace
 
+namespace {
+
+// In a forked child, where the threads of its pool are gone: the first who waits for it
+// ends it, and others wait for that.  True: it has ended.
+bool settle_left_behind(FutureObject* f) {
+  (void)f->state.try_start();  // false: a thread that is gone was at it
+  const TaskState::Word before = f->state.add_flag(TaskState::kLeftBehind);
+  if (!TaskState::is_done(before) && (before & TaskState::kLeftBehind) == 0) {
+    settle(f, broken_error(f->engine), true);
+  }
+  return f->state.done();
+}
+
+}  // namespace
+
 WaitEnd wait_until_done(FutureObject* f, double timeout) {
   if (f->state.done()) return WaitEnd::kDone;
   if (Engine* e = f->engine) {
     follow_cancel(f);
-    if (e->forked.load(std::memory_order_relaxed)) {
-      (void)f->state.try_start();
-      if (!f->state.done()) settle(f, broken_error(e), true);
+    if (e->forked.load(std::memory_order_relaxed) && settle_left_behind(f)) {
       return WaitEnd::kDone;
     }
     if (timeout < 0 && run_inline(f)) return WaitEnd::kDone;

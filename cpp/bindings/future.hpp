@@ -16,6 +16,8 @@
 
 #include "python.hpp"
 
+#include <vector>
+
 #include "call.hpp"
 #include "engine.hpp"
 #include "job.hpp"
@@ -29,11 +31,11 @@ struct ScopeObject;
 
 // What few futures have.
 struct Extras {
-  Ref condition;  // threading.Condition
-  Ref waiters;    // list of the standard library's waiters
-  Ref callbacks;  // list
-  Ref context;    // contextvars.Context of the submitter
-  Ref scope;      // ScopeObject of a TaskGroup
+  Ref condition;               // threading.Condition
+  Ref waiters;                 // list of the standard library's waiters
+  std::vector<Ref> callbacks;  // until the end, who takes them all
+  Ref context;                 // contextvars.Context of the submitter
+  Ref scope;                   // ScopeObject of a TaskGroup
 };
 
 enum class Holds : std::uint8_t { kCall, kKernel, kOutcome };

@@ -52,7 +52,7 @@ struct KernelRun : PyObject {
   Body body;
   std::optional<RunningGraph> running_graph;
   GraphRun* run = nullptr;
-  bool stopped = false;
+  std::atomic<bool> stopped{false};
 };
 
 KernelRun* run_of(PyObject* object) { return static_cast<KernelRun*>(object); }
@@ -150,7 +150,7 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
     }
     if (!done && good && PyErr_CheckSignals() < 0) {
       good = false;
-      run->stopped = true;
+      run->stopped.store(true);
       run->run->cancel();
     }
   }
@@ -164,7 +164,7 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
 }
 
 PyObject* method_cancel(PyObject* self, PyObject*) {
-  run_of(self)->stopped = true;
+  run_of(self)->stopped.store(true);
   run_of(self)->run->cancel();
   Py_RETURN_NONE;
 }
@@ -196,7 +196,7 @@ PyObject* get_done(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(run_of(self)->run->executed());
 }
 PyObject* get_stopped(PyObject* self, void*) {
-  return PyBool_FromLong(run_of(self)->stopped);
+  return PyBool_FromLong(run_of(self)->stopped.load());
 }
 
 PyMethodDef methods[] = {{"run", method<method_run>(), METH_O, "run(help): to the end"},

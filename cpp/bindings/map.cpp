@@ -24,14 +24,8 @@ PyObject* Column::get(Py_ssize_t i) const {
     case Kind::kList:
       break;
   }
-#if PY_VERSION_HEX >= 0x030D0000
-  PyObject* item = PyList_GetItemRef(object, i);
-#else
-  PyObject* item =
-      i < PyList_GET_SIZE(object) ? Py_NewRef(PyList_GET_ITEM(object, i)) : nullptr;
-#endif
+  PyObject* item = list_item(object, i);
   if (item == nullptr) {
-    PyErr_Clear();
     PyErr_SetString(PyExc_RuntimeError, "the input list shrank while it was mapped");
   }
   return item;

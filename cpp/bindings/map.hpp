@@ -26,7 +26,14 @@
 //   A map that a task of a group runs begins no item once that group is cancelled.
 //
 // Threads and locks: `next` and `wanted` are seq_cst where they decide about a wake-up.
-// Slots are written by the one participant that claimed the index.
+// Slots are written by the one participant that claimed the index.  Whatever runs in
+// between (the item, the note on what it raised, the drop of its arguments), the index
+// stays that participant's, and the map is not over before it has left; so a result is
+// published once, and nobody decides by a slot that somebody is about to fill.  `error`
+// is a minimum, kept under ObjectLock: it does not matter in which order failures come.
+// Without an interpreter lock items may be claimed while the map is cut before them:
+// they run to their end, but nobody is given their results.  The results' list is
+// known to nobody else, and its owner alone calls run(), or take() for each index once.
 #pragma once
 
 #include "engine.hpp"

@@ -72,11 +72,11 @@ bool all_claimed(MapObject* map) {
 // --- one item ------------------------------------------------------------------------
 
 void fail(MapObject* map, std::int64_t i, PyObject* error) {
+  Ref old;  // goes after the lock, as it may run code of the user
   ObjectLock lock(reinterpret_cast<PyObject*>(map));
-  if (map->error == nullptr || i < map->error_index) {
-    Ref old = Ref::steal(std::exchange(map->error, Py_NewRef(error)));
-    map->error_index = i;
-  }
+  if (map->error != nullptr && i >= map->error_index) return;
+  old = Ref::steal(std::exchange(map->error, Py_NewRef(error)));
+  map->error_index = i;
 }
 
 PyObject* call_item(MapObject* map, std::int64_t i) {

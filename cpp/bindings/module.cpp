@@ -126,8 +126,8 @@ PyObject* configure_graph(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     PyErr_SetString(PyExc_TypeError, "configure_graph(nodes_in, containers)");
     return nullptr;
   }
-  imports.nodes_in = Py_NewRef(args[0]);
   imports.containers = Py_NewRef(args[1]);
+  imports.nodes_in = Py_NewRef(args[0]);
   Py_RETURN_NONE;
 }
 

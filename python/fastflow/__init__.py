@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fastflow._core import current_task
+from fastflow.base.drawn import register_painter
 from fastflow.errors import (
     BrokenPoolError,
     Cancelled,
@@ -133,6 +134,7 @@ __all__ = [
 
 # What knows more than the pool does, loaded when it is needed.
 register_fans(lambda: importlib.import_module("fastflow.backends.fans"))
+register_painter(lambda: importlib.import_module("fastflow.seeing.notebook"))
 register(
     "processes",
     lambda max_workers: importlib.import_module(

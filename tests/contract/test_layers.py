@@ -28,7 +28,6 @@ FLOORS = (
     "flows workflows durable",
     "seeing",
     "testing bench",
-    "pytest_plugin",
     "cli",
     "__main__",
     "__init__",
@@ -37,15 +36,36 @@ FLOORS = (
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
     "seeing": (
-        "__init__ trace",
+        "__init__ bins texts trace",
+        "dag_groups shades task_rows",
+        "dag_layers gantt views",
+        "dag dag_layout",
+        "dag_boxes dag_svg",
+        "dag_text notebook",
+        "protobuf",
         "columns notes tape",
         "counters machine tracing",
+        "explain_spans explain_words nodes tracks",
+        "arrows explain_account explain_path",
+        "trace_events",
+        "chrome",
+        "perfetto",
+        "explain_levels",
+        "explain_facts",
+        "explain_shape",
+        "explain_causes explain_result",
+        "explain",
+        "past_builder report_columns report_graph report_summary report_text saved",
+        "past_durable past_flow report_data report_parts",
+        "past",
+        "report",
         "recording",
     ),
     "base": (
-        "__init__ containers doctor durations former interrupts lifetime modules "
-        "names options progress serial_queue signatures terminal textfiles topology",
-        "aio nested recorders timers",
+        "__init__ containers doctor drawn durations former interrupts lifetime modules "
+        "names options serial_queue signatures terminal textfiles topology",
+        "aio bars nested recorders timers",
+        "progress",
     ),
     "pool": (
         "__init__ arrays blas columns future kernel waiting workers",

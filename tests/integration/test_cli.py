@@ -66,21 +66,28 @@ def test_the_durable_run_of_the_demo_survives():
     assert found.killed_after + found.ran - found.twice == 40
 
 
-def test_demo_ends_with_a_table_of_all_contestants():
-    result = invoke("demo", "--tasks", "200", "--records", "400", "--workers", "2")
+def test_demo_ends_with_a_table_a_report_and_advice(tmp_path):
+    page = tmp_path / "report.html"
+    options = ("--tasks", "200", "--records", "400", "--workers", "2")
+    result = invoke("demo", *options, "--report", str(page))
     assert result.exit_code == 0, result.output
     for words in (
         "fan-out of 200 no-ops",
         "400 records, pure Python",
-        "400 records, numpy",
+        "blocks of 200 kB, compressed",
+        "1,000 waits of 10 ms",
+        "graph of 2,000 numpy calls",
         "fastflow, submit",
         "fastflow, map",
         "ThreadPoolExecutor",
         "ProcessPoolExecutor",
         "Durable run of 1,000 steps",
         "result is right",
+        "This machine (2 workers",
+        "for pure Python",
     ):
         assert words in " ".join(result.output.split())
+    assert "summarise" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +238,7 @@ def test_fmt(files):
 def test_run(files, executor):
     result = invoke(
         "run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "5",
-        "--executor", executor, "--workers", "2", "--history", "runs",
+        "--executor", executor, "--workers", "2", "--history", "runs", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.output)
@@ -245,7 +252,7 @@ def test_run_on_processes(files):
     command = [
         sys.executable, "-m", "fastflow", "run", "tiny.flow", "--tasks",
         "tiny_tasks.py", "--input", "@input.json", "--executor", "processes",
-        "--workers", "1",
+        "--workers", "1", "--json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -257,7 +264,7 @@ def test_run_on_processes(files):
     [("spread", {"flow": "spread", "result": 4}), ("TEXT", 4), ("OBJECT", 0)],
 )
 def test_run_takes_flows_of_a_module(files, name, expected):
-    result = invoke("run", f"tiny_tasks.py:{name}", "--input", "5")
+    result = invoke("run", f"tiny_tasks.py:{name}", "--input", "5", "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.output)
     if isinstance(expected, dict):
@@ -269,9 +276,8 @@ def test_run_takes_flows_of_a_module(files, name, expected):
 def test_run_reports_failures_with_1(files):
     # One after the other: side by side, "high" may fail as well before it is stopped.
     serial = ("--executor", "serial")
-    result = invoke(
-        "run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "0", *serial
-    )
+    arguments = ("tiny.flow", "--tasks", "tiny_tasks", "--input", "0", *serial)
+    result = invoke("run", *arguments, "--json")
     assert result.exit_code == 1
     assert "task 'low' failed: ValueError" in result.output
     assert '"status": "SKIPPED"' in result.output
@@ -303,7 +309,7 @@ def test_run_prints_what_json_does_not_have(files):
         "FLOW = fastflow.Flow('flow F:\\n    odd')\n",
         "utf-8",
     )
-    result = invoke("run", "odd.py:FLOW")
+    result = invoke("run", "odd.py:FLOW", "--json")
     assert json.loads(result.output)["results"] == {"odd": "{1, 2}"}
 
 
@@ -314,5 +320,5 @@ def test_run_with_code(files):
     )
     refused = invoke("run", "code.flow", "--input", "1")
     assert refused.exit_code == 2
-    result = invoke("run", "code.flow", "--input", "1", "--allow-code")
+    result = invoke("run", "code.flow", "--input", "1", "--allow-code", "--json")
     assert json.loads(result.output)["results"] == {"a": 2}

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from fastflow.base import recorders
+from fastflow.base.drawn import Drawn
 from fastflow.durable.completion import (
     BatchItemStatus,
     CompletionPolicy,
@@ -73,7 +74,7 @@ class BatchItem(msgspec.Struct, Generic[R], frozen=True):
         )
 
 
-class BatchResult(Generic[R]):
+class BatchResult(Drawn, Generic[R]):
     """The branches of a batch, in their order, and why it was complete.
 
     Branches that were never begun are not in it.  A failed branch has not raised: see

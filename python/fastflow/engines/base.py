@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastflow.base import aio
+from fastflow.base.bars import Stage
 from fastflow.base.progress import Progress
 from fastflow.run.cache import reusable
 from fastflow.run.events import Events, JobKey
@@ -80,6 +82,9 @@ class Run:
         self.recipes: dict[int, BoundRecipe] = plan.bind(input_data) if bind else {}
         self.track = Track(plan.names, time.perf_counter())
         self.results = self.track.results
+        self.open_items: dict[int, tuple[Sequence[Any], int]] = {}
+        """Of tasks that run item by item: what has come so far, of how many; for
+        progress."""
         self.timed_out = False
         self.id = ""
         """Its own name, if anybody is told."""
@@ -115,6 +120,24 @@ class Run:
         """Tasks that have ended; for progress."""
         states = self.track.states
         return len(states) - states.count(PENDING)
+
+    def stages(self) -> list[Stage]:
+        """Return what is under way, tasks whose names differ by a number as one."""
+        import numpy as np
+
+        names, stage_of = self.plan.stages
+        states = np.frombuffer(bytes(self.track.states), np.uint8)
+        pending = states == PENDING
+        begun = np.array(self.track.starts) > 0
+        open_ = np.unique(stage_of[begun & pending]).tolist()
+        totals = np.bincount(stage_of, minlength=len(names))
+        done = np.bincount(stage_of[~pending], minlength=len(names))
+        found = [Stage(names[n], int(done[n]), int(totals[n])) for n in open_]
+        for number, (values, count) in list(self.open_items.items()):
+            if pending[number]:
+                stage = Stage(names[stage_of[number]], _so_far(values), count)
+                found = [stage if s.name == stage.name else s for s in found]
+        return found
 
     def arguments(
         self, number: int, item: Any = None
@@ -209,6 +232,12 @@ class Run:
             if not missing[child]:
                 ready.append(child)
         return ready
+
+
+def _so_far(values: Sequence[Any]) -> int:
+    """Return about how many items have ended: they begin in their order."""
+    places = range(len(values))
+    return bisect_left(places, True, key=lambda place: values[place] is UNFINISHED)
 
 
 Engine = Callable[[Run], None]

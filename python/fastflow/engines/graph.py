@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastflow import _core
 from fastflow.base import recorders
+from fastflow.base.drawn import Drawn
 from fastflow.base.nested import STATIC_CONTAINERS, Kind, template_of
 from fastflow.base.options import OnError, check_choice, check_on_error
 from fastflow.base.progress import Monitor, Progress
@@ -50,7 +51,7 @@ _KEEP = {"all": 0, "sinks": 1, "none": 2}
 _STATES = (Status.CANCELLED, Status.COMPLETED, Status.FAILED, Status.SKIPPED)
 
 
-class Graph(_core.Graph):
+class Graph(_core.Graph, Drawn):
     """A directed acyclic graph of calls.
 
     Two kinds: nodes added one by one with ``add``, each with a call of its own; or

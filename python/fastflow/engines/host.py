@@ -234,6 +234,7 @@ class Host:
         if self._events is not None:
             self._events.job_started(self.run.key(number), 1)
         group = Items(self, number, items)
+        self.run.open_items[number] = group.values, len(items)
         with self.lock:
             self._groups[number] = group
             if self.stopping:

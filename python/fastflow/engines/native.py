@@ -238,6 +238,7 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
     def run_items(run: Run, number: int) -> list[Any]:
         items = run.items(number)
         values: list[Any] = [UNFINISHED] * len(items)
+        run.open_items[number] = values, len(items)
         errors: dict[int, BaseException] = {}
         keep_going = run.options.keep_going
         call = item_call(run, number)

@@ -66,7 +66,9 @@ def _run_items(run: Run, number: int) -> list[Any]:
     if run.spans is not None:
         call = noted_item(run, run.spans, number, call)
     apart = _core.ContextPerCall().run
-    for index, item in enumerate(run.items(number)):
+    items = run.items(number)
+    run.open_items[number] = values, len(items)
+    for index, item in enumerate(items):
         try:
             values.append(apart(call, item))
         except ENDS_PROGRAM:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastflow.base import recorders
+from fastflow.base.drawn import Drawn
 from fastflow.base.durations import Time, limit_of
 from fastflow.base.options import OnError, check_limit, check_on_error
 from fastflow.base.progress import Progress
@@ -38,7 +39,7 @@ __all__ = [
 Registry = Mapping[str, Callable[..., Any]]
 
 
-class Flow:
+class Flow(Drawn):
     r"""A flow that is ready to run, any number of times, also from several threads.
 
     Parameters

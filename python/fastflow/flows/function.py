@@ -12,6 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from fastflow.base import recorders
 from fastflow.base.nested import template_of
 from fastflow.base.options import check_callable, check_limit
+from fastflow.base.topology import sort_tasks
 from fastflow.errors import TaskError
 from fastflow.flows import recorded
 from fastflow.flows.calls import Call, Calls, ParallelCalls, SerialCalls, error_now
@@ -23,7 +24,7 @@ from fastflow.pool.named import SERIAL, check_executor, executor_of
 from fastflow.run import active
 from fastflow.run.events import Events
 from fastflow.run.handles import HANDLES, Handle
-from fastflow.run.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
+from fastflow.run.results import COMPLETED, FAILED, SKIPPED, FlowResult, Shape, Track
 
 __all__ = ["FlowFunction", "flow"]
 
@@ -223,7 +224,21 @@ def _result(
         "FAILED" if failed else "COMPLETED",
         started,
         time.perf_counter() - origin,
+        _shape(calls),
     )
+
+
+def _shape(calls: Sequence[Call]) -> Shape:
+    """Return which calls waited for which."""
+    numbers = {call.handle: number for number, call in enumerate(calls)}
+    sources, targets = [], []
+    for number, call in enumerate(calls):
+        for needed in call.needs.references if call.needs else ():
+            source = numbers.get(needed)  # None: another flow's
+            if source is not None:
+                sources.append(source)
+                targets.append(number)
+    return Shape(sort_tasks(len(calls), sources, targets), ())
 
 
 @overload

@@ -157,8 +157,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         track(engine)
         if self._closed:
             engine.stop(False)
-        self._crew = crew
-        self._open(engine)
+        self._open(engine)  # unless another thread of the child was first
 
     def map(
         self,
@@ -250,11 +249,10 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             Cancel the tasks that have not started.
         """
         self._closed = True
-        engine = self._engine  # first: after a fork it gets a new crew
-        crew = self._crew
+        engine = self._engine
         engine.stop(cancel_futures)
         if wait:
-            crew.join(engine)
+            engine.spawner.join(engine)
             engine.report_unobserved()
 
     def stats(self) -> ExecutorStats:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastflow.base.drawn import Drawn
+
 __all__ = [
     "COUNTER",
     "SPAN",
@@ -139,7 +141,7 @@ class Total(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(Drawn):
     """What was seen between two moments.
 
     Examples
