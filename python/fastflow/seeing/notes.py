@@ -63,10 +63,8 @@ class RunNotes:
 def _dag_of(drawn: object) -> Dag | None:
     if drawn is None:
         return None
-    try:
-        from fastflow.seeing.dag import dag_of
-    except ImportError:
-        return None
+    from fastflow.seeing.dag import dag_of
+
     return dag_of(drawn)
 
 

@@ -51,6 +51,7 @@ def trace_of(
     order = np.lexsort((-spans["end"], spans["start"]))
     spans, failures = spans[order], failures[order]
     runs, places = _runs(notes, spans, native)
+    runs = tuple(_with_labels(run, labels.names) for run in runs)
     spans["run"] = [places.get(run, -1) for run in spans["run"].tolist()]
     return Trace(
         spans,
@@ -152,6 +153,17 @@ def _runs(
         )
         for number in numbers
     ), places
+
+
+def _with_labels(run: Run, names: tuple[str, ...]) -> Run:
+    """Return a run whose graph says which labels its nodes have, if these are known."""
+    if run.dag is None or run.dag.labels:
+        return run
+    numbers = {name: number for number, name in enumerate(names)}
+    found = tuple(numbers.get(name, -1) for name in run.dag.names)
+    if all(number < 0 for number in found):
+        return run  # a graph's nodes are numbers
+    return run._replace(dag=run.dag._replace(labels=found))
 
 
 def _failures(notes: Notes, numbers: np.ndarray) -> tuple[Failure, ...]:
