@@ -160,7 +160,10 @@ def _with_labels(run: Run, names: tuple[str, ...]) -> Run:
     if run.dag is None or run.dag.labels:
         return run
     numbers = {name: number for number, name in enumerate(names)}
-    found = tuple(numbers.get(name, -1) for name in run.dag.names)
+    found = tuple(  # a task that runs once per item is called without that
+        numbers.get(name, numbers.get(name.removesuffix("[*]"), -1))
+        for name in run.dag.names
+    )
     if all(number < 0 for number in found):
         return run  # a graph's nodes are numbers
     return run._replace(dag=run.dag._replace(labels=found))
