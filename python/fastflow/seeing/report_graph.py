@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastflow.seeing.dag_svg import dag_svg
 from fastflow.seeing.trace import Dag, State, Trace
 
 __all__ = ["graph_of", "picture_of"]
@@ -17,23 +18,19 @@ def graph_of(trace: Trace) -> Dag | None:
 
 def picture_of(trace: Trace) -> str | None:
     """Return its picture: by what became of tasks if some have failed, else by time."""
-    try:
-        from fastflow.seeing.dag_svg import dag_svg
-    except ModuleNotFoundError:
-        return None
     dag = graph_of(trace)
     if dag is None:
         return None
     if len(dag.labels) != len(dag.names):
-        return str(dag_svg(dag))
+        return dag_svg(dag)
     calls = trace.calls
-    count = len(trace.labels)
     known = calls[calls["label"] >= 0]
+    count = len(trace.labels)
     if (known["state"] == State.FAILED).any():
-        colors = _states(known, count)
-        return str(dag_svg(dag, colors=[colors[label] for label in dag.labels]))
-    took = np.bincount(known["label"], known["end"] - known["start"], count) / 1e9
-    return str(dag_svg(dag, colors=[float(took[label]) for label in dag.labels]))
+        states = [*_states(known, count), "skipped"]  # the last: -1, it was not called
+        return dag_svg(dag, colors=[states[label] for label in dag.labels])
+    took = np.bincount(known["label"], known["end"] - known["start"], count + 1) / 1e9
+    return dag_svg(dag, colors=[float(took[label]) for label in dag.labels])
 
 
 def _states(calls: np.ndarray, labels: int) -> list[str]:

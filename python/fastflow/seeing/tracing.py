@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,7 @@ def trace_of(
     failures = np.concatenate([part[1] for part in parts])
     order = np.lexsort((-spans["end"], spans["start"]))
     spans, failures = spans[order], failures[order]
-    runs, places = _runs(notes, spans, native)
-    runs = tuple(_with_labels(run, labels.names) for run in runs)
+    runs, places = _runs(notes, spans, native, labels.names)
     spans["run"] = [places.get(run, -1) for run in spans["run"].tolist()]
     return Trace(
         spans,
@@ -133,7 +133,7 @@ def _rename(column: np.ndarray, labels: _Labels) -> None:
 
 
 def _runs(
-    notes: Notes, spans: np.ndarray, native: Native
+    notes: Notes, spans: np.ndarray, native: Native, labels: Sequence[str]
 ) -> tuple[tuple[Run, ...], dict[int, int]]:
     """Return the runs, and the place of each by its number."""
     numbers = sorted(notes.runs)
@@ -150,23 +150,10 @@ def _runs(
             last[number],
             places.get(notes.runs[number].parent, -1),
             str(number),
+            labels,
         )
         for number in numbers
     ), places
-
-
-def _with_labels(run: Run, names: tuple[str, ...]) -> Run:
-    """Return a run whose graph says which labels its nodes have, if these are known."""
-    if run.dag is None or run.dag.labels:
-        return run
-    numbers = {name: number for number, name in enumerate(names)}
-    found = tuple(  # a task that runs once per item is called without that
-        numbers.get(name, numbers.get(name.removesuffix("[*]"), -1))
-        for name in run.dag.names
-    )
-    if all(number < 0 for number in found):
-        return run  # a graph's nodes are numbers
-    return run._replace(dag=run.dag._replace(labels=found))
 
 
 def _failures(notes: Notes, numbers: np.ndarray) -> tuple[Failure, ...]:
