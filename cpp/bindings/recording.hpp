@@ -162,7 +162,7 @@ class Lane {
 
   static std::uint64_t long_call() noexcept;
   void read_cpu(std::uint64_t at) noexcept;
-  void add(const Span& span) noexcept {
+  FASTFLOW_INLINE void add(Span span) noexcept {
     for (std::uint32_t i = 0; i < rings_count_; ++i) {
       (span.kind == SpanKind::kCall ? rings_[i]->calls : rings_[i]->others).add(span);
     }
