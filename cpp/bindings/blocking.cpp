@@ -3,13 +3,15 @@
 #include "gil.hpp"
 #include "guarded.hpp"
 #include "object.hpp"
+#include "recording.hpp"
 
 namespace fastflow::py {
 
 namespace {
 
 struct BlockingObject : PyObject {
-  Worker* worker = nullptr;  // that has entered it
+  Worker* worker = nullptr;   // that has entered it
+  std::uint64_t entered = 0;  // a stamp, if somebody recorded then
 };
 
 BlockingObject* self_of(PyObject* object) {
@@ -21,6 +23,7 @@ PyObject* enter(PyObject* self, PyObject*) {
   if (worker != nullptr) {
     attachment(*worker).announce_now();
     worker->pool().blocked(*worker);
+    self_of(self)->entered = recording::on() ? stamp() : 0;
   }
   Py_RETURN_NONE;
 }
@@ -28,6 +31,8 @@ PyObject* enter(PyObject* self, PyObject*) {
 PyObject* leave(PyObject* self, PyObject* const*, Py_ssize_t) {
   if (Worker* worker = std::exchange(self_of(self)->worker, nullptr)) {
     worker->pool().unblocked(*worker);
+    const std::uint64_t entered = std::exchange(self_of(self)->entered, 0);
+    if (entered != 0) recording::note_since(SpanKind::kBlocked, entered);
   }
   Py_RETURN_NONE;
 }

@@ -204,6 +204,9 @@ std::uint32_t known_label_of(PyObject* callable) noexcept;
 // The number of an error that is set, or 0.  REQUIRES: attached.
 std::uint32_t failure_of(PyObject* error) noexcept;
 
+// What has gone on since a stamp, if that is more than a moment.
+void note_since(SpanKind kind, std::uint64_t start) noexcept;
+
 // Around something that a worker does beside calls, or that is within one: it is noted
 // if it takes more than a moment.
 class Noted {
