@@ -87,6 +87,8 @@ def _cores(facts: Facts) -> Iterator[Cause]:
             f"{PAGES}/blas-threads.md",
         )
         return
+    if use.running <= facts.cpus * 1.05:
+        return  # others had the cores: fewer workers would not help
     free = max(1 - use.load / facts.cpus, 0.0)
     yield Cause(
         "more workers than cores",
