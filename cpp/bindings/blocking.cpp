@@ -8,6 +8,7 @@ namespace fastflow::py {
 
 namespace {
 
+// For one block of one thread.
 struct BlockingObject : PyObject {
   Worker* worker = nullptr;  // that has entered it
 };

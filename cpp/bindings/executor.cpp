@@ -45,7 +45,7 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
           PyObject* names, std::int64_t index) {
   if (is_kernel(args[0])) {
     f->kernel_call.index = index;
-    f->kernel_call.kernel = kernel_of(Py_NewRef(args[0]));
+    f->kernel_call.kernel = kernel_of(new_ref_for_others(args[0]));
     f->holds = Holds::kKernel;
     f->job.run = run_kernel_future;
   } else {
@@ -116,7 +116,7 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
     }
     return future;
   }
-  Py_INCREF(future);  // the queue's
+  new_ref_for_others(future);  // the queue's
   const Lane lane = f->holds == Holds::kKernel ? Lane::kNative : Lane::kAttached;
   const Need need = e->pool->enqueue(&f->job, lane);
   t_woke_worker = need != Need::kNothing;

@@ -175,12 +175,13 @@ void drop_call(FutureObject* f) {
 
 void settle(FutureObject* f, PyObject* outcome, bool failed) {
   drop_call(f);
+  give_to_others(outcome);
   f->holds = Holds::kOutcome;
   f->failed = failed;
   f->outcome = outcome;
   track_if_needed(f, outcome);
   if (f->engine != nullptr) {
-    bump(failed ? f->engine->counters.failed : f->engine->counters.completed);
+    failed ? bump(f->engine->counters.failed) : count_completed(f->engine);
   }
   TaskState::Word flags = 0;
   if (f->state.finish_unshared(&flags)) {
@@ -350,7 +351,7 @@ void run_kernel_future(Job* job, Worker& worker) {
     call.kernel->function(call.index, call.kernel->data);
     const std::int32_t status = take_status(call.kernel, call.index);
     // Before the end, whose release takes it to whoever has seen the end.
-    atomic<std::uint64_t>& counter = worker.counts().kernels;
+    atomic<std::uint64_t>& counter = worker.counts().completed;
     WorkerCounts::add(counter);
     TaskState::Word flags = 0;
     if (status != 0 || !f->state.finish_unshared(&flags)) {
