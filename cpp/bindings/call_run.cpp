@@ -282,17 +282,20 @@ void count_readers(State& state) {
                   [&](std::uint32_t u) { ++state.readers[u]; });
 }
 
-Keywords run_keywords("CallRun", {"engine", "graph", "fn", "most", "stop_on_error",
-                                  "keep", "timings"});
+Keywords run_keywords("CallRun",
+                      {"engine", "graph", "fn", "most", "stop_on_error", "keep",
+                       "timings", "run"},
+                      7);
 
 PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
                   PyObject* names) {
   PyObject *engine, *graph, *function, *timings;
   int most, keep;
+  std::int64_t number = 0;
   bool stop_on_error;
   if (!run_keywords.read({args, PyVectorcall_NARGS(nargs), names},
                          instance(engine_type, &engine), instance(graph_type, &graph),
-                         &function, &most, &stop_on_error, &keep, &timings)) {
+                         &function, &most, &stop_on_error, &keep, &timings, &number)) {
     return nullptr;
   }
   Engine* e = engine_of(engine);
@@ -306,6 +309,7 @@ PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
   run->scope.join();
   run->function = function == Py_None ? nullptr : Py_NewRef(function);
   run->stop_on_error = stop_on_error;
+  run->number = static_cast<std::uint32_t>(number);
   run->keep = static_cast<Keep>(keep);
   run->state = std::make_unique<State>(graph, std::move(plan));
   if (run->keep != Keep::kAll) count_readers(*run->state);

@@ -6,12 +6,13 @@
 #include "keywords.hpp"
 #include "object.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {
 
 PyTypeObject* engine_type = nullptr;
-std::atomic<bool> interpreter_exiting{false};
+std::atomic<unsigned> process_state{0};
 
 namespace {
 
@@ -246,6 +247,10 @@ PyObject* get_caller_may_run(PyObject* self, void*) {
   return PyBool_FromLong(self_of(self)->caller_may_run);
 }
 
+PyObject* get_active(PyObject* self, void*) {
+  return PyLong_FromUnsignedLong(self_of(self)->pool->active_workers());
+}
+
 PyMethodDef methods[] = {
     {"run_worker", method<run_worker>(), METH_FASTCALL | METH_KEYWORDS,
      "run_worker(*, ticket, begin, end): the body of a worker thread.  It works if it\n"
@@ -272,6 +277,7 @@ PyGetSetDef getset[] = {
     {"limit", guarded<get_limit>, nullptr, nullptr, nullptr},
     {"spawner", guarded<get_spawner>, nullptr, nullptr, nullptr},
     {"caller_may_run", guarded<get_caller_may_run>, nullptr, nullptr, nullptr},
+    {"active", guarded<get_active>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 }  // namespace
@@ -282,19 +288,19 @@ bool add_engine_type(PyObject* module) {
       {.methods = methods, .getset = getset, .create = guarded<engine_new>});
 }
 
-bool accepts_work(Engine* e) {
+Accepts accepts_unusually(Engine* e) {
   if (e->broken.load(std::memory_order_relaxed)) {
     PyErr_SetString(imports.broken_executor,
                     "a worker's initializer failed; the pool is not usable anymore");
-  } else if (interpreter_exiting.load(std::memory_order_relaxed)) {
+  } else if ((process_state.load(std::memory_order_relaxed) & kExiting) != 0) {
     PyErr_SetString(PyExc_RuntimeError,
                     "cannot schedule new futures after interpreter shutdown");
   } else if (e->shut_down.load(std::memory_order_relaxed)) {
     PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
   } else {
-    return true;
+    return Accepts::kRecorded;
   }
-  return false;
+  return Accepts::kNo;
 }
 
 PyObject* broken_error(Engine* e) {
@@ -430,7 +436,10 @@ void PoolHooks::on_start(Worker& worker) {
 }
 
 void PoolHooks::attach(Worker& worker) {
-  attachment(worker).attach();
+  {
+    const recording::Noted waits(SpanKind::kLock);
+    attachment(worker).attach();
+  }
   Engine* e = reinterpret_cast<Engine*>(engine_);
   // relaxed: attached threads are ordered by the interpreter's lock; without one, two
   // calls in a row do no harm.
@@ -438,6 +447,14 @@ void PoolHooks::attach(Worker& worker) {
     set_active(e, true);
   }
 }
+
+void PoolHooks::on_sleep(Worker&) {
+  if (recording::Lane* lane = recording::lane()) {
+    lane->begin({Span::kNone}, false, SpanKind::kIdle);
+  }
+}
+
+void PoolHooks::on_wake(Worker&) { recording::end_idle(); }
 
 void PoolHooks::on_exit(Worker& worker) {
   Attachment* mine = &attachment(worker);

@@ -30,6 +30,8 @@ class PoolHooks final : public WorkerHooks {
   bool spawn(Pool& pool) override;
   void on_start(Worker& worker) override;
   void on_exit(Worker& worker) override;
+  void on_sleep(Worker& worker) override;
+  void on_wake(Worker& worker) override;
   void attach(Worker& worker) override;
   void detach(Worker& worker) override { attachment(worker).detach(); }
   bool wants_attach(Worker& worker) override { return attachment(worker).drops() > 0; }
@@ -106,8 +108,23 @@ inline void count_completed(Engine* engine) {
   bump(engine->counters.completed);
 }
 
-// Raises the error that a submission gets now, if any; false when it did.
-bool accepts_work(Engine* engine);
+// What is unusual in the whole process; submissions look at it.
+inline constexpr unsigned kExiting = 1;    // they are refused (threading's own atexit)
+inline constexpr unsigned kRecording = 2;  // see recording.hpp
+extern std::atomic<unsigned> process_state;
+
+// Raises the error that a submission gets now, if any: kNo.
+enum class Accepts { kNo, kYes, kRecorded };
+Accepts accepts_unusually(Engine* engine);
+inline Accepts accepts(Engine* engine) {
+  // relaxed, all of them: flags that are set once, or hints.
+  const unsigned unusual =
+      process_state.load(std::memory_order_relaxed) |
+      static_cast<unsigned>(engine->broken.load(std::memory_order_relaxed)) |
+      static_cast<unsigned>(engine->shut_down.load(std::memory_order_relaxed));
+  return unusual == 0 ? Accepts::kYes : accepts_unusually(engine);
+}
+inline bool accepts_work(Engine* engine) { return accepts(engine) != Accepts::kNo; }
 
 // Starts a thread if `need` asks for one; false with an exception when that failed.
 bool satisfy(Engine* engine, Need need);
@@ -134,8 +151,5 @@ void task_started(Engine* engine);
 // which this was the first.
 void add_unobserved(Engine* engine, PyObject* exception, std::uint64_t number,
                     std::uint64_t count = 1);
-
-// Set by threading._register_atexit's callback: submissions are refused from then on.
-extern std::atomic<bool> interpreter_exiting;
 
 }  // namespace fastflow::py

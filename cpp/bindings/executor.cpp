@@ -2,9 +2,11 @@
 
 #include <vector>
 
+#include "compiler.hpp"
 #include "guarded.hpp"
 #include "kernel.hpp"
 #include "object.hpp"
+#include "recording.hpp"
 #include "scope.hpp"
 #include "task_context.hpp"
 
@@ -41,8 +43,8 @@ ExecutorObject* self_of(PyObject* object) {
   return static_cast<ExecutorObject*>(object);
 }
 
-bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t nargs,
-          PyObject* names, std::int64_t index) {
+FASTFLOW_INLINE bool fill(FutureObject* f, PyObject* scope, PyObject* const* args,
+                          std::size_t nargs, PyObject* names, std::int64_t index) {
   if (is_kernel(args[0])) {
     f->kernel_call.index = index;
     f->kernel_call.kernel = kernel_of(new_ref_for_others(args[0]));
@@ -73,24 +75,10 @@ bool fill(FutureObject* f, PyObject* scope, PyObject* const* args, std::size_t n
   return true;
 }
 
-}  // namespace
-
-PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
-                 std::size_t positional, PyObject* names) {
-  if (positional < 1) {
-    PyErr_SetString(PyExc_TypeError,
-                    "submit() missing 1 required positional argument: 'fn'");
-    return nullptr;
-  }
-  const std::size_t named =
-      names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
-  // First what may run Python code, which may submit and shut down itself.
-  std::int64_t index = 0;
-  if (is_kernel(args[0]) &&
-      !kernel_index(args + 1, positional + named - 1, names, &index)) {
-    return nullptr;
-  }
-  if (!accepts_work(e)) return nullptr;
+template <bool kRecorded>
+FASTFLOW_INLINE PyObject* submit_accepted(Engine* e, PyObject* scope,
+                                          PyObject* const* args, std::size_t n,
+                                          PyObject* names, std::int64_t index) {
   const Room room = make_room(e);
   if (room == Room::kError) return nullptr;
   FutureObject* f = new_future(e);
@@ -99,14 +87,24 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
     return nullptr;
   }
   PyObject* future = object_of(f);
-  if (!fill(f, scope, args, positional + named, named == 0 ? nullptr : names, index)) {
+  if (!fill(f, scope, args, n, names, index)) {
     if (room == Room::kQueue) task_started(e);
     Py_DECREF(future);
     return nullptr;
   }
+  if constexpr (kRecorded) {
+    const bool native = f->holds == Holds::kKernel;
+    if (native) (void)recording::label_of(args[0]);  // which needs the interpreter
+    f->job.run = native ? run_recorded_kernel_future : run_recorded_future;
+    set_submitted(f, stamp());
+  }
   if (room == Room::kRun) {
     (void)f->state.try_start();
-    execute(f);
+    if constexpr (kRecorded) {
+      execute_recorded(f);
+    } else {
+      execute(f);
+    }
     // Ctrl-C came while the task ran in the caller's thread: it is the caller's.
     if (f->failed && PyErr_GivenExceptionMatches(f->outcome, PyExc_KeyboardInterrupt)) {
       f->state.add_flag(TaskState::kObserved);
@@ -125,6 +123,38 @@ PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
     return nullptr;
   }
   return future;
+}
+
+FASTFLOW_COLD PyObject* submit_recorded(Engine* e, PyObject* scope,
+                                        PyObject* const* args, std::size_t n,
+                                        PyObject* names, std::int64_t index) {
+  return submit_accepted<true>(e, scope, args, n, names, index);
+}
+
+}  // namespace
+
+PyObject* submit(Engine* e, PyObject* scope, PyObject* const* args,
+                 std::size_t positional, PyObject* names) {
+  if (positional < 1) {
+    PyErr_SetString(PyExc_TypeError,
+                    "submit() missing 1 required positional argument: 'fn'");
+    return nullptr;
+  }
+  const std::size_t named =
+      names == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names));
+  // First what may run Python code, which may submit and shut down itself.
+  std::int64_t index = 0;
+  if (is_kernel(args[0]) &&
+      !kernel_index(args + 1, positional + named - 1, names, &index)) {
+    return nullptr;
+  }
+  PyObject* keywords = named == 0 ? nullptr : names;
+  const Accepts accepted = accepts(e);
+  if (accepted == Accepts::kYes) [[likely]] {
+    return submit_accepted<false>(e, scope, args, positional + named, keywords, index);
+  }
+  if (accepted == Accepts::kNo) return nullptr;
+  return submit_recorded(e, scope, args, positional + named, keywords, index);
 }
 
 namespace {

@@ -70,6 +70,7 @@ struct MapObject : PyObject {
   bool stop_on_error = false;
   std::int64_t n = 0;
   std::int64_t chunk = 0;
+  std::uint32_t run = 0;  // its number, if it is recorded (recording.hpp)
 
   PyObject* results = nullptr;  // list under construction, untracked; none: for_each
   PyObject* context = nullptr;  // the caller's, copied; or nullptr

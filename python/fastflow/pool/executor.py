@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from fastflow import _core
+from fastflow.base import recorders
 from fastflow.base.durations import Time, wait_of
 from fastflow.base.options import check_choice, check_count, check_limit
 from fastflow.pool import future as _future  # noqa: F401  (configures _core)
@@ -216,6 +217,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
                 caller_helps=False,
                 most=self._max_workers,
                 timeout=seconds,
+                run=recorders.begin_fan(fn),
             )
             stream.start()  # not only at the first next()
             return stream
@@ -231,6 +233,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             stop_on_error=False,
             chunk=chunksize,
             most=self._max_workers,
+            run=recorders.begin_fan(fn),
         )
         work.start()
         return _results(work, deadline)

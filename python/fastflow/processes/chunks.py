@@ -12,6 +12,7 @@ from fastflow.pool.future import Future
 from fastflow.processes.buffers import Packed, Shared
 from fastflow.processes.messages import CHUNK
 from fastflow.processes.packing import NUMBERLESS, Packer
+from fastflow.processes.recorded import note_call
 
 __all__ = ["Chunk", "MapRun"]
 
@@ -51,19 +52,32 @@ class Chunk:
         """Return whether nobody wants it any more."""
         return self.run.stopped
 
-    def set_result(self, answer: tuple[float, list[Any]]) -> None:
+    def set_result(self, answer: tuple[float, float, list[Any]]) -> None:
         """Take the values of the items."""
-        seconds, values = answer
-        self.run.time_of(len(values), seconds)
+        began, ended, values = answer
+        self.run.time_of(len(values), ended - began)
+        if self.run.recorded is not None:
+            self._tell(began, ended, None)
         self.run.deliver(self.start, values, None)
 
     def set_exception(self, error: BaseException) -> None:
         """Take why there are no values."""
         self.run.deliver(self.start, [], error)
 
-    def set_partial(self, values: list[Any], error: BaseException) -> None:
+    def set_partial(
+        self, values: list[Any], error: BaseException, began: float, ended: float
+    ) -> None:
         """Take the values of the first items, and what the next has raised."""
+        if self.run.recorded is not None:
+            self._tell(began, ended, error)
         self.run.deliver(self.start, values, error)
+
+    def _tell(self, began: float, ended: float, error: BaseException | None) -> None:
+        """Tell who records; a chunk is one span, with the number of its first item."""
+        assert self.run.recorded is not None
+        name, run = self.run.recorded
+        process = 0 if self._worker is None else self._worker.process.pid
+        note_call(name, began, ended, process, item=self.start, run=run, error=error)
 
     def cancel(self) -> None:
         """Note that it is not made."""
@@ -118,6 +132,8 @@ class MapRun:
         self._awaited = -1
         self._bell: Future[None] | None = None
         self.stopped = False
+        self.recorded: tuple[str, int] | None = None
+        """Name and number of the run, if it is recorded."""
 
     def pack(self, start: int, stop: int) -> bytes | Packed:
         """Return the message for some items."""
