@@ -14,7 +14,7 @@ namespace fastflow::py {
 // Puts the object's token into the pool.  False with an exception if the pool could not
 // start a thread for it (it stays there, for the next one that comes).
 inline bool send_token(Engine* engine, PyObject* object, Job* token) {
-  new_ref_for_others(object);
+  Py_INCREF(object);
   const Need need = engine->pool->enqueue(token, Lane::kAttached);
   t_woke_worker = need != Need::kNothing;
   return satisfy(engine, need);
