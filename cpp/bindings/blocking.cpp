@@ -3,6 +3,7 @@
 #include "gil.hpp"
 #include "guarded.hpp"
 #include "object.hpp"
+#include "recording.hpp"
 
 namespace fastflow::py {
 
@@ -10,7 +11,8 @@ namespace {
 
 // For one block of one thread.
 struct BlockingObject : PyObject {
-  Worker* worker = nullptr;  // that has entered it
+  Worker* worker = nullptr;   // that has entered it
+  std::uint64_t entered = 0;  // a stamp, if somebody recorded then
 };
 
 BlockingObject* self_of(PyObject* object) {
@@ -22,6 +24,7 @@ PyObject* enter(PyObject* self, PyObject*) {
   if (worker != nullptr) {
     attachment(*worker).announce_now();
     worker->pool().blocked(*worker);
+    self_of(self)->entered = recording::on() ? stamp() : 0;
   }
   Py_RETURN_NONE;
 }
@@ -29,6 +32,8 @@ PyObject* enter(PyObject* self, PyObject*) {
 PyObject* leave(PyObject* self, PyObject* const*, Py_ssize_t) {
   if (Worker* worker = std::exchange(self_of(self)->worker, nullptr)) {
     worker->pool().unblocked(*worker);
+    const std::uint64_t entered = std::exchange(self_of(self)->entered, 0);
+    if (entered != 0) recording::note_since(SpanKind::kBlocked, entered);
   }
   Py_RETURN_NONE;
 }

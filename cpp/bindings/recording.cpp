@@ -213,17 +213,18 @@ void end_idle() noexcept {
   if (t_lane != nullptr && t_lane->sleeps()) t_lane->end(SpanState::kDone);
 }
 
-void Noted::note() noexcept {
-  const std::uint64_t start = std::exchange(start_, 0);
+void note_since(SpanKind kind, std::uint64_t start) noexcept {
   const std::uint64_t now = stamp();
   constexpr std::uint64_t kMoment = 2000;  // a microsecond or two
   Lane* mine = lane();
   if (mine == nullptr || now < start + kMoment) return;
   // Waits of those who have begun a call, or of workers.
-  const bool waits = kind_ == SpanKind::kBlocked;
+  const bool waits = kind == SpanKind::kBlocked;
   if (waits && mine->idle() && Worker::current() == nullptr) return;
-  mine->note(kind_, start, now);
+  mine->note(kind, start, now);
 }
+
+void Noted::note() noexcept { note_since(kind_, std::exchange(start_, 0)); }
 
 // --- labels --------------------------------------------------------------------------
 

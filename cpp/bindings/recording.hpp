@@ -162,7 +162,7 @@ class Lane {
 
   static std::uint64_t long_call() noexcept;
   void read_cpu(std::uint64_t at) noexcept;
-  void add(const Span& span) noexcept {
+  FASTFLOW_INLINE void add(Span span) noexcept {
     for (std::uint32_t i = 0; i < rings_count_; ++i) {
       (span.kind == SpanKind::kCall ? rings_[i]->calls : rings_[i]->others).add(span);
     }
@@ -203,6 +203,9 @@ std::uint32_t label_of(PyObject* callable, bool* ours = nullptr) noexcept;
 std::uint32_t known_label_of(PyObject* callable) noexcept;
 // The number of an error that is set, or 0.  REQUIRES: attached.
 std::uint32_t failure_of(PyObject* error) noexcept;
+
+// What has gone on since a stamp, if that is more than a moment.
+void note_since(SpanKind kind, std::uint64_t start) noexcept;
 
 // Around something that a worker does beside calls, or that is within one: it is noted
 // if it takes more than a moment.

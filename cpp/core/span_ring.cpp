@@ -14,7 +14,7 @@ bool is_longer(const Span& a, const Span& b) noexcept { return length(a) > lengt
 
 }  // namespace
 
-void SpanRing::count_new(const Span& span) noexcept {
+void SpanRing::count_new(Span span) noexcept {
   try {
     totals_.resize(span.label + std::size_t{1});
   } catch (const std::bad_alloc&) {
@@ -39,7 +39,7 @@ bool SpanRing::open() noexcept {
   return true;
 }
 
-void SpanRing::keep_notable(const Span& span) noexcept {
+void SpanRing::keep_notable(Span span) noexcept {
   const bool failed =
       span.state == SpanState::kFailed || span.state == SpanState::kRetried;
   if (failed && failed_.size() < failed_.capacity()) {
@@ -71,7 +71,7 @@ void SpanRing::halve() noexcept {
   skipped_ = 2 * skipped_ + 1;
 }
 
-void SpanRing::add_to_full(const Span& span) noexcept {
+void SpanRing::add_to_full(Span span) noexcept {
   if (room_ == 0) {
     if (open()) kept_[n_++] = span;
     return;

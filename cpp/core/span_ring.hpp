@@ -73,7 +73,9 @@ class SpanRing {
   SpanRing(const SpanRing&) = delete;
   SpanRing& operator=(const SpanRing&) = delete;
 
-  void add(const Span& span) noexcept {
+  // By value, all the way: a span whose address is taken is written to memory, and read
+  // from there in other pieces, which costs as much as a stamp.
+  FASTFLOW_INLINE void add(Span span) noexcept {
     if (span.label < totals_.size()) [[likely]] {
       count(totals_[span.label], span);
     } else if (span.label != Span::kNone) {
@@ -82,7 +84,7 @@ class SpanRing {
     if ((made_++ & skipped_) != 0) {
       keep_if_notable(span);
     } else if (n_ < room_) [[likely]] {
-      kept_[n_++] = span;
+      put(&kept_[n_++], span);
     } else {
       add_to_full(span);
     }
@@ -101,21 +103,35 @@ class SpanRing {
   static constexpr std::size_t kLongest = 128;
 
  private:
-  static void count(SpanTotal& total, const Span& span) noexcept {
+  FASTFLOW_INLINE static void put(Span* to, Span span) noexcept {
+    to->start = span.start;
+    to->end = span.end;
+    to->ready = span.ready;
+    to->item = span.item;
+    to->label = span.label;
+    to->run = span.run;
+    to->cpu = span.cpu;
+    to->failure = span.failure;
+    to->attempt = span.attempt;
+    to->kind = span.kind;
+    to->state = span.state;
+    to->padding = 0;
+  }
+  FASTFLOW_INLINE static void count(SpanTotal& total, Span span) noexcept {
     const std::uint64_t took = span.end - span.start;
     ++total.count;
     total.failed += span.state == SpanState::kFailed ? 1 : 0;
     total.sum += took;
     if (took > total.longest) total.longest = took;
   }
-  void keep_if_notable(const Span& span) noexcept {
+  FASTFLOW_INLINE void keep_if_notable(Span span) noexcept {
     if (span.state != SpanState::kDone || span.end - span.start > shortest_) {
       keep_notable(span);
     }
   }
-  FASTFLOW_COLD void count_new(const Span& span) noexcept;
-  FASTFLOW_COLD void keep_notable(const Span& span) noexcept;
-  FASTFLOW_COLD void add_to_full(const Span& span) noexcept;
+  FASTFLOW_COLD void count_new(Span span) noexcept;
+  FASTFLOW_COLD void keep_notable(Span span) noexcept;
+  FASTFLOW_COLD void add_to_full(Span span) noexcept;
   bool open() noexcept;
   void halve() noexcept;
 

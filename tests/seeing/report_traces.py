@@ -13,6 +13,7 @@ from fastflow.seeing.trace import (
     Lane,
     Run,
     State,
+    Total,
     Trace,
 )
 
@@ -59,7 +60,7 @@ def many(n, workers=4, seed=0):
     spans = spans[np.argsort(spans["start"], kind="stable")]
     spans["item"] = np.arange(n)
     bad = np.flatnonzero(spans["state"] == State.FAILED)
-    end = int(spans["end"].max())
+    end = spans["end"].max()  # as numpy has it: recorders may leave it so
     ready = np.zeros(1000, COUNTER)
     ready["time"] = np.linspace(0, end, 1000)
     ready["value"] = np.linspace(n, 0, 1000)
@@ -162,6 +163,7 @@ def hostile():
         counters={BAD_NAMES[1]: np.ones(3, COUNTER), "__proto__": np.ones(2, COUNTER)},
         machine={BAD_NAMES[0]: BAD_NAMES[1]},
         dropped=12_345,
+        totals=tuple(Total(1000 + n, n, 9 * MS, MS) for n in range(len(BAD_NAMES))),
     )
 
 

@@ -104,6 +104,27 @@ def test_the_critical_path_of_a_graph():
     assert path.length == 500_000
 
 
+def test_the_nodes_of_a_graph_are_found_by_name():
+    trace = diamond()
+    edges = np.array([(0, 1), (0, 2), (1, 3), (2, 3)])
+    dag = Dag(("load", "short[*]", "long", "save"), edges)
+    run = trace.runs[0]._replace(kind="flow", dag=dag)
+    path = explain(replace(trace, runs=(run,))).critical_path
+    assert path.from_graph
+    assert str(path) == "load → long → save"
+
+
+def test_nodes_that_were_made_one_are_not_told_by_items():
+    count = 100
+    tasks = [Task("step", 10, after=(n - 1,) if n else ()) for n in range(count)]
+    trace = Simulation(tasks, 2, machine=machine(2)).run()
+    dag = Dag(("step", "step"), np.array([(0, 1)]), (50, 50))
+    run = trace.runs[0]._replace(kind="graph", dag=dag)
+    path = explain(replace(trace, runs=(run,))).critical_path
+    assert not path.from_graph
+    assert path.steps == (("step", count),)
+
+
 def test_the_critical_path_of_times():
     path = explain(diamond()).critical_path
     assert not path.from_graph
@@ -172,6 +193,12 @@ def test_the_time_of_the_program_s_own_thread_is_not_idle_time():
     assert explain(with_main).workers == explain(trace).workers
 
 
+def test_the_program_s_own_thread_counts_if_it_takes_part():
+    trace = explain_traces.healthy()
+    lanes = (trace.lanes[0]._replace(name="main", kind="thread"), *trace.lanes[1:])
+    assert explain(replace(trace, lanes=lanes)).workers == 4
+
+
 def test_calls_on_an_event_loop_take_nobody_s_time():
     trace = explain_traces.healthy()
     loop = replace(trace, lanes=(Lane("loop", "loop"),) * len(trace.lanes))
@@ -179,7 +206,8 @@ def test_calls_on_an_event_loop_take_nobody_s_time():
     assert found.workers == 0
     assert found.tasks == 400
     assert found.causes == ()
-    assert any("event loop" in note for note in found.notes)
+    assert any("event loop, 4.0 at a time" in note for note in found.notes)
+    assert "no worker made a call" in found.text()
 
 
 def test_a_pause_between_two_attempts_is_no_serial_section():
@@ -281,14 +309,14 @@ def test_what_a_call_costs_depends_on_where_it_is_made():
     trace = explain_traces.small_tasks()
     found = explain(replace(trace, machine={**trace.machine, "overhead": {}}))
     assert pages(found) == ["small-tasks"]
-    assert "2.00 µs" in found.causes[0].evidence
+    assert "2 µs" in found.causes[0].evidence
     slow = {"submit": 1, "process": 10_000}
     remote = replace(
         trace,
         lanes=tuple(lane._replace(kind="process") for lane in trace.lanes),
         machine={**trace.machine, "overhead": slow},
     )
-    assert "10.0 µs" in explain(remote).causes[0].evidence
+    assert "10 µs" in explain(remote).causes[0].evidence
 
 
 def test_threads_without_a_core_are_no_threads_without_the_lock():
@@ -310,6 +338,12 @@ def test_a_map_is_compared_with_what_an_item_of_a_map_costs():
     assert pages(explain(trace))[:1] == ["small-tasks"]
     of_map = replace(trace, runs=(trace.runs[0]._replace(kind="map"),))
     assert "small-tasks" not in pages(explain(of_map))
+
+
+def test_what_processes_do_between_calls_is_sending():
+    tasks = many(100, 100)
+    trace = Simulation(tasks, 2, overhead=100, kind="process", machine=machine(2)).run()
+    assert pages(explain(trace)) == ["sending"]
 
 
 def test_without_the_lock_nobody_waits_for_it():

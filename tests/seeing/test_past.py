@@ -177,7 +177,15 @@ def test_a_saved_trace_is_the_same_when_it_is_loaded(make, tmp_path):
     for found in (load_trace(path), past(path)):
         assert found.spans.dtype == SPAN
         assert found.spans.tolist() == trace.spans.tolist()
-        for name in ("labels", "lanes", "failures", "began", "length", "dropped"):
+        for name in (
+            "labels",
+            "lanes",
+            "failures",
+            "began",
+            "length",
+            "dropped",
+            "totals",
+        ):
             assert getattr(found, name) == getattr(trace, name), name
         assert dict(found.machine) == dict(trace.machine)
         assert found.counters.keys() == trace.counters.keys()
@@ -194,7 +202,9 @@ def test_a_saved_trace_is_the_same_when_it_is_loaded(make, tmp_path):
 
 def test_names_that_cant_be_encoded_are_saved_with_what_is_wrong_escaped(tmp_path):
     save_trace(traces.hostile(), tmp_path / "run.json")
-    labels = load_trace(tmp_path / "run.json").labels
+    found = load_trace(tmp_path / "run.json")
+    assert found.totals == traces.hostile().totals
+    labels = found.labels
     assert labels[:6] == traces.BAD_NAMES[:6]
     assert labels[6].startswith("half \\ud800 of")
 

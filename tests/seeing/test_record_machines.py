@@ -61,6 +61,10 @@ def test_flows(executor):
     assert sum(EXPECTED.values()) == NODES
     assert results[0].recording.data is trace
     assert [run[:2] for run in trace.runs if run.kind == "flow"] == [("Shop", "flow")]
+    dag = next(run.dag for run in trace.runs if run.kind == "flow")
+    assert [trace.labels[label] for label in dag.labels] == [
+        name.removesuffix("[*]") for name in dag.names
+    ]
     nodes = trace.calls[trace.calls["label"] != trace.labels.index("double")]
     assert sorted(nodes["item"].tolist()) == [0, 1, 2, 3]
 

@@ -168,7 +168,6 @@ def test_the_timeline_zooms_by_wheel_and_moves_by_dragging(page, files):
     begin, end = shown(page)
     assert end - begin < (whole[1] - whole[0]) / 4
     assert whole[0] < begin < end < whole[1]
-    top = page.js("return scrollY")
     drag = ActionChains(page.driver).move_to_element(lanes).click_and_hold()
     drag.move_by_offset(-150, 0).release().perform()
     page.frames()
@@ -179,7 +178,15 @@ def test_the_timeline_zooms_by_wheel_and_moves_by_dragging(page, files):
         ActionChains(page.driver).scroll_from_origin(origin, 0, 200).perform()
     page.frames()
     assert shown(page) == whole
-    assert page.js("return scrollY") >= top
+    # With nothing left to zoom out of, the wheel is the page's.
+    prevented = page.js(
+        "const box = arguments[0].getBoundingClientRect();"
+        "return [100, -100].map(deltaY => { const event = new WheelEvent('wheel',"
+        " {deltaY, clientX: box.right - 50, clientY: box.top + 9, cancelable: true});"
+        " arguments[0].dispatchEvent(event); return event.defaultPrevented; })",
+        lanes,
+    )
+    assert prevented == [False, True]
 
 
 def test_the_timeline_zooms_and_chooses_by_keyboard(page, files):
@@ -250,6 +257,19 @@ def test_gaps_collapse_and_rows_expand(page, files):
     assert (
         page.js("return document.getElementById('lanes-height').offsetHeight") > height
     )
+
+
+def test_running_calls_are_counted_from_the_spans(page, files):
+    page.open(files["failed"])
+    label = page.element("#counters canvas").get_attribute("aria-label")
+    assert label.startswith("Running: at most 2 calls")
+    page.open(files["flow"])
+    labels = page.js(
+        "return [...document.querySelectorAll('#counters canvas')]"
+        ".map(one => one.getAttribute('aria-label'))"
+    )
+    assert labels[0].startswith("Ready: at most 10,000 calls, 5,000 calls on average")
+    assert labels[1].startswith("Running: at most 4 calls")
 
 
 def test_the_table_sorts(page, files):
@@ -381,6 +401,18 @@ def test_a_durable_run_shows_its_attempts_and_waits(page, files):
     page.frames()
     assert column(page, 3) == ["done", "done"]
     assert "ConnectionError: no answer" in page.element("#errors").text
+
+
+def test_calls_without_spans_are_counted(page, files):
+    page.open(files["hostile"])
+    heads = page.js(
+        "return [...document.querySelectorAll('#table .grid:not([hidden])"
+        " [role=columnheader]')].map(one => one.textContent)"
+    )
+    assert heads[1:3] == ["Calls", "Made"]
+    assert set(column(page, 1)) == {"1"}
+    assert sorted(column(page, 2)) == [f"1,00{n}" for n in range(7)]
+    assert "7,021" in page.element("#summary").text
 
 
 def test_the_theme_is_chosen(page, files):

@@ -13,10 +13,11 @@ On free-threaded builds: the tuple of recorders is never changed, but replaced.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fastflow import _core
@@ -171,15 +172,31 @@ def begin_fan(fn: Any) -> int:
     return begin_run(name_of(fn), "map") if RECORDERS else 0
 
 
+_around = threading.local()
+
+
+@contextlib.contextmanager
+def within(run: int) -> Iterator[None]:
+    """Have the runs that begin here, in this thread, be parts of a run."""
+    before = getattr(_around, "run", 0)
+    _around.run = run
+    try:
+        yield
+    finally:
+        _around.run = before
+
+
 def begin_run(name: str, kind: str, parent: int = 0) -> int:
     """Tell of a run; returns its number, or 0 if nobody records.
 
-    Its parent is, if not given, the run of the native call that this thread is in.
+    Its parent is, if not given, the run of the native call that this thread is in, or
+    what it is `within`.
     """
     recorders = RECORDERS
     if not recorders:
         return 0
-    number, parent = next(_runs), parent or _core.recording_run()
+    parent = parent or _core.recording_run() or getattr(_around, "run", 0)
+    number = next(_runs)
     for recorder in recorders:
         recorder.run_began(number, name, kind, parent)
     return number

@@ -7,6 +7,7 @@ anything are deferred; see `fastflow.engines.host`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from array import array
@@ -16,6 +17,7 @@ from typing import Any
 
 from fastflow import _core
 from fastflow.backends.local import ThreadBackend
+from fastflow.base import recorders
 from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.base.progress import Monitor
 from fastflow.base.timers import Clock, system_clock
@@ -254,10 +256,13 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
             except BaseException as error:
                 errors[index] = error
 
+        most = run.plan.nodes[number].task.max_concurrency
+        within: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if run.spans is not None:
             one.__qualname__ = run.plan.names[number]
-        most = run.plan.nodes[number].task.max_concurrency
-        for_each(one, range(len(items)), executor=executor, max_workers=most)
+            within = recorders.within(run.spans.run)
+        with within:
+            for_each(one, range(len(items)), executor=executor, max_workers=most)
         stopped = bool(failed) and any(value is UNFINISHED for value in values)
         if errors or stopped:
             raise ItemErrors(errors, values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastflow.seeing.nodes import node_of
+from fastflow.seeing.nodes import graph_runs, node_of
 from fastflow.seeing.trace import Dag, Kind, Trace
 
 __all__ = ["dependencies", "submissions"]
@@ -19,10 +19,12 @@ def dependencies(trace: Trace) -> np.ndarray:
     spans = trace.spans
     call = np.flatnonzero(spans["kind"] == Kind.CALL)
     found = [np.zeros((0, 2), np.int64)]
+    within = graph_runs(trace, spans["run"][call])
     for number, run in enumerate(trace.runs):
         if run.dag is not None and len(run.dag.edges):
-            mine = call[spans["run"][call] == number]
-            node = node_of(run.dag, run.kind, spans["label"][mine], spans["item"][mine])
+            mine = call[within == number]
+            of_mine = spans["label"][mine], spans["item"][mine]
+            node = node_of(run.dag, run.kind, trace.labels, *of_mine)
             found.append(_of_graph(trace, mine[node >= 0], node[node >= 0], run.dag))
     return np.concatenate(found)
 

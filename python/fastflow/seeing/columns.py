@@ -43,7 +43,8 @@ def spans_of(
     ends = np.array(columns.ends)[called]
 
     def after(seconds: np.ndarray) -> np.ndarray:
-        return np.clip(np.rint(seconds * 1e9).astype("i8") - began, 0, length)
+        ns = np.rint(seconds * 1e9).astype("i8") - began
+        return np.asarray(np.clip(ns, 0, length))
 
     spans["start"] = after(starts[called])
     spans["end"] = np.where(

@@ -8,11 +8,13 @@ A trace goes through these, each of which knows only those before it: `explain_s
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastflow.seeing.explain_causes import causes_of
 from fastflow.seeing.explain_facts import Facts, facts_of
 from fastflow.seeing.explain_path import CriticalPath
 from fastflow.seeing.explain_result import Explanation
-from fastflow.seeing.explain_words import Cause, time_text
+from fastflow.seeing.explain_words import Cause, ns_text
 from fastflow.seeing.trace import Kind, Trace
 
 __all__ = ["Cause", "CriticalPath", "Explanation", "explain"]
@@ -63,7 +65,7 @@ def explain(trace: Trace) -> Explanation:
         critical_path=facts.path,
         account=_account(facts),
         causes=causes_of(facts),
-        notes=_notes(facts, tasks, int((calls & spans.apart).sum())),
+        notes=_notes(facts, tasks),
     )
 
 
@@ -85,8 +87,9 @@ def _account(facts: Facts) -> dict[str, float]:
     return {name: ns / 1e9 for name, ns in table.items()}
 
 
-def _notes(facts: Facts, calls: int, apart: int) -> tuple[str, ...]:
+def _notes(facts: Facts, calls: int) -> tuple[str, ...]:
     notes = []
+    spans = facts.spans
     kept = len(facts.trace.spans)
     dropped = max(facts.trace.dropped, 0)
     if not calls:
@@ -106,11 +109,14 @@ def _notes(facts: Facts, calls: int, apart: int) -> tuple[str, ...]:
     if facts.waits.cores > 0.1 * facts.account.own[Kind.CALL] and not facts.crowded:
         notes.append(
             "other programs had the cores: calls could have gone on for "
-            f"{time_text(facts.waits.cores)} and had none"
+            f"{ns_text(facts.waits.cores)} and had none"
         )
-    if apart:
+    apart = np.flatnonzero((spans.kind == Kind.CALL) & spans.apart & ~spans.cached)
+    if len(apart):
+        length = float((spans.end[apart] - spans.start[apart]).sum())
         notes.append(
-            f"{apart:,} of the calls were awaited on an event loop: they take nobody's "
-            "time, and count for the critical path only"
+            f"{len(apart):,} of the calls were awaited on an event loop, "
+            f"{length / max(facts.wall, 1):,.1f} at a time: they take nobody's time, "
+            "and count for the critical path only"
         )
     return tuple(notes)

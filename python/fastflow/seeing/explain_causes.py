@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from fastflow.seeing.explain_facts import Facts
+from fastflow.seeing.explain_facts import SAME_PROCESS, Facts
 from fastflow.seeing.explain_shape import shape_causes
-from fastflow.seeing.explain_words import PAGES, Cause, count, share, time_text
+from fastflow.seeing.explain_words import PAGES, Cause, count, ns_text, share
 from fastflow.seeing.trace import Kind
 
 __all__ = ["causes_of"]
@@ -28,12 +28,12 @@ def causes_of(facts: Facts) -> tuple[Cause, ...]:
     """Return the significant causes, the most expensive one first."""
     if not facts.wall:
         return ()
-    found = [*_lock(facts), *_cores(facts), *_blocked(facts), *_sending(facts)]
-    small = _small(facts)
+    found = [*_lock(facts), *_cores(facts), *_blocked(facts), *_queue(facts)]
+    small = [cause for cause in _small(facts) if _matters(facts, cause)]
     found += small
-    found += _queue(facts)
+    found += _sending(facts, bool(small))
     # Workers that wait for somebody to make small calls are idle, too.
-    less = sum(cause.lost for cause in small if _matters(facts, cause))
+    less = sum(cause.lost for cause in small)
     for cause in shape_causes(facts):
         found.append(cause._replace(lost=max(cause.lost - less, 0.0)))
     found = [cause for cause in found if _matters(facts, cause)]
@@ -53,7 +53,7 @@ def _lock(facts: Facts) -> Iterator[Cause]:
         return
     ideal = facts.work / min(facts.workers, facts.cpus or facts.workers)
     evidence = (
-        f"workers waited {time_text(waited)} of {time_text(facts.wall * facts.workers)}"
+        f"workers waited {ns_text(waited)} of {ns_text(facts.wall * facts.workers)}"
     )
     if facts.use.lock is not None:
         evidence += f"; somebody had the lock {share(facts.use.lock, 1)} of the time"
@@ -92,7 +92,7 @@ def _cores(facts: Facts) -> Iterator[Cause]:
         "more workers than cores",
         free * facts.wall / 1e9,
         f"{evidence} on {count(facts.cpus, 'core')}, of which {use.load:.1f} did the "
-        f"work; calls waited {time_text(waited)} for a core",
+        f"work; calls waited {ns_text(waited)} for a core",
         f"max_workers={facts.cpus}, as many as there are cores",
         f"{PAGES}/many-workers.md",
     )
@@ -113,24 +113,33 @@ def _blocked(facts: Facts) -> Iterator[Cause]:
     yield Cause(
         "workers that wait for other calls",
         held / facts.workers / 1e9,
-        f"calls waited {time_text(all_)} for results of others, "
+        f"calls waited {ns_text(all_)} for results of others, "
         f"{share(all_, facts.wall * facts.workers)} of the workers' time"
-        + (f"; {time_text(held)} of it while others were ready" if known else ""),
+        + (f"; {ns_text(held)} of it while others were ready" if known else ""),
         "don't wait in a task: make what it waits for an argument (a flow or a graph)",
         f"{PAGES}/blocked-workers.md",
     )
 
 
-def _sending(facts: Facts) -> Iterator[Cause]:
+def _sending(facts: Facts, small: bool) -> Iterator[Cause]:
+    """Packing, sending and unpacking, where it is timed, and what it shows itself as.
+
+    Between calls that are not small, a process does hardly anything else.
+    """
     sent = facts.account.own[Kind.SEND]
+    kinds = {
+        facts.spans.kinds[n] for n in np.unique(facts.spans.lane[facts.account.call])
+    }
+    if kinds == {"process"} and not small:
+        sent += facts.account.overhead
     if not sent:
         return
     calls = facts.account.own[Kind.CALL]
     yield Cause(
         "sending to other processes",
         sent / facts.workers / 1e9,
-        f"packing and sending took {time_text(sent)}, the calls {time_text(calls)}: "
-        f"{time_text(sent / max(len(facts.account.call), 1))} for each",
+        f"packing and sending took {ns_text(sent)}, the calls {ns_text(calls)}: "
+        f"{ns_text(sent / max(len(facts.account.call), 1))} for each",
         "send less: names of files or ranges instead of data, arrays, longer calls",
         f"{PAGES}/sending.md",
     )
@@ -161,8 +170,8 @@ def _small(facts: Facts) -> list[Cause]:
             "calls that are too small",
             lost / 1e9,
             f"{number:,} of {count(calls, 'call')} are shorter than the "
-            f"{time_text(cost)} that one costs beside its function "
-            f"(median {time_text(usual)})",
+            f"{ns_text(cost)} that one costs beside its function "
+            f"(median {ns_text(usual)})",
             f"about {count(items, 'item')} per call; map() instead of submit()",
             f"{PAGES}/small-tasks.md",
         )
@@ -183,6 +192,8 @@ def _break_even(facts: Facts) -> float:
         found = table.get(name)
         if isinstance(found, int | float) and 0 < found < math.inf:
             return float(found)
+    if kind not in SAME_PROCESS:
+        return 0.0  # what is between calls elsewhere, is sending
     return facts.account.overhead / max(facts.account.gaps, 1)
 
 
@@ -206,7 +217,7 @@ def _queue(facts: Facts) -> Iterator[Cause]:
     waiting = float((levels.waiting * levels.width)[full].sum()) / width
     more = facts.workers + waiting
     evidence = (
-        f"for {time_text(width)} all of {count(facts.workers, 'worker')} were busy and "
+        f"for {ns_text(width)} all of {count(facts.workers, 'worker')} were busy and "
         f"{count(waiting, 'call')} waited"
     )
     used = facts.use.load

@@ -14,7 +14,7 @@ from fastflow.seeing.explain_path import CriticalPath, critical_path
 from fastflow.seeing.explain_spans import Spans, tidy
 from fastflow.seeing.trace import Kind, Trace
 
-__all__ = ["Facts", "Use", "Waits", "facts_of"]
+__all__ = ["SAME_PROCESS", "Facts", "Use", "Waits", "facts_of"]
 
 #: From which share of its time in use the interpreter lock holds the others up.
 _LOCKED = 0.8
@@ -26,7 +26,8 @@ _CORES_IN_USE = 0.6
 _WAITS = 0.3
 #: More than any counter can be.
 _MOST = 1e9
-_SAME_PROCESS = {"worker", "thread"}
+#: Kinds of lanes that share an interpreter.
+SAME_PROCESS = {"worker", "thread"}
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _waits(spans: Spans, account: Account, use: Use, cpus: int) -> Waits:
         return Waits()
     waited = float(np.maximum(own - cpu, 0).sum())
     kinds = {spans.kinds[i] for i in np.unique(spans.lane[account.call])}
-    locked = kinds <= _SAME_PROCESS and _is_lock(use, account, cpus)
+    locked = kinds <= SAME_PROCESS and _is_lock(use, account, cpus)
     cores = 0.0
     if use.starved is not None:
         cores = max(use.starved, 0.0) * spans.wall
@@ -242,16 +243,17 @@ def _cores(account: Account, width: float) -> float | None:
 
 
 def _mean_counter(trace: Trace, name: str, spans: Spans) -> float | None:
-    """Return the mean of a counter in the window; each value holds until the next."""
+    """Return the mean of a counter in the window; each value is of the time before."""
     counter = trace.counters.get(name)
     if counter is None or not len(counter) or spans.wall <= 0:
         return None
     counter = counter[np.isfinite(counter["value"])]
     counter = counter[np.argsort(counter["time"], kind="stable")]
     time = np.clip(counter["time"], spans.begin, spans.finish).astype(float)
-    width = np.diff(np.append(time, float(spans.finish)))
-    if width.sum() <= 0:
+    if not len(time):
         return None
+    width = np.diff(time, prepend=float(spans.begin))
+    width[-1] += spans.finish - time[-1]
     value = np.clip(counter["value"], -_MOST, _MOST)
     return float((value * width).sum() / width.sum())
 

@@ -7,6 +7,7 @@ that ended, and this can hardly be by chance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from fastflow.base.topology import sort_tasks
 from fastflow.seeing.explain_spans import Spans
-from fastflow.seeing.nodes import node_of
+from fastflow.seeing.nodes import graph_runs, node_of
 from fastflow.seeing.trace import Dag, Kind, Trace
 
 __all__ = ["CriticalPath", "critical_path"]
@@ -57,10 +58,11 @@ def critical_path(trace: Trace, spans: Spans) -> CriticalPath:
     if len(call) and length.max() > best:
         best, nodes = float(length.max()), [int(np.argmax(length))]
     found = CriticalPath(best, _named(_names(trace, spans, call[nodes])), False)
+    within = graph_runs(trace, spans.run[call])
     for number, run in enumerate(trace.runs):
         if run.dag is not None and len(run.dag.names):
-            of_run = call[spans.run[call] == number]
-            path = _longest_path(spans, of_run, run.dag, run.kind)
+            of_run = call[within == number]
+            path = _longest_path(spans, of_run, run.dag, run.kind, trace.labels)
             if path is not None and (
                 not found.from_graph or path.length > found.length
             ):
@@ -116,11 +118,11 @@ def _walk(leader: list[int], start: list[int], last: int) -> list[int]:
 
 
 def _longest_path(
-    spans: Spans, call: np.ndarray, dag: Dag, kind: str
+    spans: Spans, call: np.ndarray, dag: Dag, kind: str, names: Sequence[str]
 ) -> CriticalPath | None:
     """Return the longest path through a graph; None if calls aren't of its nodes."""
     size = len(dag.names)
-    node = node_of(dag, kind, spans.label[call], spans.item[call])
+    node = node_of(dag, kind, names, spans.label[call], spans.item[call])
     call, node = call[node >= 0], node[node >= 0]
     edges = np.asarray(dag.edges, np.int64).reshape(-1, 2)
     edges = edges[((edges >= 0) & (edges < size)).all(axis=1)]
@@ -133,8 +135,8 @@ def _longest_path(
         path = _heaviest(weight.tolist(), edges)
     if not path:
         return None
-    names = [str(dag.names[at]) for at in path if weight[at] > 0]
-    return CriticalPath(float(weight[path].sum()), _named(names), True)
+    steps = _named([str(dag.names[at]) for at in path if weight[at] > 0])
+    return CriticalPath(float(weight[path].sum()), steps, True)
 
 
 def _heaviest(weight: list[float], edges: np.ndarray) -> list[int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from html import escape
 
 from fastflow.base.terminal import printable
 from fastflow.seeing.explain_path import CriticalPath
-from fastflow.seeing.explain_words import Cause, count, share, time_text
+from fastflow.seeing.explain_words import Cause, count, ns_text, share
+from fastflow.seeing.texts import safe, time_text
 
 __all__ = ["Explanation"]
 
@@ -89,7 +89,7 @@ class Explanation:
     def _headline(self) -> str:
         cores = f" ({count(self.cpus, 'core')})" if self.cpus else ""
         return (
-            f"{count(self.tasks, 'call')} in {time_text(self.wall * 1e9)} on "
+            f"{count(self.tasks, 'call')} in {time_text(self.wall)} on "
             f"{count(self.workers, 'worker')}{cores}"
         )
 
@@ -98,24 +98,29 @@ class Explanation:
         source = (
             "from the graph" if path.from_graph else "from times: there is no graph"
         )
+        chain = ("critical path", f"{ns_text(path.length)}: {path} ({source})")
+        if not self.workers:
+            return [chain]
         return [
-            ("work", time_text(self.work * 1e9)),
+            ("work", time_text(self.work)),
             (
                 "speed-up",
                 f"{self.speedup:.2f} against one worker, of at most {self.most:.2f}",
             ),
             ("utilisation", share(self.utilisation, 1)),
             ("parallelism", f"{self.parallelism:,.1f} (work / critical path)"),
-            ("critical path", f"{time_text(path.length)}: {path} ({source})"),
+            chain,
         ]
 
     def _account_lines(self) -> list[str]:
         total = self.workers * self.wall
-        head = f"  where {self.workers} × {time_text(self.wall * 1e9)} went"
+        if not total:
+            return []
+        head = f"  where {self.workers} × {time_text(self.wall)} went"
         return [
             head,
             *(
-                f"    {name:<34} {time_text(part * 1e9):>10} {share(part, total):>7}"
+                f"    {name:<34} {time_text(part):>10} {share(part, total):>7}"
                 for name, part in self.account.items()
                 if part > 0
             ),
@@ -136,9 +141,7 @@ class Explanation:
         return f"No single cause took more than a twentieth of the time: {figures}."
 
     def _cause_lines(self, number: int, cause: Cause) -> list[str]:
-        lost = (
-            f"about {time_text(cause.lost * 1e9)} ({share(cause.lost, self.wall)}) lost"
-        )
+        lost = f"about {time_text(cause.lost)} ({share(cause.lost, self.wall)}) lost"
         return [
             f"{number}. {cause.name}: {lost}",
             f"   {cause.evidence}",
@@ -150,11 +153,11 @@ class Explanation:
         """Return it for a notebook; all names are escaped."""
         total = self.workers * self.wall
         figures = "".join(
-            f"<tr><th>{escape(name)}</th><td>{escape(printable(value))}</td></tr>"
+            f"<tr><th>{safe(name)}</th><td>{safe(value)}</td></tr>"
             for name, value in self._figures()
         )
         account = "".join(
-            f"<tr><th>{escape(name)}</th><td>{time_text(part * 1e9)}</td>"
+            f"<tr><th>{safe(name)}</th><td>{time_text(part)}</td>"
             f"<td>{share(part, total)}</td></tr>"
             for name, part in self.account.items()
             if part > 0
@@ -162,17 +165,17 @@ class Explanation:
         causes = "".join(
             "<li><strong>{}</strong><br>{}<br>{}<br><code>{}</code></li>".format(
                 *(
-                    escape(printable(line.strip().removeprefix(f"{number}. ")))
+                    safe(line.strip().removeprefix(f"{number}. "))
                     for line in self._cause_lines(number, cause)
                 )
             )
             for number, cause in enumerate(self.causes, 1)
         )
-        notes = "".join(f"<p>{escape(printable(note))}</p>" for note in self.notes)
+        notes = "".join(f"<p>{safe(note)}</p>" for note in self.notes)
         return (
-            f"<div><p><strong>{escape(self._headline())}</strong></p>{notes}"
+            f"<div><p><strong>{safe(self._headline())}</strong></p>{notes}"
             f"<table>{figures}</table><table>{account}</table>"
-            f"<p>{escape(self._verdict())}</p><ol>{causes}</ol></div>"
+            f"<p>{safe(self._verdict())}</p><ol>{causes}</ol></div>"
         )
 
 

@@ -17,8 +17,8 @@ from fastflow.seeing.explain_words import (
     Cause,
     count,
     name_text,
+    ns_text,
     share,
-    time_text,
 )
 from fastflow.seeing.trace import Kind
 
@@ -79,13 +79,13 @@ def _tail(facts: Facts, tail: np.ndarray, last: int) -> Cause:
     same = length[facts.names == facts.names[last]]
     usual = float(np.median(same if len(same) >= 4 else length))
     name = name_text(facts.name(int(facts.names[last])))
-    width = time_text(float(levels.width[tail].sum()))
+    width = ns_text(float(levels.width[tail].sum()))
     if took >= _STRAGGLER * usual and len(length) >= 4:
         return Cause(
             "a straggler at the end",
             lost,
-            f"the last call ({name}) took {time_text(took)}, the usual one "
-            f"{time_text(usual)}; for {width} workers had nothing else to do",
+            f"the last call ({name}) took {ns_text(took)}, the usual one "
+            f"{ns_text(usual)}; for {width} workers had nothing else to do",
             "start the longest calls first, or split them",
             f"{PAGES}/stragglers.md",
         )
@@ -94,7 +94,7 @@ def _tail(facts: Facts, tail: np.ndarray, last: int) -> Cause:
         "calls that can't be shared out evenly",
         lost,
         f"{count(len(length), 'call')} for {most:.0f} workers ({each:.1f} each) of "
-        f"{time_text(usual)} each; for {width} at the end workers had nothing to do",
+        f"{ns_text(usual)} each; for {width} at the end workers had nothing to do",
         "more and shorter calls: ten or more for each worker, about equally long",
         f"{PAGES}/imbalance.md",
     )
@@ -108,17 +108,15 @@ def _serial(facts: Facts, alone: np.ndarray) -> Cause:
     width = float(levels.width[alone].sum()) - pause
     lost = max(width, 0.0) * (1 - 1 / facts.useful) / 1e9
     empty = float(levels.width[none].sum()) - pause
-    evidence = (
-        f"for {time_text(width)} ({share(width, facts.wall)}) at most one call ran"
-    )
+    evidence = f"for {ns_text(width)} ({share(width, facts.wall)}) at most one call ran"
     if empty > 0.5 * width:
-        evidence += f", for {time_text(empty)} none: the program itself was at work"
+        evidence += f", for {ns_text(empty)} none: the program itself was at work"
         advice = (
             "make a task of what the program does in between, or begin runs together"
         )
     else:
         name = _most_of(facts, alone & ~none)
-        evidence += f", mostly {name}; critical path {time_text(facts.path.length)}"
+        evidence += f", mostly {name}; critical path {ns_text(facts.path.length)}"
         advice = f"split {name}, or let it run beside calls that don't need it"
     return Cause(
         "a serial section", lost, evidence, advice, f"{PAGES}/serial-section.md"
@@ -160,7 +158,7 @@ def _few(facts: Facts, some: np.ndarray) -> Cause:
     return Cause(
         "too few tasks at a time",
         max(min(idle / facts.useful, room), 0.0) / 1e9,
-        f"for {time_text(float(width.sum()))} there were {ran:.1f} calls at a time for "
+        f"for {ns_text(float(width.sum()))} there were {ran:.1f} calls at a time for "
         f"{count(facts.useful, 'worker')}, and none waited",
         "split calls, let nothing wait that need not, or do several runs at once",
         f"{PAGES}/few-tasks.md",
@@ -177,9 +175,9 @@ def _start_up(facts: Facts) -> Cause:
     there = facts.spans.kinds[int(spans.lane[call][0])] in ("process", "remote")
     wait = max(first - int(known.min()), 0) if there and len(known) else 0
     return Cause(
-        "waiting for workers to start",
+        "a late start",
         wait / 1e9,
-        f"the first call was ready {time_text(wait)} before it began",
-        "use one executor for all runs: workers stay, and start once",
+        f"the first call was ready {ns_text(wait)} before it began",
+        "use one executor for all runs, as workers start once; send less to them",
         f"{PAGES}/start-up.md",
     )

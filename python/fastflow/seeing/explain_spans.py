@@ -17,8 +17,9 @@ __all__ = ["NOBODY", "Spans", "tidy"]
 #: Kinds of lanes on which spans overlap: they are nobody's time.
 NOBODY = ("loop", "waits")
 _ACTIVE = (Kind.CALL, Kind.LOCK, Kind.BLOCKED, Kind.SEND)
-#: From which share of its time in calls on a thread of the program's is a worker.
-_TAKES_PART = 0.5
+#: A thread of the program's counts if it has so large a share of what the busiest has:
+#: of the time in calls, or of their number.
+_TAKES_PART = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +138,15 @@ def _who_counts(
     things, too: it counts if it made calls for about as long as the workers.
     """
     size = len(kinds)
-    calls = np.bincount(
-        lane, weights=np.where(np.isin(kind, _ACTIVE), length, 0), minlength=size
-    )
-    active = np.bincount(lane[np.isin(kind, _ACTIVE)], minlength=size) > 0
+    did = np.isin(kind, _ACTIVE)
+    count = np.bincount(lane[did], minlength=size)
+    time = np.bincount(lane, weights=np.where(did, length, 0), minlength=size)
+    active: np.ndarray = (count > 0) & ~np.array([name in NOBODY for name in kinds])
     mine = np.array([name == "thread" for name in kinds])
-    active &= ~np.array([name in NOBODY for name in kinds])
-    longest = calls[active].max(initial=0)
-    active &= ~mine | (calls >= _TAKES_PART * longest)
+    enough = (time >= _TAKES_PART * time[active].max(initial=0)) | (
+        count >= _TAKES_PART * count[active].max(initial=0)
+    )
+    active &= ~mine | enough
     teams = [(lane.kind, str(lane.name).rstrip("0123456789")) for lane in trace.lanes]
     at_work = {team for team, there in zip(teams, active, strict=False) if there}
     for number, team in enumerate(teams):

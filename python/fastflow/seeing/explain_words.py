@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastflow.base.terminal import printable
+from fastflow.seeing.texts import middle_cut, time_text
 
-__all__ = ["PAGES", "Cause", "count", "name_text", "share", "time_text"]
+__all__ = ["PAGES", "Cause", "count", "name_text", "ns_text", "share"]
 
 #: Where the pages are, in a checkout.
 PAGES = "docs/patterns"
-_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
 
 
 class Cause(NamedTuple):
@@ -28,14 +27,9 @@ class Cause(NamedTuple):
     """The page that tells more, from the root of a checkout."""
 
 
-def time_text(ns: float) -> str:
-    """Return a time in a unit that suits it, with three digits."""
-    for size, unit in _UNITS:
-        if ns >= 0.9995 * size:
-            number = ns / size
-            digits = 0 if number >= 99.95 else 1 if number >= 9.995 else 2
-            return f"{number:,.{digits}f} {unit}"
-    return f"{ns:.0f} ns"
+def ns_text(ns: float) -> str:
+    """Return nanoseconds in a unit that suits them."""
+    return time_text(ns / 1e9)
 
 
 def share(part: float, whole: float) -> str:
@@ -50,4 +44,4 @@ def count(number: float, what: str) -> str:
 
 def name_text(name: object) -> str:
     """Return a name as it can stand in a line."""
-    return printable(name, 40)
+    return middle_cut(str(name), 40)

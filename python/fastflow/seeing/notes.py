@@ -10,10 +10,12 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastflow.base.recorders import Columns, Noted
-from fastflow.seeing.trace import Dag, Kind, Run, State
+from fastflow.seeing.dag import dag_of
+from fastflow.seeing.trace import Kind, Run, State
 
 __all__ = ["Notes", "RunNotes", "Told"]
 
@@ -44,10 +46,13 @@ class RunNotes:
         self.error: str | None = None
         self.drawn: object = None
 
-    def run(self, began: int, last: int, parent: int, name: str) -> Run:
+    def run(
+        self, began: int, last: int, parent: int, name: str, labels: Sequence[str]
+    ) -> Run:
         """Return it for a trace; `last`: when its last call has ended."""
         start = max(self.start - began, 0)
         end = self.end - began if self.end else last
+        drawn = self.drawn
         return Run(
             self.name,
             self.kind,
@@ -56,18 +61,8 @@ class RunNotes:
             max(end, start),
             self.error,
             parent,
-            _dag_of(self.drawn),
+            dag_of(drawn, most=None, labels=labels) if drawn is not None else None,
         )
-
-
-def _dag_of(drawn: object) -> Dag | None:
-    if drawn is None:
-        return None
-    try:
-        from fastflow.seeing.dag import dag_of
-    except ImportError:
-        return None
-    return dag_of(drawn)
 
 
 class Notes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
 from fastflow.base import recorders
+from fastflow.base.drawn import Drawn
 from fastflow.base.options import check_count
 from fastflow.seeing.counters import Sampler
 from fastflow.seeing.machine import machine
@@ -60,7 +61,7 @@ def record(*, size: int = 100_000, counters: bool = True) -> Recording:
     return Recording(size=size, counters=counters)
 
 
-class Recording:
+class Recording(Drawn):
     """What a block of code did; see `record`.
 
     While the block runs there is nothing to look at.

@@ -15,9 +15,9 @@ import re
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from fastflow.base.textfiles import write_text
+from fastflow.seeing.explain import explain
 from fastflow.seeing.report_data import pack
 from fastflow.seeing.report_graph import picture_of
 from fastflow.seeing.report_parts import (
@@ -37,9 +37,9 @@ __all__ = ["write_report"]
 
 #: In the order in which they are run: each uses what is in the ones before.
 _SCRIPTS = (
-    "data", "format", "sort", "colors", "axis", "rows", "strip", "timeline", "interact",
-    "counters", "stats", "grid", "tasks", "histogram", "errors", "selected", "graph",
-    "download", "theme", "main",
+    "data", "format", "sort", "colors", "axis", "rows", "strip", "spans", "timeline",
+    "interact", "counters", "stats", "grid", "columns", "tasks", "histogram", "errors",
+    "selected", "graph", "download", "theme", "main",
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def write_report(
     """Write what was seen of a run to one HTML file.
 
     It opens in any browser of today, without a network. Of a million spans it has less
-    than 10 MB: times are rounded then, to some hundred nanoseconds, which it says.
+    than 10 MB: times are rounded then, to some ten nanoseconds, which it says.
     Arguments and results are not in it, but messages of errors are.
 
     Parameters
@@ -88,8 +88,8 @@ def _title(trace: Trace, given: str | None) -> str:
 
 def _page(trace: Trace, title: str) -> str:
     summary = summary_of(trace)
-    explanation = _explained(trace)
-    text = None if explanation is None else explanation.text()
+    explanation = explain(trace)
+    text = explanation.text()
     facts = list(figures(summary, explanation))
     packed = pack(
         trace,
@@ -97,8 +97,8 @@ def _page(trace: Trace, title: str) -> str:
         summary={
             **summary._asdict(),
             "at_a_time": summary.at_a_time,
-            "utilisation": summary.utilisation,
-            "parallelism": getattr(explanation, "parallelism", None),
+            "utilisation": explanation.utilisation,
+            "parallelism": explanation.parallelism,
         },
         explanation=text,
         dag=picture_of(trace),
@@ -109,7 +109,7 @@ def _page(trace: Trace, title: str) -> str:
         "title": escaped(title),
         "style": _file("style.css"),
         "subtitle": escaped(subtitle(trace)),
-        "links": links(trace, text is not None),
+        "links": links(trace),
         "notices": "".join(notices(trace)),
         "figures": listed(facts),
         "explanation": section("why", "Where the time went", text),
@@ -140,11 +140,3 @@ def _policy(script: str) -> str:
         f"default-src 'none'; script-src 'sha256-{digest}'; "
         "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _explained(trace: Trace) -> Any:
-    try:
-        from fastflow.seeing.explain import explain
-    except ModuleNotFoundError:
-        return None
-    return explain(trace)

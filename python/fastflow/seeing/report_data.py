@@ -71,14 +71,14 @@ def pack(trace: Trace, **more: Any) -> bytes:
         "began": trace.began,
         "length": round(trace.seconds * 1e9),
         "dropped": trace.dropped,
-        "totals": [list(total) for total in getattr(trace, "totals", ())],
+        "totals": [list(total) for total in trace.totals],
         "machine": dict(trace.machine),
         **_failures(trace, order),
         **more,
         "columns": planes.columns,
     }
     # Only ASCII: halves of characters that a name may have can't be written otherwise.
-    text = json.dumps(header, default=str).encode("ascii")
+    text = json.dumps(header, default=_plain).encode("ascii")
     head = len(text).to_bytes(4, "little") + text
     return zlib.compress(b"".join([head, *planes.parts]), 6)
 
@@ -170,6 +170,11 @@ def _failures(trace: Trace, order: np.ndarray) -> dict[str, Any]:
         "texts": list(texts),
         "failures_left_out": max(0, len(trace.failures) - _MOST_FAILURES),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON does not have as what it has."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _cut(text: str, longest: int) -> str:

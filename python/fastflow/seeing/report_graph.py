@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastflow.seeing.dag_svg import dag_svg
 from fastflow.seeing.trace import Dag, State, Trace
 
 __all__ = ["graph_of", "picture_of"]
@@ -17,23 +18,30 @@ def graph_of(trace: Trace) -> Dag | None:
 
 def picture_of(trace: Trace) -> str | None:
     """Return its picture: by what became of tasks if some have failed, else by time."""
-    try:
-        from fastflow.seeing.dag_svg import dag_svg
-    except ModuleNotFoundError:
-        return None
     dag = graph_of(trace)
     if dag is None:
         return None
-    if len(dag.labels) != len(dag.names):
-        return str(dag_svg(dag))
+    labels = _labels(trace, dag)
+    if max(labels) < 0:
+        return dag_svg(dag)
     calls = trace.calls
     count = len(trace.labels)
     known = calls[calls["label"] >= 0]
     if (known["state"] == State.FAILED).any():
-        colors = _states(known, count)
-        return str(dag_svg(dag, colors=[colors[label] for label in dag.labels]))
-    took = np.bincount(known["label"], known["end"] - known["start"], count) / 1e9
-    return str(dag_svg(dag, colors=[float(took[label]) for label in dag.labels]))
+        states = [*_states(known, count), "skipped"]  # that of -1 is the last one
+        return dag_svg(dag, colors=[states[label] for label in labels])
+    took = np.bincount(known["label"], known["end"] - known["start"], count + 1) / 1e9
+    return dag_svg(dag, colors=[float(took[label]) for label in labels])
+
+
+def _labels(trace: Trace, dag: Dag) -> list[int]:
+    """Return the label of each node, -1 if it has none: by its name if need be."""
+    if len(dag.labels) == len(dag.names):
+        return [label if label < len(trace.labels) else -1 for label in dag.labels]
+    known = {name: label for label, name in enumerate(trace.labels)}
+    return [
+        known.get(name, known.get(name.removesuffix("[*]"), -1)) for name in dag.names
+    ]
 
 
 def _states(calls: np.ndarray, labels: int) -> list[str]:

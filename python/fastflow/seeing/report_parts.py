@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastflow.base.terminal import printable
+from fastflow.seeing.explain_result import Explanation
 from fastflow.seeing.report_graph import graph_of
 from fastflow.seeing.report_summary import Summary
 from fastflow.seeing.report_text import shown_share, shown_time
@@ -55,12 +56,12 @@ def subtitle(trace: Trace) -> str:
     return " · ".join(parts)
 
 
-def links(trace: Trace, explained: bool) -> str:
+def links(trace: Trace) -> str:
     """Return the links to the parts of the page."""
     failed = bool(trace.failures) or any(run.error for run in trace.runs)
     links = (
         ("summary", "Summary", True),
-        ("why", "Where the time went", explained),
+        ("why", "Where the time went", True),
         ("graph", "Graph", graph_of(trace) is not None),
         ("timeline", "Timeline", True),
         ("tasks", "Tasks", True),
@@ -86,25 +87,35 @@ def notices(trace: Trace) -> Iterator[str]:
         yield f'<p class="notice bad">It has failed. {what}</p>'
 
 
-def figures(summary: Summary, explanation: Any) -> Iterator[tuple[str, str, str, str]]:
+def figures(
+    summary: Summary, explanation: Explanation
+) -> Iterator[tuple[str, str, str, str]]:
     """Name, value, what is said below it, and whether it is bad."""
     yield "Wall time", shown_time(summary.wall), "", ""
     yield "Calls", f"{summary.calls:,}", _other_calls(summary), ""
     cpu = "" if summary.cpu is None else f"{shown_time(summary.cpu)} of processors"
-    yield "Work", shown_time(summary.work), cpu, ""
+    if explanation.workers:
+        # It leaves out what calls waited for the interpreter lock, or for a core.
+        yield "Work", shown_time(explanation.work), cpu, ""
+        yield "In calls", shown_time(summary.work), "waits included", ""
+    else:
+        yield "Work", shown_time(summary.work), cpu, ""
     yield "At a time", f"{summary.at_a_time:.2f}", "calls, on average", ""
-    if explanation is not None and explanation.parallelism > 0:
+    if explanation.parallelism > 0:
         value = f"{explanation.parallelism:,.1f}"
         yield "Parallelism", value, "work / critical path", ""
-    if summary.utilisation is not None:
-        share = shown_share(summary.utilisation)
-        plural = "" if summary.workers == 1 else "s"
-        yield "Utilisation", share, f"of {summary.workers:,} worker{plural}", ""
+    workers, share = summary.workers, summary.utilisation
+    if explanation.workers:
+        # It knows which of them took part.
+        workers, share = explanation.workers, explanation.utilisation
+    if share is not None:
+        plural = "" if workers == 1 else "s"
+        yield "Utilisation", shown_share(share), f"of {workers:,} worker{plural}", ""
     bad = "bad" if summary.failed else ""
     retried = f"{summary.retried:,} made again" if summary.retried else ""
     yield "Failures", f"{summary.failed:,}", retried, bad
     if summary.waits:
-        yield "Waits", f"{summary.waits:,}", "nobody worked on it", ""
+        yield "Waits", f"{summary.waits:,}", "tasks paused", ""
     bad = "bad" if summary.dropped else ""
     yield "Dropped spans", f"{summary.dropped:,}", "", bad
 
@@ -127,10 +138,8 @@ def listed(rows: Iterable[tuple[str, str, str, str]]) -> str:
     return "".join(out)
 
 
-def section(key: str, name: str, text: str | None) -> str:
-    """Return a part of the page that is a text; nothing if there is none."""
-    if text is None:
-        return ""
+def section(key: str, name: str, text: str) -> str:
+    """Return a part of the page that is a text."""
     lines = "\n".join([escaped(line) for line in text.split("\n")])
     return (
         f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">'
@@ -160,4 +169,4 @@ def _told(value: Any) -> str:
         return ", ".join([f"{name} {_told(part)}" for name, part in value.items()])
     if isinstance(value, list | tuple):
         return ", ".join([_told(part) for part in value])
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)

@@ -24,7 +24,7 @@ class Summary(NamedTuple):
     busy: float
     """Of that, what lanes of workers did: not what an event loop had under way."""
     cpu: float | None
-    """Processor time of calls; None if none was measured."""
+    """Processor time of calls; None if not all of them were measured."""
     workers: int
     failed: int
     retried: int
@@ -56,13 +56,15 @@ def summary_of(trace: Trace) -> Summary:
     outer = calls[outermost(calls)]
     work = (outer["end"] - outer["start"]).clip(0)
     workers = [n for n, lane in enumerate(trace.lanes) if lane.kind in _WORKERS]
-    counted = sum(total[0] for total in getattr(trace, "totals", ()))
+    counted = sum(total[0] for total in trace.totals)
     return Summary(
         wall=trace.seconds,
         calls=max(len(calls), counted),
         work=float(work.sum()) / 1e9,
         busy=float(work[np.isin(outer["lane"], workers)].sum()) / 1e9,
-        cpu=float(calls["cpu"][measured].sum()) / 1e9 if measured.any() else None,
+        cpu=float(calls["cpu"][measured].sum()) / 1e9
+        if len(calls) and measured.all()
+        else None,
         workers=int(trace.machine.get("workers") or len(workers)),
         failed=int(states[State.FAILED]),
         retried=int(states[State.RETRIED]),

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastflow.base.textfiles import read_text, write_text
 from fastflow.errors import FlowError
-from fastflow.seeing.trace import COUNTER, SPAN, Dag, Failure, Lane, Run, Trace
+from fastflow.seeing.trace import COUNTER, SPAN, Dag, Failure, Lane, Run, Total, Trace
 
 __all__ = ["load_trace", "save_trace", "trace_of_json"]
 
@@ -53,6 +53,7 @@ class _Saved(msgspec.Struct):
     began: float = 0.0
     length: int = -1
     dropped: int = 0
+    totals: list[tuple[int, int, int, int]] = []
     machine: dict[str, Any] = {}
 
 
@@ -84,16 +85,19 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         version=_VERSION,
         spans={str(name): trace.spans[name].tolist() for name in SPAN.names or ()},
         labels=tuple(map(_plain, trace.labels)),
-        lanes=[(_plain(name), kind, pid) for name, kind, pid in trace.lanes],
+        lanes=[(_plain(name), kind, int(pid)) for name, kind, pid in trace.lanes],
         runs=[_of_run(run) for run in trace.runs],
-        failures=[(f.span, *map(_plain, f[1:])) for f in trace.failures],  # type: ignore[misc]
+        failures=[(int(f.span), *map(_plain, f[1:])) for f in trace.failures],  # type: ignore[misc]
         counters={
             _plain(name): {key: rows[key].tolist() for key in ("time", "value")}
             for name, rows in trace.counters.items()
         },
-        began=trace.began,
-        length=trace.length,
-        dropped=trace.dropped,
+        began=float(trace.began),
+        length=int(trace.length),
+        dropped=int(trace.dropped),
+        totals=[
+            (int(n), int(bad), int(t), int(most)) for n, bad, t, most in trace.totals
+        ],
         machine=_known(trace.machine),
     )
     write_text(Path(path), msgspec.json.encode(saved).decode() + "\n")
@@ -156,6 +160,7 @@ def _made(saved: _Saved) -> Trace:
         began=saved.began,
         length=saved.length,
         dropped=saved.dropped,
+        totals=tuple(Total(*total) for total in saved.totals),
         machine=saved.machine,
     )
 
@@ -175,12 +180,13 @@ def _check(trace: Trace, name: str) -> None:
 
 def _of_run(run: Run) -> _Run:
     dag = run.dag
-    names = (_plain(run.name), run.kind, _plain(run.id), run.start, run.end)
+    names = (_plain(run.name), run.kind, _plain(run.id), int(run.start), int(run.end))
     error = None if run.error is None else _plain(run.error)
     if dag is None:
         return _Run(*names, error, run.parent)
     edges = [(int(a), int(b)) for a, b in dag.edges]
-    drawn = _Dag(tuple(map(_plain, dag.names)), edges, dag.counts, dag.labels)
+    counts, labels = tuple(map(int, dag.counts)), tuple(map(int, dag.labels))
+    drawn = _Dag(tuple(map(_plain, dag.names)), edges, counts, labels)
     return _Run(*names, error, run.parent, drawn)
 
 
@@ -207,6 +213,8 @@ def _known(machine: Mapping[str, Any]) -> dict[str, Any]:
 def _fact(value: Any) -> Any:
     if isinstance(value, str):
         return _plain(value)
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def trace_of(
     failures = np.concatenate([part[1] for part in parts])
     order = np.lexsort((-spans["end"], spans["start"]))
     spans, failures = spans[order], failures[order]
-    runs, places = _runs(notes, spans, native)
+    runs, places = _runs(notes, spans, native, labels.names)
     spans["run"] = [places.get(run, -1) for run in spans["run"].tolist()]
     return Trace(
         spans,
@@ -125,15 +126,14 @@ def _fill(
 def _rename(column: np.ndarray, labels: _Labels) -> None:
     """Put the trace's numbers in place of the process's."""
     names = names_of_labels()
-    used = np.unique(column)
-    for number, label in [(n, labels[names[n]]) for n in used.tolist() if n >= 0]:
-        column[column == number] = -2 - label
-    mine = column <= -2
-    column[mine] = -2 - column[mine]
+    numbers = np.full(len(names) + 1, -1)  # the last one is that of none
+    for number in np.unique(column[column >= 0]).tolist():
+        numbers[number] = labels[names[number]]
+    column[:] = numbers[column]
 
 
 def _runs(
-    notes: Notes, spans: np.ndarray, native: Native
+    notes: Notes, spans: np.ndarray, native: Native, labels: Sequence[str]
 ) -> tuple[tuple[Run, ...], dict[int, int]]:
     """Return the runs, and the place of each by its number."""
     numbers = sorted(notes.runs)
@@ -150,6 +150,7 @@ def _runs(
             last[number],
             places.get(notes.runs[number].parent, -1),
             str(number),
+            labels,
         )
         for number in numbers
     ), places
@@ -179,15 +180,17 @@ def _sampled(
 def _add_totals(
     totals: dict[str, tuple[int, ...]], spans: np.ndarray, labels: _Labels
 ) -> None:
-    names, took = labels.names, spans["end"] - spans["start"]
-    for label in np.unique(spans["label"]).tolist():
-        mine = spans["label"] == label
-        time = took[mine]
-        failed = spans["state"][mine] == State.FAILED
+    names, took, of = labels.names, spans["end"] - spans["start"], spans["label"]
+    failed, time, longest = (np.zeros(len(names), "i8") for _ in range(3))
+    np.add.at(failed, of, spans["state"] == State.FAILED)
+    np.add.at(time, of, took)
+    np.maximum.at(longest, of, took)
+    counts = np.bincount(of, minlength=len(names))
+    for label in np.flatnonzero(counts).tolist():
         before = totals.get(names[label], (0, 0, 0, 0))
         totals[names[label]] = (
-            before[0] + len(time), before[1] + int(failed.sum()),
-            before[2] + int(time.sum()), max(before[3], int(time.max())),
+            before[0] + int(counts[label]), before[1] + int(failed[label]),
+            before[2] + int(time[label]), max(before[3], int(longest[label])),
         )  # fmt: skip
 
 

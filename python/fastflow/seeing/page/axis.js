@@ -8,11 +8,13 @@ const FOLD_BINS = 1 << 14;
 // Stretches in which no lane works, as [begin, end]; none shorter than two bins.
 function idleOf(trace, length) {
   const open = new Int32Array(FOLD_BINS + 1);
-  const last = new Float64Array(FOLD_BINS), first = new Float64Array(FOLD_BINS).fill(length);
+  const last = new Float64Array(FOLD_BINS),
+    first = new Float64Array(FOLD_BINS).fill(length);
   const bin = (at) => Math.min(FOLD_BINS - 1, Math.max(0, Math.floor((at / length) * FOLD_BINS)));
   for (let i = 0; i < trace.n; i++) {
     if (trace.kind[i] === IDLE || trace.kind[i] === PAUSE) continue;
-    const a = bin(trace.start[i]), b = bin(trace.end[i]);
+    const a = bin(trace.start[i]),
+      b = bin(trace.end[i]);
     open[a]++;
     open[b + 1]--;
     if (trace.start[i] < first[a]) first[a] = trace.start[i];
@@ -25,7 +27,8 @@ function idleOf(trace, length) {
     if (idle && since < 0) since = at;
     if (!idle && since >= 0) {
       // The bins beside it say where it begins and ends.
-      const begin = since > 0 ? last[since - 1] : 0, end = at < FOLD_BINS ? first[at] : length;
+      const begin = since > 0 ? last[since - 1] : 0,
+        end = at < FOLD_BINS ? first[at] : length;
       if (at - since >= 2) found.push([begin, end]);
       since = -1;
     }
@@ -35,7 +38,7 @@ function idleOf(trace, length) {
 
 // Those of them that take much of what is left when the longer ones are folded.
 function gapsOf(trace, length) {
-  const idle = idleOf(trace, length).sort((x, y) => (y[1] - y[0]) - (x[1] - x[0]));
+  const idle = idleOf(trace, length).sort((x, y) => y[1] - y[0] - (x[1] - x[0]));
   const rest = idle.reduce((sum, [begin, end]) => sum - (end - begin), length);
   let shown = length;
   const gaps = idle.filter(([begin, end]) => {
@@ -85,10 +88,18 @@ class Axis {
     return width > 0 ? ys[k] + ((value - xs[k]) / width) * (ys[k + 1] - ys[k]) : ys[k];
   }
 
-  toLine(at) { return this.mapped(at, this.times, this.line); }
-  toTime(at) { return this.mapped(at, this.line, this.times); }
-  get shown() { return [this.toTime(this.from), this.toTime(this.to)]; }
-  get whole() { return this.from <= 0 && this.to >= this.total; }
+  toLine(at) {
+    return this.mapped(at, this.times, this.line);
+  }
+  toTime(at) {
+    return this.mapped(at, this.line, this.times);
+  }
+  get shown() {
+    return [this.toTime(this.from), this.toTime(this.to)];
+  }
+  get whole() {
+    return this.from <= 0 && this.to >= this.total;
+  }
 
   // Show another part; at least 20 ns, and nothing outside of the whole.
   show(from, to) {
@@ -115,12 +126,15 @@ class Axis {
     this.show(begin, begin + this.to - this.from);
   }
 
-  all() { this.show(0, this.total); }
+  all() {
+    this.show(0, this.total);
+  }
 
   // The stretches of time that are shown as they are, between folded gaps.
   get stretches() {
     const found = [];
-    for (let k = 0; k + 1 < this.times.length; k += 2) found.push([this.times[k], this.times[k + 1]]);
+    for (let k = 0; k + 1 < this.times.length; k += 2)
+      found.push([this.times[k], this.times[k + 1]]);
     return found;
   }
 
@@ -131,7 +145,11 @@ class Axis {
     const found = [];
     let last = -Infinity;
     for (const [begin, end] of this.stretches) {
-      for (let at = Math.ceil(Math.max(begin, from) / step) * step; at <= Math.min(end, to); at += step) {
+      for (
+        let at = Math.ceil(Math.max(begin, from) / step) * step;
+        at <= Math.min(end, to);
+        at += step
+      ) {
         const x = ((this.toLine(at) - this.from) / (this.to - this.from)) * width;
         if (x - last < apart * 0.6) continue;
         last = x;
@@ -143,16 +161,43 @@ class Axis {
 }
 
 function niceStep(rough) {
-  const units = rough < 1e9 ? 1 : rough < 60e9 ? 1e9 : rough < 3600e9 ? 60e9 : rough < 86400e9 ? 3600e9 : 86400e9;
-  const steps = units === 1 || units === 86400e9 ? [1, 2, 5] : units === 3600e9 ? [1, 2, 6, 12, 24] : [1, 2, 5, 10, 20, 30, 60];
-  const scale = units === 1 || units === 86400e9 ? 10 ** Math.floor(Math.log10(Math.max(rough / units, 1))) : 1;
+  const units =
+    rough < 1e9
+      ? 1
+      : rough < 60e9
+        ? 1e9
+        : rough < 3600e9
+          ? 60e9
+          : rough < 86400e9
+            ? 3600e9
+            : 86400e9;
+  const steps =
+    units === 1 || units === 86400e9
+      ? [1, 2, 5]
+      : units === 3600e9
+        ? [1, 2, 6, 12, 24]
+        : [1, 2, 5, 10, 20, 30, 60];
+  const scale =
+    units === 1 || units === 86400e9 ? 10 ** Math.floor(Math.log10(Math.max(rough / units, 1))) : 1;
   for (const step of steps) if (step * scale * units >= rough) return step * scale * units;
   return 10 * scale * units;
 }
 
 function tickText(at, step) {
-  const [unit, name] = step >= 86400e9 ? [86400e9, "d"] : step >= 3600e9 ? [3600e9, "h"] : step >= 60e9 ? [60e9, "min"]
-    : at < 1e3 && step < 1e3 ? [1, "ns"] : at < 1e6 && step < 1e6 ? [1e3, "µs"] : at < 1e9 && step < 1e9 ? [1e6, "ms"] : [1e9, "s"];
+  const [unit, name] =
+    step >= 86400e9
+      ? [86400e9, "d"]
+      : step >= 3600e9
+        ? [3600e9, "h"]
+        : step >= 60e9
+          ? [60e9, "min"]
+          : at < 1e3 && step < 1e3
+            ? [1, "ns"]
+            : at < 1e6 && step < 1e6
+              ? [1e3, "µs"]
+              : at < 1e9 && step < 1e9
+                ? [1e6, "ms"]
+                : [1e9, "s"];
   const places = Math.max(0, Math.ceil(-Math.log10(step / unit) - 1e-9));
   return `${(at / unit).toFixed(Math.min(places, 9))} ${name}`;
 }

@@ -3,10 +3,30 @@
 // Told apart with any kind of colour vision, on light and on dark (after Okabe and Ito,
 // and Tol); vermilion is left to what has failed.
 const PALETTES = {
-  light: ["#4a8fd6", "#2aa58a", "#d9a520", "#9d7fc7", "#6db6d8", "#a8a13c", "#c27a9f",
-    "#5b8cb0", "#8a9765", "#b08e6a"],
-  dark: ["#5b9fe6", "#2fb598", "#e0b33c", "#a685d6", "#7cc7ea", "#b9b24c", "#cc7fa8",
-    "#6f9dc0", "#93a26b", "#c09d78"],
+  light: [
+    "#4a8fd6",
+    "#2aa58a",
+    "#d9a520",
+    "#9d7fc7",
+    "#6db6d8",
+    "#a8a13c",
+    "#c27a9f",
+    "#5b8cb0",
+    "#8a9765",
+    "#b08e6a",
+  ],
+  dark: [
+    "#5b9fe6",
+    "#2fb598",
+    "#e0b33c",
+    "#a685d6",
+    "#7cc7ea",
+    "#b9b24c",
+    "#cc7fa8",
+    "#6f9dc0",
+    "#93a26b",
+    "#c09d78",
+  ],
 };
 const OTHERS = { light: "#9aa3af", dark: "#7f8895" };
 
@@ -16,7 +36,9 @@ class Colors {
     labels.sort((a, b) => totals[b] - totals[a] || a - b);
     this.ranked = labels;
     this.rank = new Int32Array(trace.labels.length);
-    labels.forEach((label, rank) => { this.rank[label] = rank; });
+    labels.forEach((label, rank) => {
+      this.rank[label] = rank;
+    });
     this.refresh();
   }
 
@@ -61,7 +83,8 @@ function prepared(canvas, width, height) {
 function fitted(ctx, text, width) {
   const begin = text.slice(0, 200);
   if (ctx.measureText(begin).width <= width) return begin;
-  let low = 0, high = begin.length;
+  let low = 0,
+    high = begin.length;
   while (low < high) {
     const middle = (low + high + 1) >>> 1;
     if (ctx.measureText(`${begin.slice(0, middle)}…`).width <= width) low = middle;

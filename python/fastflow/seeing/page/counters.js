@@ -1,20 +1,56 @@
 // Counters below the timeline, on its axis of time.
 
 const BLOCK = 64;
-const KNOWN = new Map([["cpu", ["CPU", "cores"]], ["lock", ["Lock held", "of the time"]],
-  ["ready", ["Ready", "calls"]], ["running", ["Running", "calls"]]]);
+const KNOWN = new Map([
+  ["cpu", ["CPU", "cores"]],
+  ["lock", ["Lock held", "of the time"]],
+  ["starved", ["Starved", "wait for a core"]],
+  ["ready", ["Ready", "calls"]],
+  ["running", ["Running", "calls"]],
+]);
 
-// How many calls ran, from the spans: for traces that have not counted them.
+const MOST_EVENTS = 200000;
+
+// How many calls ran, from the spans: exactly if there are not too many, else on average
+// over each of some thousand stretches.
 function runningOf(trace) {
+  const calls = Uint32Array.from({ length: trace.n }, (_, i) => i).filter(
+    (i) => trace.kind[i] === CALL,
+  );
+  return 2 * calls.length > MOST_EVENTS ? runningInBins(trace, calls) : runningSteps(trace, calls);
+}
+
+function runningSteps(trace, calls) {
+  const begins = Float64Array.from(calls, (i) => trace.start[i]).sort();
+  const ends = Float64Array.from(calls, (i) => trace.end[i]).sort();
+  const result = {
+    time: new Float64Array(2 * calls.length + 1),
+    value: new Float32Array(2 * calls.length + 1),
+  };
+  for (let a = 0, b = 0; b < ends.length;) {
+    // An end comes before a beginning at the same time: one follows the other.
+    if (a < begins.length && begins[a] < ends[b]) result.time[a + b + 1] = begins[a++];
+    else if (a <= b)
+      result.time[a + b + 1] = begins[a++]; // it took no time
+    else result.time[a + b + 1] = ends[b++];
+    result.value[a + b] = a - b;
+  }
+  return result;
+}
+
+function runningInBins(trace, calls) {
   const bins = 4096;
   const edges = new Float64Array(bins + 2);
   const length = Math.max(trace.length, 1);
   const at = (value) => Math.min(bins, Math.max(0, (value / length) * bins));
-  for (let i = 0; i < trace.n; i++) {
-    if (trace.kind[i] !== CALL) continue;
+  for (const i of calls) {
     // Each end of a span adds to two bins, by how much of the first one it covers.
-    for (const [place, sign] of [[at(trace.start[i]), 1], [at(trace.end[i]), -1]]) {
-      const bin = Math.floor(place), rest = place - bin;
+    for (const [place, sign] of [
+      [at(trace.start[i]), 1],
+      [at(trace.end[i]), -1],
+    ]) {
+      const bin = Math.floor(place),
+        rest = place - bin;
       edges[bin] += sign * (1 - rest);
       edges[bin + 1] += sign * rest;
     }
@@ -39,13 +75,19 @@ class Counter {
     }
     this.most = this.peaks.reduce((a, b) => Math.max(a, b), 0);
     const mean = value.length ? value.reduce((a, b) => a + b, 0) / value.length : 0;
-    this.canvas = host.appendChild(el("canvas", { role: "img",
-      "aria-label": `${this.title}: at most ${this.text(this.most)}, ${this.text(mean)} on average` }));
+    this.canvas = host.appendChild(
+      el("canvas", {
+        role: "img",
+        "aria-label": `${this.title}: at most ${this.text(this.most)}, ${this.text(mean)} on average`,
+      }),
+    );
     timeline.axis.listeners.push(() => this.redraw());
     new ResizeObserver(() => this.redraw()).observe(this.canvas);
   }
 
-  get title() { return KNOWN.get(this.name)?.[0] ?? this.name; }
+  get title() {
+    return KNOWN.get(this.name)?.[0] ?? this.name;
+  }
 
   text(value) {
     if (this.name === "lock") return `${Math.round(value * 100)} %`;
@@ -78,7 +120,8 @@ class Counter {
   draw() {
     const { timeline, canvas, times, most } = this;
     const { axis, colors, gutter } = timeline;
-    const height = 46, base = height - 4;
+    const height = 46,
+      base = height - 4;
     const ctx = prepared(canvas, canvas.clientWidth, height);
     const width = Math.min(timeline.width, canvas.clientWidth - gutter);
     ctx.textAlign = "left";
@@ -113,7 +156,8 @@ class Counter {
 
 function countersOf(trace, timeline) {
   const all = new Map(trace.counters);
-  if (!all.has("running") && trace.n) all.set("running", runningOf(trace));
+  // Samples miss short calls; spans don't, if none was dropped.
+  if (trace.n && (!trace.dropped || !all.has("running"))) all.set("running", runningOf(trace));
   const host = $("counters");
   return [...all].map(([name, samples]) => new Counter(name, samples, timeline, host));
 }

@@ -3,8 +3,19 @@
 
 const KIND = ["call", "lock", "idle", "blocked", "pause", "send", "steal"];
 const STATE = ["done", "failed", "retried", "cancelled", "cached", "running"];
-const CALL = 0, LOCK = 1, IDLE = 2, BLOCKED = 3, PAUSE = 4, SEND = 5, STEAL = 6;
-const DONE = 0, FAILED = 1, RETRIED = 2, CANCELLED = 3, CACHED = 4, RUNNING = 5;
+const CALL = 0,
+  LOCK = 1,
+  IDLE = 2,
+  BLOCKED = 3,
+  PAUSE = 4,
+  SEND = 5,
+  STEAL = 6;
+const DONE = 0,
+  FAILED = 1,
+  RETRIED = 2,
+  CANCELLED = 3,
+  CACHED = 4,
+  RUNNING = 5;
 
 function bytesOf(base64) {
   const text = atob(base64);
@@ -70,7 +81,9 @@ function signed([form, values]) {
 function laneColumn(counts, rows) {
   const lane = new Int32Array(rows);
   let at = 0;
-  counts.forEach((count, number) => { lane.fill(number, at, at += count); });
+  counts.forEach((count, number) => {
+    lane.fill(number, at, (at += count));
+  });
   return lane;
 }
 
@@ -125,6 +138,21 @@ function readTrace(bytes) {
     counters.set(name, { time, value: reader.reals() });
   }
   const errorOf = new Map(header.failures.map((row, number) => [row[0], number]));
-  return { ...header, n, start, end, ready, cpu, item, lane, label, run, attempt, kind,
-    state, counters, errorOf };
+  return {
+    ...header,
+    n,
+    start,
+    end,
+    ready,
+    cpu,
+    item,
+    lane,
+    label,
+    run,
+    attempt,
+    kind,
+    state,
+    counters,
+    errorOf,
+  };
 }

@@ -6,7 +6,8 @@ function el(tag, options = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(options)) {
     if (name === "text") made.textContent = value;
-    else if (name === "on") for (const [what, call] of Object.entries(value)) made.addEventListener(what, call);
+    else if (name === "on")
+      for (const [what, call] of Object.entries(value)) made.addEventListener(what, call);
     else if (value !== null && value !== undefined) made.setAttribute(name, value);
   }
   made.append(...children);
@@ -29,13 +30,14 @@ function time(ns) {
   if (size < 999.5e3) return `${digits(ns / 1e3)} µs`;
   if (size < 999.5e6) return `${digits(ns / 1e6)} ms`;
   if (size < 120e9) return `${digits(ns / 1e9)} s`;
-  const seconds = Math.round(ns / 1e9), minutes = Math.round(ns / 60e9);
+  const seconds = Math.round(ns / 1e9),
+    minutes = Math.round(ns / 60e9);
   if (size < 7200e9) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   if (size < 172800e9) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
   return `${digits(ns / 86400e9)} d`;
 }
 
-const short = (text, longest) => text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
+const short = (text, longest) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text);
 const nextFrame = () => new Promise((go) => requestAnimationFrame(go));
 const pause = () => new Promise((go) => setTimeout(go, 0));
 

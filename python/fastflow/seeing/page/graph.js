@@ -27,8 +27,11 @@ function showGraph(svg) {
   const shadow = view.attachShadow({ mode: "open" });
   const frame = el("div");
   graphFrames.push(frame);
-  const sheet = el("style", { text: "svg { display: block; margin: auto; max-width: 100%; height: auto; }"
-    + ":host(.actual) svg { max-width: none; }" });
+  const sheet = el("style", {
+    text:
+      "svg { display: block; margin: auto; max-width: 100%; height: auto; }" +
+      ":host(.actual) svg { max-width: none; }",
+  });
   frame.append(document.importNode(root, true));
   shadow.append(sheet, frame);
   const button = $("graph-size");

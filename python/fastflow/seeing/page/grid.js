@@ -15,19 +15,42 @@ class Grid {
     this.pool = [];
     this.head = el("div", { class: "row head", role: "row", "aria-rowindex": 1 });
     this.cells = columns.map((column, number) => {
-      const button = el("button", { type: "button", text: column.title,
-        on: { click: () => this.sortBy(column) } });
-      const cell = el("div", { role: "columnheader", "aria-colindex": number + 1,
-        "aria-sort": "none", class: column.number ? "number" : "" }, button);
+      const button = el("button", {
+        type: "button",
+        text: column.title,
+        on: { click: () => this.sortBy(column) },
+      });
+      const cell = el(
+        "div",
+        {
+          role: "columnheader",
+          "aria-colindex": number + 1,
+          "aria-sort": "none",
+          class: column.number ? "number" : "",
+        },
+        button,
+      );
       this.head.append(cell);
       return cell;
     });
     this.spacer = el("div", { role: "presentation" });
-    this.body = el("div", { class: "body", role: "rowgroup", tabindex: 0, "aria-label": `${title}: rows`,
-      on: { scroll: () => this.redraw(), keydown: (event) => this.key(event) } }, this.spacer);
+    this.body = el(
+      "div",
+      {
+        class: "body",
+        role: "rowgroup",
+        tabindex: 0,
+        "aria-label": `${title}: rows`,
+        on: { scroll: () => this.redraw(), keydown: (event) => this.key(event) },
+      },
+      this.spacer,
+    );
     const inner = el("div", { class: "inner", role: "presentation" }, this.head, this.body);
-    this.root = el("div", { class: "grid", role: "grid", "aria-label": title, "aria-colcount": columns.length },
-      el("div", { class: "scroll-x", role: "presentation" }, inner));
+    this.root = el(
+      "div",
+      { class: "grid", role: "grid", "aria-label": title, "aria-colcount": columns.length },
+      el("div", { class: "scroll-x", role: "presentation" }, inner),
+    );
     this.root.style.setProperty("--columns", columns.map((one) => one.width).join(" "));
     this.root.style.setProperty("--least", `${least}px`);
     host.append(this.root);
@@ -37,7 +60,9 @@ class Grid {
   // Show other rows (numbers), in the order of the chosen column.
   show(rows, keep = false) {
     this.unsorted = rows;
-    this.order = this.sorted.column ? sortedBy(rows, this.sorted.column.key, this.sorted.down) : rows;
+    this.order = this.sorted.column
+      ? sortedBy(rows, this.sorted.column.key, this.sorted.down)
+      : rows;
     this.root.setAttribute("aria-rowcount", rows.length + 1);
     const visible = Math.min(Math.max(rows.length, 2), 14);
     this.body.style.height = `${visible * ROW}px`;
@@ -61,14 +86,17 @@ class Grid {
   // Which row is at the top, and where it is; the bar moves faster than the rows if they
   // are taller than an element can be.
   get top() {
-    const whole = this.order.length * ROW, seen = this.body.clientHeight;
+    const whole = this.order.length * ROW,
+      seen = this.body.clientHeight;
     if (whole <= this.tall) return this.body.scrollTop;
     return (this.body.scrollTop / Math.max(this.tall - seen, 1)) * (whole - seen);
   }
 
   set top(pixels) {
-    const whole = this.order.length * ROW, seen = this.body.clientHeight;
-    this.body.scrollTop = whole <= this.tall ? pixels : (pixels / (whole - seen)) * (this.tall - seen);
+    const whole = this.order.length * ROW,
+      seen = this.body.clientHeight;
+    this.body.scrollTop =
+      whole <= this.tall ? pixels : (pixels / (whole - seen)) * (this.tall - seen);
   }
 
   redraw() {
@@ -87,7 +115,8 @@ class Grid {
     while (this.pool.length < seen) this.pool.push(this.newRow());
     this.pool.forEach((line, number) => {
       line.root.hidden = number >= seen;
-      if (number < seen) this.fill(line, first + number, this.body.scrollTop + (first + number) * ROW - top);
+      if (number < seen)
+        this.fill(line, first + number, this.body.scrollTop + (first + number) * ROW - top);
     });
     this.head.style.paddingRight = `${this.body.offsetWidth - this.body.clientWidth}px`;
     const active = this.pool.find((line) => !line.root.hidden && line.place === this.at);
@@ -97,13 +126,30 @@ class Grid {
   }
 
   newRow() {
-    const line = { place: -1, cells: this.columns.map((column, number) =>
-      el("div", { role: "gridcell", "aria-colindex": number + 1, class: `cell${column.number ? " number" : ""}` })) };
+    const line = {
+      place: -1,
+      cells: this.columns.map((column, number) =>
+        el("div", {
+          role: "gridcell",
+          "aria-colindex": number + 1,
+          class: `cell${column.number ? " number" : ""}`,
+        }),
+      ),
+    };
     Grid.made = (Grid.made ?? 0) + 1;
-    line.root = el("div", { class: "row", role: "row", id: `row-${Grid.made}`, on: {
-      click: () => this.choose(line.place),
-      dblclick: () => this.onOpen?.(this.order[line.place]),
-    } }, ...line.cells);
+    line.root = el(
+      "div",
+      {
+        class: "row",
+        role: "row",
+        id: `row-${Grid.made}`,
+        on: {
+          click: () => this.choose(line.place),
+          dblclick: () => this.onOpen?.(this.order[line.place]),
+        },
+      },
+      ...line.cells,
+    );
     this.body.append(line.root);
     return line;
   }
@@ -138,13 +184,20 @@ class Grid {
   key(event) {
     const page = Math.max(1, Math.floor(this.body.clientHeight / ROW) - 1);
     const last = this.order.length - 1;
-    const to = { ArrowDown: this.at + 1, ArrowUp: this.at - 1, PageDown: this.at + page,
-      PageUp: this.at - page, Home: 0, End: last }[event.key];
+    const to = {
+      ArrowDown: this.at + 1,
+      ArrowUp: this.at - 1,
+      PageDown: this.at + page,
+      PageUp: this.at - page,
+      Home: 0,
+      End: last,
+    }[event.key];
     if (event.key === "Enter" && this.at >= 0) this.onOpen?.(this.order[this.at]);
     if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     const place = Math.min(Math.max(to, 0), last);
-    const y = place * ROW, seen = this.body.clientHeight;
+    const y = place * ROW,
+      seen = this.body.clientHeight;
     if (y < this.top) this.top = y;
     else if (y + ROW > this.top + seen) this.top = y + ROW - seen;
     this.choose(place);

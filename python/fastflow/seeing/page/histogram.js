@@ -8,8 +8,12 @@ class Histogram {
     Object.assign(this, { trace, colors, label: -1 });
     this.canvas = $("histogram");
     const select = $("histogram-label");
-    select.append(el("option", { value: -1, text: "all" }),
-      ...colors.ranked.slice(0, MOST_CHOICES).map((label) => el("option", { value: label, text: short(trace.labels[label], 60) })));
+    select.append(
+      el("option", { value: -1, text: "all" }),
+      ...colors.ranked
+        .slice(0, MOST_CHOICES)
+        .map((label) => el("option", { value: label, text: short(trace.labels[label], 60) })),
+    );
     select.addEventListener("change", () => this.show(Number(select.value)));
     this.all = this.binsOf(-1);
     this.bins = this.all;
@@ -29,7 +33,11 @@ class Histogram {
       took.push(ns);
     }
     const sorted = Float64Array.from(took).sort();
-    return { counts, n: sorted.length, quantile: (q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0 };
+    return {
+      counts,
+      n: sorted.length,
+      quantile: (q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0,
+    };
   }
 
   show(label) {
@@ -41,8 +49,11 @@ class Histogram {
     select.value = String(label);
     this.bins = label < 0 ? this.all : this.binsOf(label);
     const { n, quantile } = this.bins;
-    const text = n === 0 ? "No calls." : `${count(n)} calls: median ${time(quantile(0.5))}, 95 % below `
-      + `${time(quantile(0.95))}, 99 % below ${time(quantile(0.99))}, longest ${time(quantile(1))}.`;
+    const text =
+      n === 0
+        ? "No calls."
+        : `${count(n)} calls: median ${time(quantile(0.5))}, 95 % below ` +
+          `${time(quantile(0.95))}, 99 % below ${time(quantile(0.99))}, longest ${time(quantile(1))}.`;
     $("histogram-text").textContent = text;
     this.canvas.setAttribute("aria-label", `Histogram of durations. ${text}`);
     this.draw();
@@ -50,13 +61,18 @@ class Histogram {
 
   draw() {
     const { canvas, colors, bins, all } = this;
-    const width = canvas.clientWidth, height = canvas.clientHeight || 190;
+    const width = canvas.clientWidth,
+      height = canvas.clientHeight || 190;
     const ctx = prepared(canvas, width, height);
     const used = [...all.counts.keys()].filter((bin) => all.counts[bin]);
     if (!used.length) return;
     const first = Math.floor(Math.max(used[0] - 1, 0) / PER_DECADE) * PER_DECADE;
-    const last = Math.max(Math.ceil((used.at(-1) + 2) / PER_DECADE) * PER_DECADE, first + 2 * PER_DECADE);
-    const base = height - 22, left = 44;
+    const last = Math.max(
+      Math.ceil((used.at(-1) + 2) / PER_DECADE) * PER_DECADE,
+      first + 2 * PER_DECADE,
+    );
+    const base = height - 22,
+      left = 44;
     const per = (width - left - 8) / (last - first);
     const most = bins.counts.reduce((a, b) => Math.max(a, b), 0);
     ctx.font = SMALL;
@@ -73,12 +89,22 @@ class Histogram {
     for (let bin = first; bin <= last; bin += PER_DECADE) {
       const x = left + (bin - first) * per;
       ctx.fillRect(x, base, 1, 5);
-      ctx.fillText(time(10 ** (bin / PER_DECADE)).replace(/\.0+ /, " "), Math.min(Math.max(x, 24), width - 24), base + 13);
+      ctx.fillText(
+        time(10 ** (bin / PER_DECADE)).replace(/\.0+ /, " "),
+        Math.min(Math.max(x, 24), width - 24),
+        base + 13,
+      );
     }
     ctx.fillStyle = this.label < 0 ? colors.accent : colors.of(this.label);
     for (let bin = first; bin < last; bin++) {
       const high = (bins.counts[bin] / (most || 1)) * (base - 14);
-      if (high > 0) ctx.fillRect(left + (bin - first) * per + 0.5, base - Math.max(high, 1), Math.max(per - 1, 1), Math.max(high, 1));
+      if (high > 0)
+        ctx.fillRect(
+          left + (bin - first) * per + 0.5,
+          base - Math.max(high, 1),
+          Math.max(per - 1, 1),
+          Math.max(high, 1),
+        );
     }
     ctx.fillStyle = colors.strong;
     ctx.fillRect(left, base, width - left - 8, 1);

@@ -10,7 +10,8 @@ class Interaction {
     host.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     host.addEventListener("pointerdown", (event) => this.down(event));
     host.addEventListener("pointermove", (event) => this.move(event));
-    for (const name of ["pointerup", "pointercancel"]) host.addEventListener(name, (event) => this.up(event));
+    for (const name of ["pointerup", "pointercancel"])
+      host.addEventListener(name, (event) => this.up(event));
     host.addEventListener("pointerleave", () => this.hover(-1));
     host.addEventListener("dblclick", (event) => this.zoomAt(event, 0.25));
     host.addEventListener("keydown", (event) => this.key(event));
@@ -23,7 +24,8 @@ class Interaction {
   place(event) {
     const { host, gutter, width } = this.timeline;
     const box = host.getBoundingClientRect();
-    const x = event.clientX - box.left, y = event.clientY - box.top;
+    const x = event.clientX - box.left,
+      y = event.clientY - box.top;
     return { x, y, share: Math.min(Math.max((x - gutter) / width, 0), 1), inside: x >= gutter };
   }
 
@@ -74,7 +76,8 @@ class Interaction {
 
   pinch(id, x) {
     const [[, other]] = [...this.pointers].filter(([key]) => key !== id);
-    const before = Math.abs(this.pointers.get(id).x - other.x), now = Math.abs(x - other.x);
+    const before = Math.abs(this.pointers.get(id).x - other.x),
+      now = Math.abs(x - other.x);
     const { gutter, width } = this.timeline;
     this.axis.zoom(Math.max(before, 8) / Math.max(now, 8), ((x + other.x) / 2 - gutter) / width);
   }
@@ -82,7 +85,8 @@ class Interaction {
   up(event) {
     const known = this.pointers.delete(event.pointerId);
     const { x, y, inside } = this.place(event);
-    if (known && !this.moved && inside && event.type === "pointerup") this.choose(this.timeline.spanAt(x, y));
+    if (known && !this.moved && inside && event.type === "pointerup")
+      this.choose(this.timeline.spanAt(x, y));
   }
 
   // A click on the name of a lane shows its levels one below the other, or together.
@@ -124,15 +128,26 @@ class Interaction {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { axis } = this;
     const moves = {
-      "+": () => axis.zoom(0.5), "=": () => axis.zoom(0.5), w: () => axis.zoom(0.5),
-      "-": () => axis.zoom(2), _: () => axis.zoom(2), s: () => axis.zoom(2),
-      a: () => axis.pan(-0.2), d: () => axis.pan(0.2),
-      0: () => axis.all(), Home: () => axis.all(),
-      f: () => this.fit(), Enter: () => this.fit(),
-      Escape: () => { this.hover(-1); this.choose(-1); },
-      ArrowLeft: () => event.shiftKey ? axis.pan(-0.2) : this.step(-1),
-      ArrowRight: () => event.shiftKey ? axis.pan(0.2) : this.step(1),
-      ArrowUp: () => this.stepRow(-1), ArrowDown: () => this.stepRow(1),
+      "+": () => axis.zoom(0.5),
+      "=": () => axis.zoom(0.5),
+      w: () => axis.zoom(0.5),
+      "-": () => axis.zoom(2),
+      _: () => axis.zoom(2),
+      s: () => axis.zoom(2),
+      a: () => axis.pan(-0.2),
+      d: () => axis.pan(0.2),
+      0: () => axis.all(),
+      Home: () => axis.all(),
+      f: () => this.fit(),
+      Enter: () => this.fit(),
+      Escape: () => {
+        this.hover(-1);
+        this.choose(-1);
+      },
+      ArrowLeft: () => (event.shiftKey ? axis.pan(-0.2) : this.step(-1)),
+      ArrowRight: () => (event.shiftKey ? axis.pan(0.2) : this.step(1)),
+      ArrowUp: () => this.stepRow(-1),
+      ArrowDown: () => this.stepRow(1),
     };
     const move = moves[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!move) return;
@@ -143,7 +158,10 @@ class Interaction {
   fit() {
     const { trace, selected } = this.timeline;
     if (selected < 0) return;
-    const [from, to] = [this.axis.toLine(trace.start[selected]), this.axis.toLine(trace.end[selected])];
+    const [from, to] = [
+      this.axis.toLine(trace.start[selected]),
+      this.axis.toLine(trace.end[selected]),
+    ];
     const beside = Math.max((to - from) * 0.5, 50);
     this.axis.show(from - beside, to + beside);
   }
@@ -152,7 +170,10 @@ class Interaction {
   step(by) {
     const { timeline } = this;
     if (timeline.selected < 0) {
-      this.chooseIn(timeline.tracks.flatMap((track) => track.rows), this.axis.shown[0]);
+      this.chooseIn(
+        timeline.tracks.flatMap((track) => track.rows),
+        this.axis.shown[0],
+      );
       return;
     }
     const [row, k] = timeline.find(timeline.selected);

@@ -7,18 +7,31 @@ function legend(trace, colors) {
     return made;
   };
   const named = colors.ranked.slice(0, PALETTES.light.length);
-  const items = named.map((label) => el("li", {}, swatch(colors.of(label)), el("bdi", { text: short(trace.labels[label], 80) })));
-  if (trace.labels.length > named.length) items.push(el("li", {}, swatch(colors.of(-1)), `${count(trace.labels.length - named.length)} others`));
-  const signs = [[FAILED, "✕"], [RETRIED, "↻"], [CACHED, "▯"], [CANCELLED, "▯"], [RUNNING, "▸"]];
+  const items = named.map((label) =>
+    el("li", {}, swatch(colors.of(label)), el("bdi", { text: short(trace.labels[label], 80) })),
+  );
+  if (trace.labels.length > named.length)
+    items.push(
+      el("li", {}, swatch(colors.of(-1)), `${count(trace.labels.length - named.length)} others`),
+    );
+  const signs = [
+    [FAILED, "✕"],
+    [RETRIED, "↻"],
+    [CACHED, "▯"],
+    [CANCELLED, "▯"],
+    [RUNNING, "▸"],
+  ];
   const there = new Set(trace.state);
-  for (const [state, sign] of signs) if (there.has(state)) items.push(el("li", { text: `${sign} ${STATE[state]}` }));
+  for (const [state, sign] of signs)
+    if (there.has(state)) items.push(el("li", { text: `${sign} ${STATE[state]}` }));
   if (trace.kind.includes(STEAL)) items.push(el("li", { text: "❘ steal" }));
   $("legend").replaceChildren(...items);
 }
 
 function totalsOf(trace) {
   const totals = new Float64Array(trace.labels.length);
-  for (let i = 0; i < trace.n; i++) if (trace.label[i] >= 0) totals[trace.label[i]] += trace.end[i] - trace.start[i];
+  for (let i = 0; i < trace.n; i++)
+    if (trace.label[i] >= 0) totals[trace.label[i]] += trace.end[i] - trace.start[i];
   return totals;
 }
 
@@ -50,14 +63,25 @@ async function start() {
     $("timeline").scrollIntoView({ block: "start" });
     timeline.host.focus({ preventScroll: true });
   };
-  const tasks = new Tasks(trace, colors, { choose: (i) => choose(i), open: reveal, chooseLabel: (label) => histogram.show(label) });
+  const tasks = new Tasks(trace, colors, {
+    choose: (i) => choose(i),
+    open: reveal,
+    chooseLabel: (label) => histogram.show(label),
+  });
   const interaction = new Interaction(timeline, (i, follow) => choose(i, follow));
 
   // Choose a span everywhere; with `follow`, the timeline goes to it.
   function choose(i, follow = false) {
     timeline.selected = i;
-    showSelected(trace, i, [["Fit", () => interaction.fit()],
-      ["Calls of this name", () => { if (trace.label[i] >= 0) tasks.drill(trace.label[i]); }]]);
+    showSelected(trace, i, [
+      ["Fit", () => interaction.fit()],
+      [
+        "Calls of this name",
+        () => {
+          if (trace.label[i] >= 0) tasks.drill(trace.label[i]);
+        },
+      ],
+    ]);
     if (i >= 0 && follow) bringIntoSight(timeline, i);
     timeline.redraw();
   }
@@ -68,12 +92,17 @@ async function start() {
   });
   $("levels").hidden = timeline.tracks.every((track) => track.rows.length < 2);
   $("gaps").setAttribute("aria-pressed", String(axis.folded));
-  pressed("gaps", (on) => { axis.fold(on); for (const one of chart) one.redraw(); });
+  pressed("gaps", (on) => {
+    axis.fold(on);
+    for (const one of chart) one.redraw();
+  });
   $("gaps").hidden = axis.gaps.length === 0;
   for (const button of document.querySelectorAll("[data-download]")) {
     button.addEventListener("click", () => download(trace, button.dataset.download));
   }
-  if (trace.unit > 1) $("unit").textContent = `Times are rounded to ${time(trace.unit)}, waits and processor times to ${time(trace.coarse)}.`;
+  if (trace.unit > 1)
+    $("unit").textContent =
+      `Times are rounded to ${time(trace.unit)}, waits and processor times to ${time(trace.coarse)}.`;
   await nextFrame();
   showErrors(trace, reveal);
   showGraph(trace.dag);
@@ -99,7 +128,8 @@ function bringIntoSight(timeline, i) {
   if (!row) return;
   const { top, height } = row.track;
   if (top < host.scrollTop) host.scrollTop = top;
-  else if (top + height > host.scrollTop + host.clientHeight) host.scrollTop = top + height - host.clientHeight;
+  else if (top + height > host.scrollTop + host.clientHeight)
+    host.scrollTop = top + height - host.clientHeight;
 }
 
 document.addEventListener("keydown", (event) => {

@@ -19,7 +19,8 @@ class Row {
     this.bad = new Uint32Array(n + 1);
     for (let k = 0, last = 0; k < n; k++) {
       const i = spans[k];
-      const from = trace.start[i], to = trace.end[i];
+      const from = trace.start[i],
+        to = trace.end[i];
       this.start[k] = from;
       // In the last level spans may overlap: each hides what the one before had behind it.
       if (k > 0 && this.end[k - 1] > from) this.end[k - 1] = from;
@@ -80,7 +81,9 @@ async function tracksOf(trace) {
   const tracks = [];
   for (let lane = 0, at = 0; lane < trace.lanes.length; lane++) {
     const stop = at + trace.counts[lane];
-    const work = [], waits = [], marks = [];
+    const work = [],
+      waits = [],
+      marks = [];
     for (; at < stop; at++) {
       const kind = trace.kind[at];
       if (kind !== IDLE) (kind === STEAL ? marks : kind === PAUSE ? waits : work).push(at);

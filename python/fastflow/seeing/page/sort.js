@@ -6,7 +6,8 @@ function sortedBy(rows, key, down) {
   // From 0 on, the bits of real numbers are in the order of the numbers.
   for (let i = 0; i < n; i++) keys[i] = key(rows[i]) + 1;
   const words = new Uint16Array(keys.buffer);
-  let order = new Uint32Array(n), other = new Uint32Array(n);
+  let order = new Uint32Array(n),
+    other = new Uint32Array(n);
   for (let i = 0; i < n; i++) order[i] = i;
   const places = new Uint32Array(65537);
   for (let digit = 0; digit < 4; digit++) {

@@ -31,7 +31,8 @@ class Strip {
     let word = this.known.get(color);
     if (word === undefined) {
       const [r, g, b] = color.startsWith("#")
-        ? [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)) : color.match(/\d+/g).map(Number);
+        ? [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16))
+        : color.match(/\d+/g).map(Number);
       word = r | (g << 8) | (b << 16);
       this.known.set(color, word);
     }
