@@ -9,6 +9,7 @@ namespace fastflow::py {
 
 namespace {
 
+// For one block of one thread.
 struct BlockingObject : PyObject {
   Worker* worker = nullptr;   // that has entered it
   std::uint64_t entered = 0;  // a stamp, if somebody recorded then

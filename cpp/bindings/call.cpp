@@ -13,9 +13,9 @@ bool StoredCall::store(PyObject* function, PyObject* const* args, std::size_t co
     }
     to = block_ + 1;
   }
-  for (std::size_t i = 0; i < count; ++i) to[i] = Py_NewRef(args[i]);
+  for (std::size_t i = 0; i < count; ++i) to[i] = new_ref_for_others(args[i]);
   count_ = static_cast<std::uint32_t>(count);
-  function_ = Py_NewRef(function);
+  function_ = new_ref_for_others(function);
   names_ = Py_XNewRef(names);
   return true;
 }

@@ -43,8 +43,8 @@ class StoredCall {
   StoredCall(const StoredCall&) = delete;
   StoredCall& operator=(const StoredCall&) = delete;
 
-  // Stores new references.  `count` arguments, the last ones named by the tuple `names`
-  // (or nullptr).  False with MemoryError.
+  // Stores new references, for another thread.  `count` arguments, the last ones named
+  // by the tuple `names` (or nullptr).  False with MemoryError.
   bool store(PyObject* function, PyObject* const* args, std::size_t count,
              PyObject* names);
 

@@ -104,6 +104,7 @@ PyObject* take_failure(CallRun* run, std::uint32_t v) {
   }
   PyObject* error = take_exception();
   add_note(error, function_of(run, v), "node", v);
+  give_to_others(error);  // the caller, who drops it
   return error;
 }
 

@@ -24,8 +24,8 @@ Ref look_for_full(PyObject* object) {
   return Ref::borrow(self_of(object)->full.get());
 }
 
-// Made at first use; empty with an exception.  Of two that are made at the same time one
-// is used by both.
+// Made at first use; empty with an exception.  Of two that are made at the same time
+// one is used by both.
 Ref full_of(PyObject* object) {
   Ref full = look_for_full(object);
   if (full) return full;

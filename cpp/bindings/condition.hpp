@@ -4,7 +4,9 @@
 // given and hardly ever wait on one.  A threading.Condition costs microseconds and 1
 // KB; this is a reentrant lock, and a threading.Condition over that lock exists only
 // once somebody waits.  Whoever notifies holds the lock, and who waits takes it first,
-// so a notifier sees the waiter's condition or the waiter has yet to look.
+// so a notifier sees the waiter's condition or the waiter has yet to look.  Two who
+// make it at the same time use the same one: which it is, is settled after both are
+// made.
 #pragma once
 
 #include "python.hpp"

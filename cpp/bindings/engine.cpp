@@ -220,7 +220,7 @@ PyObject* stats(PyObject* self, PyObject*) {
   };
   return Py_BuildValue("(KKKKKKII)", get(e->counters.submitted),
                        get(e->counters.completed) + get(e->kernels_done) +
-                           static_cast<unsigned long long>(pool.kernels),
+                           static_cast<unsigned long long>(pool.completed),
                        get(e->counters.failed), get(e->counters.cancelled),
                        static_cast<unsigned long long>(pool.stolen),
                        static_cast<unsigned long long>(pool.parked), pool.workers,

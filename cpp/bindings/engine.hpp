@@ -16,6 +16,7 @@
 
 #include "python.hpp"
 
+#include "cache_line.hpp"
 #include "gil.hpp"
 #include "pool.hpp"
 
@@ -41,9 +42,18 @@ class PoolHooks final : public WorkerHooks {
   PyObject* const engine_;  // borrowed: the engine owns us
 };
 
+// Keeps words on different lines of the cache that different threads write, where they
+// do so at the same time.  (Python does not align objects to lines.)
+struct Apart {
+#ifdef Py_GIL_DISABLED
+  char room[kCacheLine];
+#endif
+};
+
 struct Counters {
   std::atomic<std::uint64_t> submitted{0};  // tasks and items, these four alike
-  std::atomic<std::uint64_t> completed{0};
+  Apart apart;
+  std::atomic<std::uint64_t> completed{0};  // but for WorkerCounts::completed
   std::atomic<std::uint64_t> failed{0};
   std::atomic<std::uint64_t> cancelled{0};
 };
@@ -55,6 +65,7 @@ struct Engine : PyObject {
   void finalize();
 
   PyObject* weakrefs = nullptr;
+  Apart from_references;  // which each submission counts
   Pool* pool = nullptr;
   PoolHooks* hooks = nullptr;
   PyObject* spawner = nullptr;   // callable(engine); starts a thread
@@ -62,19 +73,19 @@ struct Engine : PyObject {
   bool propagate_context = true;
   bool caller_may_run = true;  // no initializer: callers may run tasks themselves
   OnFull on_full = OnFull::kBlock;
-  std::int64_t max_pending = 0;  // 0: no limit
+  std::int64_t max_pending = 0;         // 0: no limit
+  std::atomic<bool> shut_down{false};   // no more submissions
+  std::atomic<bool> cancel_all{false};  // queued tasks are to be cancelled
+  std::atomic<bool> broken{false};      // an initializer failed
+  std::atomic<bool> forked{false};      // in a child: the threads are gone
+  std::atomic<bool> active{false};      // activity(True) was called last
 
+  Apart from_settings;
   Counters counters;
-  // Nodes that ended without the interpreter.  Tasks that did are counted by each
-  // worker (WorkerCounts::kernels): here they would all write the same word.
+  // Nodes that ended without the interpreter.
   std::atomic<std::uint64_t> kernels_done{0};
   std::atomic<std::int64_t> pending{0};       // counted only if max_pending > 0
   std::atomic<bool> room_wanted{false};       // a submitter waits for pending to fall
-  std::atomic<bool> shut_down{false};         // no more submissions
-  std::atomic<bool> cancel_all{false};        // queued tasks are to be cancelled
-  std::atomic<bool> broken{false};            // an initializer failed
-  std::atomic<bool> forked{false};            // in a child: the threads are gone
-  std::atomic<bool> active{false};            // activity(True) was called last
   std::uint64_t unobserved = 0;               // failures that nobody looked at
   PyObject* first_unobserved = nullptr;       // that of the earliest of these tasks
   std::uint64_t first_unobserved_number = 0;  // the number of that task
@@ -83,6 +94,19 @@ struct Engine : PyObject {
 extern PyTypeObject* engine_type;
 inline Engine* engine_of(PyObject* object) { return static_cast<Engine*>(object); }
 bool add_engine_type(PyObject* module);
+
+// A task or an item of the engine has completed on this thread.  Where workers run
+// Python code at the same time, each has a count of its own.
+inline void count_completed(Engine* engine) {
+#ifdef Py_GIL_DISABLED
+  Worker* worker = Worker::current();
+  if (worker != nullptr && &worker->pool() == engine->pool) {
+    WorkerCounts::add(worker->counts().completed);
+    return;
+  }
+#endif
+  bump(engine->counters.completed);
+}
 
 // What is unusual in the whole process; submissions look at it.
 inline constexpr unsigned kExiting = 1;    // they are refused (threading's own atexit)
@@ -123,8 +147,8 @@ Room make_room(Engine* engine);
 // A task left the queue: started or cancelled.  Any thread state.
 void task_started(Engine* engine);
 
-// Counts a failure whose future died without anybody asking for it; or several, of which
-// this was the first.
+// Counts a failure whose future died without anybody asking for it; or several, of
+// which this was the first.
 void add_unobserved(Engine* engine, PyObject* exception, std::uint64_t number,
                     std::uint64_t count = 1);
 

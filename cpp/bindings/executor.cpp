@@ -47,7 +47,7 @@ FASTFLOW_INLINE bool fill(FutureObject* f, PyObject* scope, PyObject* const* arg
                           std::size_t nargs, PyObject* names, std::int64_t index) {
   if (is_kernel(args[0])) {
     f->kernel_call.index = index;
-    f->kernel_call.kernel = kernel_of(Py_NewRef(args[0]));
+    f->kernel_call.kernel = kernel_of(new_ref_for_others(args[0]));
     f->holds = Holds::kKernel;
     f->job.run = run_kernel_future;
   } else {
@@ -114,7 +114,7 @@ FASTFLOW_INLINE PyObject* submit_accepted(Engine* e, PyObject* scope,
     }
     return future;
   }
-  Py_INCREF(future);  // the queue's
+  new_ref_for_others(future);  // the queue's
   const Lane lane = f->holds == Holds::kKernel ? Lane::kNative : Lane::kAttached;
   const Need need = e->pool->enqueue(&f->job, lane);
   t_woke_worker = need != Need::kNothing;

@@ -1,4 +1,7 @@
 // ExecutorBase: the native half of fastflow.Executor, with submit() as one native call.
+//
+// What submit() is given is looked at first, as that may run Python code; the future is
+// known to nobody else until it is queued, in one step at the end.
 #pragma once
 
 #include "engine.hpp"

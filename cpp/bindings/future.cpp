@@ -177,12 +177,13 @@ void drop_call(FutureObject* f) {
 
 void settle(FutureObject* f, PyObject* outcome, bool failed) {
   drop_call(f);
+  give_to_others(outcome);
   f->holds = Holds::kOutcome;
   f->failed = failed;
   f->outcome = outcome;
   track_if_needed(f, outcome);
   if (f->engine != nullptr) {
-    bump(failed ? f->engine->counters.failed : f->engine->counters.completed);
+    failed ? bump(f->engine->counters.failed) : count_completed(f->engine);
   }
   TaskState::Word flags = 0;
   if (f->state.finish_unshared(&flags)) {
@@ -451,7 +452,7 @@ void run_kernel_by(Job* job, Worker& worker, const CallKernel& call_kernel) {
     const KernelCall call = f->kernel_call;
     const std::int32_t status = call_kernel(f, call);
     // Before the end, whose release takes it to whoever has seen the end.
-    atomic<std::uint64_t>& counter = worker.counts().kernels;
+    atomic<std::uint64_t>& counter = worker.counts().completed;
     WorkerCounts::add(counter);
     TaskState::Word flags = 0;
     if (status != 0 || !f->state.finish_unshared(&flags)) {

@@ -12,6 +12,21 @@
 // Ownership: the queue owns one reference until the job has run.  The garbage collector
 // does not track a future until it has an outcome, extras or attributes that could be
 // part of a cycle: tracking costs microseconds per object at 10^6 of them.
+//
+// What runs Python code, and what it can't come between
+//   the end     The outcome is stored, then the state moves on; in between a kernel's
+//               reference may go, or a condition be taken.  Nobody reads the outcome
+//               before the state has moved, and nobody else stores one: only who
+//               started the task does (claim_outcome, settle_left_behind).
+//   callbacks   Left under the lock before the flag is set, taken all at once under the
+//               lock after the end.  So one is called by who ends the task, or by who
+//               came too late, and never by both; they are called without the lock.
+//   extras      Made under the lock; nothing that is made for them (a list, a
+//   condition)
+//               is made under it, and of two the first one stays.
+//   tracking    Under the lock, as it must not be done twice.
+//   cancelling  The state decides, before anything is dropped or called.
+//   the call    Moved out before it is made, or dropped: nobody sees half of it.
 #pragma once
 
 #include "python.hpp"

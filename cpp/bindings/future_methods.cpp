@@ -179,8 +179,8 @@ bool leave_callback(FutureObject* f, PyObject* fn) {
   Extras* extras = extras_of(f);
   if (extras == nullptr) throw std::bad_alloc();
   extras->callbacks.push_back(Ref::borrow(fn));
-  // Who ends the task sees the flag, and takes the callbacks under this lock; or it came
-  // first, and then may have been here already.
+  // Who ends the task sees the flag, and takes the callbacks under this lock; or it
+  // came first, and then may have been here already.
   if (!TaskState::is_done(f->state.add_flag(TaskState::kShared))) return true;
   extras->callbacks.pop_back();
   return false;
@@ -228,9 +228,10 @@ PyObject* future_set_running(PyObject* self, PyObject*) {
   return nullptr;
 }
 
-// Makes the outcome the caller's to set; false: it is set or the task cancelled already,
-// or it is run by a worker, who will set it.  Of two who ask, the second finds what the
-// first has done; who cancels the task does so before the start, or finds it started.
+// Makes the outcome the caller's to set; false: it is set or the task cancelled
+// already, or it is run by a worker, who will set it.  Of two who ask, the second finds
+// what the first has done; who cancels the task does so before the start, or finds it
+// started.
 bool claim_outcome(FutureObject* f, StoredCall* unused) {
   ObjectLock lock(object_of(f));
   const bool by_hand = f->engine == nullptr;

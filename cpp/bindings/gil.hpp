@@ -30,6 +30,8 @@ bool yield_point();
 
 // What a worker thread of a Python pool has of its own; found by Worker::binding.  It
 // needs no memory besides: what a worker has to do it can do when there is none left.
+// Nobody else uses it, so only code that runs on this very thread can come in between:
+// each reference is taken off the list before it is dropped.
 class Attachment {
  public:
   explicit Attachment(PyThreadState* state) : state_(state) {}

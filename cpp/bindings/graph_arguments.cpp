@@ -42,8 +42,8 @@ bool read_item(std::uint64_t graph, PyObject* object, Arguments* to) {
 bool is_array_of_objects(PyObject* object) {
   if (std::strcmp(Py_TYPE(object)->tp_name, "numpy.ndarray") != 0) return false;
   Ref dtype = Ref::steal(PyObject_GetAttrString(object, "dtype"));
-  Ref has = Ref::steal(dtype ? PyObject_GetAttrString(dtype.get(), "hasobject")
-                             : nullptr);
+  Ref has =
+      Ref::steal(dtype ? PyObject_GetAttrString(dtype.get(), "hasobject") : nullptr);
   if (!has) PyErr_Clear();  // no memory, say: let the Python layer find out
   return !has || has.get() == Py_True;
 }

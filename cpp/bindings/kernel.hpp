@@ -1,5 +1,6 @@
 // Kernel: a native function void(int64_t index, void* data) that workers call without
-// touching the interpreter.
+// touching the interpreter.  It never changes, and its callers keep it; a status word
+// is read once by who made the call, before anything else.
 #pragma once
 
 #include "python.hpp"

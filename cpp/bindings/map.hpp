@@ -75,7 +75,9 @@ struct MapObject : PyObject {
   PyObject* results = nullptr;  // list under construction, untracked; none: for_each
   PyObject* context = nullptr;  // the caller's, copied; or nullptr
   RunScope scope;
+  Apart before_next;  // written per claim, while the others are read
   std::atomic<std::int64_t> next{0};
+  Apart after_next;
   Participants participants;
   std::atomic<bool> cancelled{false};
   std::atomic<std::int64_t> cut;         // items from here on will never run

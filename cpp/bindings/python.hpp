@@ -51,6 +51,34 @@ class Shared {
   Object* const object_;
 };
 
+// A new reference that another thread is likely to drop.  A free-threaded build counts
+// what the thread that made an object takes and drops apart from what others do; and if
+// they drop more than they took, the object is brought before that thread, at the price
+// of twenty references.  So this one is counted as theirs from the beginning.  (That of
+// a function is theirs anyway: they have a large sum to begin with.)
+inline PyObject* new_ref_for_others(PyObject* object) {
+#ifdef Py_GIL_DISABLED
+  constexpr Py_ssize_t kPlenty = PY_SSIZE_T_MAX / 4;
+  if (_Py_IsImmortal(object)) return object;
+  if (_Py_atomic_load_ssize_relaxed(&object->ob_ref_shared) > kPlenty) {
+    return Py_NewRef(object);
+  }
+  _Py_atomic_add_ssize(&object->ob_ref_shared, Py_ssize_t{1} << _Py_REF_SHARED_SHIFT);
+  return object;
+#else
+  return Py_NewRef(object);
+#endif
+}
+
+// Makes a reference of the caller's one that others are to drop.
+inline void give_to_others([[maybe_unused]] PyObject* object) {
+#ifdef Py_GIL_DISABLED
+  if (_Py_IsImmortal(object)) return;
+  new_ref_for_others(object);
+  Py_DECREF(object);
+#endif
+}
+
 // A counter that is only ever changed by attached threads.  With a global interpreter
 // lock that makes a plain addition safe; without one it has to be atomic.
 inline void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexcept {
@@ -86,11 +114,12 @@ inline bool set_flag(std::atomic<bool>& flag) noexcept {
 // the object's own lock on a free-threaded build.
 //
 // It excludes others only for as long as nothing in between runs Python code or waits:
-// then the interpreter lock changes hands, and a free-threaded build gives the lock back
-// meanwhile.  Code is run by calls, by dropping what may be a last reference, by lookups
-// and comparisons, and before 3.12, where the garbage collector does its work inside of
-// them, by making an object that is collected.  So what is needed is made before, what
-// is to be dropped is moved out and goes after, and in between are only fields of ours.
+// then the interpreter lock changes hands, and a free-threaded build gives the lock
+// back meanwhile.  Code is run by calls, by dropping what may be a last reference, by
+// lookups and comparisons, and before 3.12, where the garbage collector does its work
+// inside of them, by making an object that is collected.  So what is needed is made
+// before, what is to be dropped is moved out and goes after, and in between are only
+// fields of ours.
 class ObjectLock {
  public:
 #ifdef Py_GIL_DISABLED
@@ -108,8 +137,8 @@ class ObjectLock {
   ObjectLock& operator=(const ObjectLock&) = delete;
 };
 
-// Item i of a list that others may change meanwhile, as a new reference; nullptr without
-// an exception if the list is too short.
+// Item i of a list that others may change meanwhile, as a new reference; nullptr
+// without an exception if the list is too short.
 inline PyObject* list_item(PyObject* list, Py_ssize_t i) {
 #if PY_VERSION_HEX >= 0x030D0000
   PyObject* item = PyList_GetItemRef(list, i);
@@ -141,8 +170,8 @@ inline void raise_exception(PyObject* exception) {
 }
 
 // Python objects that the binding needs from the Python layer; set once by
-// _core.configure() right after import, by configure_graph() while the module is imported
-// that alone makes graphs; never changed.
+// _core.configure() right after import, by configure_graph() while the module is
+// imported that alone makes graphs; never changed.
 struct Imports {
   PyTypeObject* future_type = nullptr;     // fastflow.Future
   PyObject* cancelled_error = nullptr;     // concurrent.futures.CancelledError

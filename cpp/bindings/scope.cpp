@@ -179,6 +179,9 @@ void give_up_block(PyObject* block) {
   raise_exception(error.get());
 }
 
+// What runs Python code in between decides nothing: `_left` is the block's own, of the
+// one thread that leaves it.
+//
 // __exit__(kind, error, traceback): _finish(error), a method in Python.  A
 // signal's handler may raise at that method's first instruction, before it can catch
 // anything; so here, where no handler runs, we see to it that the group is left.

@@ -126,7 +126,7 @@ PyObject* iterator_close(PyObject* self, PyObject*) {
 
 PyObject* get_done(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(
-      static_cast<IteratorObject*>(self)->stream->body->ended.load());
+      static_cast<IteratorObject*>(self)->stream->body->all_ended());
 }
 
 PyMethodDef methods[] = {{"start", method<iterator_start>(), METH_NOARGS,

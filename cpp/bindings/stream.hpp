@@ -6,8 +6,15 @@
 // the consumer, rather than wait for an item that nobody has started, runs it itself if
 // it may.  So a stream of no-ops costs no thread crossing, and slow items overlap.
 //
-// Threads and locks: see StreamBody.  No Python code runs while an ObjectLock is held
-// on a free-threaded build.
+// Threads and locks: see StreamBody.  Nothing runs Python code under the ObjectLock.
+// The consumer's steps do, between one look and the next (an input that is read, an
+// item that is run, an exception that is raised), and so may close the stream or
+// iterate over it.  Against the latter there is `consuming`.  `closed` is looked at
+// again after each such step, and whoever leaves looks once more: what was put in
+// meanwhile is taken back then, and nobody begins it, as workers ask for `closed`
+// before each item.  A worker's item is its own from the claim on until its state says
+// that it has ended; what the item was given goes after that, when nobody looks at it
+// any more.
 #pragma once
 
 #include "python.hpp"

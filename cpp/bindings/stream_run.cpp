@@ -14,6 +14,45 @@ namespace {
 using Item = StreamItem;
 using Body = StreamBody;
 
+// --- counting ------------------------------------------------------------------------
+
+// Without an interpreter lock an addition to what several threads count is a quarter of
+// a short item.  So what the consumer's thread counts is kept apart, and the engine is
+// told now and then, before a wait and at the end.
+constexpr std::uint64_t kUntold = 32;
+
+// REQUIRES: `consuming`.
+void tell_engine(StreamObject* s) {
+  Body& body = *s->body;
+  bump(s->engine->counters.submitted, std::exchange(body.submitted_here, 0));
+  bump(s->engine->counters.completed, std::exchange(body.completed_here, 0));
+}
+
+void count_submitted(StreamObject* s) {
+  if constexpr (kAttachedExclude) {
+    bump(s->engine->counters.submitted);
+  } else if (++s->body->submitted_here >= kUntold) {
+    tell_engine(s);
+  }
+}
+
+void count_completed(StreamObject* s, bool is_consumer) {
+  if (kAttachedExclude || !is_consumer) {
+    py::count_completed(s->engine);
+  } else {
+    ++s->body->completed_here;
+  }
+}
+
+void count_ended(StreamObject* s, bool is_consumer) {
+  if (kAttachedExclude || !is_consumer) {
+    bump(s->body->ended);
+  } else {
+    std::atomic<std::uint64_t>& ended = s->body->ended_here;  // relaxed: one writer
+    ended.store(ended.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+}
+
 // --- running items -------------------------------------------------------------------
 
 PyObject* call(StreamObject* s, PyObject* value) {
@@ -63,7 +102,7 @@ FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result,
     lane->end(SpanState::kFailed, recording::failure_of(*result), now);
   }
   const bool ordinary = PyObject_IsInstance(*result, PyExc_Exception) > 0;
-  add_note(*result, s->function, "item of", s->body->ended.load());
+  add_note(*result, s->function, "item of", s->body->all_ended());
   bump(s->engine->counters.failed);
   return s->return_exceptions && ordinary ? Item::kDone : Item::kFailed;
 }
@@ -84,17 +123,22 @@ FASTFLOW_INLINE bool run_item(StreamObject* s, std::size_t index, bool is_consum
     if (interrupted) raise_exception(result);
   } else {
     noting.end();
-    bump(s->engine->counters.completed);
+    count_completed(s, is_consumer);
   }
+  if (!is_consumer) give_to_others(result);
   item.value = result;
   if (s->ordered) {
-    item.state.store(state, kAttachedOrder);  // against ItemEnd::enlist
-    bump(s->body->ended);
+    if (is_consumer) {
+      item.state.store(state, std::memory_order_relaxed);  // it does not wait meanwhile
+    } else {
+      item.state.store(state, kAttachedOrder);  // against ItemEnd::enlist
+    }
+    count_ended(s, is_consumer);
   } else {
     ObjectLock lock(object_of(s));
     item.state.store(state, kAttachedOrder);
     s->body->order.push_back(index);
-    bump(s->body->ended);
+    count_ended(s, is_consumer);
   }
   const std::int64_t wanted = s->body->wanted.load();
   if (wanted == static_cast<std::int64_t>(index) || wanted == Body::kAny) {
@@ -212,7 +256,7 @@ FASTFLOW_INLINE void fill(StreamObject* s) {
       if (!body.numbers.empty()) body.numbers[index] = s->pulled++;
     }
     if (s->ordered) body.order.push_back(index);
-    bump(s->engine->counters.submitted);
+    count_submitted(s);
     body.queue.put(index);
   }
 }
@@ -300,6 +344,7 @@ class ItemEnd final : public Waitable {
 };
 
 bool wait_for_item(StreamObject* s) {
+  tell_engine(s);
   ItemEnd end(s);
   const WaitEnd waited =
       ready_item(s) >= 0 ? WaitEnd::kDone : wait_for(end, s->timeout);
@@ -321,6 +366,7 @@ PyObject* next_result(StreamObject* s) {
     fill<kRecorded>(s);
     if (s->body->participants.closed()) return nullptr;  // by its own input, say
     if (nothing_under_way(s)) {
+      tell_engine(s);
       if (s->input_error != nullptr) {
         Ref error = Ref::steal(std::exchange(s->input_error, nullptr));
         raise_exception(error.get());
@@ -410,6 +456,7 @@ void close_stream(StreamObject* s) {
   Ref inputs = Ref::steal(std::exchange(s->iterators, nullptr));
   s->exhausted = true;
   for (Ref value; take_back(s, &value);) value = Ref();
+  tell_engine(s);
   body.consuming.store(false, kAttachedOrder);
 }
 

@@ -60,7 +60,14 @@ struct StreamBody {
   Ring order;                 // to hand out: as pulled, or as finished (unordered)
   Participants participants;  // workers; closed: the consumer is gone
   std::atomic<std::int64_t> wanted{-1};  // item (or kAny) that the consumer waits for
-  std::atomic<std::uint64_t> ended{0};
+  std::atomic<std::uint64_t> ended{0};   // items; but for those of the next
+  // What the consumer's thread has counted where that costs less than to add it to what
+  // others count; the last two until the engine is told.
+  std::atomic<std::uint64_t> ended_here{0};
+  std::uint64_t submitted_here = 0, completed_here = 0;
+  [[nodiscard]] std::uint64_t all_ended() const noexcept {
+    return ended.load() + ended_here.load();
+  }
   std::atomic<bool> consuming{false};  // a thread is in iterator_next
   ItemContext here;  // of items that the consumer's thread runs; guarded by `consuming`
   static constexpr std::int64_t kAny = 1LL << 62;

@@ -29,8 +29,8 @@ PyObject* find_decimal_variable(PyObject* module) {
   return nullptr;
 }
 
-// A new reference, as others may import and forget modules meanwhile; nullptr without an
-// exception if it is not there.
+// A new reference, as others may import and forget modules meanwhile; nullptr without
+// an exception if it is not there.
 PyObject* loaded_module(const char* name) {
   PyObject* modules = PyImport_GetModuleDict();  // borrowed; never nullptr
 #if PY_VERSION_HEX >= 0x030D0000

@@ -9,6 +9,10 @@
 //      for every result.
 //   3. Tell the workers that we no longer look ("urgent") and sleep until woken.
 // A wait on a worker's thread does not count against the pool's limit (BlockedScope).
+//
+// Signal handlers run between a sleep and the next look.  Whatever they do, nothing is
+// missed: who waits is in the parking lot before it asks to be announced, asks before
+// it sleeps, and looks after all of that.
 #pragma once
 
 #include "python.hpp"

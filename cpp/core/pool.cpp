@@ -153,7 +153,7 @@ PoolCounts Pool::counts() const {
     total.executed += w->counts().executed.load(std::memory_order_relaxed);
     total.stolen += w->counts().stolen.load(std::memory_order_relaxed);
     total.parked += w->counts().parked.load(std::memory_order_relaxed);
-    total.kernels += w->counts().kernels.load(std::memory_order_relaxed);
+    total.completed += w->counts().completed.load(std::memory_order_relaxed);
   }
   total.workers = live_.load(std::memory_order_relaxed);
   total.blocked = blocked_.load(std::memory_order_relaxed);

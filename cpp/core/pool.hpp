@@ -51,9 +51,9 @@ struct PoolCounts {
   std::uint64_t executed = 0;  // jobs
   std::uint64_t stolen = 0;  // jobs run by another worker than the one that queued them
   std::uint64_t parked = 0;  // times that a worker went to sleep
-  std::uint64_t kernels = 0;  // WorkerCounts::kernels
-  std::uint32_t workers = 0;  // threads alive
-  std::uint32_t blocked = 0;  // of them, waiting for other jobs
+  std::uint64_t completed = 0;  // WorkerCounts::completed
+  std::uint32_t workers = 0;    // threads alive
+  std::uint32_t blocked = 0;    // of them, waiting for other jobs
 };
 
 class Pool {

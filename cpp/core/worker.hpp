@@ -35,7 +35,7 @@ struct WorkerCounts {
   atomic<std::uint64_t> executed{0};
   atomic<std::uint64_t> stolen{0};
   atomic<std::uint64_t> parked{0};
-  atomic<std::uint64_t> kernels{0};  // free for the binding, as Worker::binding is
+  atomic<std::uint64_t> completed{0};  // free for the binding, as Worker::binding is
 
   // Counters have one writer, so a plain increment of an atomic will do.
   static void add(atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexcept {

@@ -94,9 +94,14 @@ for how in WAYS:
     add(
         f"{how} in the initializer",
         f"""
+        def set_up(how):
+            until("queued")
+            die(how)
+
         def main():
-            with Pool(2, initializer=die, initargs=({how!r},)) as pool:
+            with Pool(2, initializer=set_up, initargs=({how!r},)) as pool:
                 futures = [pool.submit(same, n) for n in range(5)]
+                mark("queued")
                 for future in futures:
                     outcome(future.result)
                 outcome(pool.submit, same, 1)
