@@ -49,11 +49,12 @@ FILES = {
         "fanout taskgroup",
     ),
     "processes": (
-        "__init__ messages pipe place remote_traceback",
+        "__init__ bell messages pipe place remote_traceback undisturbed",
         "answers buffers guard transport",
         "future packing",
         "chunks worker_main",
         "workers",
+        "deaths",
         "desk",
         "watch",
         "executor",

@@ -98,7 +98,9 @@ class Packed:
         """See to it that the message can be sent."""
         if len(self.message) > shares.most:
             sealed = shares.packed(self.message, [])
-            self.message, self.shares = sealed.message, sealed.shares
+            # In this order: in between, it is to be sealed again.
+            self.shares = sealed.shares
+            self.message = sealed.message
 
 
 class Shares:

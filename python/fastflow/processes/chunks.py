@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, InvalidStateError
 from itertools import chain, repeat
 from typing import Any, Protocol
 
 from fastflow.pool.future import Future
 from fastflow.processes.buffers import Packed, Shared
-from fastflow.processes.messages import CHUNK
+from fastflow.processes.messages import CHUNK, read_note
 from fastflow.processes.packing import NUMBERLESS, Packer
 
 __all__ = ["Chunk", "MapRun"]
@@ -34,22 +35,12 @@ class _Waiter(Protocol):
 class Chunk:
     """Consecutive items of a map; to the desk a call like others."""
 
-    __slots__ = ("_number", "_packed", "_ticket", "_tries", "_worker", "run", "start",
-                 "stop")  # fmt: skip
+    __slots__ = ("run", "start", "stop")
 
     def __init__(self, run: MapRun, start: int, stop: int) -> None:
         self.run = run
         self.start = start
         self.stop = stop
-        self._number = run.number
-        self._worker: Any = None
-        self._ticket = 0
-        self._tries = 0
-        self._packed: bytes | Packed | None = run.pack(start, stop)
-
-    def done(self) -> bool:
-        """Return whether nobody wants it any more."""
-        return self.run.stopped
 
     def set_result(self, answer: tuple[float, list[Any]]) -> None:
         """Take the values of the items."""
@@ -69,10 +60,28 @@ class Chunk:
         """Note that it is not made."""
         self.run.deliver(self.start, [], CancelledError())
 
-    def give_back(self, count: int) -> Chunk:
-        """Return the last items as a chunk of their own."""
-        self.stop -= count
-        return Chunk(self.run, self.stop, self.stop + count)
+    def give_back(self, note: bytes) -> tuple[Chunk, int, bytes | Packed, int] | None:
+        """Return the last items as a chunk of their own, for the desk to put in place.
+
+        None if they can't be pickled, which is told.
+
+        Returns
+        -------
+        Chunk
+        int
+            The number of its function.
+        message
+        int
+            Where this chunk ends when the other one is there.
+        """
+        (count,) = read_note(note)
+        start = self.stop - count
+        try:
+            message = self.run.pack(start, self.stop)
+        except Exception as error:
+            self.run.deliver(start, [], error)
+            return None
+        return Chunk(self.run, start, self.stop), self.run.number, message, start
 
 
 class MapRun:
@@ -111,7 +120,8 @@ class MapRun:
         self._n = n
         self._chunksize = chunksize
         self._workers = workers
-        self._next = 0
+        self.next = 0
+        """The first item that has no chunk. The desk moves it with a chunk's place."""
         # Per item; of a function that was mapped before, as it was then.
         self._seconds: float | None = packer.seconds.get(self.number)
         self._results: dict[int, tuple[list[Any], BaseException | None]] = {}
@@ -128,26 +138,37 @@ class MapRun:
                 self._shares[share.inode] = share
         return message
 
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether there are no more chunks to make."""
-        return self.stopped or self._next >= self._n
+    def next_chunk(self) -> tuple[Chunk, int, bytes | Packed, int, bool] | None:
+        """Return the next items, for the desk to put in place.
 
-    def next_chunk(self) -> Chunk | None:
-        """Return the next items; None if they can't be pickled, which is told."""
-        start = self._next
-        stop = self._next = min(start + self._size(), self._n)
+        None if there are no more, or if they can't be pickled, which is told.
+
+        Returns
+        -------
+        Chunk
+        int
+            The number of its function.
+        message
+        int
+            The item behind it: `next`, once it is in place.
+        bool
+            Whether it is the last one.
+        """
+        start = self.next
+        if self.stopped or start >= self._n:
+            return None
+        stop = min(start + self._size(), self._n)
         try:
-            return Chunk(self, start, stop)
+            message = self.pack(start, stop)
         except Exception as error:
-            self._next = self._n
             self.deliver(start, [], error)
             return None
+        return Chunk(self, start, stop), self.number, message, stop, stop >= self._n
 
     def _size(self) -> int:
         if self._chunksize is not None:
             return self._chunksize
-        left = self._n - self._next
+        left = self._n - self.next
         fair = left // (2 * self._workers) + 1  # the later, the smaller
         if self._seconds is None:
             return min(max(self._n // (4 * self._workers), 1), _FIRST)
@@ -160,7 +181,7 @@ class MapRun:
 
     def fail(self, error: BaseException) -> None:
         """Note why what has no chunk yet is not made."""
-        start, self._next = self._next, self._n
+        start, self.next = self.next, self._n
         self.deliver(start, [], error)
 
     def time_of(self, count: int, seconds: float) -> None:
@@ -178,26 +199,22 @@ class MapRun:
         """Take values, and what the item after them has raised."""
         self._results[start] = values, error
         bell = self._bell
-        if bell is not None and start == self._awaited:
-            self._bell = None
-            bell.set_result(None)
+        # It may have been told before, up to here.
+        if bell is not None and start == self._awaited and not bell.done():
+            with contextlib.suppress(InvalidStateError):
+                bell.set_result(None)
 
     def results(self, deadline: float | None) -> Iterator[Any]:
         """Return an iterator over the values, in order; each is let go of."""
         return chain.from_iterable(_Parts(self, self._n, deadline))
 
-    @property
-    def ahead(self) -> int:
-        """How many chunks a worker should have."""
+    def measures(self) -> tuple[int, int]:
+        """Return how many chunks should leave together, and what a worker should have."""
         if self._seconds is None:
-            return _AHEAD
+            return 1, _AHEAD
         each = self._seconds * (self._chunksize or self._size())
-        return min(max(int(_AHEAD_SECONDS / each), _AHEAD), _MOST_AHEAD)
-
-    @property
-    def together(self) -> int:
-        """How many chunks should leave together."""
-        return max(self.ahead // 8, 1)
+        ahead = min(max(int(_AHEAD_SECONDS / each), _AHEAD), _MOST_AHEAD)
+        return max(ahead // 8, 1), ahead
 
     def take(
         self, at: int, deadline: float | None
@@ -211,7 +228,6 @@ class MapRun:
             self._awaited, self._bell = at, bell
             found = self._results.pop(at, None)  # it came before the bell
             if found is not None:
-                self._bell = None
                 return found
             left = None if deadline is None else deadline - time.monotonic()
             self._waiter.wait_for(bell, left)

@@ -29,6 +29,7 @@ from fastflow.processes.packing import Packer, dumps, main_is_hidden
 from fastflow.processes.transport import MOST
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
+from fastflow.processes.undisturbed import call_undisturbed
 from fastflow.processes.workers import Crew, forget_server, prepare_server
 
 __all__ = ["ProcessExecutor"]
@@ -148,7 +149,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         )
         self._name = f"{place.NAME}-{next(_numbers)}"
         shares = Shares(share_arrays, MOST)
-        crew = Crew(mp_context, setup, shares, self._name)
+        crew = Crew(mp_context, setup, self._name)
         self._mp_context = mp_context
         self._packer = Packer(shares, share_arrays, hidden_main=hidden)
         self._desk = Desk(
@@ -211,16 +212,16 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             return self._run_here(fn, args, kwargs)
         future: ProcessFuture[T] = ProcessFuture()
         future._keeper = self._watch
-        future._worker = None
-        future._tries = 0
         try:
-            future._number, future._packed = self._packer.call(fn, args, kwargs)
+            number, message = self._packer.call(fn, args, kwargs)
         except Exception as error:
             if self._desk.refusal is not None:
                 raise self._desk.refusal() from None
             future.set_exception(error)
             return future
-        self._desk.add(future)
+        due = self._desk.add(future, number, message)
+        if due:
+            self._desk.attend(due)
         if self._watch.helper_sleeps:
             self._watch.wake_helper()
         return future
@@ -295,7 +296,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             self._watch, self._packer, fn, columns, n, chunksize, self._max_workers
         )
         if n:
-            self._desk.add(run)
+            self._desk.attend(self._desk.add_map(run))
             if self._watch.helper_sleeps:
                 self._watch.wake_helper()
         return run.results(deadline)
@@ -320,7 +321,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         if cancel_futures or kill:
             self._desk.cancel_waiting()
         if kill:
-            self._desk.kill()
+            call_undisturbed(self._desk.kill)
         self._watch.close()
         if wait:
             self._watch.join()

@@ -12,6 +12,7 @@ import: that of ``python -c``, a console, a notebook.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import pickle
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from fastflow.processes.buffers import LargeBufferError, Packed, Shares, refusal_from
-from fastflow.processes.messages import CALL
+from fastflow.processes.messages import CALL, DEFINE
 
 __all__ = ["NUMBERLESS", "Numbered", "Packer", "dumps", "main_is_hidden"]
 
@@ -118,12 +119,13 @@ class Packer:
     def __init__(self, shares: Shares, least: int | None, *, hidden_main: bool) -> None:
         self.shares = shares
         self.hidden_main = hidden_main
-        self.pickled: list[bytes] = []
-        """Functions, by number."""
+        self.definitions: dict[int, bytes] = {}
+        """By the number of a function, the message that tells a worker of it."""
         self.numbers: dict[Any, int] = {}
         """Of plain functions only, whose identity is their equality."""
         self.seconds: dict[int, float] = {}
         """That an item of a map has taken, by the number of the function."""
+        self._fresh = itertools.count()
         self._refuse = refusal_from(least)
         self._most = shares.most
 
@@ -174,14 +176,14 @@ class Packer:
 
     def _number(self, fn: Any) -> int:
         number = NUMBERLESS
-        if len(self.pickled) < _MOST and _stands_in_module(fn):
+        if len(self.definitions) < _MOST and _stands_in_module(fn):
             try:
                 data = pickle.dumps(fn, 5)
             except Exception:
                 data = b""
             if data and not (self.hidden_main and b"__main__" in data):
-                number = len(self.pickled)
-                self.pickled.append(data)
+                number = next(self._fresh)
+                self.definitions[number] = _dumps((DEFINE, number, data), 5)
                 self.numbers[fn] = number
         return number
 

@@ -45,9 +45,9 @@ from fastflow.processes.messages import (
     SHARED,
     STARTED,
     STOP,
-    TIMES,
     LongNote,
     note,
+    times,
 )
 from fastflow.processes.packing import dumps
 from fastflow.processes.transport import MOST, Endpoint
@@ -304,7 +304,7 @@ class _Worker:
     def _report(self) -> None:
         now = time.perf_counter()
         seconds = self._busy + now - self._began
-        self._send(note(TIMES, self._made, seconds))
+        self._send(times(self._made, seconds))
         self._report_at = max(1, int(_REPORT * self._made / (seconds or 1e-6)))
         self._made, self._busy, self._began = 0, 0.0, now
         limit = self._setup.memory_limit
