@@ -36,6 +36,32 @@ PyGetSetDef hold_getset[] = {
      nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
+// --- AtEnd ---------------------------------------------------------------------------
+
+struct AtEndObject : PyObject {
+  void before_end() {
+    if (!function) return;
+    Ref error = Ref::steal(PyErr_Occurred() != nullptr ? take_exception() : nullptr);
+    Ref done = Ref::steal(PyObject_CallOneArg(function.get(), argument.get()));
+    if (!done) PyErr_WriteUnraisable(function.get());
+    if (error) raise_exception(error.get());
+  }
+
+  Ref function, argument;
+};
+
+PyTypeObject* at_end_type = nullptr;
+
+PyObject* make_at_end(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject *function, *argument;
+  if (!PyArg_ParseTuple(args, "OO:AtEnd", &function, &argument)) return nullptr;
+  Ref made = make<AtEndObject>(type);
+  if (!made) return nullptr;
+  static_cast<AtEndObject*>(made.get())->function = Ref::borrow(function);
+  static_cast<AtEndObject*>(made.get())->argument = Ref::borrow(argument);
+  return made.release();
+}
+
 // --- seats ---------------------------------------------------------------------------
 
 void keep(PyObject*, bool) {}
@@ -116,6 +142,8 @@ Ref make_hold(PyObject* owner, Release release, bool granted) {
 bool add_hold_types(PyObject* module) {
   return add_type<HoldObject>(module, "fastflow._core.Hold", &hold_type,
                               {.methods = hold_methods, .getset = hold_getset}) &&
+         add_type<AtEndObject>(module, "fastflow._core.AtEnd", &at_end_type,
+                               {.make = guarded<make_at_end>}) &&
          add_type<SeatsObject>(module, "fastflow._core.Seats", &seats_type,
                                {.methods = seats_methods,
                                 .getset = seats_getset,

@@ -5,6 +5,8 @@
 // undo it, or in its ``finally``. A Hold is there as soon as it is done, so the
 // interpreter undoes it in any case; and it does so without Python code.
 //
+// AtEnd: calls a function when it is dropped; one that is native, for the same reason.
+//
 // Seats: the threads that wait for the workers of an executor (processes/watch.py). One
 // at a time has the watch, others sleep.
 #pragma once

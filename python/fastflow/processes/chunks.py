@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, InvalidStateError
 from itertools import chain, repeat
@@ -13,6 +14,7 @@ from fastflow.pool.future import Future
 from fastflow.processes.buffers import Packed, Shared
 from fastflow.processes.messages import CHUNK, read_note
 from fastflow.processes.packing import NUMBERLESS, Packer
+from fastflow.processes.undisturbed import is_stray
 
 __all__ = ["Chunk", "MapRun"]
 
@@ -78,7 +80,7 @@ class Chunk:
         start = self.stop - count
         try:
             message = self.run.pack(start, self.stop)
-        except Exception as error:
+        except Exception as error:  # no signal handler's: the main thread leaves this
             self.run.deliver(start, [], error)
             return None
         return Chunk(self.run, start, self.stop), self.run.number, message, start
@@ -127,7 +129,17 @@ class MapRun:
         self._results: dict[int, tuple[list[Any], BaseException | None]] = {}
         self._awaited = -1
         self._bell: Future[None] | None = None
-        self.stopped = False
+        self._over = False
+        self._parts: weakref.ref[_Parts] | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody wants the results any more."""
+        return self._over or (self._parts is not None and self._parts() is None)
+
+    def stop(self) -> None:
+        """Note that nobody wants the results any more."""
+        self._over = True
 
     def pack(self, start: int, stop: int) -> bytes | Packed:
         """Return the message for some items."""
@@ -161,6 +173,8 @@ class MapRun:
         try:
             message = self.pack(start, stop)
         except Exception as error:
+            if is_stray(lambda: self.pack(start, stop)):
+                raise
             self.deliver(start, [], error)
             return None
         return Chunk(self, start, stop), self.number, message, stop, stop >= self._n
@@ -206,7 +220,9 @@ class MapRun:
 
     def results(self, deadline: float | None) -> Iterator[Any]:
         """Return an iterator over the values, in order; each is let go of."""
-        return chain.from_iterable(_Parts(self, self._n, deadline))
+        parts = _Parts(self, self._n, deadline)
+        self._parts = weakref.ref(parts)
+        return chain.from_iterable(parts)
 
     def measures(self) -> tuple[int, int]:
         """Return how many chunks should leave together, and what a worker should have."""
@@ -238,8 +254,7 @@ class MapRun:
 class _Parts:
     """Iterators over the values of one chunk after the other.
 
-    Nobody else has it: when it is gone, the results are awaited no more. (A generator
-    that was never started does not learn of that.)
+    Nobody else has it: when it is gone, the results are awaited no more.
     """
 
     def __init__(self, run: MapRun, n: int, deadline: float | None) -> None:
@@ -257,7 +272,7 @@ class _Parts:
         if self._error is not None:
             error, self._error = self._error, None
             self._at = self._n
-            self._run.stopped = True
+            self._run.stop()
             try:
                 if isinstance(error, StopIteration):  # would end the iterator silently
                     raise RuntimeError("a call has raised StopIteration") from error
@@ -270,6 +285,3 @@ class _Parts:
         self._at += len(values)
         values.reverse()
         return map(values.pop, repeat(-1, len(values)))
-
-    def __del__(self) -> None:
-        self._run.stopped = True  # no lock here: the collector may call this

@@ -29,7 +29,7 @@ from fastflow.processes.packing import Packer, dumps, main_is_hidden
 from fastflow.processes.transport import MOST
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
-from fastflow.processes.undisturbed import call_undisturbed
+from fastflow.processes.undisturbed import call_undisturbed, is_stray
 from fastflow.processes.workers import Crew, forget_server, prepare_server
 
 __all__ = ["ProcessExecutor"]
@@ -217,6 +217,8 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         except Exception as error:
             if self._desk.refusal is not None:
                 raise self._desk.refusal() from None
+            if is_stray(lambda: self._packer.call(fn, args, kwargs)):
+                raise
             future.set_exception(error)
             return future
         due = self._desk.add(future, number, message)

@@ -23,6 +23,7 @@ from typing import Any
 
 from fastflow.processes.buffers import LargeBufferError, Packed, Shares, refusal_from
 from fastflow.processes.messages import CALL, DEFINE
+from fastflow.processes.undisturbed import is_stray
 
 __all__ = ["NUMBERLESS", "Numbered", "Packer", "dumps", "main_is_hidden"]
 
@@ -65,6 +66,8 @@ def dumps(value: Any, buffers: Buffers = None, *, hidden_main: bool = False) -> 
     except LargeBufferError:
         raise
     except Exception as error:
+        if is_stray(lambda: pickle.dumps(value, 5, buffer_callback=buffers)):
+            raise
         return _otherwise(value, error)
     if hidden_main and b"__main__" in data:
         return _by_value(value, buffers, _hidden_error)
@@ -153,7 +156,11 @@ class Packer:
             call: Any = (number, args, kwargs) if kwargs else (number, args)
             try:
                 data = _dumps(call, 5, buffer_callback=self._refuse)
+            except LargeBufferError:
+                return number, self.message(call)
             except Exception:
+                if is_stray(lambda: _dumps(call, 5, buffer_callback=self._refuse)):
+                    raise
                 return number, self.message(call)
             return number, data if len(data) < self._most else Packed(data, [])
         number = self.number_of(fn)

@@ -232,3 +232,16 @@ add(
     stimuli=(("ready 0", interrupt), ("ready 1", interrupt), ("ready 2", interrupt)),
     peer=False,
 )
+for error in ("Alarm", "KeyboardInterrupt", "TimeoutError"):
+    add(
+        f"a handler that raises {error} at any moment",
+        f"""
+        from alarms import *
+
+        def main():
+            disturb({len(error)}, 1500, {error})
+        """,
+        "well",
+        "over",
+        peer=False,
+    )
