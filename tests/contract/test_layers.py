@@ -49,7 +49,7 @@ FILES = {
         "fanout taskgroup",
     ),
     "processes": (
-        "__init__ bell messages pipe place remote_traceback undisturbed",
+        "__init__ bell messages pipe place remote_traceback sigint undisturbed",
         "answers buffers guard transport",
         "future packing",
         "chunks worker_main",

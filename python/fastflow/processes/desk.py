@@ -18,6 +18,7 @@ helper thread uses them, and everybody else rings for it.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import time
@@ -138,29 +139,33 @@ class Desk(_core.Dispatcher):
         """Start one more process, or all if they are forked.
 
         Not in the main thread, where Ctrl-C may come in the middle; unless they are
-        forked, for which there should be few threads.
+        forked, and there is no other thread yet: then signals are blocked meanwhile.
         """
         if time.monotonic() < self._start_again and self.workers:
             return
-        if self._crew.is_forking:
-            while self._start_worker():
-                pass
-        else:
+        if not self._crew.is_forking:
             call_undisturbed(self._start_worker)
+        elif threading.active_count() == 1:
+            self._start_all()
+        else:
+            call_undisturbed(self._start_all)
+
+    def _start_all(self) -> None:
+        while self._start_worker():
+            pass
 
     def _start_worker(self) -> bool:
         with self.claim_start() as claim:
             if not claim.granted:
                 return False
+            stray: Exception | None = None
             try:
                 worker = self._crew.start()
-            except BaseException as error:
-                if not self.workers and self.starting == 1:
-                    self.break_("no worker could be started", error)
-                elif isinstance(error, Exception):  # the others go on without it
-                    self._start_again = time.monotonic() + _PAUSE
+            except Exception as error:
+                again = self._start_after(error)
+                if again is None:
                     return False
-                raise
+                worker, stray = again, error
             self.attach(worker)
         if self.killed:
             worker.kill()
@@ -169,7 +174,20 @@ class Desk(_core.Dispatcher):
         else:
             self.give()
             self.bell.ring()
+        if stray is not None:
+            raise stray
         return True
+
+    def _start_after(self, error: Exception) -> Worker | None:
+        """Start a worker, unless the last one has failed for a reason that stays."""
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(Exception):  # it may be a signal handler's
+                return self._crew.start()
+        if not self.workers and self.starting == 1:
+            self.break_("no worker could be started", error)
+            raise error
+        self._start_again = time.monotonic() + _PAUSE  # the others go on without it
+        return None
 
     def _bury(self) -> None:
         while (found := self.take_dead()) is not None:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from fastflow import _core, errors
 from fastflow.pool.blas import limited
-from fastflow.processes import place
+from fastflow.processes import place, sigint
 from fastflow.processes.buffers import (
     LargeBufferError,
     Mapped,
@@ -76,6 +76,7 @@ def run(endpoint: Endpoint, setup: Setup) -> None:
         channel = endpoint.attach()
         worker = _Worker(channel, setup)
         signal.signal(signal.SIGINT, worker.interrupted)
+        sigint.unblock()
         end_with = getattr(_core, "end_with", None)
         if end_with is not None:
             end_with(endpoint.connection.fileno())

@@ -21,6 +21,7 @@ from fastflow.processes import place, worker_main
 from fastflow.processes.buffers import Mapped
 from fastflow.processes.messages import STOP
 from fastflow.processes.packing import dumps, main_is_hidden
+from fastflow.processes.sigint import Name, blocked
 from fastflow.processes.transport import End, pair
 
 __all__ = [
@@ -69,8 +70,11 @@ class Worker(_core.Window):
     def close(self) -> None:
         """Let go of everything of a process that has ended, or is to end."""
         self.end.close()
+        # Not when it is dropped, which may be in the main thread: multiprocessing has
+        # Python code called at the end of such an object.
+        process, self.process = self.process, None
         with contextlib.suppress(ValueError):
-            self.process.close()
+            process.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -111,10 +115,11 @@ class Crew:
             process = self.context.Process(
                 target=_run_forked if self.is_forking else worker_main.run,
                 args=((endpoint, setup, end) if self.is_forking else (endpoint, setup)),
-                name=f"{self._name}-{next(self._numbers)}",
+                name=Name(f"{self._name}-{next(self._numbers)}"),
             )
+            method = self.context.get_start_method()
             try:
-                with _startable(self.context):
+                with _startable(self.context), blocked(method):
                     process.start()
             except BaseException:
                 end.close()
