@@ -1,4 +1,4 @@
-"""Signal handlers that raise at random moments: nothing is lost, nothing is mixed up."""
+"""Signal handlers that raise at random moments: nothing is lost or mixed up."""
 
 from __future__ import annotations
 

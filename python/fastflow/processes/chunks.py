@@ -225,7 +225,7 @@ class MapRun:
         return chain.from_iterable(parts)
 
     def measures(self) -> tuple[int, int]:
-        """Return how many chunks should leave together, and what a worker should have."""
+        """Return how many chunks should leave together, and be at a worker."""
         if self._seconds is None:
             return 1, _AHEAD
         each = self._seconds * (self._chunksize or self._size())

@@ -10,16 +10,16 @@ All of this is called in threads that no signal handler disturbs.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from concurrent.futures import InvalidStateError
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fastflow.errors import BrokenProcessesError, WorkerDiedError
 from fastflow.processes import place
+from fastflow.processes.bell import Bell
 from fastflow.processes.chunks import MapRun
+from fastflow.processes.packing import Packer
 from fastflow.processes.workers import Worker, ending_of
-
-if TYPE_CHECKING:
-    from fastflow.processes.desk import Desk
 
 __all__ = ["break_", "bury"]
 
@@ -32,6 +32,29 @@ _UNGUARDED = (
     "a worker imports the script that is run, and this starts workers again; put what "
     "is to run once under: if __name__ == '__main__':"
 )
+
+
+class Desk(Protocol):
+    """What is needed of `fastflow.processes.desk.Desk`."""
+
+    packer: Packer
+    bell: Bell
+    early_deaths: int
+    killed: bool
+    refusal: Callable[[], Exception] | None
+
+    @property
+    def workers(self) -> list[Any]:
+        """All that there are."""
+
+    def take_all(self) -> list[Any]:
+        """Take all calls away that have no answer."""
+
+    def cancel_waiting(self) -> None:
+        """Cancel all but what workers make, or are to make next."""
+
+    def break_(self, why: str, error: BaseException | None) -> None:
+        """Refuse all calls from now on, and those that have not ended."""
 
 
 def bury(desk: Desk, worker: Worker, lost: list[tuple[Any, int]]) -> None:
@@ -67,7 +90,7 @@ def bury(desk: Desk, worker: Worker, lost: list[tuple[Any, int]]) -> None:
 def break_(desk: Desk, why: str, error: BaseException | None) -> None:
     """Refuse all calls from now on, and those that have not ended."""
 
-    def broken() -> Exception:
+    def broken() -> BrokenProcessesError:
         made = BrokenProcessesError(why)
         made.__cause__ = error
         return made

@@ -1,8 +1,8 @@
 """The desk of an executor: its calls, and the workers that make them.
 
-Who has which call is native (`_core.Dispatcher`, whose header argues why nothing is lost
-when a signal handler raises). Here stands what is to be done besides: starting workers,
-burying them, what is asked of calls, the end.
+Who has which call is native (`_core.Dispatcher`, whose header argues why nothing is
+lost when a signal handler raises). Here stands what is to be done besides: starting
+workers, burying them, what is asked of calls, the end.
 
 **Signal handlers.** Each method here may be cut off between any two steps in the main
 thread. What it has not come to then is seen by the next `drain`, as all is derived from
@@ -130,7 +130,7 @@ class Desk(_core.Dispatcher):
         return packed.message, shares
 
     def told(self, target: Any, message: bytes, worker: Worker) -> None:
-        """Take what a worker has said besides plain values, in an undisturbed thread."""
+        """Take what a worker has said besides plain values: not in the main thread."""
         tell(target, message, worker, self.break_)
 
     # --- workers come and go -----------------------------------------------------

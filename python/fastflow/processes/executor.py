@@ -27,9 +27,9 @@ from fastflow.processes.desk import Desk
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.packing import Packer, dumps, main_is_hidden
 from fastflow.processes.transport import MOST
+from fastflow.processes.undisturbed import call_undisturbed, is_stray
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
-from fastflow.processes.undisturbed import call_undisturbed, is_stray
 from fastflow.processes.workers import Crew, forget_server, prepare_server
 
 __all__ = ["ProcessExecutor"]

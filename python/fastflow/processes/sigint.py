@@ -3,9 +3,9 @@
 A terminal sends it to the program and all its workers. multiprocessing gives a new
 process Python's own handler, which raises in the middle of an import, or ends the
 process. So SIGINT is kept from it until `worker_main` has set a handler that knows what
-to do: blocked from the beginning, where the process inherits that (fork, spawn); or else
-ignored as soon as it reads what it is to do (`Name`), before it imports the script. What
-was blocked comes afterwards, and is ignored then.
+to do: blocked from the beginning, where the process inherits that (fork, spawn); or
+else ignored as soon as it reads what it is to do (`Name`), before it imports the
+script. What was blocked comes afterwards, and is ignored then.
 """
 
 from __future__ import annotations

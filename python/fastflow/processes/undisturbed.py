@@ -33,7 +33,9 @@ def call_undisturbed(call: Callable[[], object]) -> None:
 
     def start() -> None:
         try:
-            threading.Thread(target=run, name="fastflow-undisturbed", daemon=False).start()
+            threading.Thread(
+                target=run, name="fastflow-undisturbed", daemon=False
+            ).start()
         except RuntimeError:  # there are too many
             run()
 

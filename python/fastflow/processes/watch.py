@@ -19,13 +19,13 @@ submits does so now and then): such a thread sets the futures, then looks whethe
 watcher sleeps, and rings; the watcher says that it sleeps, then looks at its future. So
 either finds what the other has done.
 
-**Signal handlers** that raise can't keep a seat taken: it is a `_core.Hold`, which gives
-it back when it is dropped. Nor the bells of the above, which the dispatcher rings
-natively. What is skipped else (to wake the helper when one leaves) the helper makes up
-for: while there are calls it looks 100 times a second. Whether it sleeps longer is
-written by nobody else: a call that finds it so rings, and goes on ringing until it is
-awake. What the main thread has left to it, and workers that have died, it sees to
-though somebody else has the watch.
+**Signal handlers** that raise can't keep a seat taken: it is a `_core.Hold`, which
+gives it back when it is dropped. Nor can they silence the bells of the above, which the
+dispatcher rings natively. What is skipped else (to wake the helper when one leaves) the
+helper makes up for: while there are calls it looks 100 times a second. Whether it
+sleeps longer is written by nobody else: a call that finds it so rings, and the next one
+again, until it is awake. What the main thread has left to it, and workers that have
+died, it sees to though somebody else has the watch.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ class Watch:
     def _has_left(self) -> None:
         """Have somebody take the watch if it is needed."""
         if self._seats.watched:
-            # A signal handler has waited here, within a wait, or somebody was quick. The
-            # former may have ended what the other one waits for.
+            # This was a wait of a signal handler, within another one, whose future it
+            # may have ended; or somebody was quick.
             self._bell.ring()
         elif self._seats.sleepers or self._closing or self._wants_service():
             self._helper_bell.ring()
@@ -264,8 +264,10 @@ class Watch:
         self._closing = True
         if self._helper is None and not desk.forked:
             if desk.unsettled or desk.workers or desk.starting:
-                self.wake_helper()  # a signal handler has kept `submit` from that
-            else:
+                # A signal handler has kept `submit` from that; or it can't be.
+                with contextlib.suppress(RuntimeError):
+                    self.wake_helper()
+            if self._helper is None:
                 self._ended.set()
         self._helper_bell.ring()
         self._bell.ring()

@@ -1,8 +1,6 @@
 """Signal handlers that raise at random moments of the main thread."""
 
 import concurrent.futures as cf
-import contextlib
-import os
 import random
 import signal
 import threading
@@ -52,7 +50,6 @@ def disturb(seed, rounds, error=Alarm, **options):
     pool.shutdown()
     left = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     say("threads left:", left) if left else say("over")
-    os.close(os.dup(1))
 
 
 class _Use:
@@ -62,7 +59,7 @@ class _Use:
         self.pool = pool
         self.choose = choose
         self.known = []  # futures, and what they are to give
-        self.heard = {}
+        self.heard = []  # futures, and what their callbacks were given
         self.wrong = []
         self.count = 0
         self.steps = [
@@ -120,9 +117,10 @@ class _Use:
 
     def hear(self):
         if self.known:
-            future, value = self.known[-1]
-            self.heard[id(future)] = future, []
-            future.add_done_callback(self.heard[id(future)][1].append)
+            future = self.known[-1][0]
+            heard = []
+            future.add_done_callback(heard.append)
+            self.heard.append((future, heard))
 
     def compare(self, future, value, seconds=None):
         try:
@@ -151,6 +149,12 @@ class _Use:
                 time.sleep(0.01)
             if desk.unsettled:
                 self.wrong.append(f"{desk.unsettled} calls are left")
+        for future, heard in self.heard:
+            end = time.monotonic() + 10
+            while not heard and time.monotonic() < end:
+                time.sleep(0.001)
+            if heard != [future]:
+                self.wrong.append(f"a callback has heard {heard}")
         return self.wrong[:5]
 
 
