@@ -66,12 +66,12 @@ int DispatcherObject::traverse(visitproc visit, void* arg) const {
 }
 
 void DispatcherObject::clear() {
-  const auto calls = std::exchange(order, {});
-  const auto answers = std::exchange(settling, {});
-  const auto others = std::exchange(left, {});
-  const auto workers = std::exchange(windows, {});
-  const auto ended = std::exchange(dead, {});
-  const auto rung = std::exchange(bells, {});
+  drop_each(order);
+  drop_each(settling);
+  drop_each(left);
+  drop_each(windows);
+  drop_each(dead);
+  drop_each(bells);
   clear_all(loads, dumps, definitions, graveyard, stop, refusal);
 }
 

@@ -16,7 +16,7 @@ int WindowObject::traverse(visitproc visit, void* arg) const {
 
 void WindowObject::clear() {
   const Line old = std::exchange(line, Line());
-  const std::deque<Call> dropped = std::exchange(calls, {});
+  drop_each(calls);
 }
 
 bool WindowObject::has_begun(std::size_t i) const {

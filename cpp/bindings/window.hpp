@@ -49,6 +49,16 @@ struct WindowObject : PyObject {
   bool lied = false;      // it has answered what it was not asked
 };
 
+// Drops all of what may run Python code, which finds a container in order; without
+// memory.
+template <class Container>
+void drop_each(Container& container) {
+  while (!container.empty()) {
+    const auto last = std::move(container.back());
+    container.pop_back();
+  }
+}
+
 extern PyTypeObject* window_type;
 bool add_window_type(PyObject* module);
 
