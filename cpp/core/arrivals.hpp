@@ -4,7 +4,7 @@
 //   Arrivals arrivals(plan);
 //   if (arrivals.arrive(v)) ...          // v is ready: exactly one arrival says so
 //   Arrivals::Alone<> alone(arrivals);   // for many of them, while nobody else counts
-//   if (alone.arrive(v)) ...
+//   if (alone.arrive(v)) ...             // or Together, where no node is wide
 //
 // Two ways to count
 //   alone   while nobody else arrives anywhere (SoloLock says so): a load and a store.
@@ -82,6 +82,19 @@ class Arrivals {
     Cell* narrow_;
     Arrivals& arrivals_;
   };
+  // Counts along with others, where no node is wide.  A local variable, as Alone.
+  class Together {
+   public:
+    explicit Together(Arrivals& arrivals) noexcept : narrow_(arrivals.narrow_.data()) {}
+    // True if v is ready now.
+    [[nodiscard]] bool arrive(std::uint32_t v) noexcept {
+      // acquire: as in arrive.
+      return count(narrow_[v], narrow_[v].load(std::memory_order_acquire), 1);
+    }
+
+   private:
+    Cell* narrow_;
+  };
   // One of them.  REQUIRES: as for Alone.
   [[nodiscard]] bool arrive_alone(std::uint32_t v) noexcept {
     return Alone<>(*this).arrive(v);
@@ -89,18 +102,11 @@ class Arrivals {
 
   // `times` arrivals at once.  True if v is ready now.
   [[nodiscard]] bool arrive(std::uint32_t v, std::uint32_t times = 1) noexcept {
-    // acquire: see "why the shortcut is right"; pairs with the fetch_sub below.
+    // acquire: see "why the shortcut is right"; pairs with the fetch_sub in count.
     const std::uint8_t left = narrow_[v].load(std::memory_order_acquire);
     if (left == Plan::kWide) [[unlikely]]
       return arrive_wide(v, times);
-    if (left == times) {
-      narrow_[v].store(0, std::memory_order_relaxed);  // nobody else counts here now
-      return true;
-    }
-    // acq_rel: releases our work to the last arrival; acquires everybody's if we are
-    // it.
-    return narrow_[v].fetch_sub(static_cast<std::uint8_t>(times),
-                                std::memory_order_acq_rel) == times;
+    return count(narrow_[v], left, times);
   }
 
   // v is ready, and will not run: it counts as never reached.  REQUIRES: the caller
@@ -138,6 +144,19 @@ class Arrivals {
     std::memcpy(static_cast<void*>(narrow_.data()), plan_.degrees(), plan_.nodes());
   }
 #endif
+
+  // `left`: what an acquire load of the cell found.
+  [[nodiscard]] static bool count(Cell& cell, std::uint8_t left,
+                                  std::uint32_t times) noexcept {
+    if (left == times) {
+      cell.store(0, std::memory_order_relaxed);  // nobody else counts here now
+      return true;
+    }
+    // acq_rel: releases our work to the last arrival; acquires everybody's if we are
+    // it.
+    const auto less = static_cast<std::uint8_t>(times);
+    return cell.fetch_sub(less, std::memory_order_acq_rel) == times;
+  }
 
   bool arrive_wide(std::uint32_t v, std::uint32_t times) noexcept {
     // acq_rel: as in arrive.

@@ -77,21 +77,12 @@ namespace fastflow {
 // What the others see of a participant.
 struct Place {
   // Guards what the place has for itself while others are about: held but during
-  // bodies.
-  [[nodiscard]] bool try_lock() noexcept {
-    return !locked.exchange(true, std::memory_order_acquire);  // pairs with unlock
-  }
-  void lock() noexcept {
-    for (int spins = 0; !try_lock(); ++spins) {
-#if !defined(FASTFLOW_MODEL)
-      if (spins % 64 == 63) std::this_thread::yield();  // a watcher, for an instant
-#endif
-      cpu_pause();
-    }
-  }
-  void unlock() noexcept {
-    locked.store(false, std::memory_order_release);  // pairs with try_lock
-  }
+  // bodies.  By the participant, which takes it for every node.
+  void lock() noexcept { (void)own.lock(); }  // never shared, so always true
+  void unlock() noexcept { own.unlock(); }
+  // By others, once in a while.
+  [[nodiscard]] bool try_lock() noexcept { return own.try_lock(); }
+  void give_back() noexcept { own.give_back(); }
 
   // By the participant: work goes on.
   void moved() noexcept {
@@ -99,8 +90,8 @@ struct Place {
     looks.store(looks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 
+  SoloLock own;
   atomic<bool> taken{false};
-  atomic<bool> locked{false};
   // A watcher has seen no progress, so the bodies are long, or the run is cancelled:
   // give back what is in hand, and look at the clock.
   atomic<bool> in_the_way{false};
@@ -250,7 +241,7 @@ class Attendance {
         solo.share();
       } else if (solo.shared() && place.try_lock()) {
         guest.offer_all(place);
-        place.unlock();
+        place.give_back();
       }
     }
   }

@@ -7,9 +7,10 @@ namespace fastflow {
 namespace {
 
 constexpr std::chrono::microseconds kUnwatched{100};  // then somebody is called anyway
-constexpr std::uint32_t kNone = 0xffff'ffff;
-constexpr std::uint32_t kMostReady = WorkStack::kRoom - graph::kWideFan;
-constexpr std::uint32_t kAhead = 16;  // words: a line of the cache
+constexpr std::uint32_t kAhead = 16;                  // words: a line of the cache
+
+using graph::kMostReady;
+using graph::kNone;
 
 }  // namespace
 
@@ -67,6 +68,7 @@ FASTFLOW_APART bool GraphRun::run_hand_alone(Participant& self) {
   // Few while it is not known that they are short.
   const std::uint32_t hand = take_hand(self, std::min(self.look_every, graph::kHand));
   self.since_look += hand;
+  self.ways += hand;
   const bool spare = options_.most > 1 && self.work.has_spare();
   if (spare) attendance_.solo.unlock();  // others could join
   const std::uint32_t n = run_bodies(self, hand);
@@ -203,6 +205,7 @@ struct GraphRun::Path {
       v = kNone;
       return false;
     }
+    ++ways;
     *next = work.nodes[--ready];
     return true;
   }
@@ -225,6 +228,7 @@ struct GraphRun::Path {
     const std::uint32_t ran = most - left;
     if (!kChecked) self.executed += ran;
     self.since_look += ran;
+    self.ways += ways;
   }
 
   GraphRun& run;
@@ -239,7 +243,8 @@ struct GraphRun::Path {
   std::uint32_t most;   // nodes until the next look
   std::uint32_t left;   // of them
   std::uint32_t ready;  // on the stack, besides v
-  std::uint32_t v;      // or kNone
+  std::uint32_t ways = 0;     // that have ended
+  std::uint32_t v;            // or kNone
   const std::uint32_t* edge;  // of v, the next to arrive along
   bool is_alone = true;
 };

@@ -1,5 +1,5 @@
 // The inner parts of GraphRun: a participant, the bodies it runs, and what these make
-// ready.  For graph_run.cpp and graph_alone.cpp only.
+// ready.  For graph_run.cpp, graph_alone.cpp and graph_together.cpp only.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +22,8 @@ constexpr std::uint32_t kHand = 16;      // nodes taken at a time while they are
 constexpr std::uint32_t kTinyHand = 64;  // and while they are hardly anything
 constexpr std::uint32_t kWideFan = 32;   // more successors than this are a span
 constexpr std::uint32_t kGrain = 64;     // of a span, taken at a time
+constexpr std::uint32_t kNone = 0xffff'ffff;
+constexpr std::uint32_t kMostReady = WorkStack::kRoom - kWideFan;
 
 }  // namespace graph
 
@@ -32,6 +34,8 @@ struct GraphRun::Participant : Place {
   // Measuring: nodes until the next look at the clock, since the last one, between two.
   std::uint32_t since_look = 0;
   std::uint32_t look_every = 1;
+  std::uint32_t ways = 0;     // that ended since then: the next node came off the stack
+  std::uint32_t way = 1;      // half of their length in nodes, lately
   std::uint32_t breadth = 0;  // most nodes seen ready at a time since the last look
   Clock::time_point last_look;
   Nanoseconds cost{0};        // of a node, lately

@@ -27,10 +27,13 @@ constexpr Nanoseconds kTheft{150};           // what has to be won by each one, 
 constexpr Nanoseconds kTiny{32};     // up to here a hand costs more than its nodes
 constexpr Nanoseconds kLong{2'000};  // from here on nodes are offered one by one
 
-// What company costs each node: a little for its place in a hand, and much for each
-// counter that other cores write, too.  One that is counted once needs no settling.
-Nanoseconds cost_of_company(const GraphPlan& plan) {
-  return Nanoseconds(2 + 10 * std::int64_t{plan.joining_edges()} / (plan.nodes() + 1));
+// What company costs each node: a little for its place in a hand, and something for
+// each counter that other cores write, too: much where hands are run and settled,
+// little where participants go their own ways.  One that is counted once needs no
+// settling.
+Nanoseconds cost_of_company(const GraphPlan& plan, bool follows) {
+  const std::int64_t each = follows ? 3 : 10;
+  return Nanoseconds(2 + each * plan.joining_edges() / (plan.nodes() + 1));
 }
 
 // Whether the successors of neighbours lie far apart, so that their counters are not in
@@ -67,11 +70,12 @@ GraphRun::GraphRun(Pool& pool, std::shared_ptr<const GraphPlan> plan, NodeBody b
       options_(options),
       first_(plan_->firsts()),
       targets_(plan_->targets()),
-      cost_of_company_(cost_of_company(*plan_)),
       scattered_(is_scattered(*plan_)),
       plain_(plan_->wide_degrees().empty() &&
              plan_->most_successors() <= graph::kWideFan),
       loose_(plan_->edges() == 0 && body_.checked == nullptr),
+      follows_(plain_ && !scattered_ && body_.checked == nullptr),
+      cost_of_company_(cost_of_company(*plan_, follows_)),
       arrivals_(*plan_),
       attendance_(options.most),
       places_(new CacheAligned<Participant>[options.most]) {
@@ -217,7 +221,7 @@ bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
     if (loose_ && self.work.count == 0 && !self.work.spans.empty()) {
       hand = run_piece(self);
     } else if (self.work.count > 0 || refill<false>(self)) {
-      hand = run_hand(self);
+      hand = follows(self) ? follow_together(self) : run_hand(self);
     } else {
       if (!find_work(self, deadline)) return true;
       continue;
@@ -228,6 +232,11 @@ bool GraphRun::take_turns(Participant& self, Clock::time_point deadline) {
     if (self.last_look > deadline) return false;
   }
   return true;
+}
+
+// From node to node, unless they are so long that offers have to be made in advance.
+bool GraphRun::follows(const Participant& self) const noexcept {
+  return follows_ && self.cost < kSoon;
 }
 
 // Returns how many nodes it took.
@@ -305,6 +314,8 @@ void GraphRun::look(Participant& self) {
   self.cost = took / std::max(self.since_look, std::uint32_t{1});
   const Nanoseconds judged = took < kJudged ? Nanoseconds{0} : self.cost;
   self.steady = std::min(judged, std::exchange(self.judged, judged));
+  self.way = std::max(self.since_look / (2 * self.ways + 1), std::uint32_t{1});
+  self.ways = 0;
   self.since_look = 0;
   const std::int64_t wanted = kLookEvery / std::max(self.cost, Nanoseconds{1});
   const bool watched = options_.most > 1 && self.called;
@@ -320,11 +331,16 @@ void GraphRun::look(Participant& self) {
   }
 }
 
-// Whether half of what is ready is worth a theft, and the rest what sharing costs.
+// Whether half of what is ready, with the ways that begin there, is worth a theft, and
+// the rest what sharing costs.
 bool GraphRun::pays_to_share(const Participant& self) const noexcept {
-  if (self.breadth < 2 && self.work.spans.empty()) return false;
-  const std::uint32_t half = self.work.spans.empty() ? self.breadth / 2 : graph::kGrain;
-  return self.steady >= cost_of_company_ && self.steady * half >= kTheft;
+  const auto& spans = self.work.spans;
+  if (loose_ && !spans.empty()) {  // nothing is counted, and half is given at once
+    return self.steady * (spans.front().size() / 2) >= kWorthWaking;
+  }
+  if (self.breadth < 2 && spans.empty()) return false;
+  const std::uint32_t half = spans.empty() ? self.breadth / 2 : graph::kGrain;
+  return self.steady >= cost_of_company_ && self.steady * half * self.way >= kTheft;
 }
 
 // How many nodes may be run without looking at anything else: few while it is not

@@ -17,15 +17,21 @@
 //   takes a handful of nodes, runs their bodies, then arrives at all their successors;
 //   those that became ready go on top of its stack, so it stays close to what it has
 //   just touched.  With a handful known in advance, the memory of all their successors'
-//   counters is asked for at once instead of one after the other.  Alone, and in a
-//   graph whose neighbours lie together, it goes from node to node instead (follow).
+//   counters is asked for at once instead of one after the other.  In a graph whose
+//   neighbours lie together it goes from node to node instead, alone (follow) and,
+//   while bodies are short, in company (follow_together): the first successor that is
+//   ready is the next.  So each participant has a region of its own, and writes
+//   counters that another one writes, too, only where the regions meet.  Hands would
+//   take what is ready in a row, and meet in every row.
 //
 //   Alone or together.  Taking part costs memory traffic: a counter that another core
 //   wrote last is 50 to 100 ns away.  So the first participant begins alone, counting
 //   without atomic read-modify-writes, and measures.  Once the bodies are long enough
 //   for it (pays_to_share, by two looks at the clock, as one may have met with a
-//   hiccup), the others come in.  Until then it holds the solo lock, but for the time
-//   of bodies while other nodes are ready.
+//   hiccup), the others come in.  What is ready besides may be the beginning of a long
+//   way, as the second row of a grid is while the first is run: so it counts with the
+//   length of ways, half of what was run between two returns to the stack.  Until then
+//   it holds the solo lock, but for the time of bodies while other nodes are ready.
 //
 //   Long bodies come unannounced: a participant can't give away what it has while it is
 //   in one.  So as soon as there is work for two, somebody is called, if only to watch
@@ -142,6 +148,8 @@ class GraphRun : private Job {
   bool take_turns(Participant& self, Clock::time_point deadline);
   std::uint32_t run_hand(Participant& self);
   std::uint32_t run_piece(Participant& self);
+  [[nodiscard]] bool follows(const Participant& self) const noexcept;
+  std::uint32_t follow_together(Participant& self);  // graph_together.cpp
   void give_up(Participant& self) noexcept;
 
   // Alone (graph_alone.cpp).
@@ -202,10 +210,11 @@ class GraphRun : private Job {
   const Options options_;
   const std::uint32_t* const first_;
   const std::uint32_t* const targets_;
-  const Nanoseconds cost_of_company_;  // for each node
   const bool scattered_;
-  const bool plain_;  // no node has many predecessors or successors
-  const bool loose_;  // no node has any, and none can fail
+  const bool plain_;    // no node has many predecessors or successors
+  const bool loose_;    // no node has any, and none can fail
+  const bool follows_;  // plain, its neighbours lie together, and none can fail
+  const Nanoseconds cost_of_company_;  // for each node
 
   Arrivals<GraphPlan> arrivals_;
 

@@ -1,5 +1,6 @@
 // SoloLock: lets one thread work alone, without atomic read-modify-writes, until
 // another one wants to join it; from then on, for good, everybody works as if shared.
+// Or until another one has seen to something in its place, and gives it back.
 //
 // Usage
 //   the soloist                               somebody else
@@ -9,25 +10,29 @@
 //     ... something long ...                      lock.share();
 //     alone = alone && lock.lock();             }
 //                                               if (lock.shared()) ... work, too
+//   With give_back() in place of share() it is a lock as others are, but for what it
+//   costs the two sides, and lock() is always true.
 //
 // Algorithm: a lock biased towards the soloist, who takes and gives it for every node.
 //   `inside` is the soloist's word, `others` that of everybody else: nobody -> wanted
-//   (try_lock) -> nobody (not to be had) or shared (share).  The soloist says that it
-//   is inside and looks whether it is wanted, the other one says that it wants and
-//   looks whether somebody is inside; each of them steps back if it sees the other.
-//   That both see nothing is ruled out by the process fence, which the other one pays
-//   for.  Where there is none (the heavy kind), the soloist comes in by a seq_cst
+//   (try_lock) -> nobody (not to be had, or give_back) or shared (share).  The soloist
+//   says that it is inside and looks whether it is wanted, the other one says that it
+//   wants and looks whether somebody is inside; each of them steps back if it sees the
+//   other. That both see nothing is ruled out by the process fence, which the other one
+//   pays for.  Where there is none (the heavy kind), the soloist comes in by a seq_cst
 //   exchange.
 //
 // Why it is safe: the soloist does its bookkeeping only while it is inside and has seen
 // `nobody` since it came in.  Others do any only after share().  If they come by
 // try_lock, then after having seen `inside` false with `wanted` set: the soloist will
-// see that before it does anything more.  All transitions are release stores read by
-// acquire loads, so whatever the soloist did alone happens before anything that the
-// others do, and the other way round.
+// see that before it does anything more.  What it finds in place of `wanted` later was
+// stored by give_back, or is built on what that stored.  All transitions are release
+// stores read by acquire loads, so whatever the soloist did alone happens before
+// anything that the others do, and the other way round.
 //
 // Threads: lock, unlock by the soloist, try_lock by the others; share by the soloist
-// while it is inside, or by whose try_lock said true; shared by anybody.  The soloist
+// while it is inside, or by whose try_lock said true, as give_back; shared by anybody.
+// Soloists may follow each other if something orders them.  The soloist
 // waits in lock() for no longer than others hold it: a few instructions and a system
 // call, or until they share.
 #pragma once
@@ -53,7 +58,7 @@ class alignas(kCacheLine) SoloLock {
   [[nodiscard]] bool lock() noexcept {
     inside_.store(true, std::memory_order_relaxed);  // ordered by the process fence
     fence_lightly();
-    // acquire: pairs with share.
+    // acquire: pairs with share and give_back.
     if (others_.load(std::memory_order_acquire) == kNobody) [[likely]]
       return true;
     return lock_slowly();
@@ -72,6 +77,11 @@ class alignas(kCacheLine) SoloLock {
   }
   void unlock() noexcept {
     inside_.store(false, std::memory_order_release);  // pairs with try_lock
+  }
+  // Instead of share(), by whose try_lock said true: as if nothing had been.
+  void give_back() noexcept {
+    // release: pairs with lock.
+    others_.store(kNobody | heavy_, std::memory_order_release);
   }
   void share() noexcept {
     // release: pairs with shared and lock.

@@ -8,7 +8,6 @@ import traceback
 import weakref
 from collections.abc import Sequence
 from concurrent.futures.thread import BrokenThreadPool
-from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -107,6 +106,14 @@ def add_note(error: BaseException, text: str) -> None:
         return
 
 
+def _travelling(value: object) -> Any:
+    """Return a value as executors of processes pickle it."""
+    # Here: it brings sockets along, which few programs that import this need.
+    from multiprocessing.reduction import ForkingPickler
+
+    return ForkingPickler.dumps(value)
+
+
 def portable(error: BaseException) -> BaseException:
     """Return the error, or a `RemoteError` if it can't be pickled and made again.
 
@@ -114,7 +121,7 @@ def portable(error: BaseException) -> BaseException:
     there, and nobody would learn what had happened.
     """
     try:
-        again = pickle.loads(ForkingPickler.dumps(error))
+        again = pickle.loads(_travelling(error))
         if type(again) is type(error):
             return error
     except Exception as failed:
@@ -430,7 +437,7 @@ def _can_travel(result: Any) -> bool:
         return _tried.travels
     _tried.busy = True
     try:
-        pickle.loads(ForkingPickler.dumps(result))
+        pickle.loads(_travelling(result))
         travels = True
     except Exception:
         travels = False

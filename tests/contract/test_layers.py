@@ -28,7 +28,6 @@ FLOORS = (
     "flows workflows durable",
     "seeing",
     "testing bench",
-    "pytest_plugin",
     "cli",
     "__main__",
     "__init__",

@@ -105,7 +105,8 @@ struct Recorder {
           calls[static_cast<std::size_t>(p)].load(std::memory_order_relaxed);
       if (before != round) early.fetch_add(1);
     }
-    for (int i = 0; i < busy_for; ++i) cpu_pause();
+    const bool is_long = long_every > 0 && node % long_every == long_every - 1;
+    for (int i = 0; i < (is_long ? 100'000 : busy_for); ++i) cpu_pause();
     calls[v].fetch_add(1, std::memory_order_relaxed);
   }
   static void plain(std::int64_t node, void* data) {
@@ -126,6 +127,7 @@ struct Recorder {
   std::vector<std::vector<std::int32_t>> predecessors;
   std::atomic<int> early{0};
   int busy_for;
+  std::int64_t long_every = 0;  // every so many nodes a body takes milliseconds
   int round = 1;
   std::function<bool(std::int64_t)> fails;
 };
@@ -166,6 +168,42 @@ TEST_CASE("every node once, after its predecessors") {
         CHECK(run->executed() == static_cast<std::uint64_t>(edges.n));
         run->release();
       }
+    }
+  }
+}
+
+// Rows of `width` nodes, each after its up to three neighbours one row before.
+static Edges stencil(std::int32_t rows, std::int32_t width) {
+  Edges edges{rows * width, {}, {}};
+  for (std::int32_t v = 0; v + width < edges.n; ++v) {
+    const std::int32_t column = v % width, below = v + width;
+    if (column > 0) edges.add(v, below - 1);
+    edges.add(v, below);
+    if (column + 1 < width) edges.add(v, below + 1);
+  }
+  return edges;
+}
+
+TEST_CASE("short bodies in company, some of them long") {
+  // Short enough to be followed from node to node; the long ones make a watcher take
+  // over what lies beside.
+  for (std::uint32_t workers : {2U, 3U, 8U}) {
+    Running r(workers);
+    for (const Edges& edges :
+         {grid(200), stencil(600, 64), stencil(10'000, 2), stencil(100, 300)}) {
+      const Plan plan = edges.plan();
+      Recorder recorder(edges, 0);
+      recorder.long_every = 9'973;
+      for (recorder.round = 1; recorder.round <= 5; ++recorder.round) {
+        GraphRun* run =
+            GraphRun::create(r.pool, plan, {Recorder::plain, nullptr, &recorder},
+                             {OnFailure::kStop, workers});
+        finish(run);
+        CHECK(recorder.wrong() == 0);
+        CHECK(run->executed() == static_cast<std::uint64_t>(edges.n));
+        run->release();
+      }
+      CHECK(recorder.early.load() == 0);
     }
   }
 }

@@ -66,21 +66,28 @@ def test_the_durable_run_of_the_demo_survives():
     assert found.killed_after + found.ran - found.twice == 40
 
 
-def test_demo_ends_with_a_table_of_all_contestants():
-    result = invoke("demo", "--tasks", "200", "--records", "400", "--workers", "2")
+def test_demo_ends_with_a_table_a_report_and_advice(tmp_path):
+    page = tmp_path / "report.html"
+    options = ("--tasks", "200", "--records", "400", "--workers", "2")
+    result = invoke("demo", *options, "--report", str(page))
     assert result.exit_code == 0, result.output
     for words in (
         "fan-out of 200 no-ops",
         "400 records, pure Python",
-        "400 records, numpy",
+        "blocks of 200 kB, compressed",
+        "1,000 waits of 10 ms",
+        "graph of 2,000 numpy calls",
         "fastflow, submit",
         "fastflow, map",
         "ThreadPoolExecutor",
         "ProcessPoolExecutor",
         "Durable run of 1,000 steps",
         "result is right",
+        "This machine (2 workers",
+        "for pure Python",
     ):
         assert words in " ".join(result.output.split())
+    assert "summarise" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

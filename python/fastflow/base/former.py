@@ -31,6 +31,7 @@ FORMER = {
     "fastflow.graph": "fastflow.engines.graph",
     "fastflow.kernel": "fastflow.pool.kernel",
     "fastflow.plan": "fastflow.run.plan",
+    "fastflow.pytest_plugin": "fastflow.testing.pytest_plugin",
     "fastflow.registry": "fastflow.run.registry",
     "fastflow.results": "fastflow.run.results",
     "fastflow.retry": "fastflow.run.retry",

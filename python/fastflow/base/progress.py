@@ -43,7 +43,7 @@ class Monitor:
             self._show = progress
         elif progress and sys.stderr.isatty():
             self._show = self._bar_for(label)
-        self._end = threading.Event()
+        self._end: threading.Event | None = None  # made with the thread: it is dear
         self._thread: threading.Thread | None = None
 
     def _bar_for(self, label: str) -> Callable[[int, int | None], object]:
@@ -77,8 +77,12 @@ class Monitor:
 
     def __enter__(self) -> Monitor:
         if self._show is not None:
+            self._end = threading.Event()
             thread = threading.Thread(
-                target=self._run, name="fastflow-progress", daemon=True
+                target=self._run,
+                args=(self._end,),
+                name="fastflow-progress",
+                daemon=True,
             )
             try:
                 thread.start()
@@ -88,8 +92,8 @@ class Monitor:
             self._thread = thread
         return self
 
-    def _run(self) -> None:
-        while not self._end.wait(_INTERVAL):
+    def _run(self, end: threading.Event) -> None:
+        while not end.wait(_INTERVAL):
             self._tell()
 
     def _tell(self) -> None:
@@ -116,7 +120,7 @@ class Monitor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._thread is None:
+        if self._thread is None or self._end is None:
             return
         self._end.set()
         self._thread.join()

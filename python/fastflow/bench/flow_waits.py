@@ -18,6 +18,11 @@ def sleep(_: object) -> None:
     time.sleep(0.1)
 
 
+def sleep_shortly(_: object) -> None:
+    """Wait for ten milliseconds in a thread."""
+    time.sleep(0.01)
+
+
 async def branch(_: object) -> None:
     """Wait for ten milliseconds in the event loop."""
     await asyncio.sleep(0.01)

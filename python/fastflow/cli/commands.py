@@ -35,11 +35,19 @@ def main() -> None:
     default=None,
     help="Worker threads and processes; default: the usable cores.",
 )
-def demo(tasks: int, records: int, workers: int | None) -> None:
-    """Compare fastflow with concurrent.futures on this machine; takes < 30 s."""
+@click.option(
+    "--report",
+    "report_to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="Where to write the report of a few runs.",
+)
+def demo(tasks: int, records: int, workers: int | None, report_to: Path) -> None:
+    """Find out which tool is for which work on this machine; takes < 30 s."""
     from fastflow.cli.demo import run
 
-    run(tasks=tasks, records=records, workers=workers)
+    run(tasks=tasks, records=records, workers=workers, report_to=report_to)
 
 
 @main.command()

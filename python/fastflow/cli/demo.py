@@ -1,136 +1,75 @@
-"""``fastflow demo``: a fan-out and a data job against ``concurrent.futures``.
+"""``fastflow demo``: which tool is for which work, measured on this machine.
 
-And a durable run that is killed and resumed.
+Kinds of work against ``concurrent.futures``, a durable run that is killed and resumed,
+and a report of what a few runs looked like.
 """
 
 from __future__ import annotations
 
-import builtins
-import importlib.util
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from typing import Any
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from fastflow.base.doctor import usable_cores
-from fastflow.bench import report
+from fastflow.bench import arrays, report
 from fastflow.bench import subject as ff
-from fastflow.bench.measure import Times, contest
-from fastflow.bench.records import climate, generate, merge, summarise, to_columns
-from fastflow.bench.workloads import noop
+from fastflow.bench.graph_python import add_all, cosines, predecessors_of
+from fastflow.bench.records import generate, summarise
+from fastflow.cli.demo_blocks import (
+    Block,
+    compression,
+    dag,
+    records_job,
+    small_calls,
+    waits,
+)
 from fastflow.cli.demo_durable import survive
 from fastflow.processes.executor import ProcessExecutor
+from fastflow.seeing.recording import record
 
-#: (what was run, how, seconds, speed-up over the first line of its kind)
-Line = tuple[str, str, float, float]
-
-
-def process_pool(workers: int) -> ProcessPoolExecutor:
-    """Start a pool of processes whose workers are up before the clock runs.
-
-    Never by plain ``fork``, which is unsafe while other threads run.
-    """
-    methods = multiprocessing.get_all_start_methods()
-    method = "forkserver" if "forkserver" in methods else "spawn"
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method))
-    list(pool.map(summarise, generate(64 * workers, chunk=64)))
-    return pool
+_WORTH = 1.15  # times as fast; less isn't worth to be spoken of
 
 
-def lines_of(title: str, times: Times, baseline: str) -> Iterator[Line]:
-    """One line per contestant, with its speed-up over ``baseline``."""
-    for name in times.seconds:
-        speedup = times.ratio(baseline, name).median
-        yield title, name, times.median(name), speedup
-
-
-def submit_all(executor: Executor, items: Sequence[int]) -> list[None]:
-    """Submit one no-op per item, then take every result."""
-    futures = [executor.submit(noop, item) for item in items]
-    return [future.result() for future in futures]
-
-
-def fan_out(tasks: int, workers: int) -> Iterator[Line]:
-    """Many tasks that do nothing: the cost of a task itself."""
-    items = range(tasks)
-    with ff.Executor(workers) as ours, ThreadPoolExecutor(workers) as theirs:
-        times = contest(
-            {
-                "ThreadPoolExecutor, submit": lambda: submit_all(theirs, items),
-                "ThreadPoolExecutor, map": lambda: list(theirs.map(noop, items)),
-                "fastflow, submit": lambda: submit_all(ours, items),
-                "fastflow, map": lambda: ff.map(noop, items, executor=ours),
-                "no threads: list(map)": lambda: list(builtins.map(noop, items)),
-            },
-            repeats=1,
-        )
-    title = f"fan-out of {tasks:,} no-ops"
-    yield from lines_of(title, times, "ThreadPoolExecutor, submit")
-
-
-def data_job(records: int, workers: int, repeats: int = 3) -> Iterator[Line]:
-    """Parse, clean and aggregate sensor readings, each way checked for its result."""
-    blocks = generate(records)
-    columns = to_columns(blocks)
-    with (
-        ff.Executor(workers) as ours,
-        ThreadPoolExecutor(workers) as theirs,
-        process_pool(workers) as processes,
-        ProcessExecutor(workers) as our_processes,
-    ):
-        contestants: dict[str, Callable[[], Any]] = {
-            "sequential": lambda: merge(builtins.map(summarise, blocks)),
-            "ThreadPoolExecutor": lambda: merge(theirs.map(summarise, blocks)),
-            "fastflow, threads": lambda: merge(
-                ff.map(summarise, blocks, executor=ours)
-            ),
-            "fastflow, processes": lambda: merge(
-                ff.map(summarise, blocks, executor=our_processes)
-            ),
-            "ProcessPoolExecutor": lambda: merge(processes.map(summarise, blocks)),
-        }
-        if importlib.util.find_spec("joblib"):
-            contestants["joblib"] = lambda: merge(_by_joblib(blocks, workers))
-        text = contest(contestants, repeats)
-        arrays = contest(
-            {
-                "sequential": lambda: list(builtins.map(climate, columns)),
-                "ThreadPoolExecutor": lambda: list(theirs.map(climate, columns)),
-                "fastflow": lambda: ff.map(climate, columns, executor=ours),
-            },
-            max(repeats, 5),
-        )
-    yield from lines_of(f"{records:,} records, pure Python", text, "sequential")
-    yield from lines_of(f"{records:,} records, numpy", arrays, "sequential")
-
-
-def _by_joblib(blocks: Any, workers: int) -> Any:
-    import joblib
-
-    return joblib.Parallel(workers)(map(joblib.delayed(summarise), blocks))
-
-
-def table_of(lines: Sequence[Line]) -> Table:
-    """Make the table that ends the demo."""
-    table = Table(title="fastflow and concurrent.futures, taking turns in one run")
+def table_of(blocks: Sequence[Block]) -> Table:
+    """Make the table of all ways."""
+    table = Table(title="fastflow and others, taking turns in one run")
     table.add_column("work")
     table.add_column("how")
     table.add_column("time", justify="right")
     table.add_column("speed-up", justify="right")
-    last = ""
-    for work, how, seconds, speedup in lines:
-        if last and work != last:
-            table.add_section()
-        style = "bold" if how.startswith("fastflow") else None
-        shown = "" if work == last else work
-        table.add_row(
-            shown, how, f"{seconds * 1e3:,.1f} ms", f"{speedup:.2f} ×", style=style
-        )
-        last = work
+    for block in blocks:
+        shown = block.title
+        for name in block.times.seconds:
+            table.add_row(
+                shown,
+                name,
+                f"{block.times.median(name) * 1e3:,.1f} ms",
+                f"{block.speedup(name):.2f} ×",
+                style="bold" if name.startswith("fastflow") else None,
+            )
+            shown = ""
+        table.add_section()
     return table
+
+
+def advice(blocks: Sequence[Block], workers: int) -> str:
+    """Say in a line what this machine should use for what, by what was measured."""
+    lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    python += "" if lock else " without the interpreter lock"
+    words = [_word(block) for block in blocks]
+    return f"This machine ({workers} workers, {python}) should use: {'; '.join(words)}."
+
+
+def _word(block: Block) -> str:
+    best = block.best
+    gain = block.speedup(best)
+    if gain < _WORTH:
+        return f"a plain loop for {block.kind}"
+    return f"{best} for {block.kind} ({gain:.1f} × {block.baseline})"
 
 
 def run(
@@ -139,6 +78,7 @@ def run(
     workers: int | None = None,
     steps: int = 1_000,
     console: Console | None = None,
+    report_to: Path | None = None,
 ) -> None:
     """Run the demo and print its table.
 
@@ -154,18 +94,26 @@ def run(
         Of the durable run.
     console : rich.console.Console, optional
         Where to print; default: standard output.
+    report_to : Path, optional
+        Where to write the report; default: nowhere.
     """
     console = console or report.console()
     workers = workers or usable_cores()
     console.print(f"{workers} workers; {tasks:,} tasks, then {records:,} records ...")
-    lines = [*fan_out(tasks, workers), *data_job(records, workers)]
-    console.print(table_of(lines))
-    console.print(
-        "Results of all ways are equal. Threads can't speed up pure Python while the "
-        "interpreter lock is on: there, processes are the right tool.",
-        highlight=False,
-    )
+    blocks = list(_blocks(tasks, records, workers))
+    console.print(table_of(blocks))
     console.print(_told(steps), highlight=False)
+    if report_to is not None:
+        console.print(_reported(report_to, records, workers), highlight=False)
+    console.print(advice(blocks, workers), highlight=False)
+
+
+def _blocks(tasks: int, records: int, workers: int) -> Iterator[Block]:
+    yield small_calls(tasks, workers)
+    yield compression(40, workers)
+    yield records_job(records, workers)
+    yield waits()
+    yield dag(2_000, workers)
 
 
 def _told(steps: int) -> str:
@@ -178,4 +126,25 @@ def _told(steps: int) -> str:
         f"Durable run of {found.steps:,} steps: its process was killed after "
         f"{found.killed_after:,}; another one ran {found.ran:,}, {again}; the "
         f"result is {'right' if found.right else 'WRONG'}."
+    )
+
+
+def _reported(path: Path, records: int, workers: int) -> str:
+    """Record the records on threads and on processes and the graph; write a report."""
+    data = generate(records, chunk=max(records // 100, 1))
+    predecessors = predecessors_of(500)
+    graph = add_all(predecessors, cosines, arrays.block_of(50e-6))
+    with ff.Executor(workers) as threads, ProcessExecutor(workers) as processes:
+        ff.map(summarise, data, executor=processes)  # its workers are up
+        with record() as recording:
+            ff.map(summarise, data, executor=threads)
+            ff.map(summarise, data, executor=processes)
+            graph.run(executor=threads)
+    try:
+        recording.report(path)
+    except OSError as error:
+        return f"The report could not be written: {error}"
+    return (
+        f"Report of the records on threads, on processes, and of the graph: {path} "
+        "(open it in a browser)."
     )

@@ -30,9 +30,8 @@ def choose_engine(
         One task at a time, in the calling thread if there is no executor.
     """
     executor = executor_of(executor, options.max_workers)
-    elsewhere = any(node.task.executor is not None for node in plan.kinds)
     in_caller = executor == SERIAL
-    if sequential and executor is None and not elsewhere:
+    if sequential and executor is None and not plan.names_executors:
         in_caller = True
     if in_caller and options.timeout is None:
         return run_serial

@@ -51,13 +51,13 @@ def can_run(plan: FlowPlan, max_workers: int | None, executor: Executor) -> bool
     """
     if max_workers is None or engine_of(executor, None)[1] <= max_workers:
         return True
-    return all(node.task.is_direct and node.each < 0 for node in plan.kinds)
+    return plan.is_direct and not plan.spread_out
 
 
 def run_native(run: Run, executor: Executor, *, clock: Clock = system_clock) -> None:
     """Run the tasks as a graph; see `fastflow.engines.base.Engine`."""
     items = _items_on(executor)
-    if all(node.task.is_direct for node in run.plan.kinds):
+    if run.plan.is_direct:
         _run_direct(run, executor, make_calls(run, items))
         return
     check_loop(run.plan.name, [node.task for node in run.plan.kinds])

@@ -71,6 +71,16 @@ class FlowPlan:
         return tuple({id(node): node for node in self.nodes}.values())
 
     @cached_property
+    def is_direct(self) -> bool:
+        """Whether all tasks are plain calls: no attempts, no limits, no event loop."""
+        return all(node.task.is_direct for node in self.kinds)
+
+    @cached_property
+    def names_executors(self) -> bool:
+        """Whether a task says on which executor it is to run."""
+        return any(node.task.executor is not None for node in self.kinds)
+
+    @cached_property
     def spread_out(self) -> frozenset[int]:
         """Tasks over whose results others are run item by item."""
         if all(node.each < 0 for node in self.kinds):

@@ -167,7 +167,8 @@ class Trace:
 
     def of_kind(self, kind: Kind) -> np.ndarray:
         """Return the spans of a kind."""
-        return self.spans[self.spans["kind"] == kind]
+        found: np.ndarray = self.spans[self.spans["kind"] == kind]
+        return found
 
     @property
     def calls(self) -> np.ndarray:

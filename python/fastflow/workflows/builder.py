@@ -172,6 +172,8 @@ class Workflow(Verbs):
 
     def _limit(self, timeout: Any) -> float | None:
         """Return the time limit of a run, the workflow's own included."""
+        if timeout is None:
+            return self.shared.timeout
         limits = (self.shared.timeout, option(limit_of, "timeout", timeout))
         return min((limit for limit in limits if limit is not None), default=None)
 

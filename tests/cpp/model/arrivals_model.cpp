@@ -23,7 +23,7 @@ struct Plan {
 
 using Arrivals = fastflow::Arrivals<Plan>;
 
-template <std::uint32_t kNode, int kArrivals>
+template <std::uint32_t kNode, int kArrivals, bool kNoneWide = false>
 struct Arrive {
   static constexpr int kThreads = kArrivals;
   Plan plan{kArrivals < Plan::kWide ? kArrivals : 2, kArrivals};
@@ -33,7 +33,9 @@ struct Arrive {
 
   void thread(int id) {
     written[id] = id + 1;
-    if (!arrivals.arrive(kNode)) return;
+    const bool last =
+        kNoneWide ? Arrivals::Together(arrivals).arrive(kNode) : arrivals.arrive(kNode);
+    if (!last) return;
     ++ready;
     int sum = 0;
     for (const auto& w : written) sum += w;
@@ -106,6 +108,7 @@ constexpr model::Options kAll{.preemptions = model::kUnbounded};
 
 [[maybe_unused]] const bool added[] = {
     model::add<Arrive<0, 2>>(kGroup, "2 arrivals", kAll),
+    model::add<Arrive<0, 2, true>>(kGroup, "2 arrivals, no node is wide", kAll),
     model::add<Arrive<1, 3>>(kGroup, "3 arrivals, counted apart", kAll),
     model::add<Arrive<1, 4>>(kGroup, "4 arrivals, counted apart", kAll),
     model::add<AloneFirst<1>>(kGroup, "alone, then 2, counted apart", kAll),

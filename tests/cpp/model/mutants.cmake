@@ -287,20 +287,21 @@ set_tests_properties(mutant_pool_offer_without_wake
 # --- arrivals -------------------------------------------------------------------------
 
 ff_add_mutant(arrivals_shortcut_relaxed GROUP arrivals HEADER arrivals.hpp
-  FROM [[narrow_[v].load(std::memory_order_acquire);]]
-  TO [[narrow_[v].load(std::memory_order_relaxed);]])
+  FROM [[left = narrow_[v].load(std::memory_order_acquire);]]
+  TO [[left = narrow_[v].load(std::memory_order_relaxed);]])
+
+ff_add_mutant(arrivals_together_shortcut_relaxed GROUP arrivals HEADER arrivals.hpp
+  FROM [[count(narrow_[v], narrow_[v].load(std::memory_order_acquire), 1);]]
+  TO [[count(narrow_[v], narrow_[v].load(std::memory_order_relaxed), 1);]])
 
 ff_add_mutant(arrivals_release_missing GROUP arrivals HEADER arrivals.hpp
-  FROM [[static_cast<std::uint8_t>(times),
-                                std::memory_order_acq_rel)]]
-  TO [[static_cast<std::uint8_t>(times),
-                                std::memory_order_acquire)]])
+  FROM [[cell.fetch_sub(less, std::memory_order_acq_rel)]]
+  TO [[cell.fetch_sub(less, std::memory_order_acquire)]])
 
 ff_add_mutant(arrivals_not_one_step GROUP arrivals HEADER arrivals.hpp
-  FROM [[return narrow_[v].fetch_sub(static_cast<std::uint8_t>(times),
-                                std::memory_order_acq_rel) == times;]]
-  TO [[narrow_[v].store(static_cast<std::uint8_t>(left - times),
-                                std::memory_order_release);
+  FROM [[const auto less = static_cast<std::uint8_t>(times);
+    return cell.fetch_sub(less, std::memory_order_acq_rel) == times;]]
+  TO [[cell.store(static_cast<std::uint8_t>(left - times), std::memory_order_release);
     return left == times;]])
 
 ff_add_mutant(arrivals_wide_relaxed GROUP arrivals HEADER arrivals.hpp
@@ -346,6 +347,19 @@ ff_add_mutant(solo_lock_looks_before_it_wants GROUP solo_lock HEADER solo_lock.h
 ff_add_mutant(solo_lock_shared_relaxed GROUP solo_lock HEADER solo_lock.hpp
   FROM [[return (others_.load(std::memory_order_acquire) & kShared) != 0;]]
   TO [[return (others_.load(std::memory_order_relaxed) & kShared) != 0;]])
+
+ff_add_mutant(solo_lock_give_back_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[others_.store(kNobody | heavy_, std::memory_order_release);]]
+  TO [[others_.store(kNobody | heavy_, std::memory_order_relaxed);]])
+
+ff_add_mutant(solo_lock_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[others_.load(std::memory_order_acquire) == kNobody]]
+  TO [[others_.load(std::memory_order_relaxed) == kNobody]])
+
+# The soloist does not wait for who has come in.
+ff_add_mutant(solo_lock_pays_no_heed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[if ((seen & kWanted) != 0) {]]
+  TO [[if (false) {]])
 
 ff_add_mutant(solo_lock_seen_relaxed GROUP solo_lock HEADER solo_lock.hpp
   FROM [[const std::uint32_t seen = others_.load(std::memory_order_acquire);]]
@@ -639,9 +653,13 @@ ff_add_mutant(attendance_takes_over_unlocked GROUP attendance HEADER attendance.
   FROM [[} else if (solo.shared() && place.try_lock()) {]]
   TO [[} else if (solo.shared()) {]])
 
-ff_add_mutant(attendance_place_unlock_relaxed GROUP attendance HEADER attendance.hpp
-  FROM [[locked.store(false, std::memory_order_release);]]
-  TO [[locked.store(false, std::memory_order_relaxed);]])
+ff_add_mutant(attendance_keeps_the_place GROUP attendance HEADER attendance.hpp
+  FROM [[place.give_back();]]
+  TO [[]])
+
+ff_add_mutant(attendance_place_given_back_relaxed GROUP attendance HEADER solo_lock.hpp
+  FROM [[others_.store(kNobody | heavy_, std::memory_order_release);]]
+  TO [[others_.store(kNobody | heavy_, std::memory_order_relaxed);]])
 
 ff_add_mutant(attendance_nobody_takes_over GROUP attendance HEADER attendance.hpp
   FROM [[look_around(guest);]]

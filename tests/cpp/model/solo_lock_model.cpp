@@ -97,6 +97,41 @@ struct ShareWhileWanted {
   }
 };
 
+// As a participant's place: others see to something while the soloist is outside, and
+// give the lock back.  Two soloists, one after the other.
+template <int kOthers, int kRounds, bool kHeavy>
+struct Borrow {
+  static constexpr int kThreads = 2 + kOthers;
+  SoloLock lock{kHeavy};
+  fastflow::atomic<bool> taken{false};
+  model::plain<int> own{0};
+  int borrowed = 0;
+
+  void soloist() {
+    // acquire, release: the place is handed on.
+    if (taken.exchange(true, std::memory_order_acquire)) return;
+    for (int i = 0; i < kRounds; ++i) {
+      model::check(lock.lock(), "never shared");
+      own = own + 1;
+      lock.unlock();
+    }
+    ++soloists;
+    taken.store(false, std::memory_order_release);
+  }
+  void other() {
+    if (!lock.try_lock()) return;
+    own = own + 1;
+    ++borrowed;
+    lock.give_back();
+  }
+  void thread(int id) { id < 2 ? soloist() : other(); }
+  void finish() {
+    model::check(own == soloists * kRounds + borrowed, "nothing is lost");
+    model::check(!lock.shared(), "never shared");
+  }
+  int soloists = 0;
+};
+
 constexpr const char* kGroup = "solo_lock";
 constexpr model::Options kAll{.preemptions = model::kUnbounded};
 constexpr model::Options kThree{.preemptions = 3};
@@ -107,6 +142,10 @@ constexpr model::Options kThree{.preemptions = 3};
     model::add<Join<1, 3, false>>(kGroup, "one joins, some time", kThree),
     model::add<Share<false>>(kGroup, "the soloist shares", kAll),
     model::add<ShareWhileWanted<false>>(kGroup, "both want to share", kAll),
+    model::add<Borrow<1, 2, false>>(kGroup, "one borrows", kThree),
+    model::add<Borrow<2, 1, false>>(kGroup, "two borrow", kThree),
+    model::add<Borrow<1, 2, true>>(kGroup, "one borrows, without a fence", kThree),
+    model::add<Borrow<2, 1, true>>(kGroup, "two borrow, without a fence", kThree),
     model::add<Join<1, 2, true>>(kGroup, "one joins, without a process fence", kAll),
     model::add<Join<2, 2, true>>(kGroup, "two join, without a process fence", kThree),
     model::add<Share<true>>(kGroup, "the soloist shares, without a fence", kAll),

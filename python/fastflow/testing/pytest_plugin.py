@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from fastflow.testing import DurableFunctionTestRunner
+    from fastflow.testing.runner import DurableFunctionTestRunner
 
 _MARKER = (
     "durable_execution(handler, lambda_function_name=None, skip_time=True): the "
@@ -26,7 +26,7 @@ def durable_runner(
     request: pytest.FixtureRequest,
 ) -> Iterator[DurableFunctionTestRunner]:
     """A `fastflow.testing.DurableFunctionTestRunner` for the marker's function."""
-    from fastflow.testing import DurableFunctionTestRunner
+    from fastflow.testing.runner import DurableFunctionTestRunner
 
     marker = request.node.get_closest_marker("durable_execution")
     if marker is None or not (marker.args or "handler" in marker.kwargs):

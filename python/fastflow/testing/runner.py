@@ -1,14 +1,4 @@
-"""Tests of durable functions: virtual time, crashes, operations, golden histories.
-
-With pytest, the fixture ``durable_runner`` and the marker ``durable_execution`` are
-there as soon as fastflow is installed:
-
-    @pytest.mark.durable_execution(handler=handler)
-    def test_handler(durable_runner):
-        with durable_runner:
-            result = durable_runner.run(input={"n": 1}, timeout=10)
-        assert result.status is InvocationStatus.SUCCEEDED
-"""
+"""What runs a durable function in a test: on a clock of its own, after crashes, too."""
 
 from __future__ import annotations
 
