@@ -28,8 +28,8 @@ int visit_calls(const std::deque<Call>& calls, visitproc visit, void* arg) {
 
 int visit_answers(const Answers& answers, visitproc visit, void* arg) {
   for (const Answer& each : answers) {
-    if (int stop = visit_all(visit, arg, each.target, each.message, each.window,
-                             each.sent)) {
+    if (int stop =
+            visit_all(visit, arg, each.target, each.message, each.window, each.sent)) {
       return stop;
     }
   }
@@ -47,7 +47,8 @@ void ring(int descriptor) noexcept {
 #if !defined(_WIN32)
   const char byte = '.';
   // Full: it has rung.
-  if (descriptor >= 0) [[maybe_unused]] const auto n = ::write(descriptor, &byte, 1);
+  if (descriptor >= 0) [[maybe_unused]]
+    const auto n = ::write(descriptor, &byte, 1);
 #else
   (void)descriptor;
 #endif
@@ -83,9 +84,8 @@ std::size_t DispatcherObject::unsettled() const {
 }
 
 bool DispatcherObject::has_idle() const {
-  return std::any_of(windows.begin(), windows.end(), [](const Ref& each) {
-    return window_of(each.get())->idles();
-  });
+  return std::any_of(windows.begin(), windows.end(),
+                     [](const Ref& each) { return window_of(each.get())->idles(); });
 }
 
 bool DispatcherObject::wants_worker() const {
@@ -156,14 +156,13 @@ int dispatcher_init(PyObject* object, PyObject* args, PyObject* names) {
 }  // namespace
 
 bool add_dispatcher_type(PyObject* module) {
-  return add_type<DispatcherObject>(module, "fastflow._core.Dispatcher",
-                                    &dispatcher_type,
-                                    {.methods = dispatcher_methods,
-                                     .getset = dispatcher_getset,
-                                     .make = guarded<new_object<DispatcherObject>>,
-                                     .flags = Py_TPFLAGS_BASETYPE,
-                                     .others = {{Py_tp_init,
-                                                 slot<dispatcher_init>()}}});
+  return add_type<DispatcherObject>(
+      module, "fastflow._core.Dispatcher", &dispatcher_type,
+      {.methods = dispatcher_methods,
+       .getset = dispatcher_getset,
+       .make = guarded<new_object<DispatcherObject>>,
+       .flags = Py_TPFLAGS_BASETYPE,
+       .others = {{Py_tp_init, slot<dispatcher_init>()}}});
 }
 
 }  // namespace fastflow::py

@@ -8,8 +8,8 @@
 //   settling   it has its answer
 //   left       the same, and it is for a thread that no signal handler disturbs
 //   a hand     a thread is about to end it
-// and everything that is said about calls (how many are unsettled, who idles) is derived
-// from these places.
+// and everything that is said about calls (how many are unsettled, who idles) is
+// derived from these places.
 //
 // Signal handlers
 //   A handler that raises (Ctrl-C, an alarm) may do so between any two bytecodes of the
@@ -100,7 +100,7 @@ struct Answer {
   Ref target;   // a call's, or the worker
   Ref message;  // bytes
   Ref window;
-  Ref sent;     // the call's message
+  Ref sent;  // the call's message
   Kind kind = Kind::kValue;
 };
 using Answers = std::list<Answer>;
@@ -139,8 +139,8 @@ struct DispatcherObject : PyObject {
   unsigned long inside_thread = 0;
   std::vector<unsigned long> settlers;  // threads that are about to set futures
   std::vector<Ref> bells;               // futures, set when calls have ended
-  Ref refusal;  // () -> exception: why no more calls are taken
-  std::size_t starting = 0;  // workers
+  Ref refusal;                          // () -> exception: why no more calls are taken
+  std::size_t starting = 0;             // workers
   bool piped = false, forked = false, killed = false;
   bool asleep = false;  // the watcher sleeps, or is about to
   std::uint64_t takes = 0;
@@ -152,7 +152,7 @@ struct DispatcherObject : PyObject {
   std::size_t together = 1;
   std::size_t hold = 1;  // calls that wait for company
   std::size_t turn = 0;
-  bool room = true;         // some worker may take a call
+  bool room = true;          // some worker may take a call
   bool look_closer = false;  // a worker has idled for some time while others had calls
   int early_deaths = 0;
 
@@ -177,7 +177,7 @@ inline DispatcherObject* dispatcher_of(PyObject* object) {
 // Whether a call in the order was cancelled.
 bool is_over(const Call& call);
 
-// The following REQUIRE the stretch, leave it for Python code, and return in it.  False:
+// The following REQUIRE the stretch, leave it for Python code, and return in it. False:
 // an exception is set.
 
 // Gives what waits to those that have room; nothing if somebody is at it.

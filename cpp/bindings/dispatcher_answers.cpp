@@ -110,9 +110,9 @@ bool take_in(DispatcherObject* self) {
     }
     const bool ended = count == 0 && (window->gone || window->line.closed());
     if (!ended && !window->lied) continue;
-    const auto at = std::find_if(
-        self->windows.begin(), self->windows.end(),
-        [&](const Ref& each) { return each.get() == kept.get(); });
+    const auto at =
+        std::find_if(self->windows.begin(), self->windows.end(),
+                     [&](const Ref& each) { return each.get() == kept.get(); });
     if (at == self->windows.end()) continue;
     self->dead.emplace_back();
     self->dead.back() = std::move(*at);
@@ -232,9 +232,8 @@ Told tell(DispatcherObject* self, Answer& answer) {
     if (value) return tell_value(answer, value.get());
     PyErr_Clear();  // comes again below
   }
-  Ref told = Ref::steal(PyObject_CallMethod(
-      self, "told", "OOO", answer.target.get(), answer.message.get(),
-      answer.window.get()));
+  Ref told = Ref::steal(PyObject_CallMethod(self, "told", "OOO", answer.target.get(),
+                                            answer.message.get(), answer.window.get()));
   return told ? Told::kYes : Told::kNo;
 }
 
@@ -279,8 +278,8 @@ bool settle_one(DispatcherObject* self, Stretch& stretch, Answers& from,
       good = divide(self, stretch, hand, over);
     } else {
       stretch.unlock();
-      const Told told = disturbed ? tell_disturbed(self, hand.answer())
-                                  : tell(self, hand.answer());
+      const Told told =
+          disturbed ? tell_disturbed(self, hand.answer()) : tell(self, hand.answer());
       stretch.lock();
       good = PyErr_Occurred() == nullptr;
       if (told == Told::kYes) over = hand.told();

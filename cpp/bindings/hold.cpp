@@ -24,17 +24,17 @@ PyObject* hold_exit(PyObject* self, PyObject* const*, Py_ssize_t) {
   Py_RETURN_NONE;
 }
 
-PyObject* get_granted(PyObject* self, void*) { return PyBool_FromLong(hold_of(self)->granted); }
+PyObject* get_granted(PyObject* self, void*) {
+  return PyBool_FromLong(hold_of(self)->granted);
+}
 
-PyMethodDef hold_methods[] = {
-    {"__enter__", method<hold_enter>(), METH_NOARGS, nullptr},
-    {"__exit__", method<hold_exit>(), METH_FASTCALL, nullptr},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef hold_methods[] = {{"__enter__", method<hold_enter>(), METH_NOARGS, nullptr},
+                              {"__exit__", method<hold_exit>(), METH_FASTCALL, nullptr},
+                              {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef hold_getset[] = {
-    {"granted", guarded<get_granted>, nullptr, "Whether what was asked for was had.",
-     nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef hold_getset[] = {{"granted", guarded<get_granted>, nullptr,
+                              "Whether what was asked for was had.", nullptr},
+                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 // --- AtEnd ---------------------------------------------------------------------------
 

@@ -20,7 +20,9 @@ namespace fastflow::py {
 using Release = void (*)(PyObject* owner, bool granted);
 
 struct HoldObject : PyObject {
-  int traverse(visitproc visit, void* arg) const { return visit_all(visit, arg, owner); }
+  int traverse(visitproc visit, void* arg) const {
+    return visit_all(visit, arg, owner);
+  }
   void clear() { end(); }
   void end();
 

@@ -93,8 +93,7 @@ bool Line::closed() const {
 #endif
 
 bool Line::send_descriptor(int fd) const {
-  Ref done =
-      Ref::steal(PyObject_CallMethod(channel(), "send_descriptor", "i", fd));
+  Ref done = Ref::steal(PyObject_CallMethod(channel(), "send_descriptor", "i", fd));
   return static_cast<bool>(done);
 }
 

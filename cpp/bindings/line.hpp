@@ -41,8 +41,8 @@ class Line {
   // The last ticket that was taken; REQUIRES: native().
   [[nodiscard]] std::uint64_t taken_up_to() const;
   [[nodiscard]] bool closed() const;
-  // Waits as long as descriptors can't be sent; false: an exception is set, which may be
-  // that of a signal handler, and it was not sent.
+  // Waits as long as descriptors can't be sent; false: an exception is set, which may
+  // be that of a signal handler, and it was not sent.
   [[nodiscard]] bool send_descriptor(int fd) const;
 
  private:

@@ -37,10 +37,10 @@ struct WindowObject : PyObject {
 
   Line line;
   std::deque<Call> calls;
-  std::vector<bool> known;                    // functions, by number
+  std::vector<bool> known;                     // functions, by number
   std::unordered_set<std::uint64_t> segments;  // inodes of those that it has
-  std::vector<std::uint64_t> forgotten;        // of these, those that it is to let go of
-  std::uint64_t assigned = 0;                  // calls, altogether
+  std::vector<std::uint64_t> forgotten;  // of these, those that it is to let go of
+  std::uint64_t assigned = 0;            // calls, altogether
   std::uint64_t made = 0;
   bool ready = false;     // begins to take calls
   bool retiring = false;  // ends after what it was given
