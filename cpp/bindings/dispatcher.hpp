@@ -37,7 +37,8 @@
 //
 //   What an exception means: if unpickling fails in the main thread, it is tried again.
 //   If that works, the exception was a handler's, and is raised when the value is in
-//   place.  If not, it is left to an undisturbed thread, which tells the future.
+//   place.  If the same comes again, it is left to an undisturbed thread, which tells
+//   the future.
 //
 // Windows
 //   A worker has been sent what it makes and what it needs next: by measured time about

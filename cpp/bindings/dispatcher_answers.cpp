@@ -217,8 +217,9 @@ Told tell_disturbed(DispatcherObject* self, Answer& answer) {
     told = tell_value(answer, value.get());
     PyErr_Clear();
   } else {
-    PyErr_Clear();
-    if (!ends_it) return told;
+    // What comes again is the value's own, be it an exit.
+    Ref again = Ref::steal(take_exception());
+    if (!ends_it || Py_TYPE(again.get()) == Py_TYPE(error.get())) return told;
   }
   raise_exception(error.get());
   return told;
