@@ -139,20 +139,16 @@ class Desk(_core.Dispatcher):
         """Start one more process, or all if they are forked.
 
         Not in the main thread, where Ctrl-C may come in the middle; unless they are
-        forked, and there is no other thread yet: then signals are blocked meanwhile.
+        forked, which should be done where the program is: then signals are blocked
+        meanwhile.
         """
         if time.monotonic() < self._start_again and self.workers:
             return
-        if not self._crew.is_forking:
-            call_undisturbed(self._start_worker)
-        elif threading.active_count() == 1:
-            self._start_all()
+        if self._crew.is_forking:
+            while self._start_worker():
+                pass
         else:
-            call_undisturbed(self._start_all)
-
-    def _start_all(self) -> None:
-        while self._start_worker():
-            pass
+            call_undisturbed(self._start_worker)
 
     def _start_worker(self) -> bool:
         with self.claim_start() as claim:
