@@ -16,6 +16,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import get_spawning_popen
 from typing import Any
 
 __all__ = ["Name", "blocked", "unblock"]
@@ -25,11 +26,16 @@ _before_fork: list[set[Any]] = []  # what a forked process is to have blocked
 
 
 class Name(str):
-    """The name of a process. Where it is unpickled, SIGINT is ignored from then on."""
+    """The name of a process, which ignores SIGINT as soon as it gets that.
+
+    Others that are told the name (a manager, say) get a plain one.
+    """
 
     __slots__ = ()
 
     def __reduce__(self) -> Any:
+        if get_spawning_popen() is None:
+            return str, (str(self),)
         # Functions of the standard library only: nothing else is imported by then.
         return operator.getitem, ((str(self), _Ignored()), 0)
 
