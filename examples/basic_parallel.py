@@ -10,6 +10,7 @@ functions behind them release the interpreter lock, so threads run them side by 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import time
 import zlib
@@ -62,23 +63,16 @@ def report(sha256: str, blake2: str, compress: int, checksum: int) -> str:
     return f"{sha256[:12]} {blake2[:12]} {checksum:08x}, {compress:,} bytes compressed"
 
 
-def main() -> None:
+def compare(megabytes: int, workers: int) -> None:
     """Run both ways and compare."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--megabytes", type=int, default=16)
-    parser.add_argument("--workers", type=int, default=4)
-    options = parser.parse_args()
-    if min(options.megabytes, options.workers) < 1:
-        parser.error("--megabytes and --workers must be at least 1")
-
     fastflow.run_flow_from_dsl(FLOW_DSL, 1)  # so that neither run is the first one
     start = time.perf_counter()
-    one = fastflow.run_flow_from_dsl(FLOW_DSL, options.megabytes)
+    one = fastflow.run_flow_from_dsl(FLOW_DSL, megabytes)
     sequential = time.perf_counter() - start
 
     start = time.perf_counter()
     other = fastflow.run_parallel_flow_from_dsl(
-        FLOW_DSL, options.megabytes, max_workers=options.workers
+        FLOW_DSL, megabytes, max_workers=workers
     )
     parallel = time.perf_counter() - start
 
@@ -88,7 +82,23 @@ def main() -> None:
     for span in other.timeline():
         print(f"  {span.task:<10} {span.start * 1e3:7.1f} - {span.end * 1e3:7.1f} ms")
     print(f"one after another {sequential:.3f} s, in parallel {parallel:.3f} s")
-    print(f"{sequential / parallel:.2f} × as fast with {options.workers} workers")
+    print(f"{sequential / parallel:.2f} × as fast with {workers} workers")
+
+
+def main() -> None:
+    """Run both ways and compare."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
+    options = parser.parse_args()
+    if min(options.megabytes, options.workers) < 1:
+        parser.error("--megabytes and --workers must be at least 1")
+    recording = fastflow.record() if options.report else None
+    with recording or contextlib.nullcontext():
+        compare(options.megabytes, options.workers)
+    if recording:
+        recording.report(options.report)
 
 
 if __name__ == "__main__":

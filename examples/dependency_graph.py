@@ -10,6 +10,7 @@ many others use its result.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pydoc
 import re
 from collections import Counter
@@ -96,21 +97,31 @@ def report(inputs: dict[str, object], readability: float) -> str:
     )
 
 
-def main() -> None:
+def describe(file: str | None) -> None:
     """Show the flow and run it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("file", nargs="?")
-    path = parser.parse_args().file
     flow = fastflow.Flow(FLOW_DSL, registry=tasks)
     for source, target in flow.spec.edges:
         print(f"{source:>16} -> {target}")
     try:
-        result = flow.run(path)
+        result = flow.run(file)
     except fastflow.TaskError as error:
         raise SystemExit(str(error)) from None
     print(result["report"])
     once = all(record.attempts == 1 for record in result.tasks.values())
     print(f"{len(result)} tasks, each run once: {once}")
+
+
+def main() -> None:
+    """Show the flow and run it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", nargs="?")
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
+    options = parser.parse_args()
+    recording = fastflow.record() if options.report else None
+    with recording or contextlib.nullcontext():
+        describe(options.file)
+    if recording:
+        recording.report(options.report)
 
 
 if __name__ == "__main__":

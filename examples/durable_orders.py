@@ -11,6 +11,7 @@ charged twice.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fastflow
 from fastflow.durable import (
     CompletionConfig,
     DurableContext,
@@ -102,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--orders", type=int, default=20)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
     options = parser.parse_args()
     if options.orders < 1:
         parser.error("--orders must be at least 1")
@@ -119,7 +122,11 @@ def main() -> None:
         print(f"after {len(charged)} charges.")
         # Whether the charge that it died in took effect is not known: it is not
         # made again, and that order is for a human to look at.
-        found = run(folder, options.orders, kill_at=0)
+        recording = fastflow.record() if options.report else None
+        with recording or contextlib.nullcontext():
+            found = run(folder, options.orders, kill_at=0)
+        if recording:
+            recording.report(options.report)
         charged = ledger.read_text().split()
         for line in found["shipped"]:  # type: ignore[attr-defined]
             print("  shipped:", line)

@@ -10,6 +10,7 @@ function calls tasks in a loop. Factoring is pure Python, so processes do it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -65,20 +66,13 @@ def factors_of(count: int) -> dict[int, list[int]]:
     return merge([factor_all(piece) for piece in pieces])
 
 
-def main() -> None:
+def compare(numbers: int, workers: int) -> None:
     """Run both and compare."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--numbers", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    if min(options.numbers, options.workers) < 1:
-        parser.error("--numbers and --workers must be at least 1")
-
-    with ProcessPoolExecutor(options.workers, get_context("spawn")) as processes:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as processes:
         result = fastflow.run_parallel_flow_from_dsl(
-            FLOW_DSL, options.numbers, executor=processes
+            FLOW_DSL, numbers, executor=processes
         )
-        same = factors_of.with_options(executor=processes)(options.numbers)
+        same = factors_of.with_options(executor=processes)(numbers)
     if result["merge"] != same:
         raise SystemExit("the text and the function differ")
     primes = sum(len(factors) == 1 for factors in same.values())
@@ -87,6 +81,22 @@ def main() -> None:
     )
     for n in list(same)[:3]:
         print(f"  {n} = {' × '.join(map(str, same[n]))}")
+
+
+def main() -> None:
+    """Run both and compare."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--numbers", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
+    options = parser.parse_args()
+    if min(options.numbers, options.workers) < 1:
+        parser.error("--numbers and --workers must be at least 1")
+    recording = fastflow.record() if options.report else None
+    with recording or contextlib.nullcontext():
+        compare(options.numbers, options.workers)
+    if recording:
+        recording.report(options.report)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ that nobody waits for it.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import threading
 
@@ -106,7 +108,7 @@ def summary(average: float, flaky: dict, silent: dict, slow: dict) -> list[float
     return [average, flaky["value"], silent["value"], slow["value"]]
 
 
-def main() -> None:
+def tell() -> None:
     """Run to the end in spite of failures, and tell what became of each task."""
     try:
         fastflow.run_parallel_flow_from_dsl(
@@ -121,6 +123,18 @@ def main() -> None:
         print(f"  {name:<13} {record.status:<9} attempts: {record.attempts}")
     print(f"summary: {result['summary']}")
     print(f"in place of the slow one: {result['slow']['because']}")
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
+    options = parser.parse_args()
+    recording = fastflow.record() if options.report else None
+    with recording or contextlib.nullcontext():
+        tell()
+    if recording:
+        recording.report(options.report)
 
 
 if __name__ == "__main__":

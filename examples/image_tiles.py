@@ -20,6 +20,7 @@ Every way must give the same picture and the same threshold, or the program fail
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -247,10 +248,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="steps of diffusion")
     parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
     options = parser.parse_args()
-    if min(vars(options).values()) < 1:
+    numbers = options.size, options.tile, options.steps, options.workers
+    if min(*numbers, options.repeats) < 1:
         parser.error("all options must be at least 1")
-    measure(options.size, options.tile, options.steps, options.workers, options.repeats)
+    recording = fastflow.record() if options.report else None
+    with recording or contextlib.nullcontext():
+        measure(*numbers, options.repeats)
+    if recording:
+        recording.report(options.report)
 
 
 if __name__ == "__main__":

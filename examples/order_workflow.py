@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -191,17 +192,12 @@ def build() -> fastflow.Workflow:
     )
 
 
-def main() -> None:
+def serve(count: int) -> None:
     """Run some orders, several at a time, and print what became of them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--orders", type=int, default=5)
-    options = parser.parse_args()
-    if options.orders < 1:
-        parser.error("--orders must be at least 1")
     with shop() as port, build() as orders:
         runs = [
             orders.start({"order": number, "port": port})
-            for number in range(1, options.orders + 1)
+            for number in range(1, count + 1)
         ]
         for number, run in enumerate(runs, 1):
             result = run.result()
@@ -209,6 +205,21 @@ def main() -> None:
             note = f" (loaded again {again} ×)" if again else ""
             print(f"order {number}: {result.last}{note}")
         print(f"{orders.state.get('items', 0)} items shipped")
+
+
+def main() -> None:
+    """Run some orders, several at a time, and print what became of them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--orders", type=int, default=5)
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
+    options = parser.parse_args()
+    if options.orders < 1:
+        parser.error("--orders must be at least 1")
+    recording = fastflow.record() if options.report else None
+    with recording or contextlib.nullcontext():
+        serve(options.orders)
+    if recording:
+        recording.report(options.report)
 
 
 if __name__ == "__main__":

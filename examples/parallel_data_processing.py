@@ -17,6 +17,7 @@ speed up both.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
@@ -112,19 +113,29 @@ def show(lines: list[Line], workers: int) -> None:
     console.print("Every way gave the same result.", highlight=False)
 
 
+def measure(sizes: list[int], workers: int, repeats: int) -> None:
+    """Measure all sizes and print a table."""
+    lines = []
+    for size in sizes:
+        lines += process(size, workers, repeats)
+    show(lines, workers)
+
+
 def main() -> None:
     """Read the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("sizes", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--report", metavar="FILE", help="write what was seen of it")
     options = parser.parse_args()
     if min(options.sizes, default=1) < 1 or options.workers < 1 or options.repeats < 1:
         parser.error("sizes, --workers and --repeats must be at least 1")
-    lines = []
-    for size in options.sizes:
-        lines += process(size, options.workers, options.repeats)
-    show(lines, options.workers)
+    recording = fastflow.record() if options.report else None
+    with recording or contextlib.nullcontext():
+        measure(options.sizes, options.workers, options.repeats)
+    if recording:
+        recording.report(options.report)
 
 
 if __name__ == "__main__":

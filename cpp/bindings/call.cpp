@@ -14,7 +14,7 @@ bool StoredCall::store(PyObject* function, PyObject* const* args, std::size_t co
     to = block_ + 1;
   }
   for (std::size_t i = 0; i < count; ++i) to[i] = Py_NewRef(args[i]);
-  count_ = count;
+  count_ = static_cast<std::uint32_t>(count);
   function_ = Py_NewRef(function);
   names_ = Py_XNewRef(names);
   return true;
@@ -23,7 +23,7 @@ bool StoredCall::store(PyObject* function, PyObject* const* args, std::size_t co
 void StoredCall::move_to(StoredCall* to) noexcept {
   to->function_ = std::exchange(function_, nullptr);
   to->names_ = std::exchange(names_, nullptr);
-  to->count_ = std::exchange(count_, 0);
+  to->count_ = std::exchange(count_, 0U);
   to->inline_[0] = inline_[0];
   to->inline_[1] = inline_[1];
 }

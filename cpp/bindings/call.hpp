@@ -63,7 +63,11 @@ class StoredCall {
 
   int traverse(visitproc visit, void* arg) const;
 
+  // Free for whoever has stored the call; not set before.
+  std::uint32_t spare;
+
  private:
+  std::uint32_t count_ = 0;
   [[nodiscard]] PyObject* const* args() const noexcept {
     return count_ <= kInline ? inline_ : block_ + 1;
   }
@@ -74,7 +78,6 @@ class StoredCall {
 
   PyObject* function_ = nullptr;
   PyObject* names_ = nullptr;
-  std::size_t count_ = 0;
   union {
     PyObject* inline_[kInline];
     PyObject** block_;  // [0] is the slot that vectorcall may overwrite

@@ -186,9 +186,9 @@ PyObject* method_result(PyObject* self, PyObject* number) {
 // results(missing) -> list of all results in order of the nodes' numbers
 PyObject* method_results(PyObject* self, PyObject* missing) {
   const State& state = *run_of(self)->state;
-  ObjectLock lock(self);
   const auto n = static_cast<Py_ssize_t>(state.plan->nodes());
   PyObject* list = PyList_New(n);
+  ObjectLock lock(self);
   for (Py_ssize_t i = 0; list != nullptr && i < n; ++i) {
     PyObject* result = state.slots[static_cast<std::size_t>(i)];
     PyList_SET_ITEM(list, i, Py_NewRef(result != nullptr ? result : missing));
@@ -211,12 +211,17 @@ PyObject* method_states(PyObject* self, PyObject*) {
 
 // failures() -> [(index, exception), ...] in the order in which they came
 PyObject* method_failures(PyObject* self, PyObject*) {
-  const State& state = *run_of(self)->state;
+  std::vector<std::pair<std::uint32_t, Ref>> failures;  // as there may come more
+  {
+    ObjectLock lock(self);
+    failures.reserve(run_of(self)->state->failures.size());
+    for (const Failure& failure : run_of(self)->state->failures) {
+      failures.emplace_back(failure.node, Ref::borrow(failure.error));
+    }
+  }
   Ref list = Ref::steal(PyList_New(0));
-  if (!list) return nullptr;
-  ObjectLock lock(self);
-  for (const Failure& failure : state.failures) {
-    Ref pair = Ref::steal(Py_BuildValue("(IO)", failure.node, failure.error));
+  for (const auto& [node, error] : failures) {
+    Ref pair = Ref::steal(list ? Py_BuildValue("(IO)", node, error.get()) : nullptr);
     if (!pair || PyList_Append(list.get(), pair.get()) < 0) return nullptr;
   }
   return list.release();
@@ -277,17 +282,20 @@ void count_readers(State& state) {
                   [&](std::uint32_t u) { ++state.readers[u]; });
 }
 
-Keywords run_keywords("CallRun", {"engine", "graph", "fn", "most", "stop_on_error",
-                                  "keep", "timings"});
+Keywords run_keywords("CallRun",
+                      {"engine", "graph", "fn", "most", "stop_on_error", "keep",
+                       "timings", "run"},
+                      7);
 
 PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
                   PyObject* names) {
   PyObject *engine, *graph, *function, *timings;
   int most, keep;
+  std::int64_t number = 0;
   bool stop_on_error;
   if (!run_keywords.read({args, PyVectorcall_NARGS(nargs), names},
                          instance(engine_type, &engine), instance(graph_type, &graph),
-                         &function, &most, &stop_on_error, &keep, &timings)) {
+                         &function, &most, &stop_on_error, &keep, &timings, &number)) {
     return nullptr;
   }
   Engine* e = engine_of(engine);
@@ -301,6 +309,7 @@ PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
   run->scope.join();
   run->function = function == Py_None ? nullptr : Py_NewRef(function);
   run->stop_on_error = stop_on_error;
+  run->number = static_cast<std::uint32_t>(number);
   run->keep = static_cast<Keep>(keep);
   run->state = std::make_unique<State>(graph, std::move(plan));
   if (run->keep != Keep::kAll) count_readers(*run->state);

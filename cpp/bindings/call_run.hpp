@@ -31,6 +31,15 @@
 //   ended, with a node's the node stays under way until it is settled.
 //   finish() ends the run as it is, once nobody is inside.
 //
+// Under the lock nothing runs Python code
+//   What a call needs is claimed in one go (R5), what comes after it is done in another;
+//   between the two lies the call, with the note on what it raised, and the node counts
+//   as running: so the run can't be over, and nobody decides by what it is about to
+//   store.  What is dropped goes after the lock.  `stopped` is set before the note, so
+//   that no node begins while it is written; who has claimed one by then calls it.  A
+//   failure to invite is found after the lock, too, and harms nobody: the caller, or
+//   whoever is inside, goes on.
+//
 // The caller (enum Caller): it helps or waits; or it alone makes all calls, and is
 // the one who is called when there are more.
 #pragma once

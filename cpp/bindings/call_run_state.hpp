@@ -84,6 +84,7 @@ struct CallRun : PyObject {
   std::unique_ptr<State> state;
   Keep keep = Keep::kAll;
   bool stop_on_error = false;
+  std::uint32_t number = 0;  // of the run, if it is recorded; 0: it is not
   Participants participants;
   std::atomic<bool> stopped{false};
 };

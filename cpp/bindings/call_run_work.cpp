@@ -4,8 +4,10 @@
 #include <new>
 
 #include "call_node.hpp"
+#include "compiler.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "run_token.hpp"
 #include "task_context.hpp"
 
@@ -227,11 +229,57 @@ bool take_result(CallRun* run, std::uint32_t v, PyObject* result) {
   return result == nullptr;
 }
 
+// What is noted of a participant's calls, if they are timed or recorded.
+class Watch {
+ public:
+  Watch(CallRun* run, const Worker* worker)
+      : run_(run),
+        timings_(run->state->timings),
+        worker_(worker == nullptr ? 0 : worker->index() + 1) {}
+  // Runs whose nodes share one function are recorded by whoever has given it.
+  [[nodiscard]] bool wanted() const noexcept {
+    return timings_.wanted() || (run_->number != 0 && recording::on());
+  }
+
+  FASTFLOW_COLD void begin(std::uint32_t v) {
+    if (timings_.wanted()) timings_.begin(v, worker_);
+    // Each time: the recording may be over meanwhile.
+    lane_ = run_->number != 0 ? recording::lane() : nullptr;
+    if (lane_ == nullptr) return;
+    lane_->begin({recording::label_of(function_of(run_, v)), run_->number, v},
+                 follows_);
+  }
+  // With the exception set, if there is one.
+  FASTFLOW_COLD void end(std::uint32_t v, bool good) {
+    if (timings_.wanted()) timings_.end(v);
+    if (lane_ == nullptr) return;
+    const std::uint64_t now = stamp();
+    follows_ = good;
+    if (good) {
+      lane_->end(SpanState::kDone, 0, now);
+      return;
+    }
+    Ref error = Ref::steal(take_exception());
+    lane_->end(SpanState::kFailed, recording::failure_of(error.get()), now);
+    raise_exception(error.get());
+  }
+  // Something else came after the last call.
+  void interrupted() { follows_ = false; }
+
+ private:
+  CallRun* const run_;
+  Timings& timings_;
+  const std::uint32_t worker_;
+  recording::Lane* lane_ = nullptr;
+  bool follows_ = false;
+};
+
 // kWithError: an exception that is not a node's business is set.
 Worked work(CallRun* run, bool is_caller, ItemContext& context) {
   Worker* worker = is_caller ? nullptr : current_worker();
   State& state = *run->state;
-  const std::uint32_t number = worker == nullptr ? 0 : worker->index() + 1;
+  Watch watch(run, worker);
+  const bool watched = watch.wanted();
   auto last = Clock::now();
   std::uint64_t ran = 0, failed = 0;
   bool good = true, is_lost = false;
@@ -245,10 +293,9 @@ Worked work(CallRun* run, bool is_caller, ItemContext& context) {
       spare = state.more();
     }
     if (spare && run->participants.wants_company() && !invite(run)) PyErr_Clear();
-    const bool timed = state.timings.wanted();
-    if (timed) state.timings.begin(v, number);
+    if (watched) watch.begin(v);
     PyObject* result = call(run, v);
-    if (timed) state.timings.end(v);
+    if (watched) watch.end(v, result != nullptr);
     if (result == lost) {
       Py_DECREF(result);
       is_lost = true;
@@ -259,6 +306,7 @@ Worked work(CallRun* run, bool is_caller, ItemContext& context) {
     good = context.renew();
     if (good && ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) {
       good = yield_point();
+      watch.interrupted();
     }
     if (ran % 32 == 0 && should_leave(worker, &last)) break;
   }

@@ -18,23 +18,30 @@ struct Condition : PyObject {
 
 Condition* self_of(PyObject* object) { return static_cast<Condition*>(object); }
 
-// Borrowed; made at first use.
-PyObject* full_of(PyObject* object) {
+// The full condition, or nothing: from then on it stays the same.
+Ref look_for_full(PyObject* object) {
+  ObjectLock lock(object);
+  return Ref::borrow(self_of(object)->full.get());
+}
+
+// Made at first use; empty with an exception.  Of two that are made at the same time one
+// is used by both.
+Ref full_of(PyObject* object) {
+  Ref full = look_for_full(object);
+  if (full) return full;
   Condition* self = self_of(object);
-  if (!self->full) {
-    Ref made = Ref::steal(PyObject_CallOneArg(imports.new_condition, self->lock.get()));
-    if (!made) return nullptr;
-    ObjectLock lock(object);
-    if (!self->full) self->full = std::move(made);
-  }
-  return self->full.get();
+  Ref made = Ref::steal(PyObject_CallOneArg(imports.new_condition, self->lock.get()));
+  if (!made) return made;
+  ObjectLock lock(object);
+  if (!self->full) self->full = std::move(made);
+  return Ref::borrow(self->full.get());
 }
 
 // A method of the full condition.
 PyObject* get_from_full(PyObject* object, void* name) {
-  PyObject* full = full_of(object);
-  if (full == nullptr) return nullptr;
-  return PyObject_GetAttrString(full, static_cast<const char*>(name));
+  Ref full = full_of(object);
+  if (!full) return nullptr;
+  return PyObject_GetAttrString(full.get(), static_cast<const char*>(name));
 }
 
 PyObject* enter(PyObject* object, PyObject*) {
@@ -62,12 +69,7 @@ PyObject* leave(PyObject* object, PyObject* const*, Py_ssize_t) {
 PyObject* notify(PyObject* object, const char* method, PyObject* const* args,
                  Py_ssize_t nargs) {
   Condition* self = self_of(object);
-  Ref full;
-  {
-    ObjectLock lock(object);
-    full = Ref::borrow(self->full.get());
-  }
-  if (full) {
+  if (Ref full = look_for_full(object)) {
     Ref bound = Ref::steal(PyObject_GetAttrString(full.get(), method));
     if (!bound) return nullptr;
     return PyObject_Vectorcall(bound.get(), args, static_cast<std::size_t>(nargs),

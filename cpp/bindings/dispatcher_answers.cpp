@@ -180,9 +180,21 @@ bool is_future(PyObject* object) {
   return PyObject_TypeCheck(object, future_base_type) != 0;
 }
 
+// Whether a future's class has a `set_result` of its own.
+bool hears(PyObject* future) {
+  static PyObject* const name = PyUnicode_InternFromString("set_result");
+  Ref its =
+      Ref::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(future)), name));
+  Ref plain =
+      Ref::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(future_base_type), name));
+  PyErr_Clear();
+  return its.get() != plain.get();
+}
+
 bool needs_quiet(const Answer& answer) {
   if (answer.kind != Kind::kValue) return true;
-  return is_future(answer.target.get()) &&
+  if (!is_future(answer.target.get())) return false;
+  return hears(answer.target.get()) ||
          (static_cast<FutureObject*>(answer.target.get())->state.load() &
           TaskState::kShared) != 0;
 }
@@ -192,8 +204,10 @@ bool is_exception() { return PyErr_ExceptionMatches(PyExc_Exception) != 0; }
 Told tell_value(Answer& answer, PyObject* value) {
   PyObject* target = answer.target.get();
   Ref told;
-  if (is_future(target)) {
-    if (static_cast<FutureObject*>(target)->state.done()) return Told::kYes;
+  if (is_future(target) && static_cast<FutureObject*>(target)->state.done()) {
+    return Told::kYes;
+  }
+  if (is_future(target) && !hears(target)) {
     told = Ref::steal(set_outcome(target, value, false));
   } else {
     told = Ref::steal(PyObject_CallMethod(target, "set_result", "(O)", value));

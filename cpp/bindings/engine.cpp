@@ -6,12 +6,13 @@
 #include "keywords.hpp"
 #include "object.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "wait.hpp"
 
 namespace fastflow::py {
 
 PyTypeObject* engine_type = nullptr;
-std::atomic<bool> interpreter_exiting{false};
+std::atomic<unsigned> process_state{0};
 
 namespace {
 
@@ -56,20 +57,19 @@ PyObject* engine_new(PyObject*, PyObject* const* args, std::size_t nargs,
 // False with an exception; then they are still to be reported.
 bool report_unobserved(Engine* e) {
   Ref first;
-  std::uint64_t count;
+  std::uint64_t count, number;
   {
     ObjectLock lock(reinterpret_cast<PyObject*>(e));
     if (e->unobserved == 0 || imports.log_unobserved == nullptr) return true;
     first = Ref::steal(std::exchange(e->first_unobserved, nullptr));
     count = std::exchange(e->unobserved, 0);
+    number = e->first_unobserved_number;
   }
   Ref done = Ref::steal(PyObject_CallFunction(imports.log_unobserved, "KO",
                                               static_cast<unsigned long long>(count),
                                               first.get()));
   if (done) return true;
-  ObjectLock lock(reinterpret_cast<PyObject*>(e));
-  if (e->unobserved == 0) e->first_unobserved = first.release();
-  e->unobserved += count;
+  add_unobserved(e, first.get(), number, count);  // others may have come meanwhile
   return false;
 }
 
@@ -239,8 +239,16 @@ PyObject* get_forked(PyObject* self, void*) {
 PyObject* get_limit(PyObject* self, void*) {
   return PyLong_FromUnsignedLong(self_of(self)->pool->limit());
 }
+PyObject* get_spawner(PyObject* self, void*) {
+  PyObject* spawner = self_of(self)->spawner;
+  return Py_NewRef(spawner != nullptr ? spawner : Py_None);
+}
 PyObject* get_caller_may_run(PyObject* self, void*) {
   return PyBool_FromLong(self_of(self)->caller_may_run);
+}
+
+PyObject* get_active(PyObject* self, void*) {
+  return PyLong_FromUnsignedLong(self_of(self)->pool->active_workers());
 }
 
 PyMethodDef methods[] = {
@@ -267,7 +275,9 @@ PyGetSetDef getset[] = {
     {"broken", guarded<get_broken>, nullptr, nullptr, nullptr},
     {"forked", guarded<get_forked>, nullptr, nullptr, nullptr},
     {"limit", guarded<get_limit>, nullptr, nullptr, nullptr},
+    {"spawner", guarded<get_spawner>, nullptr, nullptr, nullptr},
     {"caller_may_run", guarded<get_caller_may_run>, nullptr, nullptr, nullptr},
+    {"active", guarded<get_active>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 }  // namespace
@@ -278,19 +288,19 @@ bool add_engine_type(PyObject* module) {
       {.methods = methods, .getset = getset, .create = guarded<engine_new>});
 }
 
-bool accepts_work(Engine* e) {
+Accepts accepts_unusually(Engine* e) {
   if (e->broken.load(std::memory_order_relaxed)) {
     PyErr_SetString(imports.broken_executor,
                     "a worker's initializer failed; the pool is not usable anymore");
-  } else if (interpreter_exiting.load(std::memory_order_relaxed)) {
+  } else if ((process_state.load(std::memory_order_relaxed) & kExiting) != 0) {
     PyErr_SetString(PyExc_RuntimeError,
                     "cannot schedule new futures after interpreter shutdown");
   } else if (e->shut_down.load(std::memory_order_relaxed)) {
     PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
   } else {
-    return true;
+    return Accepts::kRecorded;
   }
-  return false;
+  return Accepts::kNo;
 }
 
 PyObject* broken_error(Engine* e) {
@@ -372,10 +382,12 @@ void task_started(Engine* e) {
 
 // Futures die in any order, above all without an interpreter lock.  So the first one is
 // told by the number of its task.
-void add_unobserved(Engine* e, PyObject* exception, std::uint64_t number) {
+void add_unobserved(Engine* e, PyObject* exception, std::uint64_t number,
+                    std::uint64_t count) {
   Ref replaced;  // goes after the lock, as it may run code of the user
   ObjectLock lock(reinterpret_cast<PyObject*>(e));
-  if (e->unobserved++ != 0 && number > e->first_unobserved_number) return;
+  const bool is_first = std::exchange(e->unobserved, e->unobserved + count) == 0;
+  if (!is_first && number > e->first_unobserved_number) return;
   replaced = Ref::steal(std::exchange(e->first_unobserved, Py_NewRef(exception)));
   e->first_unobserved_number = number;
 }
@@ -424,7 +436,10 @@ void PoolHooks::on_start(Worker& worker) {
 }
 
 void PoolHooks::attach(Worker& worker) {
-  attachment(worker).attach();
+  {
+    const recording::Noted waits(SpanKind::kLock);
+    attachment(worker).attach();
+  }
   Engine* e = reinterpret_cast<Engine*>(engine_);
   // relaxed: attached threads are ordered by the interpreter's lock; without one, two
   // calls in a row do no harm.
@@ -432,6 +447,14 @@ void PoolHooks::attach(Worker& worker) {
     set_active(e, true);
   }
 }
+
+void PoolHooks::on_sleep(Worker&) {
+  if (recording::Lane* lane = recording::lane()) {
+    lane->begin({Span::kNone}, false, SpanKind::kIdle);
+  }
+}
+
+void PoolHooks::on_wake(Worker&) { recording::end_idle(); }
 
 void PoolHooks::on_exit(Worker& worker) {
   Attachment* mine = &attachment(worker);

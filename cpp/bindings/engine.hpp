@@ -5,7 +5,13 @@
 // Threads are Python threads: `spawner(engine)`, a callable of the Python layer, makes
 // a threading.Thread whose target ends in engine.run_worker().
 //
-// Threads and locks: fields without a comment are set before the engine is shared.
+// Threads and locks: fields without a comment are set before the engine is shared.  The
+// failures that nobody looked at are guarded by ObjectLock, and logged without it.
+// Between accepts_work() and the queue, a submission may run Python code (copies of
+// context variables, a wait for room), in which the engine is stopped, or somebody else
+// stops it: the task is queued all the same, and as a stopped pool runs what is queued
+// it ends as those before it.  Threads are started with no lock held; whoever needs one
+// has reserved it in the pool first, so two that do so at the same time start two.
 #pragma once
 
 #include "python.hpp"
@@ -23,6 +29,8 @@ class PoolHooks final : public WorkerHooks {
   bool spawn(Pool& pool) override;
   void on_start(Worker& worker) override;
   void on_exit(Worker& worker) override;
+  void on_sleep(Worker& worker) override;
+  void on_wake(Worker& worker) override;
   void attach(Worker& worker) override;
   void detach(Worker& worker) override { attachment(worker).detach(); }
   bool wants_attach(Worker& worker) override { return attachment(worker).drops() > 0; }
@@ -76,8 +84,23 @@ extern PyTypeObject* engine_type;
 inline Engine* engine_of(PyObject* object) { return static_cast<Engine*>(object); }
 bool add_engine_type(PyObject* module);
 
-// Raises the error that a submission gets now, if any; false when it did.
-bool accepts_work(Engine* engine);
+// What is unusual in the whole process; submissions look at it.
+inline constexpr unsigned kExiting = 1;    // they are refused (threading's own atexit)
+inline constexpr unsigned kRecording = 2;  // see recording.hpp
+extern std::atomic<unsigned> process_state;
+
+// Raises the error that a submission gets now, if any: kNo.
+enum class Accepts { kNo, kYes, kRecorded };
+Accepts accepts_unusually(Engine* engine);
+inline Accepts accepts(Engine* engine) {
+  // relaxed, all of them: flags that are set once, or hints.
+  const unsigned unusual =
+      process_state.load(std::memory_order_relaxed) |
+      static_cast<unsigned>(engine->broken.load(std::memory_order_relaxed)) |
+      static_cast<unsigned>(engine->shut_down.load(std::memory_order_relaxed));
+  return unusual == 0 ? Accepts::kYes : accepts_unusually(engine);
+}
+inline bool accepts_work(Engine* engine) { return accepts(engine) != Accepts::kNo; }
 
 // Starts a thread if `need` asks for one; false with an exception when that failed.
 bool satisfy(Engine* engine, Need need);
@@ -100,10 +123,9 @@ Room make_room(Engine* engine);
 // A task left the queue: started or cancelled.  Any thread state.
 void task_started(Engine* engine);
 
-// Counts a failure whose future died without anybody asking for it.
-void add_unobserved(Engine* engine, PyObject* exception, std::uint64_t number);
-
-// Set by threading._register_atexit's callback: submissions are refused from then on.
-extern std::atomic<bool> interpreter_exiting;
+// Counts a failure whose future died without anybody asking for it; or several, of which
+// this was the first.
+void add_unobserved(Engine* engine, PyObject* exception, std::uint64_t number,
+                    std::uint64_t count = 1);
 
 }  // namespace fastflow::py

@@ -4,9 +4,11 @@
 
 #include <cstring>
 
+#include "compiler.hpp"
 #include "kernel.hpp"
 #include "object.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "scope.hpp"
 
 namespace fastflow::py {
@@ -56,8 +58,8 @@ void tell_waiters(FutureObject* f, const char* method) {
   PyObject* waiters = extras_in(f)->waiters.get();
   if (waiters == nullptr) return;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(waiters); ++i) {
-    Ref waiter = Ref::borrow(PyList_GET_ITEM(waiters, i));
-    call_quietly(waiter.get(), method, object_of(f));
+    Ref waiter = Ref::steal(list_item(waiters, i));
+    if (waiter) call_quietly(waiter.get(), method, object_of(f));
   }
 }
 
@@ -83,14 +85,12 @@ void report_callback(FutureObject* f, PyObject* callback, PyObject* error) {
 }
 
 void run_callbacks(FutureObject* f) {
-  Ref callbacks;
+  std::vector<Ref> callbacks;
   {
     ObjectLock lock(object_of(f));
-    if (extras_in(f) != nullptr) callbacks = std::move(extras_in(f)->callbacks);
+    if (Extras* extras = extras_in(f)) callbacks.swap(extras->callbacks);
   }
-  if (!callbacks) return;
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i) {
-    Ref fn = Ref::borrow(PyList_GET_ITEM(callbacks.get(), i));
+  for (const Ref& fn : callbacks) {
     Ref done = Ref::steal(PyObject_CallOneArg(fn.get(), object_of(f)));
     if (done) continue;
     Ref error = Ref::steal(take_exception());
@@ -127,11 +127,17 @@ void end_shared(FutureObject* f, const char* waiter_method, PyObject* failure,
   if (scope) scope_leave(scope_of(scope.get()), failure);
 }
 
+// REQUIRES: ObjectLock, or that nobody else knows of `f`: to track it twice ends the
+// process.
+void track(FutureObject* f) {
+  if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
+}
+
 // The garbage collector has to know of an outcome that may be part of a cycle.
 void track_if_needed(FutureObject* f, PyObject* outcome) {
-  if (PyObject_IS_GC(outcome) && !PyObject_GC_IsTracked(object_of(f))) {
-    PyObject_GC_Track(object_of(f));
-  }
+  if (!PyObject_IS_GC(outcome)) return;
+  ObjectLock lock(object_of(f));  // against who makes extras at this moment
+  track(f);
 }
 
 }  // namespace
@@ -156,8 +162,7 @@ Extras* extras_of(FutureObject* f) {
     return nullptr;
   }
   f->extras.store(extras, std::memory_order_release);  // pairs with extras_in
-  // Extras may close a cycle (a callback that refers to the future).
-  if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
+  track(f);  // they may close a cycle (a callback that refers to the future)
   return extras;
 }
 
@@ -236,7 +241,10 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
 
 }  // namespace
 
-bool run_if_pending(FutureObject* f) {
+namespace {
+
+template <class Execute>
+FASTFLOW_INLINE bool run_if_pending_by(FutureObject* f, const Execute& execute) {
   follow_cancel(f);
   Ref scope = Ref::borrow(reinterpret_cast<PyObject*>(scope_in(f)));
   if (scope && !scope_start(scope_of(scope.get()))) {
@@ -250,6 +258,17 @@ bool run_if_pending(FutureObject* f) {
   }
   if (scope) scope_stop(scope_of(scope.get()));
   return started;
+}
+
+bool is_recorded(const FutureObject* f) {
+  return f->job.run == run_recorded_future || f->job.run == run_recorded_kernel_future;
+}
+
+}  // namespace
+
+bool run_if_pending(FutureObject* f) {
+  return is_recorded(f) ? run_if_pending_by(f, execute_recorded)
+                        : run_if_pending_by(f, execute);
 }
 
 namespace {
@@ -266,13 +285,67 @@ void settle_kernel(FutureObject* f, const KernelCall& call, std::int32_t status)
 
 }  // namespace
 
-void execute(FutureObject* f) {
+namespace {
+
+// What is noted of a task's call, if it is recorded.
+template <bool kRecorded>
+class Noting {
+ public:
+  void begin(FutureObject*, PyObject*, std::int64_t = -1) {}
+  void begin(FutureObject*, const StoredCall&) {}
+  void end(SpanState) {}
+  void fail(PyObject*) {}
+};
+
+template <>
+class Noting<true> {
+ public:
+  // `follows`: nothing came after the thread's last recorded call.
+  explicit Noting(recording::Lane* lane, bool follows = false)
+      : lane_(lane), follows_(follows) {}
+  void begin(FutureObject* f, PyObject* function, std::int64_t item = -1) {
+    if (lane_ == nullptr) return;
+    bool ours = false;
+    const std::uint32_t label = recording::label_of(function, &ours);
+    if (ours) {  // whoever has sent it tells what it does
+      lane_ = nullptr;
+      return;
+    }
+    lane_->begin({label, 0, item, submitted(f)}, follows_);
+  }
+  // The same, where the function may be a context's run().
+  void begin(FutureObject* f, const StoredCall& call) {
+    PyObject* function = call.function();
+    if (PyCFunction_Check(function) && call.count() > 0) {
+      PyObject* self = PyCFunction_GET_SELF(function);
+      if (self != nullptr && PyContext_CheckExact(self)) function = call.argument(0);
+    }
+    begin(f, function);
+  }
+  void end(SpanState state) {
+    if (lane_ != nullptr) lane_->end(state);
+  }
+  void fail(PyObject* error) {
+    if (lane_ == nullptr) return;
+    const std::uint64_t now = stamp();
+    lane_->end(SpanState::kFailed, recording::failure_of(error), now);
+  }
+
+ private:
+  recording::Lane* lane_;
+  const bool follows_;
+};
+
+template <bool kRecorded>
+FASTFLOW_INLINE void execute_as(FutureObject* f, Noting<kRecorded> noting) {
   if (f->holds == Holds::kKernel) {
     const KernelCall call = f->kernel_call;
+    noting.begin(f, call.kernel, call.index);
     {
       Detached detached;
       call.kernel->function(call.index, call.kernel->data);
     }
+    noting.end(SpanState::kDone);
     settle_kernel(f, call, take_status(call.kernel, call.index));
     return;
   }
@@ -283,14 +356,18 @@ void execute(FutureObject* f) {
     call.clear();
     return;
   }
+  noting.begin(f, call);
   PyObject* result = call_in_context(f, call);
   if (result != nullptr) {
+    noting.end(SpanState::kDone);
     settle(f, result, false);
   } else {
     Ref error = Ref::steal(take_exception());
     if (PyErr_GivenExceptionMatches(error.get(), imports.cancelled_signal)) {
+      noting.end(SpanState::kCancelled);
       settle_cancelled(f);
     } else {
+      noting.fail(error.get());
       add_note(error.get(), call.function(), "task", f->number);
       settle(f, error.release(), true);
     }
@@ -298,11 +375,36 @@ void execute(FutureObject* f) {
   call.clear();
 }
 
+}  // namespace
+
+void execute(FutureObject* f) { execute_as<false>(f, {}); }
+void execute_recorded(FutureObject* f) {
+  execute_as<true>(f, Noting<true>(recording::lane()));
+}
+
 void run_future(Job* job, Worker& worker) {
   FutureObject* f = future_of(job);
-  run_if_pending(f);
+  run_if_pending_by(f, [](FutureObject* g) { execute_as<false>(g, {}); });
   Py_DECREF(object_of(f));
   attachment(worker).end_of_job(worker);
+}
+
+void run_recorded_future(Job* job, Worker& worker) {
+  recording::Lane* lane = recording::lane();
+  const bool follows = lane != nullptr && lane->begins_job(worker);
+  FutureObject* f = future_of(job);
+  run_if_pending_by(f, [lane, follows](FutureObject* g) {
+    execute_as<true>(g, Noting<true>(lane, follows));
+  });
+  Py_DECREF(object_of(f));
+  Attachment& mine = attachment(worker);
+  if (!mine.yields_next()) {
+    mine.end_of_job(worker);
+    if (lane != nullptr) lane->ends_job();
+    return;
+  }
+  const recording::Noted waits(SpanKind::kLock);
+  mine.end_of_job(worker);
 }
 
 namespace {
@@ -330,7 +432,10 @@ void settle_attached(FutureObject* f, Worker& worker, std::int32_t status) {
 
 }  // namespace
 
-void run_kernel_future(Job* job, Worker& worker) {
+namespace {
+
+template <class CallKernel>
+void run_kernel_by(Job* job, Worker& worker, const CallKernel& call_kernel) {
   FutureObject* f = future_of(job);
   if (cancel_due(f)) {
     run_attached(f, worker);
@@ -344,8 +449,7 @@ void run_kernel_future(Job* job, Worker& worker) {
   if (f->state.try_start()) {
     task_started(f->engine);
     const KernelCall call = f->kernel_call;
-    call.kernel->function(call.index, call.kernel->data);
-    const std::int32_t status = take_status(call.kernel, call.index);
+    const std::int32_t status = call_kernel(f, call);
     // Before the end, whose release takes it to whoever has seen the end.
     atomic<std::uint64_t>& counter = worker.counts().kernels;
     WorkerCounts::add(counter);
@@ -365,6 +469,34 @@ void run_kernel_future(Job* job, Worker& worker) {
     mine.attach();
     mine.detach();
   }
+}
+
+std::int32_t call_plainly(FutureObject*, const KernelCall& call) {
+  call.kernel->function(call.index, call.kernel->data);
+  return take_status(call.kernel, call.index);
+}
+
+std::int32_t call_noted(FutureObject* f, const KernelCall& call) {
+  recording::Lane* lane = recording::lane();
+  if (lane == nullptr) return call_plainly(f, call);
+  lane->begin({recording::known_label_of(call.kernel), 0, call.index, submitted(f)},
+              false);
+  const std::int32_t status = call_plainly(f, call);
+  lane->end(status == 0 ? SpanState::kDone : SpanState::kFailed);
+  return status;
+}
+
+}  // namespace
+
+void run_kernel_future(Job* job, Worker& worker) {
+  run_kernel_by(job, worker, [](FutureObject* f, const KernelCall& call) {
+    return call_plainly(f, call);
+  });
+}
+
+void run_recorded_kernel_future(Job* job, Worker& worker) {
+  if (recording::Lane* lane = recording::lane()) (void)lane->begins_job(worker);
+  run_kernel_by(job, worker, call_noted);
 }
 
 // --- cancelling ----------------------------------------------------------------------
@@ -425,13 +557,26 @@ bool run_inline(FutureObject* f) {
 
 }  // namespace
 
+namespace {
+
+// In a forked child, where the threads of its pool are gone: the first who waits for it
+// ends it, and others wait for that.  True: it has ended.
+bool settle_left_behind(FutureObject* f) {
+  (void)f->state.try_start();  // false: a thread that is gone was at it
+  const TaskState::Word before = f->state.add_flag(TaskState::kLeftBehind);
+  if (!TaskState::is_done(before) && (before & TaskState::kLeftBehind) == 0) {
+    settle(f, broken_error(f->engine), true);
+  }
+  return f->state.done();
+}
+
+}  // namespace
+
 WaitEnd wait_until_done(FutureObject* f, double timeout) {
   if (f->state.done()) return WaitEnd::kDone;
   if (Engine* e = f->engine) {
     follow_cancel(f);
-    if (e->forked.load(std::memory_order_relaxed)) {
-      (void)f->state.try_start();
-      if (!f->state.done()) settle(f, broken_error(e), true);
+    if (e->forked.load(std::memory_order_relaxed) && settle_left_behind(f)) {
       return WaitEnd::kDone;
     }
     if (timeout < 0 && run_inline(f)) return WaitEnd::kDone;

@@ -16,6 +16,8 @@
 
 #include "python.hpp"
 
+#include <vector>
+
 #include "call.hpp"
 #include "engine.hpp"
 #include "job.hpp"
@@ -29,11 +31,11 @@ struct ScopeObject;
 
 // What few futures have.
 struct Extras {
-  Ref condition;  // threading.Condition
-  Ref waiters;    // list of the standard library's waiters
-  Ref callbacks;  // list
-  Ref context;    // contextvars.Context of the submitter
-  Ref scope;      // ScopeObject of a TaskGroup
+  Ref condition;               // threading.Condition
+  Ref waiters;                 // list of the standard library's waiters
+  std::vector<Ref> callbacks;  // until the end, who takes them all
+  Ref context;                 // contextvars.Context of the submitter
+  Ref scope;                   // ScopeObject of a TaskGroup
 };
 
 enum class Holds : std::uint8_t { kCall, kKernel, kOutcome };
@@ -42,12 +44,16 @@ enum class Holds : std::uint8_t { kCall, kKernel, kOutcome };
 struct KernelCall {
   KernelObject* kernel;  // owned
   std::int64_t index;
+  std::uint32_t spare;  // as StoredCall's
 };
 
 // The run functions of queued futures: of calls (attached lane), of kernels (native
 // lane).
 void run_future(Job* job, Worker& worker);
 void run_kernel_future(Job* job, Worker& worker);
+// The same, recorded (recording.hpp).
+void run_recorded_future(Job* job, Worker& worker);
+void run_recorded_kernel_future(Job* job, Worker& worker);
 
 struct FutureObject : PyObject {
   int traverse(visitproc visit, void* arg) const;
@@ -58,7 +64,9 @@ struct FutureObject : PyObject {
   TaskState state{Phase::kPending};
   bool failed = false;         // the outcome is an exception
   Holds holds = Holds::kCall;  // what is in the union
-  Engine* engine = nullptr;    // owned; nullptr: made by hand
+  // With `spare` of the call: when it was submitted, if it is recorded; else not set.
+  std::uint16_t submitted_high;
+  Engine* engine = nullptr;  // owned; nullptr: made by hand
   union {
     StoredCall call{};  // until the task starts; then empty until it ends
     KernelCall
@@ -78,6 +86,19 @@ inline FutureObject* future_of(Job* job) {
 }
 inline PyObject* object_of(FutureObject* f) { return reinterpret_cast<PyObject*>(f); }
 
+// When a recorded task was submitted: a stamp, but for its last bits.
+inline void set_submitted(FutureObject* f, std::uint64_t stamp) {
+  const std::uint64_t rough = stamp >> 4;
+  (f->holds == Holds::kKernel ? f->kernel_call.spare : f->call.spare) =
+      static_cast<std::uint32_t>(rough);
+  f->submitted_high = static_cast<std::uint16_t>(rough >> 32);
+}
+inline std::uint64_t submitted(const FutureObject* f) {
+  const std::uint32_t low =
+      f->holds == Holds::kKernel ? f->kernel_call.spare : f->call.spare;
+  return ((std::uint64_t{f->submitted_high} << 32) | low) << 4;
+}
+
 // A new, untracked, pending future of imports.future_type; the call is still empty.
 FutureObject* new_future(Engine* engine);
 
@@ -93,6 +114,7 @@ inline Extras* extras_in(const FutureObject* f) {
 // Runs the task on this thread and announces its end.  REQUIRES: attached; the caller's
 // try_start succeeded.
 void execute(FutureObject* f);
+void execute_recorded(FutureObject* f);
 // The same unless it was started or cancelled already; true if it ran here.
 bool run_if_pending(FutureObject* f);
 

@@ -1,6 +1,8 @@
 // The Python face of FutureBase: the methods of concurrent.futures.Future, natively.
 #include "future.hpp"
 
+#include <new>
+
 #include "condition.hpp"
 #include "guarded.hpp"
 #include "kernel.hpp"
@@ -67,8 +69,9 @@ int FutureObject::traverse(visitproc visit, void* arg) const {
   }
   const Extras* more = extras_in(this);
   if (more == nullptr) return 0;
-  return visit_all(visit, arg, more->condition, more->waiters, more->callbacks,
-                   more->context, more->scope);
+  for (const Ref& fn : more->callbacks) Py_VISIT(fn.get());
+  return visit_all(visit, arg, more->condition, more->waiters, more->context,
+                   more->scope);
 }
 
 void FutureObject::clear() {
@@ -170,31 +173,22 @@ PyObject* future_exception(PyObject* self, PyObject* const* args, Py_ssize_t nar
   return Py_NewRef(f->outcome);
 }
 
+// False: the task has ended, and the callback is the caller's to run.
+bool leave_callback(FutureObject* f, PyObject* fn) {
+  ObjectLock lock(object_of(f));
+  Extras* extras = extras_of(f);
+  if (extras == nullptr) throw std::bad_alloc();
+  extras->callbacks.push_back(Ref::borrow(fn));
+  // Who ends the task sees the flag, and takes the callbacks under this lock; or it came
+  // first, and then may have been here already.
+  if (!TaskState::is_done(f->state.add_flag(TaskState::kShared))) return true;
+  extras->callbacks.pop_back();
+  return false;
+}
+
 PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
-  FutureObject* f = self_of(self);
-  follow_cancel(f);
-  bool late;
-  {
-    ObjectLock lock(self);
-    Extras* extras = extras_of(f);
-    if (extras == nullptr) return nullptr;
-    if (!extras->callbacks) extras->callbacks = Ref::steal(PyList_New(0));
-    if (!extras->callbacks || PyList_Append(extras->callbacks.get(), fn) < 0)
-      return nullptr;
-    late = TaskState::is_done(f->state.add_flag(TaskState::kShared));
-    // The end came first and may not have seen the callback: it is ours to run, unless
-    // the end took the list in the meantime.
-    if (late && extras->callbacks) {
-      const Py_ssize_t n = PyList_GET_SIZE(extras->callbacks.get());
-      late = n > 0 && PyList_GET_ITEM(extras->callbacks.get(), n - 1) == fn;
-      if (late && PyList_SetSlice(extras->callbacks.get(), n - 1, n, nullptr) < 0) {
-        return nullptr;
-      }
-    } else {
-      late = false;
-    }
-  }
-  if (!late) Py_RETURN_NONE;
+  follow_cancel(self_of(self));
+  if (leave_callback(self_of(self), fn)) Py_RETURN_NONE;
   Ref done = Ref::steal(PyObject_CallOneArg(fn, self));
   if (!done) {
     if (PyErr_ExceptionMatches(PyExc_Exception) == 0) return nullptr;  // Ctrl-C, exit
@@ -202,6 +196,22 @@ PyObject* future_add_done_callback(PyObject* self, PyObject* fn) {
     Ref logged = Ref::steal(PyObject_CallFunctionObjArgs(imports.log_callback_error,
                                                          self, error.get(), nullptr));
     if (!logged) return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+// _forget_callback(fn): takes the newest of these back, if it is still there.
+PyObject* future_forget_callback(PyObject* self, PyObject* fn) {
+  Ref dropped;  // after the lock
+  ObjectLock lock(self);
+  Extras* extras = extras_in(self_of(self));
+  if (extras == nullptr) Py_RETURN_NONE;
+  std::vector<Ref>& callbacks = extras->callbacks;
+  for (auto at = callbacks.end(); at != callbacks.begin();) {
+    if ((--at)->get() != fn) continue;
+    dropped = std::move(*at);
+    callbacks.erase(at);
+    break;
   }
   Py_RETURN_NONE;
 }
@@ -218,23 +228,33 @@ PyObject* future_set_running(PyObject* self, PyObject*) {
   return nullptr;
 }
 
+// Makes the outcome the caller's to set; false: it is set or the task cancelled already,
+// or it is run by a worker, who will set it.  Of two who ask, the second finds what the
+// first has done; who cancels the task does so before the start, or finds it started.
+bool claim_outcome(FutureObject* f, StoredCall* unused) {
+  ObjectLock lock(object_of(f));
+  const bool by_hand = f->engine == nullptr;
+  if (f->holds == Holds::kOutcome) return false;
+  if (!f->state.try_start() && !(by_hand && f->state.phase() == Phase::kRunning)) {
+    return false;
+  }
+  if (!by_hand) task_started(f->engine);
+  if (f->holds == Holds::kCall) {
+    f->call.move_to(unused);
+    f->holds = Holds::kOutcome;
+    f->outcome = nullptr;
+  }
+  return true;
+}
+
 }  // namespace
 
 PyObject* set_outcome(PyObject* self, PyObject* outcome, bool failed) {
   FutureObject* f = self_of(self);
   StoredCall unused;  // dropped without the lock: that may run Python code
-  {
-    ObjectLock lock(self);
-    if (f->holds == Holds::kOutcome || f->state.done()) {
-      PyErr_Format(imports.invalid_state, "%R: the outcome is set already", self);
-      return nullptr;
-    }
-    (void)f->state.try_start();
-    if (f->holds == Holds::kCall) {
-      f->call.move_to(&unused);
-      f->holds = Holds::kOutcome;
-      f->outcome = nullptr;
-    }
+  if (!claim_outcome(f, &unused)) {
+    PyErr_Format(imports.invalid_state, "%R: the outcome is set already", self);
+    return nullptr;
   }
   unused.clear();
   settle(f, Py_NewRef(outcome), failed);
@@ -281,19 +301,33 @@ PyObject* get_waiters(PyObject* self, void*) {
   // A task that touches this is about to wait in concurrent.futures.wait().
   Worker* worker = current_worker();
   if (worker != nullptr && !f->state.done()) attachment(*worker).may_block(*worker);
+  Ref made = Ref::steal(PyList_New(0));
+  if (!made) return nullptr;
   ObjectLock lock(self);
   Extras* extras = extras_of(f);
   if (extras == nullptr) return nullptr;
-  if (!extras->waiters) extras->waiters = Ref::steal(PyList_New(0));
+  if (!extras->waiters) extras->waiters = std::move(made);
   f->state.add_flag(TaskState::kShared);
-  return Py_XNewRef(extras->waiters.get());
+  return Py_NewRef(extras->waiters.get());
 }
 
+// A list of its own, as they may be taken any time.
 PyObject* get_callbacks(PyObject* self, void*) {
-  FutureObject* f = self_of(self);
-  ObjectLock lock(self);
-  if (extras_in(f) == nullptr || !extras_in(f)->callbacks) return PyList_New(0);
-  return Py_NewRef(extras_in(f)->callbacks.get());
+  std::vector<Ref> callbacks;
+  {
+    ObjectLock lock(self);
+    if (const Extras* extras = extras_in(self_of(self))) {
+      callbacks.reserve(extras->callbacks.size());
+      for (const Ref& fn : extras->callbacks) {
+        callbacks.push_back(Ref::borrow(fn.get()));
+      }
+    }
+  }
+  PyObject* list = PyList_New(static_cast<Py_ssize_t>(callbacks.size()));
+  for (std::size_t i = 0; list != nullptr && i < callbacks.size(); ++i) {
+    PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), callbacks[i].release());
+  }
+  return list;
 }
 
 PyObject* get_result(PyObject* self, void*) {
@@ -331,6 +365,8 @@ PyMethodDef methods[] = {
      "exception(timeout=None)\n--\n\nThe call's exception or None."},
     {"add_done_callback", method<future_add_done_callback>(), METH_O,
      "Calls fn(future) when the call is cancelled or has finished."},
+    {"_forget_callback", method<future_forget_callback>(), METH_O,
+     "_forget_callback(fn): takes a callback back."},
     {"set_running_or_notify_cancel", method<future_set_running>(), METH_NOARGS,
      "For executors: True if the call should run, False if it was cancelled."},
     {"set_result", method<future_set_result>(), METH_O,

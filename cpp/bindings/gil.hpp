@@ -41,6 +41,8 @@ class Attachment {
     if (may_block_) unblock(worker);
     if (++jobs_ % 8 == 0 && !yield_point()) PyErr_WriteUnraisable(nullptr);
   }
+  // Whether the next end_of_job() gives others a chance.
+  [[nodiscard]] bool yields_next() const { return jobs_ % 8 == 7; }
   // The running task is about to enter a wait that the core can't see the end of (the
   // standard library's wait()): until its end it does not count against the limit.
   void may_block(Worker& worker);

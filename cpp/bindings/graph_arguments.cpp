@@ -41,17 +41,11 @@ bool read_item(std::uint64_t graph, PyObject* object, Arguments* to) {
 
 bool is_array_of_objects(PyObject* object) {
   if (std::strcmp(Py_TYPE(object)->tp_name, "numpy.ndarray") != 0) return false;
-  static PyObject *dtype_name = nullptr, *object_name = nullptr;
-  if (dtype_name == nullptr) dtype_name = PyUnicode_InternFromString("dtype");
-  if (object_name == nullptr) object_name = PyUnicode_InternFromString("hasobject");
-  if (dtype_name == nullptr || object_name == nullptr) {
-    PyErr_Clear();
-    return true;  // no memory: let the Python layer find out
-  }
-  Ref dtype = Ref::steal(PyObject_GetAttr(object, dtype_name));
-  Ref has = Ref::steal(dtype ? PyObject_GetAttr(dtype.get(), object_name) : nullptr);
-  if (!has) PyErr_Clear();
-  return has.get() == Py_True;
+  Ref dtype = Ref::steal(PyObject_GetAttrString(object, "dtype"));
+  Ref has = Ref::steal(dtype ? PyObject_GetAttrString(dtype.get(), "hasobject")
+                             : nullptr);
+  if (!has) PyErr_Clear();  // no memory, say: let the Python layer find out
+  return !has || has.get() == Py_True;
 }
 
 // The usual ones: nothing is inside.

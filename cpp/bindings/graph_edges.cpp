@@ -156,9 +156,11 @@ std::shared_ptr<const GraphPlan> plan_of(PyObject* graph) {
     PyErr_SetString(imports.graph_error, "a graph has fewer than 2**31 edges");
     return nullptr;
   }
-  parts.plan = build(&parts, static_cast<std::int64_t>(parts.functions.size()),
-                     src.data(), dst.data(), static_cast<std::int64_t>(src.size()));
-  return parts.plan;
+  auto plan = build(&parts, static_cast<std::int64_t>(parts.functions.size()),
+                    src.data(), dst.data(), static_cast<std::int64_t>(src.size()));
+  // A cycle's report runs Python code, and the graph may be another one by now.
+  if (plan != nullptr) parts.plan = plan;
+  return plan;
 }
 
 }  // namespace fastflow::py

@@ -6,6 +6,7 @@
 #include "kernel.hpp"
 #include "keywords.hpp"
 #include "range.hpp"
+#include "recording.hpp"
 
 namespace fastflow::py {
 
@@ -47,11 +48,35 @@ void run_span_watched(std::int64_t begin, std::int64_t end, void* argument) {
   }
 }
 
+struct RecordedLoop {
+  Loop* loop;
+  RangeJob::Body body;
+  std::uint32_t label, run;
+  std::int64_t from;
+};
+
+// A piece is one span, with its first item.
+void run_recorded(std::int64_t begin, std::int64_t end, void* argument) {
+  const RecordedLoop& recorded = *static_cast<const RecordedLoop*>(argument);
+  recording::Lane* lane = recording::lane();
+  if (lane != nullptr) {
+    lane->begin({recorded.label, recorded.run, recorded.from + begin}, false);
+  }
+  recorded.body(begin, end, recorded.loop);
+  if (lane != nullptr) lane->end(SpanState::kDone);
+}
+
 // One block; false with an exception (Ctrl-C; what was not started never runs).
-bool run_block(Engine* e, Loop& loop, std::int64_t n, std::uint32_t most, bool help) {
+bool run_block(Engine* e, Loop& loop, std::int64_t n, std::uint32_t most, bool help,
+               RecordedLoop* recorded) {
   // The creator counts as a participant even if it only watches.
   const auto body = loop.kernel->status == nullptr ? run_span : run_span_watched;
-  RangeJob* job = RangeJob::create(*e->pool, n, body, &loop, help ? most : most + 1);
+  const std::uint32_t participants = help ? most : most + 1;
+  if (recorded != nullptr) recorded->body = body;
+  RangeJob* job =
+      recorded == nullptr
+          ? RangeJob::create(*e->pool, n, body, &loop, participants)
+          : RangeJob::create(*e->pool, n, run_recorded, recorded, participants);
   loop.job = job;
   bool helping = help, done = false, good = true;
   if (!help) job->start();
@@ -74,25 +99,30 @@ bool run_block(Engine* e, Loop& loop, std::int64_t n, std::uint32_t most, bool h
   return good;
 }
 
-Keywords loop_keywords("kernel_loop", {"engine", "kernel", "start", "step", "n", "most",
-                                       "caller_helps"});
+Keywords loop_keywords("kernel_loop",
+                       {"engine", "kernel", "start", "step", "n", "most",
+                        "caller_helps", "run"},
+                       7);
 
 }  // namespace
 
 PyObject* kernel_loop(PyObject*, PyObject* const* args, Py_ssize_t nargs,
                       PyObject* names) {
   PyObject *engine, *kernel;
-  std::int64_t start, step, n;
+  std::int64_t start, step, n, run = 0;
   int most;
   bool help;
   if (!loop_keywords.read({args, nargs, names}, instance(engine_type, &engine),
                           instance(kernel_type, &kernel), &start, &step, &n, &most,
-                          &help)) {
+                          &help, &run)) {
     return nullptr;
   }
   auto* e = reinterpret_cast<Engine*>(engine);
   if (!accepts_work(e)) return nullptr;
   Loop loop{kernel_of(kernel), start, step};
+  RecordedLoop recorded{&loop, nullptr, 0, static_cast<std::uint32_t>(run), 0};
+  const bool is_recorded = recording::on();
+  if (is_recorded) recorded.label = recording::label_of(kernel);
   const std::int64_t last = start + (n - 1) * step;
   if (n > 0 && !check_status_size(loop.kernel, std::max(start, last) + 1)) {
     return nullptr;
@@ -100,7 +130,9 @@ PyObject* kernel_loop(PyObject*, PyObject* const* args, Py_ssize_t nargs,
   for (std::int64_t from = 0; from < n; from += RangeJob::kMost) {
     const std::int64_t block = std::min<std::int64_t>(n - from, RangeJob::kMost);
     loop.start = start + from * step;
-    if (!run_block(e, loop, block, static_cast<std::uint32_t>(most), help)) {
+    recorded.from = from;
+    if (!run_block(e, loop, block, static_cast<std::uint32_t>(most), help,
+                   is_recorded ? &recorded : nullptr)) {
       return nullptr;
     }
     if (loop.failed.load()) {

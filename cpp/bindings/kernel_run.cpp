@@ -12,6 +12,7 @@
 #include "kernel.hpp"
 #include "keywords.hpp"
 #include "object.hpp"
+#include "recording.hpp"
 #include "timings.hpp"
 
 namespace fastflow::py {
@@ -29,17 +30,15 @@ struct Body {
   // Nodes and what they reported; guarded by lock.
   std::vector<std::pair<std::uint32_t, std::int32_t>> failures;
   bool lost = false;  // there was no memory for one of them; guarded by lock
+  std::uint32_t label = 0, number = 0;  // of the kernel and the run, if recorded
 };
 
 PyTypeObject* kernel_run_type = nullptr;
 
 struct KernelRun : PyObject {
   KernelRun(Engine* in, PyObject* of, PyObject* with, std::uint32_t n)
-      : engine(in),
-        graph(of),
-        kernel(with),
-        nodes(n),
-        body{kernel_of(with), {}, {}, {}, false} {}
+      : engine(in), graph(of), kernel(with), nodes(n), body{kernel_of(with), {}, {}, {},
+                                                            false,           0,  0} {}
   ~KernelRun() {
     if (run != nullptr) run->release();
   }
@@ -53,7 +52,7 @@ struct KernelRun : PyObject {
   Body body;
   std::optional<RunningGraph> running_graph;
   GraphRun* run = nullptr;
-  bool stopped = false;
+  std::atomic<bool> stopped{false};
 };
 
 KernelRun* run_of(PyObject* object) { return static_cast<KernelRun*>(object); }
@@ -79,18 +78,32 @@ bool run_watched(std::int64_t node, void* data) {
   return false;
 }
 
-Keywords run_keywords("KernelRun", {"engine", "graph", "kernel", "most",
-                                    "stop_on_error", "timings"});
+// The same, recorded.
+bool run_recorded(std::int64_t node, void* data) {
+  const Body& body = *static_cast<const Body*>(data);
+  recording::Lane* lane = recording::lane();
+  if (lane == nullptr) return run_watched(node, data);
+  lane->begin({body.label, body.number, node}, false);
+  const bool good = run_watched(node, data);
+  lane->end(good ? SpanState::kDone : SpanState::kFailed);
+  return good;
+}
+
+Keywords run_keywords("KernelRun",
+                      {"engine", "graph", "kernel", "most", "stop_on_error", "timings",
+                       "run"},
+                      6);
 
 PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
                   PyObject* names) {
   PyObject *engine, *graph, *kernel, *timings;
   int most;
   bool stop_on_error;
+  std::int64_t number = 0;
   if (!run_keywords.read({args, PyVectorcall_NARGS(nargs), names},
                          instance(engine_type, &engine), instance(graph_type, &graph),
                          instance(kernel_type, &kernel), &most, &stop_on_error,
-                         &timings)) {
+                         &timings, &number)) {
     return nullptr;
   }
   Engine* e = engine_of(engine);
@@ -108,6 +121,11 @@ PyObject* run_new(PyObject*, PyObject* const* args, std::size_t nargs,
   const bool plain = k->status == nullptr && !run->body.timings.wanted();
   NodeBody body{k->function, nullptr, k->data};
   if (!plain) body = {nullptr, run_watched, &run->body};
+  if (recording::on()) {
+    run->body.label = recording::label_of(kernel);
+    run->body.number = static_cast<std::uint32_t>(number);
+    body = {nullptr, run_recorded, &run->body};
+  }
   run->run = GraphRun::create(*e->pool, std::move(plan), body,
                               {stop_on_error ? OnFailure::kStop : OnFailure::kContinue,
                                static_cast<std::uint32_t>(most)});
@@ -132,7 +150,7 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
     }
     if (!done && good && PyErr_CheckSignals() < 0) {
       good = false;
-      run->stopped = true;
+      run->stopped.store(true);
       run->run->cancel();
     }
   }
@@ -146,7 +164,7 @@ PyObject* method_run(PyObject* self, PyObject* helping) {
 }
 
 PyObject* method_cancel(PyObject* self, PyObject*) {
-  run_of(self)->stopped = true;
+  run_of(self)->stopped.store(true);
   run_of(self)->run->cancel();
   Py_RETURN_NONE;
 }
@@ -178,7 +196,7 @@ PyObject* get_done(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(run_of(self)->run->executed());
 }
 PyObject* get_stopped(PyObject* self, void*) {
-  return PyBool_FromLong(run_of(self)->stopped);
+  return PyBool_FromLong(run_of(self)->stopped.load());
 }
 
 PyMethodDef methods[] = {{"run", method<method_run>(), METH_O, "run(help): to the end"},

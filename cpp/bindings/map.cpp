@@ -24,14 +24,8 @@ PyObject* Column::get(Py_ssize_t i) const {
     case Kind::kList:
       break;
   }
-#if PY_VERSION_HEX >= 0x030D0000
-  PyObject* item = PyList_GetItemRef(object, i);
-#else
-  PyObject* item =
-      i < PyList_GET_SIZE(object) ? Py_NewRef(PyList_GET_ITEM(object, i)) : nullptr;
-#endif
+  PyObject* item = list_item(object, i);
   if (item == nullptr) {
-    PyErr_Clear();
     PyErr_SetString(PyExc_RuntimeError, "the input list shrank while it was mapped");
   }
   return item;
@@ -92,19 +86,21 @@ bool read_columns(MapObject* map) {
   return true;
 }
 
-Keywords map_keywords("Map", {"engine", "fn", "columns", "star", "keep",
-                              "return_exceptions", "stop_on_error", "chunk", "most"});
+Keywords map_keywords("Map",
+                      {"engine", "fn", "columns", "star", "keep", "return_exceptions",
+                       "stop_on_error", "chunk", "most", "run"},
+                      9);
 
 PyObject* map_new(PyObject*, PyObject* const* args, std::size_t nargs,
                   PyObject* names) {
   PyObject *engine, *function, *columns;
   bool star, keep, return_exceptions, stop_on_error;
-  std::int64_t chunk;
+  std::int64_t chunk, run = 0;
   int most;
   if (!map_keywords.read({args, PyVectorcall_NARGS(nargs), names},
                          instance(engine_type, &engine), &function,
                          instance(&PyTuple_Type, &columns), &star, &keep,
-                         &return_exceptions, &stop_on_error, &chunk, &most)) {
+                         &return_exceptions, &stop_on_error, &chunk, &most, &run)) {
     return nullptr;
   }
   if (!accepts_work(engine_of(engine))) return nullptr;
@@ -117,6 +113,7 @@ PyObject* map_new(PyObject*, PyObject* const* args, std::size_t nargs,
   map->return_exceptions = return_exceptions;
   map->stop_on_error = stop_on_error;
   map->chunk = chunk;
+  map->run = static_cast<std::uint32_t>(run);
   bool ok = read_columns(map);
   if (ok && keep) {
     map->results = PyList_New(static_cast<Py_ssize_t>(map->n));

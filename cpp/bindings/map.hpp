@@ -26,7 +26,14 @@
 //   A map that a task of a group runs begins no item once that group is cancelled.
 //
 // Threads and locks: `next` and `wanted` are seq_cst where they decide about a wake-up.
-// Slots are written by the one participant that claimed the index.
+// Slots are written by the one participant that claimed the index.  Whatever runs in
+// between (the item, the note on what it raised, the drop of its arguments), the index
+// stays that participant's, and the map is not over before it has left; so a result is
+// published once, and nobody decides by a slot that somebody is about to fill.  `error`
+// is a minimum, kept under ObjectLock: it does not matter in which order failures come.
+// Without an interpreter lock items may be claimed while the map is cut before them:
+// they run to their end, but nobody is given their results.  The results' list is
+// known to nobody else, and its owner alone calls run(), or take() for each index once.
 #pragma once
 
 #include "engine.hpp"
@@ -63,6 +70,7 @@ struct MapObject : PyObject {
   bool stop_on_error = false;
   std::int64_t n = 0;
   std::int64_t chunk = 0;
+  std::uint32_t run = 0;  // its number, if it is recorded (recording.hpp)
 
   PyObject* results = nullptr;  // list under construction, untracked; none: for_each
   PyObject* context = nullptr;  // the caller's, copied; or nullptr

@@ -9,6 +9,7 @@
 #include "compiler.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "run_token.hpp"
 #include "task_context.hpp"
 #include "wait.hpp"
@@ -71,11 +72,11 @@ bool all_claimed(MapObject* map) {
 // --- one item ------------------------------------------------------------------------
 
 void fail(MapObject* map, std::int64_t i, PyObject* error) {
+  Ref old;  // goes after the lock, as it may run code of the user
   ObjectLock lock(reinterpret_cast<PyObject*>(map));
-  if (map->error == nullptr || i < map->error_index) {
-    Ref old = Ref::steal(std::exchange(map->error, Py_NewRef(error)));
-    map->error_index = i;
-  }
+  if (map->error != nullptr && i >= map->error_index) return;
+  old = Ref::steal(std::exchange(map->error, Py_NewRef(error)));
+  map->error_index = i;
 }
 
 PyObject* call_item(MapObject* map, std::int64_t i) {
@@ -103,11 +104,55 @@ PyObject* call_item(MapObject* map, std::int64_t i) {
   return result;
 }
 
+// What is noted of a participant's items, if they are recorded.
+template <bool kRecorded>
+class Noting {
+ public:
+  explicit Noting(MapObject*) {}
+  void begin(std::int64_t) {}
+  void end() {}
+  void fail(PyObject*) {}
+  void interrupted() {}
+};
+
+template <>
+class Noting<true> {
+ public:
+  explicit Noting(MapObject* map)
+      : lane_(recording::lane()),
+        run_(map->run),
+        label_(recording::label_of(map->function)) {}
+  void begin(std::int64_t i) {
+    // Each time: the recording may be over meanwhile.
+    lane_ = recording::lane();
+    if (lane_ != nullptr) lane_->begin({label_, run_, i}, follows_);
+  }
+  void end() {
+    if (lane_ != nullptr) lane_->end(SpanState::kDone);
+    follows_ = true;
+  }
+  void fail(PyObject* error) {
+    if (lane_ == nullptr) return;
+    const std::uint64_t now = stamp();
+    lane_->end(SpanState::kFailed, recording::failure_of(error), now);
+    follows_ = false;
+  }
+  // Something else came after the last item.
+  void interrupted() { follows_ = false; }
+
+ private:
+  recording::Lane* lane_;
+  const std::uint32_t run_, label_;
+  bool follows_ = false;
+};
+
 // After an item that raised: gives what its result slot gets, if anything.  False as
 // run_item.
+template <bool kRecorded>
 FASTFLOW_COLD bool item_failed(MapObject* map, std::int64_t i, bool is_caller,
-                               PyObject** result) {
+                               PyObject** result, Noting<kRecorded>& noting) {
   Ref error = Ref::steal(take_exception());
+  noting.fail(error.get());
   const bool ordinary = PyObject_IsInstance(error.get(), PyExc_Exception) > 0;
   add_note(error.get(), map->function, "item", static_cast<std::uint64_t>(i));
   if (is_caller && PyErr_GivenExceptionMatches(error.get(), PyExc_KeyboardInterrupt)) {
@@ -128,11 +173,16 @@ FASTFLOW_COLD bool item_failed(MapObject* map, std::int64_t i, bool is_caller,
 }
 
 // False: stop, an exception that is not an item's business is set (Ctrl-C).
-bool run_item(MapObject* map, std::int64_t i, bool is_caller, std::uint64_t* failures) {
+template <bool kRecorded>
+FASTFLOW_INLINE bool run_item(MapObject* map, std::int64_t i, bool is_caller,
+                              std::uint64_t* failures, Noting<kRecorded>& noting) {
+  noting.begin(i);
   PyObject* result = call_item(map, i);
   if (result == nullptr) {
     ++*failures;
-    if (!item_failed(map, i, is_caller, &result)) return false;
+    if (!item_failed(map, i, is_caller, &result, noting)) return false;
+  } else {
+    noting.end();
   }
   if (map->results == nullptr) {
     if (!is_marked(result)) Py_XDECREF(result);
@@ -157,6 +207,11 @@ class Look {
 
   Look(MapObject* map, bool is_caller)
       : is_caller_(is_caller), looks_by_itself_(PyFunction_Check(map->function)) {}
+
+  // Whether the next call of between_items() lets others have the interpreter lock.
+  [[nodiscard]] bool yields_next() const {
+    return (items_ + 1) % kYield == 0 && !looks_by_itself_;
+  }
 
   Next between_items() {
     if (++items_ % kYield == 0 && !looks_by_itself_ && !yield_point())
@@ -187,9 +242,11 @@ class Look {
 };
 
 // The claims of one participant; false with an exception that ends the map.
+template <bool kRecorded>
 bool work(MapObject* map, bool is_caller, ItemContext& context) {
   Worker* worker = is_caller ? nullptr : current_worker();
   Look look(map, is_caller);
+  Noting<kRecorded> noting(map);
   const std::int64_t count = std::max<std::int64_t>(map->chunk, 1);
   std::uint64_t ran = 0, failures = 0;
   bool good = true;
@@ -201,10 +258,13 @@ bool work(MapObject* map, bool is_caller, ItemContext& context) {
     if (i >= end) break;
     std::int64_t k = i;
     do {
-      good = run_item(map, k, is_caller, &failures) && context.renew();
+      good = run_item(map, k, is_caller, &failures, noting) && context.renew();
       ++ran;
     } while (++k < end && good && !map->cancelled.load(kAttachedOrder));
     if (k < end) cut_at(map, k);  // the rest of the chunk is nobody's
+    if constexpr (kRecorded) {
+      if (look.yields_next()) noting.interrupted();
+    }
     switch (look.between_items()) {
       case Look::Next::kGoOn:
         leave = worker != nullptr && worker->pool().crowded();
@@ -225,7 +285,8 @@ bool work_in_context(MapObject* map, bool is_caller) {
   CurrentTask current(reinterpret_cast<PyObject*>(map));
   ItemContext context;
   if (!context.open(map->context) || !context.enter()) return false;
-  const bool good = work(map, is_caller, context);
+  const bool good = recording::on() ? work<true>(map, is_caller, context)
+                                    : work<false>(map, is_caller, context);
   context.exit();
   return good;
 }
@@ -368,16 +429,18 @@ void drop_results(MapObject* map) {
 namespace {
 
 // Runs items on a worker of this pool until the one it waits for has ended.
+template <bool kRecorded>
 bool help_until(MapObject* map, Py_ssize_t index) {
   CurrentTask current(reinterpret_cast<PyObject*>(map));
   ItemContext context;
   if (!context.open(map->context) || !context.enter()) return false;
+  Noting<kRecorded> noting(map);
   std::uint64_t ran = 0, failures = 0;
   bool good = true;
   while (good && slot_of(map, index).load() == nullptr && !all_claimed(map)) {
     const std::int64_t i = claim(map, 1);
     if (i >= std::min(map->n, map->cut.load())) break;
-    good = run_item(map, i, true, &failures) && context.renew();
+    good = run_item(map, i, true, &failures, noting) && context.renew();
     ++ran;
   }
   context.exit();
@@ -389,7 +452,11 @@ bool help_until(MapObject* map, Py_ssize_t index) {
 }  // namespace
 
 PyObject* take_item(MapObject* map, Py_ssize_t index, double timeout) {
-  if (should_help(map, timeout) && !help_until(map, index)) return nullptr;
+  if (should_help(map, timeout)) {
+    const bool good =
+        recording::on() ? help_until<true>(map, index) : help_until<false>(map, index);
+    if (!good) return nullptr;
+  }
   ItemEnd end(map, index);
   switch (wait_for(end, timeout)) {
     case WaitEnd::kDone:

@@ -18,6 +18,7 @@
 #include "keywords.hpp"
 #include "map.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "scope.hpp"
 #include "segment.hpp"
 #include "stream.hpp"
@@ -127,13 +128,13 @@ PyObject* configure_graph(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     PyErr_SetString(PyExc_TypeError, "configure_graph(nodes_in, containers)");
     return nullptr;
   }
-  imports.nodes_in = Py_NewRef(args[0]);
   imports.containers = Py_NewRef(args[1]);
+  imports.nodes_in = Py_NewRef(args[0]);
   Py_RETURN_NONE;
 }
 
 PyObject* set_interpreter_exiting(PyObject*, PyObject*) {
-  interpreter_exiting.store(true);
+  process_state.fetch_or(kExiting);
   Py_RETURN_NONE;
 }
 
@@ -148,6 +149,7 @@ PyObject* has_shared_memory(PyObject*, PyObject*) {
 
 PyObject* reset_after_fork(PyObject*, PyObject*) {
   parking_lot::reset_after_fork();
+  recording::reset_after_fork();
   Py_RETURN_NONE;
 }
 
@@ -212,7 +214,8 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       !add_window_type(module) || !add_dispatcher_type(module) ||
       !add_segment_type(module) || !add_task_type(module) ||
       !add_context_per_call_type(module) || !add_condition_type(module) ||
-      !add_blocking_type(module) || PyModule_AddFunctions(module, functions) < 0) {
+      !add_blocking_type(module) || !recording::add_type(module) ||
+      PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
 }

@@ -84,6 +84,13 @@ inline bool set_flag(std::atomic<bool>& flag) noexcept {
 
 // Mutual exclusion over one object's fields: the interpreter lock where there is one,
 // the object's own lock on a free-threaded build.
+//
+// It excludes others only for as long as nothing in between runs Python code or waits:
+// then the interpreter lock changes hands, and a free-threaded build gives the lock back
+// meanwhile.  Code is run by calls, by dropping what may be a last reference, by lookups
+// and comparisons, and before 3.12, where the garbage collector does its work inside of
+// them, by making an object that is collected.  So what is needed is made before, what
+// is to be dropped is moved out and goes after, and in between are only fields of ours.
 class ObjectLock {
  public:
 #ifdef Py_GIL_DISABLED
@@ -100,6 +107,18 @@ class ObjectLock {
   ObjectLock(const ObjectLock&) = delete;
   ObjectLock& operator=(const ObjectLock&) = delete;
 };
+
+// Item i of a list that others may change meanwhile, as a new reference; nullptr without
+// an exception if the list is too short.
+inline PyObject* list_item(PyObject* list, Py_ssize_t i) {
+#if PY_VERSION_HEX >= 0x030D0000
+  PyObject* item = PyList_GetItemRef(list, i);
+  if (item == nullptr) PyErr_Clear();
+  return item;
+#else
+  return i < PyList_GET_SIZE(list) ? Py_NewRef(PyList_GET_ITEM(list, i)) : nullptr;
+#endif
+}
 
 // The exception now set, normalised and owned; clears the error indicator.
 inline PyObject* take_exception() {
@@ -122,7 +141,8 @@ inline void raise_exception(PyObject* exception) {
 }
 
 // Python objects that the binding needs from the Python layer; set once by
-// _core.configure() right after import, never changed.
+// _core.configure() right after import, by configure_graph() while the module is imported
+// that alone makes graphs; never changed.
 struct Imports {
   PyTypeObject* future_type = nullptr;     // fastflow.Future
   PyObject* cancelled_error = nullptr;     // concurrent.futures.CancelledError

@@ -16,26 +16,32 @@ namespace {
 
 std::mutex g_family;  // who is whose child; nothing that waits is done under it
 
-void join_family(ScopeObject* scope, ScopeObject* parent) {
-  Py_INCREF(reinterpret_cast<PyObject*>(parent));
+// False: it has a parent already.
+bool join_family(ScopeObject* scope, ScopeObject* parent) {
   const std::lock_guard<std::mutex> lock(g_family);
+  if (scope->parent != nullptr) return false;
+  Py_INCREF(reinterpret_cast<PyObject*>(parent));
   scope->parent = parent;
   scope->next = parent->child;
   if (scope->next != nullptr) scope->next->before = scope;
   parent->child = scope;
+  return true;
 }
 
-void leave_family(ScopeObject* scope) {
+// Whether the parent was cancelled by then.
+bool leave_family(ScopeObject* scope) {
   ScopeObject* parent;
   {
     const std::lock_guard<std::mutex> lock(g_family);
     parent = std::exchange(scope->parent, nullptr);
-    if (parent == nullptr) return;
+    if (parent == nullptr) return false;
     (scope->before != nullptr ? scope->before->next : parent->child) = scope->next;
     if (scope->next != nullptr) scope->next->before = scope->before;
     scope->next = scope->before = nullptr;
   }
+  const bool reached = parent->cancelled.load();
   Py_DECREF(reinterpret_cast<PyObject*>(parent));
+  return reached;
 }
 
 void announce_end(ScopeObject* scope) {
@@ -89,8 +95,9 @@ PyObject* scope_cancel(PyObject* self, PyObject*) {
 PyObject* scope_nest(PyObject* self, PyObject*) {
   ScopeObject* scope = scope_of(self);
   ScopeObject* parent = current_scope();
-  if (parent == nullptr || scope->parent != nullptr || parent == scope) Py_RETURN_NONE;
-  join_family(scope, parent);
+  if (parent == nullptr || parent == scope || !join_family(scope, parent)) {
+    Py_RETURN_NONE;
+  }
   if (parent->cancelled.load()) scope_cancel_all(scope);
   Py_RETURN_NONE;
 }
@@ -98,10 +105,7 @@ PyObject* scope_nest(PyObject* self, PyObject*) {
 // leave() -> bool: it has ended, and is a child no more; whether the group around it
 // was cancelled by then.
 PyObject* scope_unnest(PyObject* self, PyObject*) {
-  ScopeObject* scope = scope_of(self);
-  const bool reached = scope->parent != nullptr && scope->parent->cancelled.load();
-  leave_family(scope);
-  return PyBool_FromLong(reached);
+  return PyBool_FromLong(leave_family(scope_of(self)));
 }
 
 PyObject* get_reached(PyObject* self, void*) {

@@ -13,6 +13,11 @@
 // a child keeps its parent, and takes itself off the parent's list before it ends.  It
 // joins the list first and then reads the parent's `cancelled`, which a cancel sets
 // before it walks the list: one of the two sees the other.
+//
+// No Python code runs under that mutex, as nothing that waits for the interpreter may be
+// in its way: references are dropped after it.  A failure is noted before the group is
+// cancelled by it, and `open` falls last, so whoever sees the end sees the failures; the
+// list is never shown but as a copy.
 #pragma once
 
 #include "python.hpp"

@@ -3,6 +3,7 @@
 #include "guarded.hpp"
 #include "keywords.hpp"
 #include "object.hpp"
+#include "recording.hpp"
 #include "stream_run.hpp"
 #include "wait.hpp"
 
@@ -28,7 +29,9 @@ void StreamObject::clear() {
 namespace {
 
 PyTypeObject* stream_type = nullptr;
-PyTypeObject* iterator_type = nullptr;
+// The iterator of one that was made while somebody records is of another type: so
+// nothing is asked for each item.
+PyTypeObject *iterator_type = nullptr, *recorded_iterator_type = nullptr;
 
 // The consumer's; when it goes, nobody takes results any more.
 struct IteratorObject : PyObject {
@@ -45,6 +48,10 @@ struct IteratorObject : PyObject {
 
 PyObject* iterator_next(PyObject* self) {
   return stream_next(static_cast<IteratorObject*>(self)->stream);
+}
+
+PyObject* recorded_iterator_next(PyObject* self) {
+  return recorded_stream_next(static_cast<IteratorObject*>(self)->stream);
 }
 
 // start(): reads ahead and lets the pool begin, before the first result is asked for.
@@ -69,7 +76,9 @@ bool check_inputs(PyObject* iterators, Py_ssize_t capacity) {
 
 Keywords stream_keywords("Stream",
                          {"engine", "fn", "iterators", "capacity", "ordered",
-                          "return_exceptions", "caller_helps", "most", "timeout"});
+                          "return_exceptions", "caller_helps", "most", "timeout",
+                          "run"},
+                         9);
 
 PyObject* iterator_new(PyObject*, PyObject* const* args, std::size_t nargs,
                        PyObject* names) {
@@ -78,10 +87,11 @@ PyObject* iterator_new(PyObject*, PyObject* const* args, std::size_t nargs,
   int most;
   Py_ssize_t capacity;
   double seconds;
+  std::int64_t run = 0;
   if (!stream_keywords.read({args, PyVectorcall_NARGS(nargs), names},
                             instance(engine_type, &engine), &function,
                             instance(&PyTuple_Type, &iterators), &capacity, &ordered,
-                            &return_exceptions, &help, &most, &timeout) ||
+                            &return_exceptions, &help, &most, &timeout, &run) ||
       !parse_timeout(timeout, &seconds) || !check_inputs(iterators, capacity)) {
     return nullptr;
   }
@@ -98,9 +108,12 @@ PyObject* iterator_new(PyObject*, PyObject* const* args, std::size_t nargs,
   s->ordered = ordered;
   s->return_exceptions = return_exceptions;
   s->help = help;
+  s->run = static_cast<std::uint32_t>(run);
+  const bool recorded = recording::on();
+  if (recorded) s->body->numbers.resize(static_cast<std::size_t>(capacity));
   s->timeout = seconds;
   if (s->engine->propagate_context && !capture_context(&s->context)) return nullptr;
-  Ref object = make<IteratorObject>(iterator_type);
+  Ref object = make<IteratorObject>(recorded ? recorded_iterator_type : iterator_type);
   if (!object) return nullptr;
   static_cast<IteratorObject*>(object.get())->stream = stream_of(stream.release());
   return object.release();
@@ -137,7 +150,13 @@ bool add_stream_type(PyObject* module) {
               .getset = getset,
               .create = guarded<iterator_new>,
               .others = {{Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
-                         {Py_tp_iternext, slot<iterator_next>()}}});
+                         {Py_tp_iternext, slot<iterator_next>()}}}) &&
+         add_type<IteratorObject>(
+             module, "fastflow._core.RecordedStream", &recorded_iterator_type,
+             {.methods = methods,
+              .getset = getset,
+              .others = {{Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
+                         {Py_tp_iternext, slot<recorded_iterator_next>()}}});
 }
 
 ScopeObject* stream_scope(PyObject* stream) { return stream_of(stream)->scope.get(); }

@@ -3,6 +3,7 @@
 #include "compiler.hpp"
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 #include "run_token.hpp"
 #include "wait.hpp"
 
@@ -25,9 +26,42 @@ PyObject* call(StreamObject* s, PyObject* value) {
   return PyObject_CallObject(s->function, value);
 }
 
+// What is noted of an item, if it is recorded.
+template <bool kRecorded>
+class Noting {
+ public:
+  Noting(StreamObject*, std::size_t) {}
+  void end() {}
+  [[nodiscard]] recording::Lane* lane() const { return nullptr; }
+};
+
+template <>
+class Noting<true> {
+ public:
+  Noting(StreamObject* s, std::size_t index) : lane_(recording::lane()) {
+    if (lane_ == nullptr) return;
+    const auto& numbers = s->body->numbers;
+    const std::int64_t number = numbers.empty() ? -1 : numbers[index];
+    lane_->begin({recording::label_of(s->function), s->run, number}, false);
+  }
+  void end() {
+    if (lane_ != nullptr) lane_->end(SpanState::kDone);
+  }
+  [[nodiscard]] recording::Lane* lane() const { return lane_; }
+
+ private:
+  recording::Lane* const lane_;
+};
+
 // After an item that raised: takes the exception; gives the item's state.
-FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result) {
+// `lane`: where it is noted, or nullptr.
+FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result,
+                                      recording::Lane* lane) {
+  const std::uint64_t now = lane != nullptr ? stamp() : 0;
   *result = take_exception();
+  if (lane != nullptr) {
+    lane->end(SpanState::kFailed, recording::failure_of(*result), now);
+  }
   const bool ordinary = PyObject_IsInstance(*result, PyExc_Exception) > 0;
   add_note(*result, s->function, "item of", s->body->ended.load());
   bump(s->engine->counters.failed);
@@ -35,18 +69,21 @@ FASTFLOW_COLD Item::State item_failed(StreamObject* s, PyObject** result) {
 }
 
 // Runs a claimed item.  False: Ctrl-C in the consumer's thread, set as an exception.
-bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
+template <bool kRecorded>
+FASTFLOW_INLINE bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
   Item& item = s->body->items[index];
+  Noting<kRecorded> noting(s, index);
   Ref value = Ref::steal(std::exchange(item.value, nullptr));
   PyObject* result = call(s, value.get());
   auto state = Item::kDone;
   bool interrupted = false;
   if (result == nullptr) {
-    state = item_failed(s, &result);
+    state = item_failed(s, &result, noting.lane());
     interrupted =
         is_consumer && PyErr_GivenExceptionMatches(result, PyExc_KeyboardInterrupt);
     if (interrupted) raise_exception(result);
   } else {
+    noting.end();
     bump(s->engine->counters.completed);
   }
   item.value = result;
@@ -67,11 +104,12 @@ bool run_item(StreamObject* s, std::size_t index, bool is_consumer) {
 }
 
 // Runs a claimed item in the consumer's thread, but in a context of its own.
-bool run_item_here(StreamObject* s, std::size_t index) {
+template <bool kRecorded>
+FASTFLOW_INLINE bool run_item_here(StreamObject* s, std::size_t index) {
   ItemContext& context = s->body->here;
   if (!context.enter()) return false;
   CurrentTask current(object_of(s));
-  const bool good = run_item(s, index, true) && context.renew();
+  const bool good = run_item<kRecorded>(s, index, true) && context.renew();
   context.exit();
   return good;
 }
@@ -88,6 +126,7 @@ std::int64_t claim(StreamObject* s, std::int64_t only = -1) {
 
 bool invite(StreamObject* s);
 
+template <bool kRecorded>
 void work(StreamObject* s, Worker& worker) {
   CurrentTask current(object_of(s));
   ItemContext context;
@@ -99,7 +138,7 @@ void work(StreamObject* s, Worker& worker) {
   while (good && !s->body->participants.closed() && !worker.pool().crowded()) {
     const std::int64_t index = claim(s);
     if (index < 0) break;
-    run_item(s, static_cast<std::size_t>(index), false);
+    run_item<kRecorded>(s, static_cast<std::size_t>(index), false);
     good = context.renew();
     attachment(worker).end_of_job(worker);
   }
@@ -120,7 +159,8 @@ struct Guest {
   void announce() const { parking_lot::announce(s); }
   [[nodiscard]] bool take_part() const {
     if (!invite(s)) PyErr_Clear();
-    work(s, *current_worker());
+    Worker& worker = *current_worker();
+    recording::on() ? work<true>(s, worker) : work<false>(s, worker);
     return true;
   }
 };
@@ -152,7 +192,8 @@ PyObject* pull(StreamObject* s) {
 }
 
 // Tops the items under way up to the capacity.
-void fill(StreamObject* s) {
+template <bool kRecorded>
+FASTFLOW_INLINE void fill(StreamObject* s) {
   Body& body = *s->body;
   while (!s->exhausted && !body.participants.closed() && !body.free.empty()) {
     PyObject* value = pull(s);
@@ -167,6 +208,9 @@ void fill(StreamObject* s) {
     body.free.pop_back();
     body.items[index].value = value;
     body.items[index].state.store(Item::kQueued, std::memory_order_relaxed);
+    if constexpr (kRecorded) {
+      if (!body.numbers.empty()) body.numbers[index] = s->pulled++;
+    }
     if (s->ordered) body.order.push_back(index);
     bump(s->engine->counters.submitted);
     body.queue.put(index);
@@ -268,12 +312,13 @@ bool nothing_under_way(StreamObject* s) {
   return s->body->free.size() == s->body->items.size();
 }
 
+template <bool kRecorded>
 PyObject* next_result(StreamObject* s) {
   ItemContext& context = s->body->here;
   if (s->help && !context.is_open() && !context.open(s->context)) return nullptr;
   for (;;) {
     if (s->body->participants.closed()) return nullptr;
-    fill(s);
+    fill<kRecorded>(s);
     if (s->body->participants.closed()) return nullptr;  // by its own input, say
     if (nothing_under_way(s)) {
       if (s->input_error != nullptr) {
@@ -300,7 +345,7 @@ PyObject* next_result(StreamObject* s) {
       if (!wait_for_item(s)) return nullptr;
       continue;
     }
-    if (!run_item_here(s, static_cast<std::size_t>(index))) return nullptr;
+    if (!run_item_here<kRecorded>(s, static_cast<std::size_t>(index))) return nullptr;
     if (s->ordered) return hand_out(s, static_cast<std::size_t>(index));
   }
 }
@@ -370,13 +415,18 @@ void close_stream(StreamObject* s) {
 
 PyObject* stream_next(StreamObject* s) {
   Consuming consuming(s);
-  return consuming ? next_result(s) : nullptr;
+  return consuming ? next_result<false>(s) : nullptr;
+}
+
+PyObject* recorded_stream_next(StreamObject* s) {
+  Consuming consuming(s);
+  return consuming ? next_result<true>(s) : nullptr;
 }
 
 bool stream_begin(StreamObject* s) {
   Consuming consuming(s);
   if (!consuming) return false;
-  fill(s);
+  s->body->numbers.empty() ? fill<false>(s) : fill<true>(s);
   return invite(s);
 }
 

@@ -10,6 +10,8 @@ void run_stream_token(Job* token, Worker& worker);
 
 // The next result; nullptr at the end, or with an exception.
 PyObject* stream_next(StreamObject* stream);
+// The same, recorded (recording.hpp).
+PyObject* recorded_stream_next(StreamObject* stream);
 
 // Reads ahead and lets the pool begin.  False with an exception.
 bool stream_begin(StreamObject* stream);

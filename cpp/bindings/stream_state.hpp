@@ -55,6 +55,7 @@ struct StreamBody {
   }
   std::vector<StreamItem> items;
   std::vector<std::size_t> free;
+  std::vector<std::int64_t> numbers;   // of the items, if it is recorded; else empty
   ClaimQueue<kAttachedExclude> queue;  // not started
   Ring order;                 // to hand out: as pulled, or as finished (unordered)
   Participants participants;  // workers; closed: the consumer is gone
@@ -80,6 +81,8 @@ struct StreamObject : PyObject {
   PyObject* input_error = nullptr;  // of an input: raised after the items before it
   bool ordered = false, return_exceptions = false, help = false, exhausted = false;
   double timeout = -1;
+  std::uint32_t run = 0;    // its number, if it is recorded (recording.hpp)
+  std::int64_t pulled = 0;  // items, if it is recorded
   const std::unique_ptr<StreamBody> body;
 };
 

@@ -29,14 +29,26 @@ PyObject* find_decimal_variable(PyObject* module) {
   return nullptr;
 }
 
-// Borrowed; nullptr without an exception if the program has not imported decimal.
+// A new reference, as others may import and forget modules meanwhile; nullptr without an
+// exception if it is not there.
+PyObject* loaded_module(const char* name) {
+  PyObject* modules = PyImport_GetModuleDict();  // borrowed; never nullptr
+#if PY_VERSION_HEX >= 0x030D0000
+  PyObject* module = nullptr;
+  if (PyDict_GetItemStringRef(modules, name, &module) < 0) PyErr_Clear();
+  return module;
+#else
+  return Py_XNewRef(PyDict_GetItemString(modules, name));
+#endif
+}
+
+// Borrowed; nullptr without an exception if the program has not imported decimal.  Two
+// who look for it at the same time find the same.
 PyObject* decimal_variable() {
   static std::atomic<PyObject*> found{nullptr};
   PyObject* variable = found.load(std::memory_order_acquire);  // pairs with the store
   if (variable != nullptr) return variable;
-  PyObject* modules = PyImport_GetModuleDict();
-  Ref module = Ref::borrow(
-      modules == nullptr ? nullptr : PyDict_GetItemString(modules, "decimal"));
+  Ref module = Ref::steal(loaded_module("decimal"));
   // A module that is being imported by another thread has nothing in any context yet.
   if (!module || PyObject_HasAttrString(module.get(), "getcontext") == 0)
     return nullptr;

@@ -8,6 +8,7 @@
 
 #include "gil.hpp"
 #include "parking_lot.hpp"
+#include "recording.hpp"
 
 namespace fastflow::py {
 
@@ -103,6 +104,7 @@ WaitEnd wait_for(Waitable& target, double timeout, Outlook outlook) {
   Worker* worker = current_worker();
   if (worker != nullptr) attachment(*worker).announce_now();
   BlockedScope blocked(worker);
+  const recording::Noted waits(SpanKind::kBlocked);
   Sleeper sleeper(target, timeout, outlook);
   bool may_spin = outlook == Outlook::kSoon;
   for (;;) {

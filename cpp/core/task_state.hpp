@@ -11,6 +11,7 @@
 //                     be announced under the task's lock (the slow way)
 //   kObserved         result() or exception() was asked for
 //   kCancelRequested  cancel() came too late to stop the task; it may look at this
+//   kLeftBehind       its threads are gone (a fork), and somebody is to end it
 //
 // Threads: every member may be called by any thread.  Only the thread whose try_start
 // returned true may call finish or finish_unshared.
@@ -46,6 +47,7 @@ class TaskState {
   static constexpr Word kShared = 32;
   static constexpr Word kObserved = 64;
   static constexpr Word kCancelRequested = 128;
+  static constexpr Word kLeftBehind = 256;
 
   explicit TaskState(Phase phase = Phase::kPending) noexcept
       : word_(static_cast<Word>(phase)) {}

@@ -223,12 +223,14 @@ bool Worker::sleep() {
   const auto before = std::chrono::steady_clock::now();
   auto has_work = [this] { return pool_.has_work(); };
   const auto linger = pool_.hooks_.linger_time(*this);
+  pool_.hooks_.on_sleep(*this);
   Woken woken = pool_.sleep_.sleep(has_work, false, linger);
   if (woken == Woken::kTimeout) {
     pool_.hooks_.on_linger(*this);
     woken = pool_.sleep_.sleep(has_work, true);
   }
   slept_shortly_ = std::chrono::steady_clock::now() - before < kShortSleep;
+  pool_.hooks_.on_wake(*this);
   return woken == Woken::kAwake;
 }
 

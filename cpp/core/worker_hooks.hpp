@@ -28,6 +28,10 @@ class WorkerHooks {
   virtual void on_start(Worker&) {}
   virtual void on_exit(Worker&) {}
 
+  // Around a worker's sleep.
+  virtual void on_sleep(Worker&) {}
+  virtual void on_wake(Worker&) {}
+
   // Takes the binding's lock before jobs of the attached lane are taken and run; may
   // block.  The core calls it only when the worker is detached.
   virtual void attach(Worker&) {}

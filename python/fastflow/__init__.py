@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fastflow._core import current_task
+from fastflow.base.drawn import register_painter
 from fastflow.errors import (
     BrokenPoolError,
     Cancelled,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from fastflow.run.results import FlowResult
     from fastflow.run.retry import RetryDecision, RetryPolicy
     from fastflow.run.status import FlowStatus
+    from fastflow.seeing.recording import Recording, record
     from fastflow.workflows import RunResult, Workflow, workflow
 
 __version__ = "0.1.0"
@@ -90,6 +92,7 @@ __all__ = [
     "ProcessExecutor",
     "ProcessPoolExecutor",
     "QueueFullError",
+    "Recording",
     "RetryDecision",
     "RetryPolicy",
     "RunResult",
@@ -118,6 +121,7 @@ __all__ = [
     "map_array",
     "parse_dsl",
     "ray",
+    "record",
     "register_joblib",
     "run_flow_from_dsl",
     "run_parallel_flow_from_dsl",
@@ -130,6 +134,7 @@ __all__ = [
 
 # What knows more than the pool does, loaded when it is needed.
 register_fans(lambda: importlib.import_module("fastflow.backends.fans"))
+register_painter(lambda: importlib.import_module("fastflow.seeing.notebook"))
 register(
     "processes",
     lambda max_workers: importlib.import_module(
@@ -150,6 +155,8 @@ _LAZY = {
     "ray": "fastflow.backends.ray_cluster",
     "register_joblib": "fastflow.backends.joblib_door",
     "Graph": "fastflow.engines.graph",
+    "Recording": "fastflow.seeing.recording",
+    "record": "fastflow.seeing.recording",
     "GraphResult": "fastflow.engines.graph",
     "Flow": "fastflow.flows.flow",
     "FlowResult": "fastflow.run.results",

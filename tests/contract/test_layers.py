@@ -35,11 +35,39 @@ FLOORS = (
 
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
-    "seeing": ("__init__ trace",),
+    "seeing": (
+        "__init__ bins texts trace",
+        "dag_groups shades task_rows",
+        "dag_layers gantt views",
+        "dag dag_layout",
+        "dag_boxes dag_svg",
+        "dag_text notebook",
+        "protobuf",
+        "columns notes tape",
+        "counters machine tracing",
+        "explain_spans explain_words nodes tracks",
+        "arrows explain_account explain_path",
+        "trace_events",
+        "chrome",
+        "perfetto",
+        "explain_levels",
+        "explain_facts",
+        "explain_shape",
+        "explain_causes explain_result",
+        "explain",
+        "past_builder report_columns report_summary report_text saved",
+        "past_durable past_flow report_data",
+        "past",
+        "report_graph",
+        "report_parts",
+        "report",
+        "recording",
+    ),
     "base": (
-        "__init__ containers doctor durations former interrupts lifetime modules "
-        "names options progress serial_queue signatures terminal textfiles topology",
-        "aio nested timers",
+        "__init__ containers doctor drawn durations former interrupts lifetime modules "
+        "names options serial_queue signatures terminal textfiles topology",
+        "aio bars nested recorders timers",
+        "progress",
     ),
     "pool": (
         "__init__ arrays blas columns future kernel waiting workers",
@@ -51,6 +79,7 @@ FILES = {
         "__init__ bell messages pipe place remote_traceback sigint undisturbed",
         "answers buffers guard transport",
         "future packing",
+        "recorded",
         "chunks worker_main",
         "workers",
         "deaths",
@@ -62,7 +91,7 @@ FILES = {
     "run": (
         "__init__ active attempts cache completion events handles params recorder "
         "retry scope status",
-        "job results task",
+        "job job_spans results task",
         "loop plan remote",
         "items pauses",
         "inline",
@@ -106,8 +135,9 @@ FILES = {
     ),
     "flows": (
         "__init__ history outcome",
-        "calls flow",
-        "function",
+        "calls",
+        "recorded",
+        "flow function",
         "files",
     ),
     "workflows": (

@@ -255,6 +255,8 @@ COUNT_CALLS = {
         True,
     ),
     "fastflow.Graph.run.max_workers": (lambda **o: fastflow.Graph().run(**o), True),
+    "fastflow.Recording.size": (fastflow.Recording, False),
+    "fastflow.record.size": (fastflow.record, False),
     "fastflow.RetryPolicy.retries": (fastflow.RetryPolicy, False),
     "fastflow.Workflow.batch.max_concurrency": (
         lambda **o: wf().batch("b", [1], 2, one, **o),

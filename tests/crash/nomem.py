@@ -867,6 +867,7 @@ ENTRIES: dict[str, Entry] = {
     "Engine.forked": getter(engine, "forked"),
     "Engine.limit": getter(engine, "limit"),
     "Engine.shut_down": getter(engine, "shut_down"),
+    "Engine.spawner": getter(engine, "spawner"),
     "Engine.keep_reservation": Entry(engine, lambda e: e.keep_reservation()),
     "Engine.mark_forked": Entry(engine, lambda e: e.mark_forked(), lasting=True),
     "Engine.report_unobserved": Entry(
@@ -927,6 +928,9 @@ ENTRIES: dict[str, Entry] = {
     "FutureBase._condition": futures(lambda made: made.open._condition, fresh=True),
     "FutureBase._waiters": futures(lambda made: made.open._waiters, fresh=True),
     "FutureBase._done_callbacks": futures(lambda made: made.open._done_callbacks),
+    "FutureBase._forget_callback": futures(
+        lambda made: made.open._forget_callback(print)
+    ),
     "FutureBase._result": futures(lambda made: made.good._result),
     "FutureBase._exception": futures(lambda made: made.bad._exception),
     "FutureBase.__init__": Entry(value, lambda made: fastflow.Future()),

@@ -238,7 +238,7 @@ def test_fmt(files):
 def test_run(files, executor):
     result = invoke(
         "run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "5",
-        "--executor", executor, "--workers", "2", "--history", "runs",
+        "--executor", executor, "--workers", "2", "--history", "runs", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.output)
@@ -252,7 +252,7 @@ def test_run_on_processes(files):
     command = [
         sys.executable, "-m", "fastflow", "run", "tiny.flow", "--tasks",
         "tiny_tasks.py", "--input", "@input.json", "--executor", "processes",
-        "--workers", "1",
+        "--workers", "1", "--json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -264,7 +264,7 @@ def test_run_on_processes(files):
     [("spread", {"flow": "spread", "result": 4}), ("TEXT", 4), ("OBJECT", 0)],
 )
 def test_run_takes_flows_of_a_module(files, name, expected):
-    result = invoke("run", f"tiny_tasks.py:{name}", "--input", "5")
+    result = invoke("run", f"tiny_tasks.py:{name}", "--input", "5", "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.output)
     if isinstance(expected, dict):
@@ -276,9 +276,8 @@ def test_run_takes_flows_of_a_module(files, name, expected):
 def test_run_reports_failures_with_1(files):
     # One after the other: side by side, "high" may fail as well before it is stopped.
     serial = ("--executor", "serial")
-    result = invoke(
-        "run", "tiny.flow", "--tasks", "tiny_tasks", "--input", "0", *serial
-    )
+    arguments = ("tiny.flow", "--tasks", "tiny_tasks", "--input", "0", *serial)
+    result = invoke("run", *arguments, "--json")
     assert result.exit_code == 1
     assert "task 'low' failed: ValueError" in result.output
     assert '"status": "SKIPPED"' in result.output
@@ -310,7 +309,7 @@ def test_run_prints_what_json_does_not_have(files):
         "FLOW = fastflow.Flow('flow F:\\n    odd')\n",
         "utf-8",
     )
-    result = invoke("run", "odd.py:FLOW")
+    result = invoke("run", "odd.py:FLOW", "--json")
     assert json.loads(result.output)["results"] == {"odd": "{1, 2}"}
 
 
@@ -321,5 +320,5 @@ def test_run_with_code(files):
     )
     refused = invoke("run", "code.flow", "--input", "1")
     assert refused.exit_code == 2
-    result = invoke("run", "code.flow", "--input", "1", "--allow-code")
+    result = invoke("run", "code.flow", "--input", "1", "--allow-code", "--json")
     assert json.loads(result.output)["results"] == {"a": 2}

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -114,11 +116,34 @@ def test_image_tiles_refuses_nonsense():
     assert "at least 1" in done.stderr
 
 
+SMALL = {
+    "basic_parallel.py": ("--megabytes", "1"),
+    "dependency_graph.py": (),
+    "durable_orders.py": ("--orders", "4"),
+    "dynamic_parallel.py": ("--numbers", "10"),
+    "error_handling.py": (),
+    "image_tiles.py": ("--size", "64", "--tile", "32", "--repeats", "1"),
+    "order_workflow.py": ("--orders", "2"),
+    "parallel_data_processing.py": ("300", "--repeats", "1"),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_example_writes_a_report_of_itself(name, tmp_path):
+    if name == "image_tiles.py":
+        pytest.importorskip("matplotlib")
+    report = tmp_path / "report.html"
+    done = run(name, *SMALL[name], "--report", str(report))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert report.read_text("utf-8").lower().startswith("<!doctype html>")
+
+
 def test_every_example_is_tested():
     tested = Path(__file__).read_text("utf-8")
     names = [path.name for path in EXAMPLES.glob("*.py")]
     assert names
     assert [name for name in names if f'run("{name}"' not in tested] == []
+    assert sorted(SMALL) == sorted(names)
 
 
 def test_durable_orders():

@@ -130,3 +130,27 @@ def test_sequential_and_parallel_agree():
         one = fastflow.run_flow_from_dsl(text, data, registry=registry)
         other = fastflow.run_parallel_flow_from_dsl(text, data, registry=registry)
         assert dict(one) == dict(other)
+
+
+SEEING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "seeing.md"
+
+
+@pytest.mark.parametrize("verb", ["Monitor", "Visualize"])
+def test_example_each_promise_to_see_a_run_has_a_snippet(verb, capsys):
+    (promise,) = re.findall(
+        rf"^- ({verb} .*)$", EXAMPLE.read_text("utf-8"), re.MULTILINE
+    )
+    _, _, section = SEEING.read_text("utf-8").partition(f"\n## {promise}\n")
+    (snippet, *_) = [text for kind, text in BLOCK.findall(section) if kind == "python"]
+    assert "flow ParallelProcessingDemo:" in snippet
+    space = {}
+    exec(compile(snippet, str(SEEING), "exec"), space)
+    assert space["result"]["AggregateResults"] == 4 * sum(range(1_000))
+    if verb == "Monitor":
+        assert "ProcessChunk4      COMPLETED" in capsys.readouterr().out
+    else:
+        drawn = {
+            path.name: path.read_text("utf-8") for path in space["folder"].iterdir()
+        }
+        assert sorted(drawn) == ["flow.svg", "timeline.svg"]
+        assert all("AggregateResults" in text for text in drawn.values())

@@ -180,6 +180,54 @@ def test_fork():
 
 @unix
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_threads_of_a_forked_child_come_to_the_same_executor_at_once():
+    flags = ("-W", "ignore::DeprecationWarning")
+    ended = run_script(
+        """
+        import concurrent.futures, os, threading, fastflow
+        gate = threading.Event()
+        for _ in range(10):
+            executor = fastflow.Executor(2)
+            left = [executor.submit(gate.wait, 60) for _ in range(50)]
+            called = []
+            for future in left:
+                future.add_done_callback(called.append)
+            pid = os.fork()
+            if pid == 0:
+                start, errors, engines = threading.Barrier(8), [], []
+                def use():
+                    start.wait(60)
+                    engines.append(executor._engine)
+                    assert executor.submit(pow, 3, 3).result(10) == 27
+                    for future in left:
+                        errors.append(future.exception(10))
+                threads = [threading.Thread(target=use) for _ in range(8)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(60)
+                broken = concurrent.futures.BrokenExecutor
+                assert len(errors) == 400
+                assert all(isinstance(error, broken) for error in errors)
+                assert len(set(map(id, errors))) == 50, "one for each future"
+                assert len(called) == len(set(called)) == 50
+                assert len(set(engines)) == 1
+                executor.shutdown()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            gate.set()
+            executor.shutdown()
+            gate.clear()
+        print("fine")
+        """,
+        *flags,
+    )
+    assert "fine" in ended.stdout, ended.stderr
+    assert ended.returncode == 0
+
+
+@unix
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_fork_under_load_many_times():
     flags = ("-W", "ignore::DeprecationWarning")
     ended = run_script(

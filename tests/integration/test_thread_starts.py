@@ -208,7 +208,7 @@ def test_a_progress_bar_that_can_not_be_shown_is_put_away(refusal, monkeypatch):
     monitor = Monitor(True, Work(), 10, "x")
     with pytest.raises(RuntimeError, match="can't start new thread"), monitor:
         pass
-    assert not monitor._bar.live.is_started
+    assert not monitor._bar.rich.live.is_started
 
 
 @durable_execution(name="tests.thread-starts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures as cf
 import contextvars
 import gc
 import threading
@@ -10,7 +11,7 @@ import weakref
 import pytest
 
 import fastflow
-from fastflow import Executor, Graph
+from fastflow import Executor, Graph, _core
 
 WORKERS = 8
 
@@ -221,8 +222,6 @@ def test_shutdown_races_with_the_start_of_threads():
 
 
 def test_conditions_and_callbacks_are_made_while_the_task_ends():
-    import concurrent.futures as cf
-
     with Executor(4) as executor:
         for _ in range(200):
             future = executor.submit(abs, -1)
@@ -235,6 +234,171 @@ def test_conditions_and_callbacks_are_made_while_the_task_ends():
                 lambda f=future: f.result(60),
             )
             assert called == [future]
+
+
+# --- futures --------------------------------------------------------------------------
+
+
+def test_what_a_callback_may_be_a_cycle_with_is_tracked_once():
+    # The outcome (a list) and the callback each make the collector know of the future.
+    gate = threading.Barrier(2)
+
+    def task():
+        gate.wait(60)
+        return []
+
+    with Executor(1) as executor:
+        for _ in range(2000):
+            future = executor.submit(task)
+            called: list[cf.Future] = []
+            gate.wait(60)
+            future.add_done_callback(called.append)
+            assert future.result(60) == []
+            assert gc.is_tracked(future)
+            executor.submit(abs, 0).result(60)  # the worker is done with it
+            assert called == [future]
+
+
+def test_callbacks_are_taken_back_while_others_are_called():
+    def other(_):
+        pass
+
+    for _ in range(400):
+        future, called = fastflow.Future(), []
+        for i in range(40):
+            future.add_done_callback(other if i % 2 else called.append)
+
+        def forget(future=future):
+            for _ in range(20):
+                future._forget_callback(other)
+
+        in_threads(forget, lambda f=future: f.set_result(1))
+        assert called == [future] * 20
+        assert future._done_callbacks == []
+
+
+def test_the_list_of_callbacks_that_is_shown_is_a_copy():
+    future, called = fastflow.Future(), []
+    future.add_done_callback(called.append)
+    future._done_callbacks.clear()
+    future.set_result(1)
+    assert called == [future]
+
+
+def test_a_future_is_either_cancelled_or_given_its_result():
+    futures = [fastflow.Future() for _ in range(20_000)]
+    ended: list[cf.Future] = []
+    for future in futures:
+        future.add_done_callback(ended.append)
+    cancelled, given = [], [[], []]
+
+    def give(mine, result):
+        for i, future in enumerate(futures):
+            try:
+                future.set_result(result)
+            except cf.InvalidStateError:
+                continue
+            mine.append(i)
+
+    in_threads(
+        lambda: cancelled.extend(i for i, f in enumerate(futures) if f.cancel()),
+        lambda: give(given[0], 0),
+        lambda: give(given[1], 1),
+    )
+    assert sorted(cancelled + given[0] + given[1]) == list(range(len(futures)))
+    assert len(ended) == len(futures)
+    assert all(futures[i].cancelled() for i in cancelled)
+    assert all(futures[i].result() == k for k in (0, 1) for i in given[k])
+
+
+@pytest.mark.parametrize("setter", ["set_result", "set_exception"])
+def test_what_a_worker_runs_is_the_worker_s_to_end(setter):
+    begun, gate = threading.Event(), threading.Event()
+
+    def task():
+        begun.set()
+        gate.wait(60)
+        return "its own"
+
+    with Executor(1) as executor:
+        future = executor.submit(task)
+        assert begun.wait(60)
+        with pytest.raises(cf.InvalidStateError):
+            getattr(future, setter)(ValueError())
+        gate.set()
+        assert future.result(60) == "its own"
+
+
+def test_a_queued_task_that_is_given_its_result_makes_room():
+    gate = threading.Event()
+    with Executor(1, max_pending=1, on_full="raise") as executor:
+        begun = threading.Event()
+        running = executor.submit(lambda: (begun.set(), gate.wait(60)))
+        assert begun.wait(60)
+        for i in range(3):
+            queued = executor.submit(pytest.fail)
+            queued.set_result(i)
+            assert queued.result() == i
+        gate.set()
+        running.result(60)
+
+
+def test_a_condition_is_made_once_however_many_ask():
+    for _ in range(200):
+        condition, ready = fastflow.Future()._condition, []
+
+        def wait(condition=condition, ready=ready):
+            with condition:
+                assert condition.wait_for(lambda: ready, 60)
+
+        def tell(condition=condition, ready=ready):
+            with condition:
+                ready.append(True)
+                condition.notify_all()
+
+        in_threads(wait, wait, wait, tell)
+
+
+# --- runs and groups ------------------------------------------------------------------
+
+
+def test_failures_are_listed_while_more_come():
+    graph = Graph.from_edges(3000, [], [])
+
+    def node(i):
+        raise KeyError(i)
+
+    with Executor(4) as executor:
+        run = _core.CallRun(
+            engine=executor._engine, graph=graph, fn=node, most=4,
+            stop_on_error=False, keep=0, timings=None,
+        )  # fmt: skip
+        seen = []
+
+        def look():
+            while not run.finished:
+                seen.append(run.failures())
+
+        in_threads(look, look, lambda: run.run(1))
+        assert sorted(index for index, _ in run.failures()) == list(range(3000))
+    whole = run.failures()
+    for listed in seen:
+        assert [index for index, _ in listed] == [i for i, _ in whole[: len(listed)]]
+
+
+def test_a_group_has_one_parent_whoever_enters_it():
+    with Executor(2) as executor, fastflow.TaskGroup(executor) as group:
+        for _ in range(300):
+            inner, gate = _core.Scope(), threading.Barrier(2)
+
+            def enter(inner=inner, gate=gate):
+                gate.wait(60)
+                inner.enter()
+
+            for task in [group.create_task(enter) for _ in range(2)]:
+                task.result(60)
+            in_threads(inner.leave, inner.leave)
+            assert not inner.reached
 
 
 def test_workers_do_not_keep_their_starter_s_context_alive():

@@ -19,8 +19,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from fastflow.base import recorders
+from fastflow.base.recorders import Noted
 from fastflow.errors import add_note
-from fastflow.run.items import Manner, Part, run_items
+from fastflow.run.items import Manner, Part, Where, run_items
 from fastflow.run.remote import explained
 
 __all__ = ["Columns", "Fan", "Place", "Rows", "note_number", "raised"]
@@ -134,6 +136,8 @@ class Fan:
         Items in a chunk; None: by measured time.
     most : int
         Chunks under way.
+    run : int
+        Its number, if it is recorded.
 
     Attributes
     ----------
@@ -151,7 +155,9 @@ class Fan:
         manner: Manner,
         chunksize: int | None,
         most: int,
+        run: int = 0,
     ) -> None:
+        self._run = run
         self._place = place
         self._fn = fn
         self._source = source
@@ -259,6 +265,8 @@ class Fan:
 
     def _note(self, chunk: _Chunk, part: Part) -> None:
         self.done += part.number
+        if self._run:
+            recorders.tell([self._span(chunk, part)])
         # Behind others it has waited for them: so a third of that.
         way = (time.perf_counter() - chunk.sent) / 3
         each = max(part.seconds, way, 1e-9) / part.number
@@ -267,6 +275,26 @@ class Fan:
             self._stop(chunk.start + part.number - 1)
         elif part.number < len(chunk):
             self._back.append(chunk.rest(part.number))
+
+    def _span(self, chunk: _Chunk, part: Part) -> Noted:
+        """Return what those who record are told of a chunk."""
+        here, there, now = Where.here(), part.place, time.perf_counter()
+        start, name = part.began, f"process {there.process}"
+        lane: tuple[str, str, int] | int = (name, "process", there.process)
+        if there.machine != here.machine:
+            # Its clock is another one: in the middle of what is possible.
+            start = chunk.sent + max(now - chunk.sent - part.seconds, 0.0) / 2
+            lane = f"{there.machine} {name}", "remote", there.process
+        elif there.process == here.process:
+            lane = there.thread
+        failure = 0
+        if part.failures:
+            failure = recorders.failure_of(part.failures[min(part.failures)].error())
+        return Noted(
+            recorders.name_of(self._fn), round(start * 1e9),
+            round((start + part.seconds) * 1e9), lane, chunk.start, self._run,
+            state=1 if failure else 0, failure=failure, ready=round(chunk.sent * 1e9),
+        )  # fmt: skip
 
     def _stop(self, number: int) -> None:
         """Let no item begin any more that comes after a failed one."""

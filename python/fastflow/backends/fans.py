@@ -10,6 +10,7 @@ from typing import Any
 
 from fastflow.backends.choose import place_of
 from fastflow.backends.fan import Columns, Fan, Rows, note_number, raised
+from fastflow.base import recorders
 from fastflow.base.progress import Monitor, Progress
 from fastflow.run.items import Manner, OneItem, Part
 from fastflow.run.remote import Failure
@@ -58,12 +59,32 @@ def collect(
     place = place_of(executor)
     if place.maps and (max_workers is None or max_workers >= place.workers):
         return _map(executor, fn, columns, manner, chunksize, seconds, progress)
+    most, run = max_workers or 2 * place.workers, recorders.begin_fan(fn)
     source = Columns(columns)
-    fan = Fan(place, fn, source, manner, chunksize, max_workers or 2 * place.workers)
+    fan = Fan(place, fn, source, manner, chunksize, most, run)
+    error: BaseException | None = None
+    try:
+        return _collected(fan, fn, source.left, manner, seconds, progress)
+    except BaseException as raised_:
+        error = raised_
+        raise
+    finally:
+        recorders.end_run(run, error)
+        del error
+
+
+def _collected(
+    fan: Fan,
+    fn: Callable[..., Any],
+    total: int | None,
+    manner: Manner,
+    seconds: float | None,
+    progress: Progress,
+) -> list[Any]:
     deadline = None if seconds is None else time.monotonic() + seconds
     parts: list[tuple[int, Part]] = []
     try:
-        with Monitor(progress, fan, source.left, "map"):
+        with Monitor(progress, fan, total, "map"):
             while fan.fill():
                 found = fan.next_part(deadline)
                 if found is not None and (manner.keep or found[1].failures):
@@ -138,9 +159,8 @@ def stream(
     """Return an iterator over the results; see `fastflow.imap`."""
     place = place_of(executor)
     rows = Rows(iterators)
-    fan = Fan(
-        place, fn, rows, Manner(goes_on=True), None, max_workers or 2 * place.workers
-    )
+    most, run = max_workers or 2 * place.workers, recorders.begin_fan(fn)
+    fan = Fan(place, fn, rows, Manner(goes_on=True), None, most, run)
     kept = _Kept(fan, rows, buffersize, 4 * place.workers)
     return Stream(_results(kept, fn, ordered, return_exceptions, seconds), fan)
 

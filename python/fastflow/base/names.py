@@ -12,6 +12,7 @@ __all__ = [
     "name_of",
     "plain_text",
     "refuse_surrogates",
+    "stem_of",
 ]
 
 _LONGEST = 1_024  # characters
@@ -51,6 +52,11 @@ def name_of(fn: Any) -> str:
     """Return what a callable is called in messages: its name, else that of its type."""
     name = getattr(fn, "__name__", None)
     return name if isinstance(name, str) else type(fn).__name__
+
+
+def stem_of(name: str) -> str:
+    """Return a name without the number at its end: what many of a kind share."""
+    return name.rstrip("0123456789 #_-.[](){}:")
 
 
 def plain_text(text: str) -> str:

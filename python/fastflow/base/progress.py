@@ -1,18 +1,22 @@
-"""Progress of long calls: read from native counters ten times a second."""
+"""Progress of long calls: read from native counters some times a second."""
 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fastflow.base.bars import NotebookBar, TerminalBar
 
 __all__ = ["Monitor", "Progress"]
 
 Progress = bool | Callable[[int, int | None], object] | None
-"""True: a bar on the terminal.  A callable: called with (done, total)."""
+"""True: a bar, on the terminal or in a notebook.  A callable: called with (done, total)
+now and then."""
 
 _INTERVAL = 0.1  # seconds
 
@@ -27,8 +31,10 @@ class _Counted(Protocol):
 class Monitor:
     """Shows `work.done` of `total` while the block runs; nothing for None or False.
 
-    The bar appears on a terminal only.  What a callable raises is logged, once; what
-    ends the program, such as `sys.exit`, is raised at the end of the block.
+    The bar appears on a terminal, or in a notebook, where it is a line of HTML that
+    changes at most five times a second.  Below it are the stages of a flow that are
+    under way, if the work has ``stages()``.  What a callable raises is logged, once;
+    what ends the program, such as `sys.exit`, is raised at the end of the block.
     """
 
     def __init__(
@@ -37,43 +43,29 @@ class Monitor:
         self._work = work
         self._total = total
         self._show: Callable[[int, int | None], object] | None = None
-        self._bar: Any = None
+        self._bar: TerminalBar | NotebookBar | None = None
         self._ends: BaseException | None = None
+        self._over = False
+        self._error: BaseException | None = None
+        """What has broken off the work."""
         if callable(progress):
             self._show = progress
-        elif progress and sys.stderr.isatty():
-            self._show = self._bar_for(label)
+        elif progress:
+            from fastflow.base.bars import bar_for
+
+            self._bar = bar_for(label, total)
+            self._show = None if self._bar is None else self._show_bar
         self._end: threading.Event | None = None  # made with the thread: it is dear
         self._thread: threading.Thread | None = None
 
-    def _bar_for(self, label: str) -> Callable[[int, int | None], object]:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as Bar
-
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            auto_refresh=False,
-        )
-        task = self._bar.add_task(label, total=self._total, rate="")
-        self._bar.start()
-
-        def show(done: int, total: int | None) -> None:
-            speed = self._bar.tasks[0].speed
-            rate = f"{speed:,.0f}/s" if speed else ""
-            self._bar.update(task, completed=done, total=total, rate=rate, refresh=True)
-
-        return show
+    def _show_bar(self, done: int, total: int | None) -> None:
+        if self._bar is None:
+            return
+        if self._over:
+            self._bar.finish(done, total, self._error)
+        else:
+            stages = getattr(self._work, "stages", None)
+            self._bar.show(done, total, stages() if stages is not None else ())
 
     def __enter__(self) -> Monitor:
         if self._show is not None:
@@ -87,14 +79,18 @@ class Monitor:
             try:
                 thread.start()
             except BaseException:
-                self._stop_bar()
+                self._close_bar()
                 raise
             self._thread = thread
         return self
 
     def _run(self, end: threading.Event) -> None:
-        while not end.wait(_INTERVAL):
+        interval = wait = _INTERVAL if self._bar is None else self._bar.interval
+        while not end.wait(wait):
+            before = time.thread_time()
             self._tell()
+            if self._bar is not None:  # a bar must not cost more than a hundredth
+                wait = max(interval, 99 * (time.thread_time() - before))
 
     def _tell(self) -> None:
         """Show how far it is; after a failure, nothing any more: the work goes on."""
@@ -110,9 +106,9 @@ class Monitor:
             self._show = None
             _LOGGER.exception("progress is not shown any more, as this failed:")
 
-    def _stop_bar(self) -> None:
+    def _close_bar(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
 
     def __exit__(
         self,
@@ -124,7 +120,8 @@ class Monitor:
             return
         self._end.set()
         self._thread.join()
+        self._over, self._error = True, error
         self._tell()
-        self._stop_bar()
+        self._close_bar()
         if self._ends is not None and error is None:
             raise self._ends

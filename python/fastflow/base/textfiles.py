@@ -1,15 +1,17 @@
-"""Text files: read with clear errors, written so that nobody sees half of one."""
+"""Files: read with clear errors, written so that nobody sees half of one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from fastflow.errors import FlowError
 
-__all__ = ["read_text", "write_text"]
+__all__ = ["read_text", "write_text", "written_whole"]
 
 
 def read_text(path: Path) -> str:
@@ -47,8 +49,19 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
         If that fails; what was there is as it was.
     """
     data = text.encode()
+    with written_whole(path, private=private) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Give a file to write bytes to, which gets its name when all is written.
+
+    As `write_text` does; if the block raises, what was there is as it was.
+    """
     if path.exists() and not path.is_file():
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            yield file
         return
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -56,7 +69,7 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
         with contextlib.suppress(OSError):
             temporary.chmod(target.stat().st_mode & 0o777)
         temporary.replace(target)

@@ -144,6 +144,8 @@ def bench(
         report.plot(plot_path, rows)
 
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
 _ALLOW_IMPORT = click.option(
     "--allow-import",
     metavar="MODULE",
@@ -213,14 +215,70 @@ def fmt(files: tuple[Path, ...], check_only: bool, write: bool) -> None:
 @click.option(
     "--progress/--no-progress", default=True, help="Show a bar on a terminal."
 )
-def run(file: str, timeout: str | None, **options: Any) -> None:
-    """Run a .flow file, or module.py:NAME; print the result as JSON."""
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--report", type=_FILE, help="Write an HTML report of the run.")
+@click.option("--timeline", type=_FILE, help="Draw who did what when (.svg).")
+@click.option(
+    "--trace", type=_FILE, help="Write a trace for Perfetto; .json for Chrome's."
+)
+def run(
+    file: str,
+    timeout: str | None,
+    report: Path | None,
+    timeline: Path | None,
+    trace: Path | None,
+    **options: Any,
+) -> None:
+    """Run a .flow file, or module.py:NAME; print its tasks and the result."""
     from fastflow.base.durations import limit_of
     from fastflow.base.options import checked
-    from fastflow.cli import flows
+    from fastflow.cli.run import Files
+    from fastflow.cli.run import run as run_flow
 
     seconds = checked(click.UsageError, limit_of, "--timeout", timeout)
-    raise SystemExit(flows.run(file, timeout=seconds, **options))
+    files = Files(report, timeline, trace)
+    raise SystemExit(run_flow(file, timeout=seconds, files=files, **options))
+
+
+@main.command()
+@click.argument("file")
+@click.option("--flow", metavar="NAME", help="Which flow, if the text has several.")
+@click.option("--svg", type=_FILE, help="Draw into this file.")
+@click.option("--mermaid", "as_mermaid", is_flag=True, help="Print it for Mermaid.")
+@click.option("--dot", "as_dot", is_flag=True, help="Print it for Graphviz.")
+@_ALLOW_IMPORT
+def show(file: str, as_mermaid: bool, as_dot: bool, **options: Any) -> None:
+    """Draw the flow of a .flow file, or of module.py:NAME."""
+    from fastflow.cli.show import show as show_flow
+
+    if as_mermaid and as_dot:
+        raise click.UsageError("--mermaid and --dot exclude each other")
+    raise SystemExit(show_flow(file, as_mermaid=as_mermaid, as_dot=as_dot, **options))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--run", "run_id", metavar="ID", help="Which one, if there are several. [the last]"
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="The page.",
+)
+@click.option("--title", help="What the page is called. [the name of the run]")
+def report(file: Path, run_id: str | None, output: Path, title: str | None) -> None:
+    """Write the HTML report of a past run.
+
+    FILE is a store of durable executions, a saved trace, the record of a flow, or the
+    directory of such records.
+    """
+    from fastflow.cli.report import report
+
+    raise SystemExit(report(file, run_id, output, title))
 
 
 @main.group()

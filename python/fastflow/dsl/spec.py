@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fastflow.base.drawn import Drawn
 from fastflow.dsl.printer import print_flow
 from fastflow.dsl.task_spec import TaskSpec
 
@@ -34,7 +35,7 @@ class TaskTable(Mapping[str, TaskSpec]):
         return f"<{len(self)} tasks>"
 
 
-class FlowSpec:
+class FlowSpec(Drawn):
     r"""A flow: its tasks and what waits for what. Made by ``parse_dsl``; read-only.
 
     Attributes

@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from fastflow.base import recorders
+from fastflow.base.drawn import Drawn
 from fastflow.durable.completion import (
     BatchItemStatus,
     CompletionPolicy,
@@ -72,7 +74,7 @@ class BatchItem(msgspec.Struct, Generic[R], frozen=True):
         )
 
 
-class BatchResult(Generic[R]):
+class BatchResult(Drawn, Generic[R]):
     """The branches of a batch, in their order, and why it was complete.
 
     Branches that were never begun are not in it.  A failed branch has not raised: see
@@ -82,9 +84,11 @@ class BatchResult(Generic[R]):
     ----------
     all : list of BatchItem
     completion_reason : CompletionReason
+    recording : Recording or None
+        That of the ``with fastflow.record()`` block that it was made in.
     """
 
-    __slots__ = ("_counts", "all", "completion_reason")
+    __slots__ = ("_counts", "all", "completion_reason", "recording")
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class BatchResult(Generic[R]):
         self.all = list(all)
         self.completion_reason = completion_reason
         self._counts: tuple[int, int, int] | None = None
+        self.recording: Any = recorders.newest()
 
     def _count(self) -> tuple[int, int, int]:
         if self._counts is None:

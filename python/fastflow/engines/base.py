@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastflow.base import aio
+from fastflow.base.bars import Stage
 from fastflow.base.progress import Progress
 from fastflow.run.cache import reusable
 from fastflow.run.events import Events, JobKey
+from fastflow.run.job_spans import JobSpans, Lane, joined, lane_of
 from fastflow.run.params import BoundRecipe, Unfilled
 from fastflow.run.plan import FlowPlan, Inputs
 from fastflow.run.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
@@ -79,11 +82,34 @@ class Run:
         self.recipes: dict[int, BoundRecipe] = plan.bind(input_data) if bind else {}
         self.track = Track(plan.names, time.perf_counter())
         self.results = self.track.results
+        self.open_items: dict[int, tuple[Sequence[Any], int]] = {}
+        """Of tasks that run item by item: what has come so far, of how many; for
+        progress."""
         self.timed_out = False
         self.id = ""
         """Its own name, if anybody is told."""
+        self.spans: JobSpans | None = None
+        """Told of jobs, if somebody records."""
         if options.events is not None:
             self.id = f"{plan.name}-{os.urandom(6).hex()}"
+
+    @property
+    def job_events(self) -> Events | None:
+        """What is told of jobs: whoever listens, and whoever records."""
+        return joined(self.options.events, self.spans)
+
+    def item_key(self, number: int, index: int) -> JobKey:
+        """Return what an item of a task is called by those who record."""
+        return JobKey(self.id, f"{number}.{index}", self.plan.names[number])
+
+    def first_attempt(self, key: JobKey) -> tuple[int, Lane] | None:
+        """Return when and where a task was begun that is no job yet."""
+        number = key.id.partition(".")[0]
+        start = self.track.starts[int(number)]
+        worker = self.track.workers[int(number)]
+        if "." in key.id or not start:
+            return None
+        return round(start * 1e9), lane_of(worker)
 
     def key(self, number: int) -> JobKey:
         """Return what a task is called in events."""
@@ -94,6 +120,24 @@ class Run:
         """Tasks that have ended; for progress."""
         states = self.track.states
         return len(states) - states.count(PENDING)
+
+    def stages(self) -> list[Stage]:
+        """Return what is under way, tasks whose names differ by a number as one."""
+        import numpy as np
+
+        names, stage_of = self.plan.stages
+        states = np.frombuffer(bytes(self.track.states), np.uint8)
+        pending = states == PENDING
+        begun = np.array(self.track.starts) > 0
+        open_ = np.unique(stage_of[begun & pending]).tolist()
+        totals = np.bincount(stage_of, minlength=len(names))
+        done = np.bincount(stage_of[~pending], minlength=len(names))
+        found = [Stage(names[n], int(done[n]), int(totals[n])) for n in open_]
+        for number, (values, count) in list(self.open_items.items()):
+            if pending[number]:
+                stage = Stage(names[stage_of[number]], _so_far(values), count)
+                found = [stage if s.name == stage.name else s for s in found]
+        return found
 
     def arguments(
         self, number: int, item: Any = None
@@ -188,6 +232,12 @@ class Run:
             if not missing[child]:
                 ready.append(child)
         return ready
+
+
+def _so_far(values: Sequence[Any]) -> int:
+    """Return about how many items have ended: they begin in their order."""
+    places = range(len(values))
+    return bisect_left(places, True, key=lambda place: values[place] is UNFINISHED)
 
 
 Engine = Callable[[Run], None]

@@ -193,11 +193,18 @@ def call_task(
 ) -> Any:
     """Run a task with its options, here and now, and write down the attempts."""
     node = run.plan.nodes[number]
-    events = run.options.events
-    tries = Tries()
+    events = run.job_events
+    tries, failed = Tries(), None
     if events is not None and node.each < 0:
         tries.tell(events, run.key(number))
     try:
         return run_blocking(node.task, args, kwargs, tries)
+    except BaseException as error:
+        failed = error
+        raise
     finally:
+        spans = run.spans
+        if spans is not None and tries.count > 1 and node.each < 0:
+            spans.job_ended(run.key(number), tries.count, 0.0, failed)
+        del failed
         run.track.note_attempts(number, tries.count, item=node.each >= 0)

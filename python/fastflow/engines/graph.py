@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastflow import _core
+from fastflow.base import recorders
+from fastflow.base.drawn import Drawn
 from fastflow.base.nested import STATIC_CONTAINERS, Kind, template_of
 from fastflow.base.options import OnError, check_choice, check_on_error
 from fastflow.base.progress import Monitor, Progress
@@ -48,7 +51,7 @@ _KEEP = {"all": 0, "sinks": 1, "none": 2}
 _STATES = (Status.CANCELLED, Status.COMPLETED, Status.FAILED, Status.SKIPPED)
 
 
-class Graph(_core.Graph):
+class Graph(_core.Graph, Drawn):
     """A directed acyclic graph of calls.
 
     Two kinds: nodes added one by one with ``add``, each with a call of its own; or
@@ -169,6 +172,7 @@ class Graph(_core.Graph):
         after_failure = check_on_error(on_error)
         stop = after_failure == "raise"
         work: _core.KernelRun | _core.CallRun
+        run = recorders.begin_run("graph", "graph")
         if isinstance(body, _core.Kernel):
             work = _core.KernelRun(
                 engine=engine,
@@ -177,6 +181,7 @@ class Graph(_core.Graph):
                 most=most,
                 stop_on_error=stop,
                 timings=arrays,
+                run=run,
             )
         else:
             work = _core.CallRun(
@@ -187,6 +192,7 @@ class Graph(_core.Graph):
                 stop_on_error=stop,
                 keep=_KEEP[keep],
                 timings=arrays,
+                run=run,
             )
         # The interpreter leaves a handler beyond the 256th instruction of a function
         # only if it can allocate a number, else it tries for ever.  Handlers that
@@ -194,8 +200,8 @@ class Graph(_core.Graph):
         works = [work]
         del work
         if after_failure == "return":
-            return _ended(self, works, engine, progress, recorded)
-        return _checked(self, _ended(self, works, engine, progress, recorded))
+            return _ended(self, works, engine, progress, recorded, run)
+        return _checked(self, _ended(self, works, engine, progress, recorded, run))
 
     def _check_run(self, body: object, keep: str) -> None:
         check_choice("keep", keep, tuple(_KEEP))
@@ -221,6 +227,7 @@ def _ended(
     engine: _core.Engine,
     progress: Progress,
     timings: NodeTimings | None,
+    run: int,
 ) -> GraphResult:
     work = works.pop()
     # The clock of the timings may be a coarse one.
@@ -232,8 +239,16 @@ def _ended(
         else:
             work.run(engine.caller_may_run)
         times = started, origin, time.perf_counter() - start
-        return GraphResult(graph, work, timings, times)
+        result = GraphResult(graph, work, timings, times)
+        if run:
+            result.recording = recorders.newest()
+            error = next(iter(result.errors.values()), None)
+            recorders.end_run(run, error, graph)
+            run = 0
+        return result
     finally:
+        if run:
+            recorders.end_run(run, sys.exception())
         del work  # it has the nodes' exceptions, whose tracebacks have this frame
 
 
@@ -263,6 +278,8 @@ class GraphResult(Result):
         The exceptions of failed nodes, by node, in the order in which they came.
     timings : NodeTimings or None
         With ``run(timings=True)``.
+    recording : Recording or None
+        That of the ``with fastflow.record()`` block that it was run in.
     """
 
     def __init__(
@@ -276,6 +293,7 @@ class GraphResult(Result):
         self._work: _Work = work
         self._states: bytes | bytearray | None = None
         self.started, self.origin, self.duration = times
+        self.recording: Any = None
         self.timings = timings
         self.results = NodeResults(graph, work)
         self.errors = {

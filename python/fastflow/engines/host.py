@@ -139,6 +139,7 @@ class Host:
         self.lock = threading.Lock()
         self._context = context
         self._events = run.options.events
+        self._job_events = run.job_events
         # By the task's number, or that and the item's index.
         self._open: dict[Any, UnderWay] = {}
         self._groups: dict[int, Items] = {}
@@ -191,10 +192,18 @@ class Host:
             backend=self.backend, clock=self.clock, context=self._context,
             attempts=attempts,
         )  # fmt: skip
-        if self._events is not None and not isinstance(tag, tuple):
-            job.events, job.key = self._events, self.run.key(tag)
+        if self._job_events is not None:
+            self._observe(job, tag)
         self.keep(tag, job)
         return job
+
+    def _observe(self, job: TaskJob, tag: Any) -> None:
+        """Have a job tell of itself; an item does to those who record only."""
+        if not isinstance(tag, tuple):
+            job.events, job.key = self._job_events, self.run.key(tag)
+        elif self.run.spans is not None:
+            job.events = self.run.spans.events()
+            job.key = self.run.item_key(*tag)
 
     def keep(self, tag: Any, under_way: UnderWay) -> None:
         """Let those who stop or close the run know of what is under way.
@@ -225,6 +234,7 @@ class Host:
         if self._events is not None:
             self._events.job_started(self.run.key(number), 1)
         group = Items(self, number, items)
+        self.run.open_items[number] = group.values, len(items)
         with self.lock:
             self._groups[number] = group
             if self.stopping:

@@ -238,6 +238,7 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
     def run_items(run: Run, number: int) -> list[Any]:
         items = run.items(number)
         values: list[Any] = [UNFINISHED] * len(items)
+        run.open_items[number] = values, len(items)
         errors: dict[int, BaseException] = {}
         keep_going = run.options.keep_going
         call = item_call(run, number)
@@ -253,6 +254,8 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
             except BaseException as error:
                 errors[index] = error
 
+        if run.spans is not None:
+            one.__qualname__ = run.plan.names[number]
         most = run.plan.nodes[number].task.max_concurrency
         for_each(one, range(len(items)), executor=executor, max_workers=most)
         stopped = bool(failed) and any(value is UNFINISHED for value in values)

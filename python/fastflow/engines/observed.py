@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 from fastflow import _core
 from fastflow.engines.base import ItemErrors, Run
 from fastflow.run.events import Events
+from fastflow.run.job_spans import JobSpans
 
-__all__ = ["Call", "observed"]
+__all__ = ["Call", "noted_item", "observed"]
 
 Call = Callable[[Run, int], Any]
 """Runs the task of that number and returns its result."""
@@ -31,6 +33,26 @@ def observed(call: Call, events: Events) -> Call:
             raise
         if value is not _core.DEFERRED and value is not _core.LOST:
             events.job_ended(key, _attempts(run, number), None)
+        return value
+
+    return told
+
+
+def noted_item(
+    run: Run, spans: JobSpans, number: int, call: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """Return the call of one item after the other so that it tells who records."""
+    places = itertools.count()
+
+    def told(item: Any) -> Any:
+        key = run.item_key(number, next(places))
+        spans.job_started(key, 1, 0.0)
+        try:
+            value = call(item)
+        except BaseException as error:
+            spans.job_ended(key, 1, 0.0, error)
+            raise
+        spans.job_ended(key, 1, 0.0, None)
         return value
 
     return told

@@ -11,6 +11,7 @@ from fastflow.base.interrupts import ENDS_PROGRAM
 from fastflow.base.progress import Monitor
 from fastflow.engines.base import UNFINISHED, ItemErrors, Run
 from fastflow.engines.calls import item_call, make_calls
+from fastflow.engines.observed import noted_item
 from fastflow.run import active
 from fastflow.run.results import COMPLETED
 
@@ -62,8 +63,12 @@ def _run_items(run: Run, number: int) -> list[Any]:
     values: list[Any] = []
     errors: dict[int, BaseException] = {}
     call = item_call(run, number)
+    if run.spans is not None:
+        call = noted_item(run, run.spans, number, call)
     apart = _core.ContextPerCall().run
-    for index, item in enumerate(run.items(number)):
+    items = run.items(number)
+    run.open_items[number] = values, len(items)
+    for index, item in enumerate(items):
         try:
             values.append(apart(call, item))
         except ENDS_PROGRAM:

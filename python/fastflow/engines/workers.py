@@ -74,7 +74,8 @@ class WorkerHost(Host):
         limits = self.limits.of(task.timeout)
         events = self.run.options.events
         here = task.cache is None and task.executor is None and node.each < 0
-        if not here or (task.is_async and (limits or events)):
+        told = events or self.run.spans
+        if not here or (task.is_async and (limits or told)):
             return lambda _run, number: self.begin(number)
         attempt = attempt_call(self.run, node)
         call: Call
@@ -217,7 +218,7 @@ class WorkerHost(Host):
     def begin_item(self, group: Items, index: int, item: Any) -> None:
         """See `Host`."""
         task = self.run.plan.nodes[group.number].task
-        limited = task.is_async and task.timeout is not None
+        limited = task.is_async and (task.timeout is not None or self.run.spans)
         if limited or task.cache is not None or task.executor is not None:
             super().begin_item(group, index, item)
             return
@@ -287,6 +288,9 @@ class WorkerHost(Host):
         task = self.run.plan.nodes[first.number].task
         limits = self.limits.of(task.timeout)
         call = error = value = None
+        spans = self.run.spans
+        if spans is not None:
+            spans.job_started(self.run.item_key(first.number, first.place), 1, 0.0)
         try:
             call = limits and limits.begin(first)
             value = task.attempt(args, kwargs)
@@ -296,6 +300,9 @@ class WorkerHost(Host):
             return _core.LOST
         if error is None:
             ran = Ran(first.began, time.perf_counter(), first.worker, 1)
+            if spans is not None:
+                key = self.run.item_key(first.number, first.place)
+                spans.job_ended(key, 1, 0.0, None)
             self.item_ended(group, first.place, None, value, ran)
         else:
             job = self._resumed((first.number, first.place), first, args, kwargs)

@@ -42,10 +42,11 @@ from fastflow.pool.named import engine_of
 from fastflow.run import active
 from fastflow.run.admission import Admission
 from fastflow.run.attempts import Attempts
-from fastflow.run.events import LISTENING, JobKey
+from fastflow.run.events import LISTENING, Events, JobKey
 from fastflow.run.handles import HANDLES, Handle
 from fastflow.run.inline import Tries, attempts_of, run_blocking
 from fastflow.run.job import Backend
+from fastflow.run.job_spans import JobSpans, joined
 from fastflow.run.task import Task, task_of
 from fastflow.run.task_job import TaskJob
 
@@ -124,6 +125,8 @@ class Calls:
         self.made: list[Call] = []
         self.errors: dict[Handle[Any], TaskError] = {}
         self.events = LISTENING.get()
+        self.spans: JobSpans | None = None
+        """Told of jobs, if somebody records."""
         self.id = "" if self.events is None else f"{name}-{os.urandom(6).hex()}"
         self._counts: dict[str, int] = {}
 
@@ -146,6 +149,11 @@ class Calls:
                 handle.set_exception(error)
             raise
         return handle
+
+    @property
+    def job_events(self) -> Events | None:
+        """What is told of jobs: whoever listens, and whoever records."""
+        return joined(self.events, self.spans)
 
     def key(self, call: Call) -> JobKey:
         """Return what a call is called in events."""
@@ -187,8 +195,10 @@ class SerialCalls(Calls):
         call.worker = threading.get_ident()
         before = active.set_current(None)
         tries, error, value = Tries(), None, None
+        job_events = self.job_events
+        if job_events is not None:
+            tries.tell(job_events, self.key(call))
         if self.events is not None:
-            tries.tell(self.events, self.key(call))
             self.events.job_started(self.key(call), 1)
         try:
             call.fill()
@@ -205,6 +215,8 @@ class SerialCalls(Calls):
         call.ended = _clock()
         if self.events is not None:
             self.events.job_ended(self.key(call), tries.count, error)
+        if self.spans is not None and tries.count > 1:
+            self.spans.job_ended(self.key(call), tries.count, 0.0, error)
         self.finish(call, error, value)
 
 
@@ -310,8 +322,9 @@ class ParallelCalls(Calls):
             backend=self._backend, clock=system_clock, context=call.context,
             attempts=attempts,
         )  # fmt: skip
-        if self.events is not None:
-            job.events, job.key = self.events, self.key(call)
+        job_events = self.job_events
+        if job_events is not None:
+            job.events, job.key = job_events, self.key(call)
         return job
 
     # First attempts that are no jobs, on workers of our own executor.

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from fastflow.base import recorders
+from fastflow.base.drawn import Drawn
 from fastflow.base.durations import Time, limit_of
 from fastflow.base.options import OnError, check_limit, check_on_error
 from fastflow.base.progress import Progress
@@ -15,9 +17,10 @@ from fastflow.dsl.compiler import Allowed, compile_plan
 from fastflow.dsl.reader import ReadFlow, check_text, choose, read
 from fastflow.dsl.source import Problems, Source
 from fastflow.dsl.spec import FlowSpec
-from fastflow.engines.base import Run, RunOptions
+from fastflow.engines.base import Engine, Run, RunOptions
 from fastflow.engines.choose import choose_engine
 from fastflow.errors import FlowError, ParameterError
+from fastflow.flows import recorded
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, result_of, timeout_of
 from fastflow.run.events import LISTENING
@@ -36,7 +39,7 @@ __all__ = [
 Registry = Mapping[str, Callable[..., Any]]
 
 
-class Flow:
+class Flow(Drawn):
     r"""A flow that is ready to run, any number of times, also from several threads.
 
     Parameters
@@ -195,8 +198,11 @@ class Flow:
             events.run_started(run.id)
         result = None
         try:
-            engine(run)
-            result = result_of(run, started)
+            if recorders.RECORDERS:
+                result = self._recorded(run, engine, started)
+            else:
+                engine(run)
+                result = result_of(run, started)
         except BaseException as error:
             if events is not None:
                 events.run_ended(run.id, error)
@@ -212,6 +218,22 @@ class Flow:
             events.run_ended(run.id, failure)
         if raises and failure is not None:
             raise failure
+        return result
+
+    def _recorded(self, run: Run, engine: Engine, started: float) -> FlowResult:
+        recorded.begin(run)
+        result: FlowResult | None = None
+        error: BaseException | None = None
+        try:
+            engine(run)
+            result = result_of(run, started)
+            error = next(iter(result.errors), None)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            recorded.end(run, result, error, self)
+            del error
         return result
 
     def _failure(

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from fastflow.base import recorders
 from fastflow.base.nested import template_of
 from fastflow.base.options import check_callable, check_limit
+from fastflow.base.topology import sort_tasks
 from fastflow.errors import TaskError
+from fastflow.flows import recorded
 from fastflow.flows.calls import Call, Calls, ParallelCalls, SerialCalls, error_now
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of
@@ -21,7 +24,7 @@ from fastflow.pool.named import SERIAL, check_executor, executor_of
 from fastflow.run import active
 from fastflow.run.events import Events
 from fastflow.run.handles import HANDLES, Handle
-from fastflow.run.results import COMPLETED, FAILED, SKIPPED, FlowResult, Track
+from fastflow.run.results import COMPLETED, FAILED, SKIPPED, FlowResult, Shape, Track
 
 __all__ = ["FlowFunction", "flow"]
 
@@ -67,6 +70,8 @@ class FlowFunction(Generic[P, R]):
             executor = executor or default_executor(self._max_workers)
             calls = ParallelCalls(self.name, executor, self._max_workers)
         body = lambda: self._fn(*args, **kwargs)  # noqa: E731
+        if recorders.RECORDERS:
+            return _recorded(self.name, calls, body)  # type: ignore[no-any-return]
         if calls.events is not None:
             return _observed(self.name, calls, calls.events, body)  # type: ignore[no-any-return]
         return _run(self.name, calls, body)  # type: ignore[no-any-return]
@@ -94,6 +99,21 @@ class FlowFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name!r}>"
+
+
+def _recorded(name: str, calls: Calls, body: Callable[[], Any]) -> Any:
+    recorded.begin_calls(calls)
+    failed: BaseException | None = None
+    try:
+        if calls.events is not None:
+            return _observed(name, calls, calls.events, body)
+        return _run(name, calls, body)
+    except BaseException as error:
+        failed = error
+        raise
+    finally:
+        recorded.end_calls(calls, failed)
+        del failed
 
 
 def _observed(name: str, calls: Calls, events: Events, body: Callable[[], Any]) -> Any:
@@ -204,7 +224,21 @@ def _result(
         "FAILED" if failed else "COMPLETED",
         started,
         time.perf_counter() - origin,
+        _shape(calls),
     )
+
+
+def _shape(calls: Sequence[Call]) -> Shape:
+    """Return which calls waited for which."""
+    numbers = {call.handle: number for number, call in enumerate(calls)}
+    sources, targets = [], []
+    for number, call in enumerate(calls):
+        for needed in call.needs.references if call.needs else ():
+            source = numbers.get(needed)  # None: another flow's
+            if source is not None:
+                sources.append(source)
+                targets.append(number)
+    return Shape(sort_tasks(len(calls), sources, targets), ())
 
 
 @overload

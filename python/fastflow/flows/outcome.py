@@ -25,6 +25,7 @@ def result_of(run: Run, started: float, *, failed: bool = False) -> FlowResult:
         Status.FAILED if failed else Status.COMPLETED,
         started,
         time.perf_counter() - run.track.origin,
+        run.plan.shape,
     )
     # In the order in which they happened.
     numbers = sorted(run.track.errors, key=run.track.ends.__getitem__)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from fastflow import _core
+from fastflow.base import recorders
 from fastflow.base.durations import Time, wait_of
 from fastflow.base.options import check_choice, check_count, check_limit
 from fastflow.pool import future as _future  # noqa: F401  (configures _core)
@@ -156,8 +157,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         track(engine)
         if self._closed:
             engine.stop(False)
-        self._crew = crew
-        self._open(engine)
+        self._open(engine)  # unless another thread of the child was first
 
     def map(
         self,
@@ -217,6 +217,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
                 caller_helps=False,
                 most=self._max_workers,
                 timeout=seconds,
+                run=recorders.begin_fan(fn),
             )
             stream.start()  # not only at the first next()
             return stream
@@ -232,6 +233,7 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             stop_on_error=False,
             chunk=chunksize,
             most=self._max_workers,
+            run=recorders.begin_fan(fn),
         )
         work.start()
         return _results(work, deadline)
@@ -247,11 +249,10 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
             Cancel the tasks that have not started.
         """
         self._closed = True
-        engine = self._engine  # first: after a fork it gets a new crew
-        crew = self._crew
+        engine = self._engine
         engine.stop(cancel_futures)
         if wait:
-            crew.join(engine)
+            engine.spawner.join(engine)
             engine.report_unobserved()
 
     def stats(self) -> ExecutorStats:

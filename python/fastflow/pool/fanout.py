@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fastflow import _core
+from fastflow.base import recorders
 from fastflow.base.durations import Time, limit_of
 from fastflow.base.options import check_callable, check_limit
 from fastflow.base.progress import Monitor, Progress
@@ -175,22 +176,35 @@ def for_each(
     if isinstance(fn, _core.Kernel) and timeout is None and not progress:
         column = columns_of((iterable,))[0]
         if isinstance(column, range):
-            engine, most = engine_of(executor, max_workers)
-            _core.kernel_loop(
-                engine=engine,
-                kernel=fn,
-                start=column.start,
-                step=column.step,
-                n=len(column),
-                most=most,
-                caller_helps=engine.caller_may_run,
-            )
+            _kernel_loop(fn, column, *engine_of(executor, max_workers))
             return
         iterable = column
     _fan_out(
         fn, columns_of((iterable,)), executor, max_workers, chunksize, timeout,
         progress, star=False, keep=False, return_exceptions=False,
     )  # fmt: skip
+
+
+def _kernel_loop(
+    kernel: _core.Kernel, items: range, engine: _core.Engine, most: int
+) -> None:
+    def loop(run: int = 0) -> None:
+        _core.kernel_loop(
+            engine=engine,
+            kernel=kernel,
+            start=items.start,
+            step=items.step,
+            n=len(items),
+            most=most,
+            caller_helps=engine.caller_may_run,
+            run=run,
+        )
+
+    if recorders.RECORDERS:
+        run = recorders.begin_run(kernel.__name__, "map")
+        _recorded(run, lambda: loop(run))
+    else:
+        loop()
 
 
 @overload
@@ -281,6 +295,7 @@ def imap(
             caller_helps=engine.caller_may_run and seconds is None,
             most=most,
             timeout=seconds,
+            run=recorders.begin_fan(fn),
         )
     return _shown(stream, progress) if progress else stream
 
@@ -355,6 +370,8 @@ def map_array(
     _, most = engine_of(executor, max_workers)
 
     def run(task: Callable[[int], None], count: int) -> None:
+        if recorders.RECORDERS:
+            task.__qualname__ = recorders.name_of(fn)
         for_each(
             task,
             range(count),
@@ -419,6 +436,7 @@ def _fan_out(
             seconds=seconds, progress=progress,
         )  # fmt: skip
     engine, most = engine_of(executor, max_workers)
+    run = recorders.begin_fan(fn)
     work = _core.Map(
         engine=engine,
         fn=fn,
@@ -429,9 +447,29 @@ def _fan_out(
         stop_on_error=True,
         chunk=size or 0,
         most=most,
+        run=run,
     )
     help_ = engine.caller_may_run and seconds is None
+    if run:
+        return _recorded(run, lambda: _to_end(work, help_, seconds, progress))
+    return _to_end(work, help_, seconds, progress)
+
+
+def _to_end(
+    work: _core.Map, help_: bool, seconds: float | None, progress: Progress
+) -> Any:
     if not progress:
         return work.run(help_, seconds)
     with Monitor(progress, work, work.n, "map"):
         return work.run(help_, seconds)
+
+
+def _recorded(run: int, body: Callable[[], T]) -> T:
+    """Return what `body` does, and tell the recorders of its end."""
+    try:
+        value = body()
+    except BaseException as error:
+        recorders.end_run(run, error)
+        raise
+    recorders.end_run(run)
+    return value

@@ -35,6 +35,9 @@ class _Finished:
     def forget(self, futures: Iterable[cf.Future[Any]]) -> None:
         """Take the callbacks back: a wait that gave up leaves nothing behind."""
         for future in futures:
+            if isinstance(future, _core.FutureBase):
+                future._forget_callback(self._put)
+                continue
             with contextlib.suppress(ValueError, AttributeError):  # no future at all
                 future._done_callbacks.remove(self._put)  # type: ignore[attr-defined]
 

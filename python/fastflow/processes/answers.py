@@ -79,7 +79,8 @@ def _end_failed(call: Any, message: bytes) -> None:
     error, text, *before = _failure(message)
     with_traceback(error, text)
     if before:  # of a chunk: the values of the items before the one that failed
-        call.set_partial(pickle.loads(before[0]), error)
+        values, *when = pickle.loads(before[0])
+        call.set_partial(values, error, *when)
     else:
         call.set_exception(error)
 

@@ -14,6 +14,7 @@ from fastflow.pool.future import Future
 from fastflow.processes.buffers import Packed, Shared
 from fastflow.processes.messages import CHUNK, read_note
 from fastflow.processes.packing import NUMBERLESS, Packer
+from fastflow.processes.recorded import note_call
 from fastflow.processes.undisturbed import is_stray
 
 __all__ = ["Chunk", "MapRun"]
@@ -44,19 +45,38 @@ class Chunk:
         self.start = start
         self.stop = stop
 
-    def set_result(self, answer: tuple[float, list[Any]]) -> None:
+    def set_result(self, answer: tuple[float, float, int, list[Any]]) -> None:
         """Take the values of the items."""
-        seconds, values = answer
-        self.run.time_of(len(values), seconds)
+        began, ended, process, values = answer
+        self.run.time_of(len(values), ended - began)
+        if self.run.recorded is not None:
+            self._tell(began, ended, process, None)
         self.run.deliver(self.start, values, None)
 
     def set_exception(self, error: BaseException) -> None:
         """Take why there are no values."""
         self.run.deliver(self.start, [], error)
 
-    def set_partial(self, values: list[Any], error: BaseException) -> None:
+    def set_partial(
+        self,
+        values: list[Any],
+        error: BaseException,
+        began: float,
+        ended: float,
+        process: int,
+    ) -> None:
         """Take the values of the first items, and what the next has raised."""
+        if self.run.recorded is not None:
+            self._tell(began, ended, process, error)
         self.run.deliver(self.start, values, error)
+
+    def _tell(
+        self, began: float, ended: float, process: int, error: BaseException | None
+    ) -> None:
+        """Tell who records; a chunk is one span, with the number of its first item."""
+        assert self.run.recorded is not None
+        name, run = self.run.recorded
+        note_call(name, began, ended, process, item=self.start, run=run, error=error)
 
     def cancel(self) -> None:
         """Note that it is not made."""
@@ -131,6 +151,8 @@ class MapRun:
         self._bell: Future[None] | None = None
         self._over = False
         self._parts: weakref.ref[_Parts] | None = None
+        self.recorded: tuple[str, int] | None = None
+        """Name and number of the run, if it is recorded."""
 
     @property
     def stopped(self) -> bool:

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
-from fastflow.base import lifetime
+from fastflow.base import lifetime, recorders
 from fastflow.base.durations import Time, limit_of, wait_of
 from fastflow.base.options import check_choice, check_count, check_limit
 from fastflow.errors import QueueFullError
@@ -26,6 +26,12 @@ from fastflow.processes.chunks import MapRun
 from fastflow.processes.desk import Desk
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.packing import Packer, dumps, main_is_hidden
+from fastflow.processes.recorded import (
+    RecordedFuture,
+    Timed,
+    is_told_by_nobody,
+    timed,
+)
 from fastflow.processes.transport import MOST
 from fastflow.processes.undisturbed import call_undisturbed, is_stray
 from fastflow.processes.watch import Watch
@@ -152,6 +158,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         crew = Crew(mp_context, setup, self._name)
         self._mp_context = mp_context
         self._packer = Packer(shares, share_arrays, hidden_main=hidden)
+        self._timed: dict[Callable[..., Any], Timed] = {}
         self._desk = Desk(
             crew,
             self._packer,
@@ -210,7 +217,11 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         """
         if self._max_pending is not None and not self._has_room(self._max_pending):
             return self._run_here(fn, args, kwargs)
-        future: ProcessFuture[T] = ProcessFuture()
+        future: ProcessFuture[T]
+        if recorders.RECORDERS and is_told_by_nobody(fn):
+            future, fn = RecordedFuture(fn), timed(fn, self._timed)
+        else:
+            future = ProcessFuture()
         future._keeper = self._watch
         try:
             number, message = self._packer.call(fn, args, kwargs)
@@ -297,6 +308,8 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         run = MapRun(
             self._watch, self._packer, fn, columns, n, chunksize, self._max_workers
         )
+        if recorders.RECORDERS:
+            run.recorded = recorders.name_of(fn), recorders.begin_fan(fn)
         if n:
             self._desk.attend(self._desk.add_map(run))
             if self._watch.helper_sleeps:

@@ -226,7 +226,8 @@ class _Worker:
     def _packed(self, value: Any) -> bytes:
         """Return the answer that has a value of any kind."""
         if type(value) is _Part:
-            told = note(FAILED, *_told(value.error), dumps(value.values))
+            done = value.values, value.began, value.ended, os.getpid()
+            told = note(FAILED, *_told(value.error), dumps(done))
             return self._fitting(told)
         try:
             data = dumps(value, self._refuse)
@@ -262,7 +263,7 @@ class _Worker:
             self._functions[number] = _Missing(error)
 
     def _chunk(self, fn: Any, columns: tuple[Any, ...]) -> Any:
-        """Call for each item; return the seconds and the values."""
+        """Call for each item; return when that began and ended, and the values."""
         self._in_chunk = True
         function = self._functions[fn] if isinstance(fn, int) else fn
         began = time.perf_counter()
@@ -271,8 +272,8 @@ class _Worker:
             self._guard.make(function, columns, values)
         except BaseException as error:
             self._running = False
-            return _Part(values, error)
-        return time.perf_counter() - began, values
+            return _Part(values, error, began, time.perf_counter())
+        return began, time.perf_counter(), os.getpid(), values
 
     def _send(self, payload: bytes) -> None:
         with self._sending:
@@ -319,6 +320,8 @@ class _Part(NamedTuple):
 
     values: list[Any]
     error: BaseException
+    began: float
+    ended: float
 
 
 class _Missing:

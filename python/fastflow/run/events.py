@@ -62,6 +62,18 @@ class Subscriber(Protocol):
     def job_recalled(self, key: JobKey, attempt: int, time: float, /) -> None:
         """A call was not made, as it is recorded that `attempt` attempts ended it."""
 
+    def job_ran(
+        self, key: JobKey, attempt: int, start: float, end: float, where: str | int, /
+    ) -> None:
+        """An attempt was made elsewhere, as it is known now; its end is told next.
+
+        Times are those of ``time.perf_counter`` here; `where` names a process, or is
+        the number of a thread.
+        """
+
+    def job_waited(self, key: JobKey, seconds: float, /) -> None:
+        """So many seconds have passed in which nobody worked, and were to pass."""
+
     def job_ended(
         self, key: JobKey, attempt: int, time: float, error: BaseException | None, /
     ) -> None:
@@ -123,6 +135,11 @@ class Events:
                 )
         return cls(found, now) if found else None
 
+    def also(self, subscribers: Iterable[Any]) -> Events:
+        """Return what tells these subscribers, too."""
+        mine = [each for table in self._listeners.values() for each, _ in table]
+        return Events(dict.fromkeys([*mine, *subscribers]), self._now)
+
     def run_started(self, run: str) -> None:
         """See `Subscriber`."""
         self._tell("run_started", run, self._now())
@@ -142,6 +159,16 @@ class Events:
     def job_recalled(self, key: JobKey, attempt: int) -> None:
         """See `Subscriber`."""
         self._tell("job_recalled", key, attempt, self._now())
+
+    def job_ran(
+        self, key: JobKey, attempt: int, start: float, end: float, where: str | int
+    ) -> None:
+        """See `Subscriber`."""
+        self._tell("job_ran", key, attempt, start, end, where)
+
+    def job_waited(self, key: JobKey, seconds: float) -> None:
+        """See `Subscriber`."""
+        self._tell("job_waited", key, seconds)
 
     def job_ended(self, key: JobKey, attempt: int, error: BaseException | None) -> None:
         """See `Subscriber`."""

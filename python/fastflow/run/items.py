@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice, starmap
@@ -9,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fastflow.run.remote import Failure
 
-__all__ = ["Manner", "OneItem", "Part", "run_items"]
+__all__ = ["Manner", "OneItem", "Part", "Where", "run_items"]
 
 _LOOKS = 8  # at the clock in the time that items should take
 
@@ -25,6 +28,19 @@ class Manner(NamedTuple):
     """Whether an item that raises is not the last."""
 
 
+class Where(NamedTuple):
+    """Where calls were made."""
+
+    machine: str
+    process: int
+    thread: int
+
+    @classmethod
+    def here(cls) -> Where:
+        """Return this one."""
+        return cls(platform.node(), os.getpid(), threading.get_ident())
+
+
 class Part(NamedTuple):
     """What came of the first items."""
 
@@ -36,6 +52,9 @@ class Part(NamedTuple):
     """What was raised, by position; in `values` there is None."""
     seconds: float
     """That they took together."""
+    began: float
+    """By ``time.perf_counter``, which all processes of a machine have."""
+    place: Where
 
 
 def run_items(
@@ -76,7 +95,7 @@ def run_items(
             break
         step = max(int(count * seconds / _LOOKS / max(passed, 1e-9)), 1)
         step = min(step, 4 * count)
-    return Part(count, values, failures, passed)
+    return Part(count, values, failures, passed, start, Where.here())
 
 
 class OneItem:

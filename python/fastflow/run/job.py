@@ -185,6 +185,10 @@ class Job:
 
         Told before its end.
         """
+        if self.events is not None and self.attempts.live == ticket:
+            assert self.key is not None
+            count = self.attempts.count
+            self.events.job_ran(self.key, count, start, end, where)
 
     # For whoever wants the outcome.
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from fastflow.base.names import stem_of
 from fastflow.base.topology import Neighbours, Structure
 from fastflow.errors import ParameterError
 from fastflow.run.params import BoundRecipe, Recipe, Unfilled
+from fastflow.run.results import Shape
 from fastflow.run.task import Task
 
 __all__ = ["FlowPlan", "Inputs", "Node"]
@@ -90,6 +92,29 @@ class FlowPlan:
             for number, node in enumerate(self.nodes)
             if node.each >= 0
         )
+
+    @cached_property
+    def per_item(self) -> tuple[int, ...]:
+        """Tasks that are run item by item."""
+        if all(node.each < 0 for node in self.kinds):
+            return ()
+        return tuple(number for number, node in enumerate(self.nodes) if node.each >= 0)
+
+    @cached_property
+    def stages(self) -> tuple[list[str], Any]:
+        """Names without their numbers, and which of them each task has, as an array."""
+        import numpy as np
+
+        found: dict[str, int] = {}
+        stage_of = [
+            found.setdefault(stem_of(name) or name, len(found)) for name in self.names
+        ]
+        return list(found), np.array(stage_of, np.int64)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What results know of the plan."""
+        return Shape(self.structure, self.per_item)
 
     @cached_property
     def _input_users(self) -> tuple[list[Node], dict[str, list[Node]]]:

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fastflow.base.drawn import Drawn
+from fastflow.base.topology import Structure
 from fastflow.errors import TaskError, portable, shown
 from fastflow.run.status import Status
 
-__all__ = ["FlowResult", "Result", "Span", "TaskRecord", "Track"]
+__all__ = ["FlowResult", "Result", "Shape", "Span", "TaskRecord", "Track"]
 
 _STATES = tuple(Status)
 # How a column of bytes has them.
@@ -162,6 +164,14 @@ class Span(NamedTuple):
     status: Status
 
 
+class Shape(NamedTuple):
+    """Which tasks of a run waited for which."""
+
+    structure: Structure
+    per_item: tuple[int, ...]
+    """Tasks that were run item by item."""
+
+
 class Track:
     """What a run writes down, by number of the task: columns, no object per task."""
 
@@ -255,7 +265,7 @@ class _Records(Mapping[str, TaskRecord]):
         return f"<records of {len(self)} tasks>"
 
 
-class Result:
+class Result(Drawn):
     """What a run ends with, of a flow, a workflow or a graph.
 
     Attributes
@@ -332,7 +342,11 @@ class FlowResult(Result, Mapping[str, Any]):
         Seconds since the epoch.
     errors : tuple of TaskError
         One per failure.
+    recording : Recording or None
+        That of the ``with fastflow.record()`` block that it was run in.
     """
+
+    _shape: Shape | None = None  # results that were pickled earlier have none
 
     def __init__(
         self,
@@ -342,14 +356,17 @@ class FlowResult(Result, Mapping[str, Any]):
         status: str,
         started: float,
         duration: float,
+        shape: Shape | None = None,
     ) -> None:
         self.flow = flow
         self.status = Status(status)
         self.started = started
         self.duration = duration
         self.errors: tuple[TaskError, ...] = ()
+        self.recording: Any = None
         self._index = index
         self._track = track
+        self._shape = shape
 
     @property
     def name(self) -> str:

@@ -160,6 +160,7 @@ class TaskJob(Job):
 
     def ran(self, ticket: int, start: float, end: float, where: int | str) -> None:
         """See `Job`."""
+        super().ran(ticket, start, end, where)
         if self.attempts.live == ticket:
             if self.attempts.count == 1 or not self.began:
                 self.began = start  # it was noted when it was sent

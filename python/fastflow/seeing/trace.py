@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastflow.base.drawn import Drawn
+
 __all__ = [
     "COUNTER",
     "SPAN",
@@ -23,6 +25,7 @@ __all__ = [
     "Lane",
     "Run",
     "State",
+    "Total",
     "Trace",
 ]
 
@@ -125,8 +128,20 @@ class Failure(NamedTuple):
     traceback: str = ""
 
 
+class Total(NamedTuple):
+    """All calls of one label: exact, also where not all of their spans were kept."""
+
+    count: int = 0  # type: ignore[assignment]
+    failed: int = 0
+    """Attempts that were followed by another one are among them."""
+    time: int = 0
+    """ns, of all together."""
+    longest: int = 0
+    """ns."""
+
+
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(Drawn):
     """What was seen between two moments.
 
     Examples
@@ -146,13 +161,16 @@ class Trace:
     failures: tuple[Failure, ...] = ()
     counters: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Of type `COUNTER`. Known names: "cpu" (cores in use), "lock" (share of the time
-    in which somebody had the interpreter lock), "ready" and "running" (calls)."""
+    in which somebody had the interpreter lock), "starved" (threads that could go on and
+    had no core), "ready" and "running" (calls)."""
     began: float = 0.0
     """Seconds since 1970."""
     length: int = -1
     """ns; -1: until the last span ends."""
     dropped: int = 0
     """Spans that were made and not kept, as the rings were full."""
+    totals: tuple[Total, ...] = ()
+    """By label; empty: to be had from the spans, as all were kept."""
     machine: Mapping[str, Any] = field(default_factory=dict)
     """"cpus" (that this process may use), "workers", "gil" (whether there is a lock),
     "python", "fastflow", "blas" (threads of each pool), "overhead" (ns: what one call

@@ -54,6 +54,7 @@ class EnterLoop(Instruction):
     """Comes before a loop: opens its record, counts from zero."""
 
     __slots__ = ("_exit",)
+    is_seen_as = "parts"
 
     def __init__(self, name: str, exit_: int = -1) -> None:
         super().__init__(name)
@@ -137,6 +138,7 @@ class Subflow(Instruction):
     """Runs another workflow as a step."""
 
     __slots__ = ("_payload", "_workflow")
+    is_seen_as = "parts"
 
     def __init__(self, name: str, workflow: Any, payload: Function | None) -> None:
         super().__init__(name)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
+from fastflow.base import recorders
 from fastflow.base.names import name_of
 from fastflow.errors import add_note
 from fastflow.run.completion import CompletionPolicy
+from fastflow.run.events import JobKey
 from fastflow.run.scope import Scope
 from fastflow.run.task import is_async
 from fastflow.workflows.context import Context
@@ -34,6 +36,7 @@ class Parallel(Instruction):
     """Calls functions side by side; the value is the list of theirs."""
 
     __slots__ = ("_functions", "_options")
+    is_seen_as = "parts"
 
     def __init__(
         self, name: str, functions: tuple[Function, ...], options: FanOptions
@@ -50,7 +53,7 @@ class Parallel(Instruction):
 
     def _fan_out(self, fiber: Fiber, record: StepRecord, outcomes: Outcomes) -> int:
         shared_context = _shared_context(fiber)
-        make = _calls(fiber, self._describe, lambda fn: (fn, ()), shared_context)
+        make = _calls(fiber, self._describe, lambda fn: (fn, ()), shared_context, None)
         items = Items(self._functions)
         return _start(
             fiber, record, items, make, outcomes, self._options, shared_context
@@ -103,6 +106,7 @@ class ForEach(Instruction):
     """
 
     __slots__ = ("_body", "_items", "_options", "_size")
+    is_seen_as = "parts"
 
     def __init__(
         self,
@@ -153,8 +157,9 @@ class ForEach(Instruction):
         else:
             body, shared_context = self._body, _shared_context(fiber)
             make = _calls(
-                fiber, self._describe, lambda item: (body, (item,)), shared_context
-            )
+                fiber, self._describe, lambda item: (body, (item,)), shared_context,
+                self.name,
+            )  # fmt: skip
         cancel = items.cancel if isinstance(items, Getting) else None
         return _start(
             fiber, record, source, make, outcomes, self._options, shared_context, cancel
@@ -176,17 +181,25 @@ def _calls(
     describe: Callable[[int], str],
     call: Callable[[Any], tuple[Function, tuple[Any, ...]]],
     shared_context: SharedContext | None,
+    name: str | None,
 ) -> Callable[[int, Any, Done], Branch]:
-    """Branches that are calls; ``call(item)`` returns function and arguments."""
+    """Branches that are calls; ``call(item)`` returns function and arguments.
+
+    To those who record they have the name, or those of the functions.
+    """
     context = _core.task_context()
 
     def make(index: int, item: Any, done: Done) -> Branch:
         fn, args = call(item)
         ctx = fiber.ctx.branch(Scope(fiber.ctx._token))
         ctx._shared_context = shared_context
-        return fiber.run.make_call(
-            describe(index), fn, ctx, args, done, context=context
-        )
+        run = fiber.run
+        made = run.make_call(describe(index), fn, ctx, args, done, context=context)
+        if run.spans is not None:
+            shown = name or recorders.name_of(fn)
+            # Of no other fan of this run that goes on at the same time.
+            made.note(run.spans, JobKey(run.id, f"{id(make)}\0{index}", shown))
+        return made
 
     return make
 

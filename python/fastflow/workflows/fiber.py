@@ -12,6 +12,7 @@ from fastflow.base.timers import Clock
 from fastflow.errors import Cancelled
 from fastflow.pool.dispatch import Dispatch, current_dispatch
 from fastflow.run.events import Events, JobKey
+from fastflow.run.job_spans import JobSpans
 from fastflow.run.status import Status
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.context import Context
@@ -60,9 +61,12 @@ class Instruction:
     ----------
     name : str or None
         Under which the run keeps a record of it.
+    is_seen_as : str
+        By those who record: "call", "wait", or "parts", which are seen instead of it.
     """
 
     __slots__ = ("name",)
+    is_seen_as = "call"
 
     def __init__(self, name: str | None) -> None:
         self.name = name
@@ -129,10 +133,15 @@ class RunOfFiber(Protocol):
     clock: Clock
     since: float
     events: Events | None
+    spans: JobSpans | None
     places: Places
     inbox: Inbox
     actions: Actions
     apart: Callable[..., Any]
+
+    @property
+    def job_events(self) -> Events | None:
+        """What is told of jobs."""
 
     @property
     def label(self) -> str:
@@ -157,8 +166,8 @@ class RunOfFiber(Protocol):
     ) -> StepJob:
         """Return a call that belongs to this run."""
 
-    def tell_started(self, record: StepRecord) -> None:
-        """Tell who listens that a step begins."""
+    def tell_started(self, record: StepRecord, seen_as: str) -> None:
+        """Tell who listens that a step begins; see `Instruction.is_seen_as`."""
 
     def tell_ended(self, record: StepRecord, error: BaseException | None) -> None:
         """Tell who listens that a step has ended."""
@@ -367,7 +376,7 @@ class ToldFiber(Fiber):
     def begin(self, name: str | None) -> StepRecord:
         """See `Fiber`."""
         record = super().begin(name)
-        self.run.tell_started(record)
+        self.run.tell_started(record, self.program.code[self.pc].is_seen_as)
         return record
 
     def close(
@@ -389,7 +398,7 @@ def fiber_of(
     run: RunOfFiber, program: Program, home: Home, ctx: Context, done: Done
 ) -> Fiber:
     """Return a fiber; one that tells of itself, if anybody listens."""
-    kind = Fiber if run.events is None else ToldFiber
+    kind = Fiber if run.events is None and run.spans is None else ToldFiber
     return kind(run, program, home, ctx, done)
 
 

@@ -13,6 +13,7 @@ from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
 from fastflow.run.events import Events, JobKey
 from fastflow.run.job import Backend, Job
+from fastflow.run.job_spans import JobSpans
 from fastflow.run.loop import Loop
 from fastflow.run.scope import Scope
 from fastflow.run.task import is_async
@@ -44,7 +45,8 @@ class StepJob(Job):
     """
 
     __slots__ = (
-        "_attempt", "_tell", "args", "ctx", "events", "fn", "is_async", "key", "name"
+        "_attempt", "_tell", "_tells_all", "args", "ctx", "events", "fn", "is_async",
+        "key", "name", "spans",
     )  # fmt: skip
 
     awaits = True
@@ -69,6 +71,9 @@ class StepJob(Job):
         super().__init__(attempts, backend, clock, _tell, context)
         self.events: Events | None = None
         self.key: JobKey | None = None
+        self.spans: JobSpans | None = None
+        """Told where the first attempt of a step is made."""
+        self._tells_all = False
         self.name = name
         self.fn = fn
         self.ctx = ctx
@@ -120,12 +125,19 @@ class StepJob(Job):
         """Have it told when an attempt is not the last; the rest, the step tells."""
         self.events, self.key = events, key
 
+    def note(self, spans: JobSpans, key: JobKey) -> None:
+        """Have all told to those who record: of a call that is no step."""
+        self.events, self.key, self._tells_all = spans.events(), key, True
+
     def _tell_started(self, events: Events, count: int) -> None:
-        if count > 1:
+        if count > 1 or self._tells_all:
             super()._tell_started(events, count)
+        elif self.spans is not None and self.key is not None:
+            self.spans.job_started(self.key, 1, 0.0)
 
     def _tell_ended(self, events: Events) -> None:
-        pass
+        if self._tells_all:
+            super()._tell_ended(events)
 
     def cancel(self) -> bool:
         """Ask the function to stop; nothing is reported from now on."""

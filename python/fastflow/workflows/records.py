@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastflow.base.names import composed
@@ -148,6 +148,8 @@ class RunResult(Result):
         Seconds since the epoch.
     error : BaseException or None
         Why it is not COMPLETED.
+    recording : Recording or None
+        That of the ``with fastflow.record()`` block that it was run in.
     """
 
     id: str
@@ -158,6 +160,7 @@ class RunResult(Result):
     duration: float
     error: BaseException | None = None
     started: float = 0.0
+    recording: Any = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from fastflow import _core
-from fastflow.base import aio
+from fastflow.base import aio, recorders
 from fastflow.base.durations import Time, wait_of
 from fastflow.base.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.base.timers import Clock, Timer
 from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
 from fastflow.pool.dispatch import after_limit
-from fastflow.run.events import LISTENING, JobKey
+from fastflow.run.events import LISTENING, Events, JobKey
+from fastflow.run.job_spans import JobSpans, joined
 from fastflow.run.scope import Scope
 from fastflow.workflows.actions import Actions
 from fastflow.workflows.context import Context
@@ -80,10 +81,15 @@ class Run:
         done: Done | None = None,
         actions: Actions | None = None,
         shares_home: bool = False,
+        parent: int = 0,
     ) -> None:
         self.id = f"{shared.name}-{os.urandom(6).hex()}"
         self.workflow = shared.name
         self.events = LISTENING.get()
+        self.spans: JobSpans | None = None
+        if recorders.RECORDERS:
+            number = recorders.begin_run(shared.name, "workflow", parent)
+            self.spans = JobSpans(number, item=_item)
         self.status = PENDING
         self.steps = Steps(program.names)
         self.places = places
@@ -355,7 +361,7 @@ class Run:
             status = CANCELLED if isinstance(error, Cancelled) else FAILED
         now = self.clock.now()
         if fiber.stopped:
-            if self.events is not None:
+            if self.job_events is not None:
                 self._tell_stopped(error)
             # Functions that can't be stopped may still change the records they have.
             self.steps = self.steps.closed(CANCELLED, now, self.actions.records())
@@ -363,7 +369,7 @@ class Run:
         explained = self._explain(fiber, error)
         result = RunResult(
             self.id, self.workflow, status, last, self.steps, now - self.since,
-            explained, self.started,
+            explained, self.started, recorders.newest() if self.spans else None,
         )  # fmt: skip
         if isinstance(explained, TaskError | TaskTimeout):
             explained.result = result
@@ -373,6 +379,8 @@ class Run:
             self._result = result
         if self.events is not None:
             self.events.run_ended(self.id, explained)
+        if self.spans is not None:
+            recorders.end_run(self.spans.run, explained)
         return last
 
     def _tell_stopped(self, error: BaseException | None) -> None:
@@ -414,15 +422,26 @@ class Run:
             context=context or _core.task_context(),
         )  # fmt: skip
 
-    def tell_started(self, record: StepRecord) -> None:
+    @property
+    def job_events(self) -> Events | None:
+        """What is told of jobs: whoever listens, and whoever records."""
+        return joined(self.events, self.spans)
+
+    def tell_started(self, record: StepRecord, seen_as: str) -> None:
         """Tell who listens that a step begins."""
         if self.events is not None:
             self.events.job_started(self.key(record), 1)
+        if self.spans is not None and seen_as == "wait":
+            self.spans.wait_began(self.key(record))
+        elif self.spans is not None and seen_as == "call":
+            self.spans.job_started(self.key(record), 1, 0.0)
 
     def tell_ended(self, record: StepRecord, error: BaseException | None) -> None:
         """Tell who listens that a step has ended."""
         if self.events is not None:
             self.events.job_ended(self.key(record), record.attempts, error)
+        if self.spans is not None:
+            self.spans.job_ended(self.key(record), record.attempts, 0.0, error)
 
     def key(self, record: StepRecord) -> JobKey:
         """Return what a step is called in events; one in a loop ends many times."""
@@ -438,8 +457,14 @@ class Run:
             shared, workflow.program(), payload, home, self.places,
             timeout=shared.timeout, clock=self.clock, inbox=self.inbox,
             token=fiber.ctx._token, done=done, actions=self.actions,
-            shares_home=not apart,
+            shares_home=not apart, parent=self.spans.run if self.spans else 0,
         )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<run {self.id} {self.status}>"
+
+
+def _item(key: JobKey) -> int:
+    """Return which item of a fan a call is, or -1."""
+    _, found, index = key.id.rpartition("\0")
+    return int(index) if found else -1

@@ -94,8 +94,9 @@ class GuardedStep(Instruction):
             f"step {self.name!r}", self.fn, fiber.ctx.branch(Scope(fiber.ctx._token)),
             (), done, self.options, home,
         )  # fmt: skip
-        if fiber.run.events is not None:
-            call.tell_retries(fiber.run.events, fiber.run.key(record))
+        if fiber.run.job_events is not None:
+            call.tell_retries(fiber.run.job_events, fiber.run.key(record))
+            call.spans = fiber.run.spans
         fiber.suspend(call)
         call.start()
         return SUSPENDED
@@ -127,6 +128,8 @@ class Action(Instruction):
 
         ctx = fiber.ctx.branch(Scope(fiber.ctx._token))
         call = run.make_call(f"action {self.name!r}", self.fn, ctx, (), done)
+        if run.spans is not None:
+            call.note(run.spans, run.key(record))
         run.actions.add(call, record)
         call.start()
         return fiber.pc + 1

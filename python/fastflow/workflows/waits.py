@@ -93,6 +93,7 @@ class Sleep(Instruction):
     """Waits for a time; ``last`` stays."""
 
     __slots__ = ("_duration",)
+    is_seen_as = "wait"
 
     def __init__(self, name: str, duration: float | Function) -> None:
         super().__init__(name)
@@ -125,6 +126,7 @@ class WaitForEvent(Instruction):
     """Waits for an event; its payload is the value."""
 
     __slots__ = ("_event", "_timeout")
+    is_seen_as = "wait"
 
     def __init__(self, name: str, event: str, timeout: float | None) -> None:
         super().__init__(name)
@@ -150,6 +152,7 @@ class Ask(Instruction):
     """Pauses until somebody answers with the token; the answer is the value."""
 
     __slots__ = ("_answer", "_on_pause", "_timeout")
+    is_seen_as = "wait"
 
     def __init__(
         self, name: str, on_pause: Function | None, timeout: float | None

@@ -308,6 +308,55 @@ ff_add_mutant(arrivals_wide_relaxed GROUP arrivals HEADER arrivals.hpp
   FROM [[count.fetch_sub(times, std::memory_order_acq_rel)]]
   TO [[count.fetch_sub(times, std::memory_order_relaxed)]])
 
+# --- biased_lock ----------------------------------------------------------------------
+
+ff_add_mutant(biased_lock_unlock_relaxed GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[    inside_.store(false, std::memory_order_release);  // pairs with visit
+  }
+
+  // False]]
+  TO [[    inside_.store(false, std::memory_order_relaxed);
+  }
+
+  // False]])
+
+ff_add_mutant(biased_lock_leave_relaxed GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[others_.store(heavy_, std::memory_order_release);]]
+  TO [[others_.store(heavy_, std::memory_order_relaxed);]])
+
+ff_add_mutant(biased_lock_no_process_fence GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[if (heavy_ == 0 && !fence_all_threads()) {]]
+  TO [[if (heavy_ == 0 && false) {]])
+
+ff_add_mutant(biased_lock_no_exchange GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[inside_.exchange(true);  ]]
+  TO [[inside_.store(true, std::memory_order_relaxed);  ]])
+
+ff_add_mutant(biased_lock_does_not_wait GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[for (int spins = 0; inside_.load(); ++spins) pause(spins);]]
+  TO [[(void)inside_.load();]])
+
+ff_add_mutant(biased_lock_does_not_look GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[if (others_.load(std::memory_order_acquire) == 0) [[likely]]
+      return;]]
+  TO [[if (others_.load(std::memory_order_acquire) != kHeavy) [[likely]]
+      return;]])
+
+ff_add_mutant(biased_lock_lock_relaxed GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[if (others_.load(std::memory_order_acquire) == 0) [[likely]]
+      return;]]
+  TO [[if (others_.load(std::memory_order_relaxed) == 0) [[likely]]
+      return;]])
+
+ff_add_mutant(biased_lock_looks_before_it_wants GROUP biased_lock HEADER biased_lock.hpp
+  FROM [[    others_.store(kWanted | heavy_);  // seq_cst, against lock_slowly
+    if (heavy_ == 0 && !fence_all_threads()) {
+      leave();
+      return false;
+    }]]
+  TO [[    if (heavy_ == 0 && !fence_all_threads()) return false;
+    others_.store(kWanted | heavy_, std::memory_order_relaxed);]])
+
 # --- solo_lock ------------------------------------------------------------------------
 
 ff_add_mutant(solo_lock_share_relaxed GROUP solo_lock HEADER solo_lock.hpp

@@ -9,6 +9,7 @@ import pytest
 import fastflow
 from fastflow import Flow, run_flow_from_dsl, run_parallel_flow_from_dsl
 from fastflow.cli import flows as commands
+from fastflow.cli.run import run as run_flow
 
 MODULE = """
 import functools
@@ -133,9 +134,9 @@ def test_the_commands(module, tmp_path, capsys):
     path.write_text(f"flow F:\n    task a:\n        run: {module}:double\n")
 
     def run(**options):
-        return commands.run(
+        return run_flow(
             str(path), input_text="4", flow=None, executor="serial", workers=None,
-            allow_code=False, **{"tasks": None, **options},
+            allow_code=False, as_json=True, **{"tasks": None, **options},
         )  # fmt: skip
 
     assert run() == commands.BAD

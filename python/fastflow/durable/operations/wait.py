@@ -84,5 +84,8 @@ class Wait(Operation):
             rest_until(self, due=due)
         else:
             rest_until(self, record)
+        events = self.context._replay.execution.runtime.events
+        if events is not None:
+            events.job_waited(self.job_key(), self._seconds)
         # Nobody needs to wait for this record: if it is lost, the time is over anyway.
         self.add(SUCCEEDED)

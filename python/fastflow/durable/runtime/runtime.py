@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastflow.backends.local import ThreadBackend
+from fastflow.base import recorders
 from fastflow.base.timers import Clock, SystemClock, Timer, VirtualClock, system_clock
 from fastflow.durable.runtime.coroutines import Coroutines
 from fastflow.durable.runtime.scheduler import Scheduler
@@ -17,6 +18,7 @@ from fastflow.journal.writer import Probe, Writer
 from fastflow.pool.dispatch import Dispatcher
 from fastflow.pool.executor import default_executor
 from fastflow.run.events import Events
+from fastflow.run.job_spans import RunSpans, joined
 from fastflow.run.pauses import Pauses
 
 __all__ = ["RetryStrategy", "Runtime"]
@@ -70,7 +72,8 @@ class Runtime:
         self._begun = now_us()
         self.now_us = now_us if clock is None else self._virtual_now_us
         """Returns the time in microseconds since 1970, on the runtime's clock."""
-        self.events = Events.of(subscribers, lambda: self.now_us() / 1e6)
+        self._events = Events.of(subscribers, lambda: self.now_us() / 1e6)
+        self._spans = RunSpans("durable")
         self._advancing = threading.Lock()
         self.start_function: Callable[[str, str, bytes], Any] | None = None
         """Starts a registered function as an execution of its own (for ``invoke``)."""
@@ -80,6 +83,12 @@ class Runtime:
         """Cancels the execution of a name, wherever it runs."""
         self.cancel_below: Callable[[str], object] | None = None
         """Cancels what an execution that has ended had invoked."""
+
+    @property
+    def events(self) -> Events | None:
+        """What is told of executions: whoever listens, and whoever records now."""
+        events = self._events
+        return joined(events, self._spans) if recorders.RECORDERS else events
 
     def count_listeners(self, more: int) -> None:
         """So many callbacks more wait for a message; any thread."""
