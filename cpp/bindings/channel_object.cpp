@@ -397,6 +397,50 @@ PyGetSetDef getset[] = {
 
 }  // namespace
 
+Sent channel_put(PyObject* self, PyObject* message, std::uint64_t* ticket) {
+  const Payload payload(message);
+  if (!payload.good()) return Sent::kError;
+  const ObjectLock lock(self);
+  if (channel_of(self)->abandoned) return Sent::kGone;
+  Channel& channel = *channel_of(self)->channel;
+  if (!check_size(channel, payload.size())) return Sent::kError;
+  if (channel.bell.closed()) return Sent::kGone;
+  const Room room = channel.sender.room(payload.size());
+  if (room == Room::kFault) {
+    raise_fault(Fault::kHead, channel.sender.next_ticket());
+    return Sent::kError;
+  }
+  if (room == Room::kNo && !channel.refused(payload.size())) return Sent::kNoRoom;
+  *ticket = channel.sender.put(payload.data(), payload.size());
+  channel.accepted();
+  return Sent::kYes;
+}
+
+bool channel_publish(PyObject* self) {
+  const ObjectLock lock(self);
+  if (channel_of(self)->abandoned) return true;
+  Channel& channel = *channel_of(self)->channel;
+  if (channel.sender.publish()) channel.bell.ring();
+  return true;
+}
+
+PyObject* channel_take(PyObject* self) {
+  const ObjectLock lock(self);
+  if (channel_of(self)->abandoned) return nullptr;
+  PyObject* message = nullptr;
+  const auto keep = [&](PyObject* copy) {
+    message = copy;
+    return true;
+  };
+  (void)take(*channel_of(self)->channel, keep, [&] { Py_CLEAR(message); });
+  return message;
+}
+
+void channel_taken(PyObject* self) {
+  const ObjectLock lock(self);
+  if (!channel_of(self)->abandoned) channel_of(self)->channel->release();
+}
+
 Channel* live_channel(PyObject* object) {
   const ChannelObject* channel = channel_of(object);
   if (!channel->abandoned) return channel->channel.get();

@@ -15,6 +15,7 @@
 #include <memory>
 #include <utility>
 
+#include "line.hpp"
 #include "object.hpp"
 #include "python.hpp"
 
@@ -48,6 +49,14 @@ inline ChannelObject* channel_of(PyObject* object) {
 
 // REQUIRES: ObjectLock.  nullptr with ChannelError if it was abandoned.
 Channel* live_channel(PyObject* object);
+
+// For Line.  put: a bytes object, seen by the worker after publish; take: the next
+// message, nullptr if there is none or with an exception.
+Sent channel_put(PyObject* self, PyObject* message, std::uint64_t* ticket);
+bool channel_publish(PyObject* self);
+PyObject* channel_take(PyObject* self);
+// After some of these.
+void channel_taken(PyObject* self);
 
 // Keeps the channel's memory mapped while the interpreter is left.
 class ChannelUser {

@@ -139,6 +139,10 @@ void drop_call(FutureObject* f);
 // Ends a running task.  Takes `outcome` over.
 void settle(FutureObject* f, PyObject* outcome, bool failed);
 
+// Sets the outcome of a future that was made by hand: None, or nullptr with
+// InvalidStateError.  No Python code runs, unless it has extras.
+PyObject* set_outcome(PyObject* self, PyObject* outcome, bool failed);
+
 // Cancels a task that has not started; true if it is cancelled now (or was).
 bool cancel(FutureObject* f);
 // Cancels it if its group or its executor was cancelled.

@@ -248,6 +248,8 @@ bool claim_outcome(FutureObject* f, StoredCall* unused) {
   return true;
 }
 
+}  // namespace
+
 PyObject* set_outcome(PyObject* self, PyObject* outcome, bool failed) {
   FutureObject* f = self_of(self);
   StoredCall unused;  // dropped without the lock: that may run Python code
@@ -259,6 +261,8 @@ PyObject* set_outcome(PyObject* self, PyObject* outcome, bool failed) {
   settle(f, Py_NewRef(outcome), failed);
   Py_RETURN_NONE;
 }
+
+namespace {
 
 PyObject* future_set_result(PyObject* self, PyObject* result) {
   return set_outcome(self, result, false);

@@ -5,12 +5,14 @@
 #include "channel_object.hpp"
 #include "condition.hpp"
 #include "context_per_call.hpp"
+#include "dispatcher.hpp"
 #include "end_with.hpp"
 #include "engine.hpp"
 #include "executor.hpp"
 #include "future.hpp"
 #include "graph.hpp"
 #include "guarded.hpp"
+#include "hold.hpp"
 #include "kernel.hpp"
 #include "kernel_loop.hpp"
 #include "keywords.hpp"
@@ -208,10 +210,12 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       !add_engine_type(module) || !add_future_type(module) ||
       !add_executor_type(module) || !add_kernel_type(module) || !add_map_type(module) ||
       !add_scope_type(module) || !add_graph_types(module) || !add_stream_type(module) ||
-      !add_channel_type(module) || !add_segment_type(module) ||
-      !add_task_type(module) || !add_context_per_call_type(module) ||
-      !add_condition_type(module) || !add_blocking_type(module) ||
-      !recording::add_type(module) || PyModule_AddFunctions(module, functions) < 0) {
+      !add_channel_type(module) || !add_hold_types(module) ||
+      !add_window_type(module) || !add_dispatcher_type(module) ||
+      !add_segment_type(module) || !add_task_type(module) ||
+      !add_context_per_call_type(module) || !add_condition_type(module) ||
+      !add_blocking_type(module) || !recording::add_type(module) ||
+      PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
 }

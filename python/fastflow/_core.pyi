@@ -1,4 +1,5 @@
 import contextvars
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, final
@@ -300,6 +301,170 @@ class GroupBlock:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+
+class Window:
+    """The calls that one worker was sent and has not answered, and what is known of it.
+
+    The class for workers derives from it.
+    """
+
+    channel: Any
+    """The program's end; set once."""
+    gone: bool
+    """Whether its process has ended."""
+    @property
+    def ready(self) -> bool:
+        """Whether it takes calls."""
+    @property
+    def retiring(self) -> bool:
+        """Whether it ends after what it was given."""
+    @property
+    def made(self) -> int:
+        """Calls that it has answered."""
+    @property
+    def pending(self) -> int:
+        """Calls that it has not answered."""
+
+class Dispatcher:
+    """Who has which call of a process executor; `processes.desk.Desk` derives from it.
+
+    Any thread may call. A signal handler that raises leaves it in order.
+    """
+
+    refusal: Callable[[], Exception] | None
+    """Why no more calls are taken."""
+    burst: int
+    """Calls that came since somebody waited."""
+    early_deaths: int
+    """Weighed deaths since a worker was ready."""
+    look_closer: bool
+    """Whether a worker has idled for some time while others had calls."""
+    asleep: bool
+    """Whether the watcher sleeps, or is about to."""
+    killed: bool
+    """Whether there will be no more workers."""
+    def __init__(
+        self,
+        *,
+        loads: Callable[[bytes], Any],
+        dumps: Callable[[Any], bytes],
+        definitions: dict[int, bytes],
+        graveyard: deque[int],
+        stop: bytes,
+        max_workers: int,
+        max_tasks: int,
+        retry: bool,
+        watcher_bell: int,
+        helper_bell: int,
+        main_thread: int,
+        piped: bool,
+    ) -> None: ...
+    def add(self, future: Any, number: int, message: Any, /) -> int:
+        """What is due: 1: `take`, 2: to start a worker. Raises what `refusal` says."""
+    def add_map(self, run: Any, /) -> int: ...
+    def take(self) -> int:
+        """Take in answers, give what waits, end calls; how many answers there were."""
+    def give(self) -> None:
+        """Give what waits to those that have room."""
+    def cancel_call(self, future: Any, /) -> bool: ...
+    def is_running(self, future: Any, /) -> bool: ...
+    def worker_of(self, future: Any, /) -> Any:
+        """The worker that makes a call now or next, or None."""
+    def take_waiting(self) -> list[Any]:
+        """All calls that wait, or that workers have but won't make next."""
+    def take_all(self) -> list[Any]:
+        """All calls that have no answer."""
+    def take_dead(self) -> tuple[Any, list[tuple[Any, int]]] | None:
+        """A worker that has ended, and what it had begun, with functions' numbers."""
+    def attach(self, worker: Window, /) -> None: ...
+    def retire(self) -> list[Any]:
+        """Have all workers end if there are no calls; these workers."""
+    def disown(self) -> list[Any]:
+        """Forget all workers, in a forked child; these workers."""
+    def claim_start(self) -> Hold:
+        """For as long as a worker is started; granted if one is wanted."""
+    def add_bell(self, future: Future[None], /) -> None:
+        """Set a future when some call has ended, or if there is none."""
+    def is_entered(self) -> bool:
+        """Whether this thread gives calls, and was called from within."""
+    def is_settling(self) -> bool:
+        """Whether this thread ends calls, and was called from within."""
+    @property
+    def unsettled(self) -> int:
+        """Calls that have not ended, and maps that wait."""
+    @property
+    def workers(self) -> list[Any]: ...
+    @property
+    def takes(self) -> int:
+        """Calls of `take`."""
+    @property
+    def seconds(self) -> float | None:
+        """That a call takes."""
+    @property
+    def limit(self) -> int:
+        """Calls that a worker is sent ahead."""
+    @property
+    def starting(self) -> int:
+        """Workers."""
+    @property
+    def settles(self) -> bool:
+        """Whether some thread ends calls now."""
+    @property
+    def has_dead(self) -> bool:
+        """Whether `take_dead` has something."""
+    @property
+    def has_left(self) -> bool:
+        """Whether another thread than the main one has to call `take`."""
+    @property
+    def wants_worker(self) -> bool:
+        """Whether one more would have something to do."""
+    @property
+    def holds(self) -> bool:
+        """Whether calls wait that could be given to a worker."""
+    @property
+    def is_uneven(self) -> bool:
+        """Whether a worker idles while others may have more than they make."""
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child's."""
+    @property
+    def piped(self) -> bool:
+        """Whether only the helper thread may use the channels."""
+
+@final
+class Hold:
+    """A context manager that undoes something, at the latest when it is dropped."""
+
+    @property
+    def granted(self) -> bool:
+        """Whether what was asked for was had."""
+    def __enter__(self) -> Hold: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class AtEnd:
+    """Calls a native function when it is dropped."""
+
+    def __new__(cls, function: Callable[[Any], object], argument: Any, /) -> AtEnd: ...
+
+@final
+class Seats:
+    """The threads that wait for the workers of an executor."""
+
+    def take(self, watch: bool, sleep: bool, /) -> Hold:
+        """Have the watch (granted) if wanted and free, else sleep, if wanted."""
+    @property
+    def watched(self) -> bool:
+        """Whether a thread has the watch."""
+    @property
+    def sleepers(self) -> int:
+        """How many threads sleep."""
 
 @final
 class Segment:

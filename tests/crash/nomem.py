@@ -12,9 +12,11 @@ import contextvars
 import ctypes
 import gc
 import os
+import pickle
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -633,6 +635,120 @@ class Half:
         core.Channel.attach(self.sockets[1].fileno(), self.memory)
 
 
+class Desk(core.Dispatcher):
+    """A dispatcher with one worker, whose end is here as well."""
+
+    def __init__(self):
+        self.sockets = socket.socketpair()
+        here, there = (each.fileno() for each in self.sockets)
+        self.worker = core.Window()
+        self.worker.channel = core.Channel.create(here, 1 << 16)
+        self.there = core.Channel.attach(there, os.dup(self.worker.channel.memory_fd))
+        self.calls = []
+        self.bell = fastflow.Future()
+        self.options = {
+            "loads": pickle.loads,
+            "dumps": pickle.dumps,
+            "definitions": {0: pickle.dumps((-1, 0))},
+            "graveyard": deque(),
+            "stop": pickle.dumps((-4,)),
+            "max_workers": 1,
+            "max_tasks": 0,
+            "retry": False,
+            "watcher_bell": -1,
+            "helper_bell": -1,
+            "main_thread": threading.main_thread().ident,
+            "piped": False,
+        }
+        super().__init__(**self.options)
+        self.attach(self.worker)
+
+    def told(self, *what):
+        bad(f"{what} was told")
+
+    def fresh(self):
+        """Have calls at the worker and in the order, and one that has its answer."""
+        self.there.receive_many(1000)
+        for _ in range(5):
+            call = fastflow.Future()
+            self.add(call, 0, b"x" * 20)
+            self.calls.append(call)
+        if self.there.receive() is not None and self.worker.pending:
+            self.there.send(pickle.dumps(7))
+
+    def ready(self):
+        while True:
+            try:
+                return self.fresh()
+            except MemoryError:
+                pass
+
+    def answer_all(self):
+        """Have all calls answered that are there."""
+        self.take()
+        while self.worker.pending or self.unsettled:
+            for _ in range(self.worker.pending):
+                self.there.send(pickle.dumps(7))
+            self.there.receive_many(1000)
+            self.take()
+            if self.has_left:  # to any other thread
+                other = threading.Thread(target=self.take)
+                other.start()
+                other.join()
+
+    def check(self):
+        """See that no call is lost."""
+        self.answer_all()
+        for call in self.calls:
+            assert call.cancelled() or call.result(0) == 7
+        self.calls.clear()
+
+    def cancel(self):
+        self.cancel_call(self.calls[-1])
+
+    def add_one(self):
+        self.add(fastflow.Future(), 0, b"y" * 20)
+
+
+class Chunks:
+    """A map of two chunks."""
+
+    next = 0
+
+    def measures(self):
+        return 2, 4
+
+    def next_chunk(self):
+        stop = self.next + 1
+        return Piece(), 0, b"z" * 20, stop, stop == 2
+
+
+class Piece:
+    def set_result(self, value):
+        assert value == 7
+
+
+def desk(call):
+    return Entry(Desk, call, Desk.check, Desk.ready)
+
+
+def emptied_desk(call):
+    return Entry(Desk, call, Desk.answer_all, Desk.ready, lasting=True)
+
+
+def lasting_desk(call):
+    return Entry(Desk, call, lasting=True)
+
+
+def hold(call):
+    return Entry(core.Seats, lambda seats: call(seats.take(True, True)))
+
+
+def used(hold):
+    with hold:
+        pass
+
+
 def half(call):
     return Entry(Half, call, ready=Half.fresh, lasting=True)
 
@@ -699,8 +815,52 @@ CHANNELS: dict[str, Entry] = {
     ),
 }
 
+DISPATCHERS: dict[str, Entry] = {
+    "Dispatcher.__init__": desk(lambda made: core.Dispatcher(**made.options)),
+    "Dispatcher.add": desk(lambda made: made.add_one()),
+    "Dispatcher.add_map": desk(lambda made: made.add_map(Chunks())),
+    "Dispatcher.take": desk(lambda made: made.take()),
+    "Dispatcher.give": desk(lambda made: made.give()),
+    "Dispatcher.cancel_call": desk(Desk.cancel),
+    "Dispatcher.is_running": desk(lambda made: made.is_running(made.calls[0])),
+    "Dispatcher.worker_of": desk(lambda made: made.worker_of(made.calls[0])),
+    "Dispatcher.take_waiting": emptied_desk(lambda made: made.take_waiting()),
+    "Dispatcher.take_all": emptied_desk(lambda made: made.take_all()),
+    "Dispatcher.take_dead": desk(lambda made: made.take_dead()),
+    "Dispatcher.attach": lasting_desk(lambda made: made.attach(core.Window())),
+    "Dispatcher.retire": lasting_desk(lambda made: made.retire()),
+    "Dispatcher.disown": lasting_desk(lambda made: made.disown()),
+    "Dispatcher.claim_start": desk(lambda made: used(made.claim_start())),
+    "Dispatcher.add_bell": lasting_desk(lambda made: made.add_bell(fastflow.Future())),
+    "Dispatcher.is_entered": desk(lambda made: made.is_entered()),
+    "Dispatcher.is_settling": desk(lambda made: made.is_settling()),
+    **{
+        f"Dispatcher.{name}": desk(lambda made, name=name: getattr(made, name))
+        for name in (
+            "asleep", "burst", "early_deaths", "forked", "has_dead", "has_left",
+            "holds", "is_uneven", "killed", "limit", "look_closer", "piped", "refusal",
+            "seconds", "settles", "starting", "takes", "unsettled", "wants_worker",
+            "workers",
+        )
+    },
+    "Window.channel": desk(lambda made: made.worker.channel),
+    "Window.gone": desk(lambda made: made.worker.gone),
+    "Window.made": desk(lambda made: made.worker.made),
+    "Window.pending": desk(lambda made: made.worker.pending),
+    "Window.ready": desk(lambda made: made.worker.ready),
+    "Window.retiring": desk(lambda made: made.worker.retiring),
+    "Hold.__enter__": hold(used),
+    "Hold.__exit__": hold(used),
+    "Hold.granted": hold(lambda made: made.granted),
+    "AtEnd.__new__": Entry(list, lambda made: core.AtEnd(made.append, 1)),
+    "Seats.take": Entry(core.Seats, lambda seats: used(seats.take(True, True))),
+    "Seats.watched": getter(core.Seats, "watched"),
+    "Seats.sleepers": getter(core.Seats, "sleepers"),
+}  # fmt: skip
+
 ENTRIES: dict[str, Entry] = {
     **CHANNELS,
+    **DISPATCHERS,
     "Engine.__init__": Entry(value, lambda made: engine()),
     "Engine.broken": getter(engine, "broken"),
     "Engine.caller_may_run": getter(engine, "caller_may_run"),

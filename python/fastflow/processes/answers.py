@@ -1,4 +1,4 @@
-"""What workers answer, given to those who wait for it: outside of all locks."""
+"""What workers say besides plain values, given to those whom it concerns."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from fastflow.processes import messages
 from fastflow.processes.messages import read_note
 from fastflow.processes.remote_traceback import with_traceback
 
-__all__ = ["settle"]
-
-Message = tuple[Any, bytes]
-"""What it is for, a call or a worker, and what came."""
+__all__ = ["tell"]
 
 
-def settle(
-    values: list[Message],
-    notes: list[Message],
+def tell(
+    target: Any,
+    message: bytes,
+    worker: Any,
     broken: Callable[[str, BaseException | None], object],
 ) -> None:
-    """End calls.
+    """End a call, or pass on what a worker says.
+
+    No signal handler disturbs the thread.
 
     Parameters
     ----------
-    values, notes
-        Those with a plain value, and all others.
+    target
+        The call, or the worker.
+    message : bytes
+    worker : Worker
+        Whose message it is.
     broken : callable
         Is told, with the exception, why there is nobody to make calls.
     """
-    loads = pickle.loads
-    for call, message in values:
-        call._packed = None
+    kind = message[0]
+    if kind == messages.PICKLE:
         try:
-            value = loads(message)
+            value = pickle.loads(message)
         except BaseException as error:
-            call.set_exception(_unreadable(error))
+            target.set_exception(_unreadable(error))
         else:
-            call.set_result(value)
-    for call, message in notes:
-        kind = message[0]
-        if kind == messages.LOG:
-            _log(message)
-        elif kind == messages.STARTED:
-            call.begun()
-        elif kind == messages.SHARED:
-            _end_shared(call, message)
-        elif kind == messages.FAILED:
-            _end_failed(call, message)
-        else:
-            why, text = _failure(message)[:2]
-            broken("a worker could not be initialized", with_traceback(why, text))
+            target.set_result(value)
+    elif kind == messages.LOG:
+        _log(message)
+    elif kind == messages.STARTED:
+        target.begun()
+    elif kind == messages.SHARED:
+        _end_shared(target, message, worker)
+    elif kind == messages.FAILED:
+        _end_failed(target, message)
+    else:
+        why, text = _failure(message)[:2]
+        broken("a worker could not be initialized", with_traceback(why, text))
 
 
 def _log(message: bytes) -> None:
@@ -62,8 +62,7 @@ def _log(message: bytes) -> None:
     logging.getLogger(record.name).handle(record)
 
 
-def _end_shared(call: Any, message: bytes) -> None:
-    worker, call._packed = call._worker, None
+def _end_shared(call: Any, message: bytes, worker: Any) -> None:
     try:
         data, buffers = worker.mapped.opened_once(read_note(message))
         value = pickle.loads(data, buffers=buffers)
@@ -77,12 +76,11 @@ def _end_shared(call: Any, message: bytes) -> None:
 
 
 def _end_failed(call: Any, message: bytes) -> None:
-    call._packed = None
     error, text, *before = _failure(message)
     with_traceback(error, text)
     if before:  # of a chunk: the values of the items before the one that failed
-        values, began, ended = pickle.loads(before[0])
-        call.set_partial(values, error, began, ended)
+        values, *when = pickle.loads(before[0])
+        call.set_partial(values, error, *when)
     else:
         call.set_exception(error)
 

@@ -63,20 +63,17 @@ class Shared:
         Gets the inode when the segment is no longer used here.
     """
 
-    __slots__ = ("__weakref__", "_graveyard", "inode", "mark", "segment", "size")
+    __slots__ = ("__weakref__", "_grave", "inode", "mark", "segment", "size")
 
     def __init__(self, content: Any, graveyard: deque[int]) -> None:
         view = memoryview(content).cast("B")
-        self._graveyard = graveyard
         self.size = view.nbytes
         self.segment = _core.Segment(self.size)
         self.inode = os.fstat(self.segment.fd).st_ino
         self.segment.write(view)  # without a mapping, at half the cost
         self.mark = b""
-
-    def __del__(self) -> None:
-        if hasattr(self, "mark"):  # it was made
-            self._graveyard.append(self.inode)  # no lock here
+        # Native, so that no signal handler comes in between.
+        self._grave = _core.AtEnd(graveyard.append, self.inode)
 
 
 class Packed:
@@ -98,7 +95,9 @@ class Packed:
         """See to it that the message can be sent."""
         if len(self.message) > shares.most:
             sealed = shares.packed(self.message, [])
-            self.message, self.shares = sealed.message, sealed.shares
+            # In this order: in between, it is to be sealed again.
+            self.shares = sealed.shares
+            self.message = sealed.message
 
 
 class Shares:

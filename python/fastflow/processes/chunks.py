@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, InvalidStateError
 from itertools import chain, repeat
 from typing import Any, Protocol
 
 from fastflow.pool.future import Future
 from fastflow.processes.buffers import Packed, Shared
-from fastflow.processes.messages import CHUNK
+from fastflow.processes.messages import CHUNK, read_note
 from fastflow.processes.packing import NUMBERLESS, Packer
 from fastflow.processes.recorded import note_call
+from fastflow.processes.undisturbed import is_stray
 
 __all__ = ["Chunk", "MapRun"]
 
@@ -35,29 +38,19 @@ class _Waiter(Protocol):
 class Chunk:
     """Consecutive items of a map; to the desk a call like others."""
 
-    __slots__ = ("_number", "_packed", "_ticket", "_tries", "_worker", "run", "start",
-                 "stop")  # fmt: skip
+    __slots__ = ("run", "start", "stop")
 
     def __init__(self, run: MapRun, start: int, stop: int) -> None:
         self.run = run
         self.start = start
         self.stop = stop
-        self._number = run.number
-        self._worker: Any = None
-        self._ticket = 0
-        self._tries = 0
-        self._packed: bytes | Packed | None = run.pack(start, stop)
 
-    def done(self) -> bool:
-        """Return whether nobody wants it any more."""
-        return self.run.stopped
-
-    def set_result(self, answer: tuple[float, float, list[Any]]) -> None:
+    def set_result(self, answer: tuple[float, float, int, list[Any]]) -> None:
         """Take the values of the items."""
-        began, ended, values = answer
+        began, ended, process, values = answer
         self.run.time_of(len(values), ended - began)
         if self.run.recorded is not None:
-            self._tell(began, ended, None)
+            self._tell(began, ended, process, None)
         self.run.deliver(self.start, values, None)
 
     def set_exception(self, error: BaseException) -> None:
@@ -65,28 +58,52 @@ class Chunk:
         self.run.deliver(self.start, [], error)
 
     def set_partial(
-        self, values: list[Any], error: BaseException, began: float, ended: float
+        self,
+        values: list[Any],
+        error: BaseException,
+        began: float,
+        ended: float,
+        process: int,
     ) -> None:
         """Take the values of the first items, and what the next has raised."""
         if self.run.recorded is not None:
-            self._tell(began, ended, error)
+            self._tell(began, ended, process, error)
         self.run.deliver(self.start, values, error)
 
-    def _tell(self, began: float, ended: float, error: BaseException | None) -> None:
+    def _tell(
+        self, began: float, ended: float, process: int, error: BaseException | None
+    ) -> None:
         """Tell who records; a chunk is one span, with the number of its first item."""
         assert self.run.recorded is not None
         name, run = self.run.recorded
-        process = 0 if self._worker is None else self._worker.process.pid
         note_call(name, began, ended, process, item=self.start, run=run, error=error)
 
     def cancel(self) -> None:
         """Note that it is not made."""
         self.run.deliver(self.start, [], CancelledError())
 
-    def give_back(self, count: int) -> Chunk:
-        """Return the last items as a chunk of their own."""
-        self.stop -= count
-        return Chunk(self.run, self.stop, self.stop + count)
+    def give_back(self, note: bytes) -> tuple[Chunk, int, bytes | Packed, int] | None:
+        """Return the last items as a chunk of their own, for the desk to put in place.
+
+        None if they can't be pickled, which is told.
+
+        Returns
+        -------
+        Chunk
+        int
+            The number of its function.
+        message
+        int
+            Where this chunk ends when the other one is there.
+        """
+        (count,) = read_note(note)
+        start = self.stop - count
+        try:
+            message = self.run.pack(start, self.stop)
+        except Exception as error:  # no signal handler's: the main thread leaves this
+            self.run.deliver(start, [], error)
+            return None
+        return Chunk(self.run, start, self.stop), self.run.number, message, start
 
 
 class MapRun:
@@ -125,15 +142,26 @@ class MapRun:
         self._n = n
         self._chunksize = chunksize
         self._workers = workers
-        self._next = 0
+        self.next = 0
+        """The first item that has no chunk. The desk moves it with a chunk's place."""
         # Per item; of a function that was mapped before, as it was then.
         self._seconds: float | None = packer.seconds.get(self.number)
         self._results: dict[int, tuple[list[Any], BaseException | None]] = {}
         self._awaited = -1
         self._bell: Future[None] | None = None
-        self.stopped = False
+        self._over = False
+        self._parts: weakref.ref[_Parts] | None = None
         self.recorded: tuple[str, int] | None = None
         """Name and number of the run, if it is recorded."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody wants the results any more."""
+        return self._over or (self._parts is not None and self._parts() is None)
+
+    def stop(self) -> None:
+        """Note that nobody wants the results any more."""
+        self._over = True
 
     def pack(self, start: int, stop: int) -> bytes | Packed:
         """Return the message for some items."""
@@ -144,26 +172,39 @@ class MapRun:
                 self._shares[share.inode] = share
         return message
 
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether there are no more chunks to make."""
-        return self.stopped or self._next >= self._n
+    def next_chunk(self) -> tuple[Chunk, int, bytes | Packed, int, bool] | None:
+        """Return the next items, for the desk to put in place.
 
-    def next_chunk(self) -> Chunk | None:
-        """Return the next items; None if they can't be pickled, which is told."""
-        start = self._next
-        stop = self._next = min(start + self._size(), self._n)
+        None if there are no more, or if they can't be pickled, which is told.
+
+        Returns
+        -------
+        Chunk
+        int
+            The number of its function.
+        message
+        int
+            The item behind it: `next`, once it is in place.
+        bool
+            Whether it is the last one.
+        """
+        start = self.next
+        if self.stopped or start >= self._n:
+            return None
+        stop = min(start + self._size(), self._n)
         try:
-            return Chunk(self, start, stop)
+            message = self.pack(start, stop)
         except Exception as error:
-            self._next = self._n
+            if is_stray(lambda: self.pack(start, stop)):
+                raise
             self.deliver(start, [], error)
             return None
+        return Chunk(self, start, stop), self.number, message, stop, stop >= self._n
 
     def _size(self) -> int:
         if self._chunksize is not None:
             return self._chunksize
-        left = self._n - self._next
+        left = self._n - self.next
         fair = left // (2 * self._workers) + 1  # the later, the smaller
         if self._seconds is None:
             return min(max(self._n // (4 * self._workers), 1), _FIRST)
@@ -176,7 +217,7 @@ class MapRun:
 
     def fail(self, error: BaseException) -> None:
         """Note why what has no chunk yet is not made."""
-        start, self._next = self._next, self._n
+        start, self.next = self.next, self._n
         self.deliver(start, [], error)
 
     def time_of(self, count: int, seconds: float) -> None:
@@ -194,26 +235,24 @@ class MapRun:
         """Take values, and what the item after them has raised."""
         self._results[start] = values, error
         bell = self._bell
-        if bell is not None and start == self._awaited:
-            self._bell = None
-            bell.set_result(None)
+        # It may have been told before, up to here.
+        if bell is not None and start == self._awaited and not bell.done():
+            with contextlib.suppress(InvalidStateError):
+                bell.set_result(None)
 
     def results(self, deadline: float | None) -> Iterator[Any]:
         """Return an iterator over the values, in order; each is let go of."""
-        return chain.from_iterable(_Parts(self, self._n, deadline))
+        parts = _Parts(self, self._n, deadline)
+        self._parts = weakref.ref(parts)
+        return chain.from_iterable(parts)
 
-    @property
-    def ahead(self) -> int:
-        """How many chunks a worker should have."""
+    def measures(self) -> tuple[int, int]:
+        """Return how many chunks should leave together, and be at a worker."""
         if self._seconds is None:
-            return _AHEAD
+            return 1, _AHEAD
         each = self._seconds * (self._chunksize or self._size())
-        return min(max(int(_AHEAD_SECONDS / each), _AHEAD), _MOST_AHEAD)
-
-    @property
-    def together(self) -> int:
-        """How many chunks should leave together."""
-        return max(self.ahead // 8, 1)
+        ahead = min(max(int(_AHEAD_SECONDS / each), _AHEAD), _MOST_AHEAD)
+        return max(ahead // 8, 1), ahead
 
     def take(
         self, at: int, deadline: float | None
@@ -227,7 +266,6 @@ class MapRun:
             self._awaited, self._bell = at, bell
             found = self._results.pop(at, None)  # it came before the bell
             if found is not None:
-                self._bell = None
                 return found
             left = None if deadline is None else deadline - time.monotonic()
             self._waiter.wait_for(bell, left)
@@ -238,8 +276,7 @@ class MapRun:
 class _Parts:
     """Iterators over the values of one chunk after the other.
 
-    Nobody else has it: when it is gone, the results are awaited no more. (A generator
-    that was never started does not learn of that.)
+    Nobody else has it: when it is gone, the results are awaited no more.
     """
 
     def __init__(self, run: MapRun, n: int, deadline: float | None) -> None:
@@ -257,7 +294,7 @@ class _Parts:
         if self._error is not None:
             error, self._error = self._error, None
             self._at = self._n
-            self._run.stopped = True
+            self._run.stop()
             try:
                 if isinstance(error, StopIteration):  # would end the iterator silently
                     raise RuntimeError("a call has raised StopIteration") from error
@@ -270,6 +307,3 @@ class _Parts:
         self._at += len(values)
         values.reverse()
         return map(values.pop, repeat(-1, len(values)))
-
-    def __del__(self) -> None:
-        self._run.stopped = True  # no lock here: the collector may call this

@@ -33,6 +33,7 @@ from fastflow.processes.recorded import (
     timed,
 )
 from fastflow.processes.transport import MOST
+from fastflow.processes.undisturbed import call_undisturbed, is_stray
 from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
 from fastflow.processes.workers import Crew, forget_server, prepare_server
@@ -154,7 +155,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         )
         self._name = f"{place.NAME}-{next(_numbers)}"
         shares = Shares(share_arrays, MOST)
-        crew = Crew(mp_context, setup, shares, self._name)
+        crew = Crew(mp_context, setup, self._name)
         self._mp_context = mp_context
         self._packer = Packer(shares, share_arrays, hidden_main=hidden)
         self._timed: dict[Callable[..., Any], Timed] = {}
@@ -222,16 +223,18 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         else:
             future = ProcessFuture()
         future._keeper = self._watch
-        future._worker = None
-        future._tries = 0
         try:
-            future._number, future._packed = self._packer.call(fn, args, kwargs)
+            number, message = self._packer.call(fn, args, kwargs)
         except Exception as error:
             if self._desk.refusal is not None:
                 raise self._desk.refusal() from None
+            if is_stray(lambda: self._packer.call(fn, args, kwargs)):
+                raise
             future.set_exception(error)
             return future
-        self._desk.add(future)
+        due = self._desk.add(future, number, message)
+        if due:
+            self._desk.attend(due)
         if self._watch.helper_sleeps:
             self._watch.wake_helper()
         return future
@@ -308,7 +311,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         if recorders.RECORDERS:
             run.recorded = recorders.name_of(fn), recorders.begin_fan(fn)
         if n:
-            self._desk.add(run)
+            self._desk.attend(self._desk.add_map(run))
             if self._watch.helper_sleeps:
                 self._watch.wake_helper()
         return run.results(deadline)
@@ -333,7 +336,7 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         if cancel_futures or kill:
             self._desk.cancel_waiting()
         if kill:
-            self._desk.kill()
+            call_undisturbed(self._desk.kill)
         self._watch.close()
         if wait:
             self._watch.join()

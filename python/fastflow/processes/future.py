@@ -8,7 +8,6 @@ from typing import Any, Protocol, TypeVar
 
 from fastflow.base.durations import Time, wait_of
 from fastflow.pool.future import Future
-from fastflow.processes.buffers import Packed
 
 __all__ = ["Keeper", "ProcessFuture"]
 
@@ -42,24 +41,14 @@ _hearing = threading.Lock()  # few calls tell
 
 
 class ProcessFuture(Future[T]):
-    """A ``concurrent.futures.Future``, and the call itself until it has ended.
+    """A ``concurrent.futures.Future`` of a call in another process.
 
     Whoever waits for it takes in the answers of the workers meanwhile.
     """
 
-    __slots__ = (
-        "_keeper", "_number", "_on_begun", "_packed", "_ticket", "_tries", "_worker",
-    )  # fmt: skip
+    __slots__ = ("_keeper", "_on_begun")
 
     _keeper: Keeper
-    _packed: bytes | Packed | None
-    """The message; None when the call is over."""
-    _number: int
-    """Of the function."""
-    _worker: Any
-    """That has the message; None: it waits."""
-    _ticket: int
-    _tries: int
     _on_begun: Callable[[], object]
     """Who wants to hear of it; most have none."""
 

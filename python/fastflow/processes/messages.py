@@ -10,6 +10,7 @@ value; pickles begin with the byte `PICKLE`. All else begins with another byte.
 from __future__ import annotations
 
 import pickle
+import struct
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LongNote",
     "note",
     "read_note",
+    "times",
 ]
 
 # To a worker.
@@ -47,7 +49,7 @@ PICKLE = 0x80
 FAILED = ord("F")  # the call's exception
 READY = ord("R")  # begins to take calls
 REFUSED = ord("X")  # can't begin: the exception of the initializer
-TIMES = ord("T")  # calls made, and seconds for them
+TIMES = ord("T")  # calls made, and seconds for them: two doubles
 SHARED = ord("S")  # a value, parts of which lie in segments
 GIVEN_BACK = ord("B")  # items of the running chunk that it does not make
 STARTED = ord("A")  # the call that it has taken last has asked to tell so
@@ -64,6 +66,11 @@ class LongNote(NamedTuple):
 def note(kind: int, *content: Any) -> bytes:
     """Return what a worker tells besides the values of calls."""
     return bytes((kind,)) + pickle.dumps(content, 5)
+
+
+def times(count: int, seconds: float) -> bytes:
+    """Return the message `TIMES`."""
+    return struct.pack("=Bdd", TIMES, count, seconds)
 
 
 def read_note(message: bytes) -> Any:

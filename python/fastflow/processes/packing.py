@@ -12,6 +12,7 @@ import: that of ``python -c``, a console, a notebook.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import pickle
 import sys
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from fastflow.processes.buffers import LargeBufferError, Packed, Shares, refusal_from
-from fastflow.processes.messages import CALL
+from fastflow.processes.messages import CALL, DEFINE
+from fastflow.processes.undisturbed import is_stray
 
 __all__ = ["NUMBERLESS", "Numbered", "Packer", "dumps", "main_is_hidden"]
 
@@ -64,6 +66,8 @@ def dumps(value: Any, buffers: Buffers = None, *, hidden_main: bool = False) -> 
     except LargeBufferError:
         raise
     except Exception as error:
+        if is_stray(lambda: pickle.dumps(value, 5, buffer_callback=buffers)):
+            raise
         return _otherwise(value, error)
     if hidden_main and b"__main__" in data:
         return _by_value(value, buffers, _hidden_error)
@@ -118,12 +122,13 @@ class Packer:
     def __init__(self, shares: Shares, least: int | None, *, hidden_main: bool) -> None:
         self.shares = shares
         self.hidden_main = hidden_main
-        self.pickled: list[bytes] = []
-        """Functions, by number."""
+        self.definitions: dict[int, bytes] = {}
+        """By the number of a function, the message that tells a worker of it."""
         self.numbers: dict[Any, int] = {}
         """Of plain functions only, whose identity is their equality."""
         self.seconds: dict[int, float] = {}
         """That an item of a map has taken, by the number of the function."""
+        self._fresh = itertools.count()
         self._refuse = refusal_from(least)
         self._most = shares.most
 
@@ -151,7 +156,11 @@ class Packer:
             call: Any = (number, args, kwargs) if kwargs else (number, args)
             try:
                 data = _dumps(call, 5, buffer_callback=self._refuse)
+            except LargeBufferError:
+                return number, self.message(call)
             except Exception:
+                if is_stray(lambda: _dumps(call, 5, buffer_callback=self._refuse)):
+                    raise
                 return number, self.message(call)
             return number, data if len(data) < self._most else Packed(data, [])
         number = self.number_of(fn)
@@ -174,14 +183,14 @@ class Packer:
 
     def _number(self, fn: Any) -> int:
         number = NUMBERLESS
-        if len(self.pickled) < _MOST and _stands_in_module(fn):
+        if len(self.definitions) < _MOST and _stands_in_module(fn):
             try:
                 data = pickle.dumps(fn, 5)
             except Exception:
                 data = b""
             if data and not (self.hidden_main and b"__main__" in data):
-                number = len(self.pickled)
-                self.pickled.append(data)
+                number = next(self._fresh)
+                self.definitions[number] = _dumps((DEFINE, number, data), 5)
                 self.numbers[fn] = number
         return number
 

@@ -107,6 +107,7 @@ class PipeChannel:
 
     def receive(self) -> bytes | None:
         """Return the next message, or None."""
+        self._flush()  # nobody else would, if nothing more is sent
         if not self._messages:
             self._read()
         return self._messages.popleft() if self._messages else None
@@ -150,6 +151,7 @@ class PipeChannel:
                 raise EOFError("the other process is gone")
             if not self._wait(timeout):
                 return False
+            self._flush()  # the other process may wait for that, and send nothing
         return True
 
     def flush(self) -> None:

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from fastflow import _core
 from fastflow.processes import pipe
 
-__all__ = ["CAPACITY", "MOST", "End", "Endpoint", "pair", "wait_channels"]
+__all__ = [
+    "CAPACITY",
+    "MOST",
+    "End",
+    "Endpoint",
+    "is_native",
+    "pair",
+    "wait_channels",
+]
 
 CAPACITY = 1 << 20
 """Bytes of the ring in each direction."""
@@ -23,6 +31,11 @@ MOST = CAPACITY // 4
 _native: Any = getattr(_core, "Channel", None)
 if os.environ.get("FASTFLOW_TRANSPORT") == "pipe":
     _native = None
+
+
+def is_native() -> bool:
+    """Return whether messages lie in shared memory."""
+    return _native is not None
 
 
 class Endpoint(NamedTuple):

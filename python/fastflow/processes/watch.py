@@ -12,17 +12,25 @@ watch it keeps it, as two can't sleep on one bell, until there is nothing to do,
 until a thread that came to wait meanwhile has got its future: such threads come again.
 
 Nobody who waits is forgotten. Whether the watch is free, and how many sleep on their
-futures, changes under one lock. And answers may be taken in by a thread that has not
-the watch (one that submits does so now and then): such a thread sets the futures, then
-looks whether the watcher sleeps, and rings; the watcher says that it sleeps, then looks
-at its future. So either finds what the other has done.
+futures, is one native state (`_core.Seats`). A thread that takes a seat while somebody
+has the watch counts as a sleeper from then on; who leaves looks for sleepers after the
+watch is free. And answers may be taken in by a thread that has not the watch (one that
+submits does so now and then): such a thread sets the futures, then looks whether the
+watcher sleeps, and rings; the watcher says that it sleeps, then looks at its future. So
+either finds what the other has done.
+
+**Signal handlers** that raise can't keep a seat taken: it is a `_core.Hold`, which
+gives it back when it is dropped. Nor can they silence the bells of the above, which the
+dispatcher rings natively. What is skipped else (to wake the helper when one leaves) the
+helper makes up for: while there are calls it looks 100 times a second. Whether it
+sleeps longer is written by nobody else: a call that finds it so rings, and the next one
+again, until it is awake. What the main thread has left to it, and workers that have
+died, it sees to though somebody else has the watch.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +42,7 @@ from fastflow.pool.future import Future
 from fastflow.processes.desk import Desk
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.transport import wait_channels
+from fastflow.processes.undisturbed import call_undisturbed
 
 __all__ = ["Watch"]
 
@@ -47,42 +56,40 @@ class Watch:
 
     def __init__(self, desk: Desk, idle_timeout: float | None) -> None:
         self._desk = desk
-        # A signal handler that submits may have interrupted who has it.
-        self._lock = threading.RLock()
-        self._watcher: int | None = None
-        self._sleepers = 0
+        self._bell = desk.bell
+        self._helper_bell = desk.helper_bell
+        self._seats = _core.Seats()
         self._came = 0  # waits that began while the helper had the watch
         self._served_until = 0.0  # the helper is to watch for callbacks
         self._idle_timeout = idle_timeout
-        self._bell = _Bell()
-        self._helper_bell = _Bell()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._starting = threading.Lock()
         self._helper: threading.Thread | None = None
         self.helper_sleeps = True
+        """Whether it is to be woken for the next call. Only the helper writes this."""
         self._closing = False
         self._ended = threading.Event()
-        self._asleep = False  # who has the watch
-        desk.on_change = self._bell.ring
-        desk.on_settled = self._wake_watcher
-        desk.on_held = self._wake_watcher
 
     # --- waits -------------------------------------------------------------------
 
     def wait_for(self, future: Future[Any], seconds: float | None) -> None:
         """Wait until a future is done, or the time is over."""
+        desk = self._desk
         deadline = None if seconds is None else time.monotonic() + seconds
-        me = threading.get_ident()
         done = Future.done
         while True:
-            self._desk.burst = 0
-            self._desk.drain()
+            desk.burst = 0
+            desk.drain()
             if done(future):
                 return
-            if self._desk.forked:
+            if desk.forked:
                 raise RuntimeError(
                     "this future is of the process that has forked this one; here "
                     "nobody ends it"
                 )
-            if self._desk.is_entered():
+            if desk.is_entered():
                 raise RuntimeError(
                     "an item of a map that is being pickled must not wait for a call "
                     "of the same executor"
@@ -90,27 +97,16 @@ class Watch:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return
-            with self._lock:
-                nested = self._watcher == me
-                mine = nested or self._watcher is None
-                if mine:
-                    self._watcher = me
-                else:
-                    self._sleepers += 1
-                    self._came += 1
-            if mine:
-                try:
+            with self._seats.take(not desk.piped, True) as seat:
+                watched = seat.granted
+                if watched:
                     self._watch(lambda: done(future), deadline)
-                finally:
-                    if not nested:
-                        self._leave()
+                else:
+                    self._came += 1
+                    _sleep_on(future, left)
+            if watched:
+                self._has_left()
                 return
-            try:
-                with contextlib.suppress(CancelledError, TimeoutError):
-                    Future.exception(future, left)
-            finally:
-                with self._lock:
-                    self._sleepers -= 1
             if done(future):
                 return
 
@@ -130,36 +126,29 @@ class Watch:
             found = self._desk.drain()
             self._desk.burst = 0
 
-    def _leave(self) -> None:
-        with self._lock:
-            self._watcher = None
-            needed = self._sleepers or self._closing or self._wants_service()
-        if needed:
+    def _has_left(self) -> None:
+        """Have somebody take the watch if it is needed."""
+        if self._seats.watched:
+            # This was a wait of a signal handler, within another one, whose future it
+            # may have ended; or somebody was quick.
+            self._bell.ring()
+        elif self._seats.sleepers or self._closing or self._wants_service():
             self._helper_bell.ring()
 
-    def _wake_watcher(self) -> None:
-        """Wake who has the watch.
-
-        This thread may have ended what it waits for, or there is a call that only waits
-        for company.
-        """
-        if self._asleep:  # so it is another thread
-            self._bell.ring()
-
     def _sleep(self, seconds: float | None, done: Callable[[], bool]) -> None:
-        self._asleep = True
+        self._desk.asleep = True
         try:
             if not (done() or self._desk.holds):
                 self._sleep_until_rung(seconds)
         finally:
-            self._asleep = False
+            self._desk.asleep = False  # if this is skipped, some ring in vain
 
     def _sleep_until_rung(self, seconds: float | None) -> None:
         desk = self._desk
         uneven = desk.is_uneven
         if uneven:
             seconds = _UNEVEN if seconds is None else min(seconds, _UNEVEN)
-        workers = list(desk.workers)
+        workers = desk.workers
         known = [worker for worker in workers if worker.pidfd >= 0]
         extra = [self._bell.fileno(), *(worker.pidfd for worker in known)]
         # A worker may be gone since its channel was looked up: one looks again.
@@ -176,12 +165,12 @@ class Watch:
 
     def cancel(self, call: ProcessFuture[Any]) -> bool:
         """See `ProcessFuture.cancel`."""
-        return self._desk.cancel(call)
+        return self._desk.cancel_call(call)
 
     def is_running(self, call: ProcessFuture[Any]) -> bool:
         """See `ProcessFuture.running`."""
         self._desk.drain()
-        return self._desk.is_running(call)
+        return not call.done() and self._desk.is_running(call)
 
     def terminate(self, call: ProcessFuture[Any]) -> bool:
         """See `ProcessFuture.terminate`."""
@@ -191,10 +180,8 @@ class Watch:
 
     def serve_callbacks(self) -> None:
         """See to it that futures end soon though nobody waits for them."""
-        with self._lock:
-            self._served_until = time.monotonic() + _CALLBACKS
-            watched = self._watcher is not None
-        if not watched:
+        self._served_until = time.monotonic() + _CALLBACKS
+        if not self._seats.watched:
             self._helper_bell.ring()
 
     def _wants_service(self) -> bool:
@@ -202,49 +189,50 @@ class Watch:
 
     def wake_helper(self) -> None:
         """Tell the helper that there are calls; start it."""
-        with self._lock:
-            self.helper_sleeps = False
-            if self._helper is None:
-                helper = threading.Thread(
-                    target=self._help, name="fastflow-processes", daemon=True
-                )
-                self._helper = helper
-                try:
-                    helper.start()
-                except RuntimeError as error:  # there are too many threads
-                    self._helper = None
-                    self._desk.break_("its helper thread could not be started", error)
-                    raise
-                return
+        if self._helper is None:
+            call_undisturbed(self._start_helper)
         self._helper_bell.ring()
 
+    def _start_helper(self) -> None:
+        with self._starting:
+            if self._helper is not None:
+                return
+            helper = threading.Thread(
+                target=self._help, name="fastflow-processes", daemon=True
+            )
+            try:
+                helper.start()
+            except RuntimeError as error:  # there are too many threads
+                self._desk.break_("its helper thread could not be started", error)
+                raise
+            self._helper = helper
+
     def _help(self) -> None:
-        desk = self._desk
+        desk, seats = self._desk, self._seats
+        desk.helper = threading.get_ident()
         seen = -1
         try:
             while True:
-                active = bool(desk.unsettled > 0 or desk.settling)
+                if desk.has_left or desk.has_dead:
+                    desk.drain()
+                active = desk.unsettled > 0 or desk.settles
                 if not active and self._closing:
                     return
-                with self._lock:
-                    stale = desk.drains == seen
-                    due = (
-                        stale
-                        or self._sleepers
-                        or self._closing
-                        or self._wants_service()
-                    )
-                    mine = bool(active and due and self._watcher is None)
-                    if mine:
-                        self._watcher = threading.get_ident()
-                        self._came = 0
-                    rest = not active and stale
-                    self.helper_sleeps = rest
-                if mine:
-                    self._serve()
-                    seen = desk.drains
-                    continue
-                seen = desk.drains
+                stale = desk.takes == seen
+                rest = not active and stale
+                self.helper_sleeps = rest
+                if active and (
+                    stale or seats.sleepers or self._closing or self._wants_service()
+                ):
+                    with seats.take(True, False) as seat:
+                        served = seat.granted
+                        if served:
+                            self._came = 0
+                            self._serve()
+                    if served:
+                        seen = desk.takes
+                        continue
+                seen = desk.takes
                 if rest and desk.unsettled:  # a call came before the flag was set
                     continue
                 rung = self._helper_bell.wait(self._idle_timeout if rest else _TICK)
@@ -259,40 +247,42 @@ class Watch:
 
     def _serve(self) -> None:
         """Have the watch until there is nothing to do, or somebody else may have it."""
-        desk = self._desk
+        desk, seats = self._desk, self._seats
         while True:
             desk.drain()
-            with self._lock:
-                others = self._came and not self._sleepers and not self._closing
-                if not desk.unsettled or (others and not self._wants_service()):
-                    self._watcher = None
-                    return
-            self._sleep(None, lambda: not desk.unsettled)
+            others = self._came and not seats.sleepers and not self._closing
+            if not desk.unsettled or (others and not self._wants_service()):
+                return
+            self._sleep(None, lambda: not desk.unsettled or desk.has_left)
 
     # --- the end -------------------------------------------------------------------
 
     def close(self, why: str = "after shutdown") -> None:
         """Take no more calls, and have the helper end when all have."""
-        self._desk.close(why)
-        with self._lock:
-            self._closing = True
-            started = self._helper is not None
+        desk = self._desk
+        desk.close(why)
+        self._closing = True
+        if self._helper is None and not desk.forked:
+            if desk.unsettled or desk.workers or desk.starting:
+                # A signal handler has kept `submit` from that; or it can't be.
+                with contextlib.suppress(RuntimeError):
+                    self.wake_helper()
+            if self._helper is None:
+                self._ended.set()
         self._helper_bell.ring()
         self._bell.ring()
-        if not started:
-            self._ended.set()
 
     def forget(self) -> None:
         """Begin anew in a forked child, where the workers are somebody else's."""
-        self._lock = threading.RLock()
-        self._helper = None
+        self._begin()
+        self._seats = _core.Seats()
         self.helper_sleeps = False
         self._desk.forget()
 
     def join(self) -> None:
         """Wait until all calls have ended; in a callback: do not wait."""
         helper = self._helper
-        if threading.get_ident() in self._desk.settling:
+        if self._desk.is_settling():
             return
         if helper is not None and helper is not threading.current_thread():
             with _core.Blocking():
@@ -301,36 +291,14 @@ class Watch:
                 helper.join()
 
 
-class _Bell:
-    """Wakes a thread that sleeps on descriptors; ringing takes no lock."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-
-    def __del__(self) -> None:
-        try:
-            os.close(self._read)
-            os.close(self._write)
-        except (OSError, AttributeError):  # also while the interpreter ends
-            return
-
-    def fileno(self) -> int:
-        return self._read
-
-    def ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b".")
-
-    def silence(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._read, 4096)
-
-    def wait(self, seconds: float | None) -> bool:
-        """Sleep; return whether it has rung."""
-        poll = select.poll()
-        poll.register(self._read, select.POLLIN)
-        rung = poll.poll(None if seconds is None else seconds * 1000)
-        self.silence()
-        return bool(rung)
+def _sleep_on(future: Future[Any], seconds: float | None) -> None:
+    """Sleep until the future is set, or the time is over."""
+    end = None if seconds is None else time.monotonic() + seconds
+    try:
+        Future.exception(future, seconds)
+    except CancelledError:
+        if not future.done():  # it is a signal handler's
+            raise
+    except TimeoutError:
+        if end is None or time.monotonic() < end:
+            raise

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from fastflow import _core, errors
 from fastflow.pool.blas import limited
-from fastflow.processes import place
+from fastflow.processes import place, sigint
 from fastflow.processes.buffers import (
     LargeBufferError,
     Mapped,
@@ -45,9 +45,9 @@ from fastflow.processes.messages import (
     SHARED,
     STARTED,
     STOP,
-    TIMES,
     LongNote,
     note,
+    times,
 )
 from fastflow.processes.packing import dumps
 from fastflow.processes.transport import MOST, Endpoint
@@ -76,6 +76,7 @@ def run(endpoint: Endpoint, setup: Setup) -> None:
         channel = endpoint.attach()
         worker = _Worker(channel, setup)
         signal.signal(signal.SIGINT, worker.interrupted)
+        sigint.unblock()
         end_with = getattr(_core, "end_with", None)
         if end_with is not None:
             end_with(endpoint.connection.fileno())
@@ -225,7 +226,7 @@ class _Worker:
     def _packed(self, value: Any) -> bytes:
         """Return the answer that has a value of any kind."""
         if type(value) is _Part:
-            done = value.values, value.began, value.ended
+            done = value.values, value.began, value.ended, os.getpid()
             told = note(FAILED, *_told(value.error), dumps(done))
             return self._fitting(told)
         try:
@@ -272,7 +273,7 @@ class _Worker:
         except BaseException as error:
             self._running = False
             return _Part(values, error, began, time.perf_counter())
-        return began, time.perf_counter(), values
+        return began, time.perf_counter(), os.getpid(), values
 
     def _send(self, payload: bytes) -> None:
         with self._sending:
@@ -305,7 +306,7 @@ class _Worker:
     def _report(self) -> None:
         now = time.perf_counter()
         seconds = self._busy + now - self._began
-        self._send(note(TIMES, self._made, seconds))
+        self._send(times(self._made, seconds))
         self._report_at = max(1, int(_REPORT * self._made / (seconds or 1e-6)))
         self._made, self._busy, self._began = 0, 0.0, now
         limit = self._setup.memory_limit

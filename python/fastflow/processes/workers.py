@@ -10,162 +10,56 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver
 from multiprocessing import process as mp_process
 from pathlib import Path
 from typing import Any
 
+from fastflow import _core
 from fastflow.processes import place, worker_main
-from fastflow.processes.buffers import Mapped, Packed, Shares
-from fastflow.processes.messages import DEFINE, FORGET, STOP
+from fastflow.processes.buffers import Mapped
+from fastflow.processes.messages import STOP
 from fastflow.processes.packing import dumps, main_is_hidden
+from fastflow.processes.sigint import Name, blocked
 from fastflow.processes.transport import End, pair
 
 __all__ = [
+    "STOPPING",
     "Crew",
     "Worker",
-    "call_undisturbed",
     "ending_of",
     "forget_server",
     "prepare_server",
 ]
 
-_STOP = dumps((STOP,))
-_BYTES = {bytes}
-_SHARED_AHEAD = 8  # calls in a window, as long as there are descriptors to send
+STOPPING = dumps((STOP,))
+"""The message that ends a worker."""
 _END = 2.0  # seconds that a process may need to end, whose connection is closed
 _DESCRIPTOR = 10.0  # seconds that it may take to come, which was sent before
 
 
-class Worker:
-    """One process, as the program sees it. All of it is under the desk's lock."""
+class Worker(_core.Window):
+    """One process, as the program sees it.
 
-    __slots__ = (
-        "assigned",
-        "channel",
-        "end",
-        "full",
-        "gone",
-        "killed",
-        "known",
-        "made",
-        "mapped",
-        "pidfd",
-        "process",
-        "ready",
-        "retiring",
-        "segments",
-        "shares",
-        "window",
-    )
+    What it has been given is native, and under the desk's rule.
+    """
 
-    def __init__(self, process: Any, end: End, shares: Shares) -> None:
+    __slots__ = ("end", "killed", "mapped", "pidfd", "process")
+
+    def __init__(self, process: Any, end: End) -> None:
         self.process = process
-        self.shares = shares
         self.end = end
         self.channel = end.channel
-        self.window: deque[Any] = deque()
-        """Calls that were sent there and have no answer, in order."""
-        self.known: set[int] = set()
-        """Numbers of functions that it has."""
-        self.segments: set[int] = set()
-        """Inodes of segments that it has, of this process."""
         self.mapped = Mapped(self._take, readonly=False)
         """Segments that it has made."""
-        self.assigned = 0  # calls, altogether
-        self.made = 0
-        self.ready = False
-        self.retiring = False
-        self.full = False
         self.killed = False
-        self.gone = False  # the process has ended
         self.pidfd = -1
         with contextlib.suppress(AttributeError, OSError):
             self.pidfd = os.pidfd_open(process.pid)
 
-    def give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
-        """Send calls; return how many there was room for."""
-        try:
-            return self._give(calls, pickled)
-        except BrokenPipeError:  # it has ended, which will be seen to
-            self.full = True
-            return 0
-
-    def _give(self, calls: Sequence[Any], pickled: Sequence[bytes]) -> int:
-        channel, known = self.channel, self.known
-        new = {call._number for call in calls} - known
-        for number in new:
-            if number >= 0:
-                message = dumps((DEFINE, number, pickled[number]))
-                if channel.send(message) is None:
-                    self.full = True
-                    return 0
-            known.add(number)
-        tickets = self._send(calls)
-        for call, ticket in zip(calls, tickets, strict=False):
-            call._ticket = ticket
-            call._worker = self
-        count = len(tickets)
-        self.window.extend(calls if count == len(calls) else calls[:count])
-        self.assigned += count
-        self.full = count < len(calls)
-        return count
-
-    def _send(self, calls: Sequence[Any]) -> Sequence[int]:
-        messages = [call._packed for call in calls]
-        if set(map(type, messages)) == _BYTES:
-            if len(messages) > 1:
-                return self.channel.send_many(messages)  # type: ignore[no-any-return]
-            ticket = self.channel.send(messages[0])
-            return () if ticket is None else (ticket,)
-        tickets: list[int] = []
-        for message in messages:
-            if type(message) is Packed:
-                if len(self.window) + len(tickets) > _SHARED_AHEAD:
-                    break
-                message.seal(self.shares)
-                self._send_shares(message)
-                ticket = self.channel.send(message.message)
-            else:
-                ticket = self.channel.send(message)
-            if ticket is None:
-                break
-            tickets.append(ticket)
-        return tickets
-
-    def _send_shares(self, message: Packed) -> None:
-        for share in message.shares:
-            if share.inode not in self.segments:
-                self.channel.send_descriptor(share.segment.fd)
-                self.segments.add(share.inode)
-
-    def forget(self, inodes: Sequence[int]) -> None:
-        """Have it let go of segments that are used no more."""
-        had = self.segments.intersection(inodes)
-        if had:
-            self.segments -= had
-            with contextlib.suppress(BrokenPipeError):
-                # Without room it keeps them; it can't be without room for ever.
-                self.channel.send(dumps((FORGET, tuple(had))))
-
     def _take(self) -> int:
         return int(self.channel.take_descriptor(_DESCRIPTOR))
-
-    def begun(self, call: Any) -> bool:
-        """Return whether it has begun a call of its window."""
-        if getattr(self.channel, "counts_claims", True):
-            return bool(call._ticket <= self.channel.taken_up_to())
-        return self.ready and self.window[0] is call
-
-    def stop(self) -> None:
-        """Have it end after what it was given."""
-        if not self.retiring:
-            self.retiring = True
-            with contextlib.suppress(BrokenPipeError):
-                # Without room it learns by the end of the socket.
-                self.channel.send(_STOP)
 
     def kill(self) -> None:
         """End it at once."""
@@ -176,8 +70,11 @@ class Worker:
     def close(self) -> None:
         """Let go of everything of a process that has ended, or is to end."""
         self.end.close()
+        # Not when it is dropped, which may be in the main thread: multiprocessing has
+        # Python code called at the end of such an object.
+        process, self.process = self.process, None
         with contextlib.suppress(ValueError):
-            self.process.close()
+            process.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -198,15 +95,11 @@ class Crew:
     context
         Of multiprocessing.
     setup : Setup
-    shares : Shares
     name : str
         Of the processes, before a number.
     """
 
-    def __init__(
-        self, context: Any, setup: worker_main.Setup, shares: Shares, name: str
-    ) -> None:
-        self._shares = shares
+    def __init__(self, context: Any, setup: worker_main.Setup, name: str) -> None:
         self.context = context
         self.is_forking = context.get_start_method(allow_none=False) == "fork"
         self._setup = setup
@@ -222,15 +115,16 @@ class Crew:
             process = self.context.Process(
                 target=_run_forked if self.is_forking else worker_main.run,
                 args=((endpoint, setup, end) if self.is_forking else (endpoint, setup)),
-                name=f"{self._name}-{next(self._numbers)}",
+                name=Name(f"{self._name}-{next(self._numbers)}"),
             )
+            method = self.context.get_start_method()
             try:
-                with _startable(self.context):
+                with _startable(self.context), blocked(method):
                     process.start()
             except BaseException:
                 end.close()
                 raise
-        return Worker(process, end, self._shares)
+        return Worker(process, end)
 
 
 @contextlib.contextmanager
@@ -263,30 +157,6 @@ def _startable(context: Any) -> Iterator[None]:
             main.__file__ = file  # type: ignore[union-attr]
         if daemon is not None:
             config["daemon"] = daemon
-
-
-def call_undisturbed(call: Callable[[], None]) -> None:
-    """Call where no handler of a signal runs; if one raises here, it goes on there."""
-    if threading.current_thread() is not threading.main_thread():
-        call()
-        return
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            call()
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name="fastflow-start")
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter ends, or there are too many
-        call()
-        return
-    thread.join()
-    if failed:
-        raise failed.pop()
 
 
 def prepare_server(modules: Sequence[str]) -> None:

@@ -208,6 +208,34 @@ add(
     "3",
     stimuli=(("ready", interrupt_all),),
 )
+for method in ("forkserver", "spawn"):
+    add(
+        f"Ctrl-C to all while workers start, {method}",
+        f"""
+        if __name__ == "__mp_main__":
+            if first_time("starts"):
+                say("ready")
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                pass
+
+        def main():
+            pool = Pool(2, multiprocessing.get_context({method!r}))
+            try:
+                futures = [pool.submit(same, n) for n in range(4)]
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                say("interrupted")
+            outcome(futures[3].result)
+            health(pool)
+            pool.shutdown()
+        """,
+        "ready",
+        "interrupted",
+        "3",
+        "well",
+        stimuli=(("ready", interrupt_all),),
+    )
 add(
     "Ctrl-C thrice, and out",
     """
@@ -232,3 +260,16 @@ add(
     stimuli=(("ready 0", interrupt), ("ready 1", interrupt), ("ready 2", interrupt)),
     peer=False,
 )
+for error in ("Alarm", "KeyboardInterrupt", "TimeoutError"):
+    add(
+        f"a handler that raises {error} at any moment",
+        f"""
+        from alarms import *
+
+        def main():
+            disturb({len(error)}, 1500, {error})
+        """,
+        "well",
+        "over",
+        peer=False,
+    )
