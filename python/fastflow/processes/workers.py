@@ -106,10 +106,21 @@ class Crew:
         self._name = name
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+        # The interpreter takes it away when the script has come to its end, and there
+        # may be calls then whose workers have not been started.
+        self._file = getattr(sys.modules.get("__main__"), "__file__", None)
 
     def start(self) -> Worker:
         """Start one."""
         place.check_guard()
+        worker, whole = self._start()
+        if not whole:  # once more: now that the script is over, it stays so
+            worker.kill()
+            worker.close()
+            worker, _ = self._start()
+        return worker
+
+    def _start(self) -> tuple[Worker, bool]:
         setup = self._setup._replace(log_level=logging.root.level)
         with self._lock, pair() as (end, endpoint):
             process = self.context.Process(
@@ -118,21 +129,21 @@ class Crew:
                 name=Name(f"{self._name}-{next(self._numbers)}"),
             )
             method = self.context.get_start_method()
+            script = _Script(self._file)
             try:
-                with _startable(self.context), blocked(method):
+                with _startable(self.context), script, blocked(method):
                     process.start()
             except BaseException:
                 end.close()
                 raise
-        return Worker(process, end)
+        return Worker(process, end), script.whole or self.is_forking
 
 
 @contextlib.contextmanager
 def _startable(context: Any) -> Iterator[None]:
     """Make room for what multiprocessing can't do.
 
-    Workers can't run the script again if there is no such file (``python < script``);
-    and a daemon may have children here: they end with it by themselves.
+    A daemon may have children here: they end with it by themselves.
     """
     if context.get_start_method() != "fork":
         try:
@@ -143,20 +154,54 @@ def _startable(context: Any) -> Iterator[None]:
                 "the current folder is gone, so no process can be started in it: "
                 "os.chdir to another one, or use start_method='fork'",
             ) from error
-    main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None)
-    hidden = file is not None and main_is_hidden()
     config = mp_process.current_process()._config  # type: ignore[attr-defined]
     daemon = config.pop("daemon", None)
-    if hidden:
-        del main.__file__  # type: ignore[union-attr]
     try:
         yield
     finally:
-        if hidden:
-            main.__file__ = file  # type: ignore[union-attr]
         if daemon is not None:
             config["daemon"] = daemon
+
+
+class _Script:
+    """While it is entered, workers run the script again, if they can.
+
+    They can't if there is no such file (``python < script``).
+
+    Parameters
+    ----------
+    file : str, optional
+        Of the script, when the executor was made.
+
+    Attributes
+    ----------
+    whole : bool
+        Whether the script did not come to its end meanwhile.
+    """
+
+    def __init__(self, file: str | None) -> None:
+        self.whole = True
+        self._main: Any = sys.modules.get("__main__")
+        self._file = file
+
+    def __enter__(self) -> None:
+        main = self._main
+        self._before = before = getattr(main, "__file__", None)
+        self._now = self._file if before is None else before
+        if self._now is not None:
+            main.__file__ = self._now
+            if main_is_hidden():
+                self._now = None
+                main.__dict__.pop("__file__", None)
+
+    def __exit__(self, *_: object) -> None:
+        names = getattr(self._main, "__dict__", {})
+        if self._now is not None and "__file__" not in names:
+            self.whole = False  # the interpreter has taken it away
+        elif self._before is None:
+            names.pop("__file__", None)
+        else:
+            self._main.__file__ = self._before
 
 
 def prepare_server(modules: Sequence[str]) -> None:
