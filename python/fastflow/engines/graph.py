@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -239,17 +238,23 @@ def _ended(
         else:
             work.run(engine.caller_may_run)
         times = started, origin, time.perf_counter() - start
-        result = GraphResult(graph, work, timings, times)
+    except BaseException as error:
         if run:
-            result.recording = recorders.newest()
-            error = next(iter(result.errors.values()), None)
             recorders.end_run(run, error, graph)
-            run = 0
-        return result
+        raise
+    else:
+        return _told(GraphResult(graph, work, timings, times), graph, run)
     finally:
-        if run:
-            recorders.end_run(run, sys.exception())
         del work  # it has the nodes' exceptions, whose tracebacks have this frame
+
+
+def _told(result: GraphResult, graph: Graph, run: int) -> GraphResult:
+    """Tell those who record of the end of a run; return its result."""
+    if run:
+        result.recording = recorders.newest()
+        error = next(iter(result.errors.values()), None)
+        recorders.end_run(run, error, graph)
+    return result
 
 
 def _checked(graph: Graph, result: GraphResult) -> GraphResult:
