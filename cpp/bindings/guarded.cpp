@@ -16,7 +16,13 @@ void translate_exception() noexcept {
   } catch (const std::system_error& error) {
     Ref arguments =
         Ref::steal(Py_BuildValue("(is)", error.code().value(), error.what()));
-    if (arguments) PyErr_SetObject(PyExc_OSError, arguments.get());
+    if (!arguments) return;
+    // Made at once, so that it is of the class that its number stands for wherever
+    // somebody asks: a BrokenPipeError, say.
+    Ref made = Ref::steal(PyObject_CallObject(PyExc_OSError, arguments.get()));
+    if (made) {
+      PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(made.get())), made.get());
+    }
   } catch (const std::invalid_argument& error) {
     PyErr_SetString(PyExc_ValueError, error.what());
   } catch (const std::exception& error) {
