@@ -28,7 +28,7 @@ import fastflow
 from fastflow.base.doctor import usable_cores
 from fastflow.bench.measure import Times, contest
 from fastflow.bench.records import climate, generate, merge, summarise, to_columns
-from fastflow.cli.demo import process_pool
+from fastflow.cli.demo_blocks import process_pool
 
 #: (records, part, sequential seconds, how, parallel seconds, speed-up)
 Line = tuple[int, str, float, str, float, float]

@@ -450,7 +450,7 @@ void PoolHooks::attach(Worker& worker) {
 
 void PoolHooks::on_sleep(Worker&) {
   if (recording::Lane* lane = recording::lane()) {
-    lane->begin({Span::kNone}, false, SpanKind::kIdle);
+    lane->begin({SpanRecord::kNone}, false, SpanKind::kIdle);
   }
 }
 

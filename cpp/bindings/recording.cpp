@@ -179,7 +179,7 @@ void Lane::read_cpu(std::uint64_t at) noexcept {
   // Differences of it are used, and these are right also after it has wrapped.
   cpu_ = static_cast<std::uint32_t>(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
                                     static_cast<std::uint64_t>(now.tv_nsec) / 1000);
-  if (cpu_ == Span::kNone) --cpu_;
+  if (cpu_ == SpanRecord::kNone) --cpu_;
   cpu_stamp_ = at;
 #else
   (void)at;
@@ -193,7 +193,7 @@ void Lane::note_steal(std::uint64_t stolen) noexcept {
 }
 
 void Lane::note(SpanKind kind, std::uint64_t start, std::uint64_t end) noexcept {
-  Span span;
+  SpanRecord span;
   span.start = start;
   span.end = end;
   span.kind = kind;
@@ -522,23 +522,23 @@ PyObject* bytes_of(const void* data, std::size_t size) {
 PyObject* spans_of(const SpanRing& ring) {
   const std::size_t counts[] = {ring.size(), ring.failed().size(),
                                 ring.longest().size()};
-  const Span* from[] = {ring.data(), ring.failed().data(), ring.longest().data()};
+  const SpanRecord* from[] = {ring.data(), ring.failed().data(), ring.longest().data()};
   const std::size_t n = counts[0] + counts[1] + counts[2];
-  PyObject* bytes = bytes_of(nullptr, n * sizeof(Span));
+  PyObject* bytes = bytes_of(nullptr, n * sizeof(SpanRecord));
   if (bytes == nullptr) return nullptr;
   char* to = PyBytes_AS_STRING(bytes);
   for (int i = 0; i < 3; ++i) {
-    if (counts[i] > 0) std::memcpy(to, from[i], counts[i] * sizeof(Span));
-    to += counts[i] * sizeof(Span);
+    if (counts[i] > 0) std::memcpy(to, from[i], counts[i] * sizeof(SpanRecord));
+    to += counts[i] * sizeof(SpanRecord);
   }
   return bytes;
 }
 
 // The calls that had not ended, as spans without an end.
 PyObject* open_of(const Part& part) {
-  std::vector<Span> spans;
+  std::vector<SpanRecord> spans;
   for (const Frame& frame : part.open) {
-    Span span;
+    SpanRecord span;
     span.start = frame.start;
     span.ready = frame.ready;
     span.item = frame.item;
@@ -548,7 +548,7 @@ PyObject* open_of(const Part& part) {
     span.state = SpanState::kRunning;
     spans.push_back(span);
   }
-  return bytes_of(spans.data(), spans.size() * sizeof(Span));
+  return bytes_of(spans.data(), spans.size() * sizeof(SpanRecord));
 }
 
 PyObject* part_of(const Part& part) {

@@ -73,7 +73,7 @@ struct Frame {
   std::uint64_t start, ready;
   std::int64_t item;
   std::uint32_t label, run;
-  std::uint32_t cpu;  // of the thread at its start; Span::kNone: not known
+  std::uint32_t cpu;  // of the thread at its start; SpanRecord::kNone: not known
   SpanKind kind;
 };
 
@@ -94,7 +94,7 @@ class Lane {
     if (depth_ < kDeep) [[likely]] {
       frames_[depth_] = {start,     what.ready,
                          what.item, what.label,
-                         what.run,  cpu_stamp_ == start ? cpu_ : Span::kNone,
+                         what.run,  cpu_stamp_ == start ? cpu_ : SpanRecord::kNone,
                          kind};
     }
     ++depth_;
@@ -105,7 +105,7 @@ class Lane {
   void end(SpanState state, std::uint32_t failure, std::uint64_t now) noexcept {
     if (depth_ <= kDeep) [[likely]] {
       const Frame& frame = frames_[depth_ - 1];
-      Span span;
+      SpanRecord span;
       span.start = frame.start;
       span.end = now < frame.start ? frame.start : now;
       span.ready = frame.ready;
@@ -118,7 +118,7 @@ class Lane {
       was_long_ = now - frame.start > long_call();
       if (was_long_) {
         read_cpu(now);
-        if (frame.cpu != Span::kNone) span.cpu = cpu_ - frame.cpu;
+        if (frame.cpu != SpanRecord::kNone) span.cpu = cpu_ - frame.cpu;
       }
       lock_.lock();
       --depth_;
@@ -162,7 +162,7 @@ class Lane {
 
   static std::uint64_t long_call() noexcept;
   void read_cpu(std::uint64_t at) noexcept;
-  FASTFLOW_INLINE void add(Span span) noexcept {
+  FASTFLOW_INLINE void add(SpanRecord span) noexcept {
     for (std::uint32_t i = 0; i < rings_count_; ++i) {
       (span.kind == SpanKind::kCall ? rings_[i]->calls : rings_[i]->others).add(span);
     }

@@ -7,14 +7,16 @@ namespace fastflow {
 
 namespace {
 
-std::uint64_t length(const Span& span) noexcept { return span.end - span.start; }
+std::uint64_t length(const SpanRecord& span) noexcept { return span.end - span.start; }
 
 // For a heap with the shortest in front.
-bool is_longer(const Span& a, const Span& b) noexcept { return length(a) > length(b); }
+bool is_longer(const SpanRecord& a, const SpanRecord& b) noexcept {
+  return length(a) > length(b);
+}
 
 }  // namespace
 
-void SpanRing::count_new(Span span) noexcept {
+void SpanRing::count_new(SpanRecord span) noexcept {
   try {
     totals_.resize(span.label + std::size_t{1});
   } catch (const std::bad_alloc&) {
@@ -30,7 +32,7 @@ bool SpanRing::open() noexcept {
   try {
     failed_.reserve(std::max<std::size_t>(size_ / 8, 16));
     longest_.reserve(kLongest);
-    kept_ = BigArray<Span>(size_);
+    kept_ = BigArray<SpanRecord>(size_);
   } catch (const std::bad_alloc&) {
     return false;
   }
@@ -39,7 +41,7 @@ bool SpanRing::open() noexcept {
   return true;
 }
 
-void SpanRing::keep_notable(Span span) noexcept {
+void SpanRing::keep_notable(SpanRecord span) noexcept {
   const bool failed =
       span.state == SpanState::kFailed || span.state == SpanState::kRetried;
   if (failed && failed_.size() < failed_.capacity()) {
@@ -71,7 +73,7 @@ void SpanRing::halve() noexcept {
   skipped_ = 2 * skipped_ + 1;
 }
 
-void SpanRing::add_to_full(Span span) noexcept {
+void SpanRing::add_to_full(SpanRecord span) noexcept {
   if (room_ == 0) {
     if (open()) kept_[n_++] = span;
     return;

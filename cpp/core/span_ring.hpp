@@ -43,7 +43,7 @@ enum class SpanState : std::uint8_t {
   kRunning = 5
 };
 
-struct Span {
+struct SpanRecord {
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
   std::uint64_t start = 0, end = 0;  // stamps
@@ -58,7 +58,7 @@ struct Span {
   SpanState state = SpanState::kDone;
   std::uint32_t padding = 0;
 };
-static_assert(sizeof(Span) == 56);
+static_assert(sizeof(SpanRecord) == 56);
 
 // Of all calls of one label.
 struct SpanTotal {
@@ -75,10 +75,10 @@ class SpanRing {
 
   // By value, all the way: a span whose address is taken is written to memory, and read
   // from there in other pieces, which costs as much as a stamp.
-  FASTFLOW_INLINE void add(Span span) noexcept {
+  FASTFLOW_INLINE void add(SpanRecord span) noexcept {
     if (span.label < totals_.size()) [[likely]] {
       count(totals_[span.label], span);
-    } else if (span.label != Span::kNone) {
+    } else if (span.label != SpanRecord::kNone) {
       count_new(span);
     }
     if ((made_++ & skipped_) != 0) {
@@ -91,10 +91,14 @@ class SpanRing {
   }
 
   // --- afterwards
-  [[nodiscard]] const Span* data() const noexcept { return kept_.data(); }
+  [[nodiscard]] const SpanRecord* data() const noexcept { return kept_.data(); }
   [[nodiscard]] std::size_t size() const noexcept { return n_; }
-  [[nodiscard]] const std::vector<Span>& failed() const noexcept { return failed_; }
-  [[nodiscard]] const std::vector<Span>& longest() const noexcept { return longest_; }
+  [[nodiscard]] const std::vector<SpanRecord>& failed() const noexcept {
+    return failed_;
+  }
+  [[nodiscard]] const std::vector<SpanRecord>& longest() const noexcept {
+    return longest_;
+  }
   [[nodiscard]] const std::vector<SpanTotal>& totals() const noexcept {
     return totals_;
   }
@@ -103,7 +107,7 @@ class SpanRing {
   static constexpr std::size_t kLongest = 128;
 
  private:
-  FASTFLOW_INLINE static void put(Span* to, Span span) noexcept {
+  FASTFLOW_INLINE static void put(SpanRecord* to, SpanRecord span) noexcept {
     to->start = span.start;
     to->end = span.end;
     to->ready = span.ready;
@@ -117,21 +121,21 @@ class SpanRing {
     to->state = span.state;
     to->padding = 0;
   }
-  FASTFLOW_INLINE static void count(SpanTotal& total, Span span) noexcept {
+  FASTFLOW_INLINE static void count(SpanTotal& total, SpanRecord span) noexcept {
     const std::uint64_t took = span.end - span.start;
     ++total.count;
     total.failed += span.state == SpanState::kFailed ? 1 : 0;
     total.sum += took;
     if (took > total.longest) total.longest = took;
   }
-  FASTFLOW_INLINE void keep_if_notable(Span span) noexcept {
+  FASTFLOW_INLINE void keep_if_notable(SpanRecord span) noexcept {
     if (span.state != SpanState::kDone || span.end - span.start > shortest_) {
       keep_notable(span);
     }
   }
-  FASTFLOW_COLD void count_new(Span span) noexcept;
-  FASTFLOW_COLD void keep_notable(Span span) noexcept;
-  FASTFLOW_COLD void add_to_full(Span span) noexcept;
+  FASTFLOW_COLD void count_new(SpanRecord span) noexcept;
+  FASTFLOW_COLD void keep_notable(SpanRecord span) noexcept;
+  FASTFLOW_COLD void add_to_full(SpanRecord span) noexcept;
   bool open() noexcept;
   void halve() noexcept;
 
@@ -142,9 +146,10 @@ class SpanRing {
   std::uint64_t skipped_ = 0;   // a mask: those with a bit of it are not kept
   std::uint64_t shortest_ = 0;  // of the longest ones, once there are so many
   bool refused_ = false;        // there was no memory
-  BigArray<Span> kept_;
-  std::vector<Span> failed_, longest_;  // the latter a heap, the shortest in front
-  std::vector<SpanTotal> totals_;       // by label
+  BigArray<SpanRecord> kept_;
+  std::vector<SpanRecord> failed_,
+      longest_;                    // the latter a heap, the shortest in front
+  std::vector<SpanTotal> totals_;  // by label
 };
 
 }  // namespace fastflow

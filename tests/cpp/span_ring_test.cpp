@@ -10,15 +10,15 @@
 #include "stress.hpp"
 
 using fastflow::BiasedLock;
-using fastflow::Span;
+using fastflow::SpanRecord;
 using fastflow::SpanRing;
 using fastflow::SpanState;
 using fastflow::SpanTotal;
 
 namespace {
 
-Span call(std::uint64_t start, std::uint64_t length, std::uint32_t label = 0) {
-  Span span;
+SpanRecord call(std::uint64_t start, std::uint64_t length, std::uint32_t label = 0) {
+  SpanRecord span;
   span.start = start;
   span.end = start + length;
   span.label = label;
@@ -65,7 +65,7 @@ TEST_CASE("failed and longest ones stay, wherever they come") {
   SpanRing ring(64);
   std::uint64_t failures = 0;
   for (std::uint64_t i = 0; i < 10'000; ++i) {
-    Span span = call(i, i == 4321 || i == 77 ? 1000 + i : 1);
+    SpanRecord span = call(i, i == 4321 || i == 77 ? 1000 + i : 1);
     if (i % 1999 == 1) {
       span.state = SpanState::kFailed;
       ++failures;
@@ -73,13 +73,13 @@ TEST_CASE("failed and longest ones stay, wherever they come") {
     ring.add(span);
   }
   std::uint64_t failed = 0, longest = 0;
-  const auto look = [&](const Span& span) {
+  const auto look = [&](const SpanRecord& span) {
     failed += span.state == SpanState::kFailed ? 1 : 0;
     longest += span.end - span.start > 1000 ? 1 : 0;
   };
   for (std::size_t i = 0; i < ring.size(); ++i) look(ring.data()[i]);
-  for (const Span& span : ring.failed()) look(span);
-  for (const Span& span : ring.longest()) look(span);
+  for (const SpanRecord& span : ring.failed()) look(span);
+  for (const SpanRecord& span : ring.longest()) look(span);
   CHECK(failed == failures);
   CHECK(longest == 2);
   CHECK(ring.longest().size() <= SpanRing::kLongest);
@@ -88,7 +88,7 @@ TEST_CASE("failed and longest ones stay, wherever they come") {
 
 TEST_CASE("spans without a label count for nobody") {
   SpanRing ring(8);
-  ring.add(call(0, 1, Span::kNone));
+  ring.add(call(0, 1, SpanRecord::kNone));
   CHECK(ring.made() == 1);
   CHECK(ring.totals().empty());
 }

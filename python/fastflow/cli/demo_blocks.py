@@ -31,7 +31,15 @@ from fastflow.bench.records import generate, merge, summarise
 from fastflow.bench.workloads import noop
 from fastflow.processes.executor import ProcessExecutor
 
-__all__ = ["Block", "compression", "dag", "records_job", "small_calls", "waits"]
+__all__ = [
+    "Block",
+    "compression",
+    "dag",
+    "process_pool",
+    "records_job",
+    "small_calls",
+    "waits",
+]
 
 _WAITS = 1_000
 _WAITING_THREADS = 32
@@ -102,7 +110,7 @@ def compression(blocks: int, workers: int, repeats: int = 2) -> Block:
     return Block(title, "compression, hashing, numpy", times, "sequential")
 
 
-def _process_pool(workers: int) -> ProcessPoolExecutor:
+def process_pool(workers: int) -> ProcessPoolExecutor:
     """Start a pool of processes whose workers are up before the clock runs.
 
     Never by plain ``fork``, which is unsafe while other threads run.
@@ -120,7 +128,7 @@ def records_job(records: int, workers: int, repeats: int = 2) -> Block:
     with (
         ff.Executor(workers) as ours,
         ThreadPoolExecutor(workers) as theirs,
-        _process_pool(workers) as processes,
+        process_pool(workers) as processes,
         ProcessExecutor(workers) as our_processes,
     ):
         contestants: dict[str, Callable[[], Any]] = {
