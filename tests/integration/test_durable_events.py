@@ -248,6 +248,7 @@ def test_what_another_process_did_is_told_once(listener):
         ("job_recalled", "first", 1),
         ("job_started", "second", 1),
         ("job_ended", "second", 1, None),
+        *[("job_waited", None)] * 3,
         ("job_started", "third", 1),
         ("job_ended", "third", 1, None),
         ("run_ended", "x", None),

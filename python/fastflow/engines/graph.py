@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -229,6 +230,24 @@ def _ended(
     run: int,
 ) -> GraphResult:
     work = works.pop()
+    try:
+        times = _to_end(graph, work, engine, progress)
+        return _told(GraphResult(graph, work, timings, times), graph, run)
+    except BaseException:
+        if run:
+            recorders.end_run(run, sys.exception(), graph)
+        raise
+    finally:
+        del work  # it has the nodes' exceptions, whose tracebacks have this frame
+
+
+def _to_end(
+    graph: Graph,
+    work: _core.KernelRun | _core.CallRun,
+    engine: _core.Engine,
+    progress: Progress,
+) -> tuple[float, float, float]:
+    """Return when it began, by both clocks, and how long it took."""
     # The clock of the timings may be a coarse one.
     started, origin, start = time.time(), time.monotonic(), time.perf_counter()
     try:
@@ -237,15 +256,9 @@ def _ended(
                 work.run(engine.caller_may_run)
         else:
             work.run(engine.caller_may_run)
-        times = started, origin, time.perf_counter() - start
-    except BaseException as error:
-        if run:
-            recorders.end_run(run, error, graph)
-        raise
-    else:
-        return _told(GraphResult(graph, work, timings, times), graph, run)
     finally:
-        del work  # it has the nodes' exceptions, whose tracebacks have this frame
+        del work  # as in `_ended`
+    return started, origin, time.perf_counter() - start
 
 
 def _told(result: GraphResult, graph: Graph, run: int) -> GraphResult:

@@ -198,7 +198,7 @@ def _calls(
         if run.spans is not None:
             shown = name or recorders.name_of(fn)
             # Of no other fan of this run that goes on at the same time.
-            made.note(run.spans, JobKey(run.id, f"{id(make)}\0{index}", shown))
+            made.note(run.spans, JobKey(run.id, f"{id(context)}\0{index}", shown))
         return made
 
     return make
