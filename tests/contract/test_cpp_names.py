@@ -14,7 +14,8 @@ CPP = Path(__file__).resolve().parents[2] / "cpp"
 LINE = re.compile(
     r"^(?:namespace(?: (?P<space>[\w:]+))? \{"
     r"|(?P<end>\})  // namespace"
-    r"|(?:struct|class|enum class|union) (?:alignas\(\w+\) )?(?P<name>\w+(?:::\w+)*)\b[^;]*\{?$)"
+    r"|(?:struct|class|enum class|union) (?:alignas\(\w+\) )?"
+    r"(?P<name>\w+(?:::\w+)*)\b[^;]*\{?$)"
 )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import fastflow
 from fastflow import _core as core
+from fastflow.base import recorders
 from fastflow.base.nested import STATIC_CONTAINERS
 from fastflow.engines import graph as graphs
 from fastflow.pool import executor, future  # noqa: F401  (configures _core)
@@ -417,6 +418,31 @@ class Streams:
             assert isinstance(item, (tuple, MemoryError))
 
 
+class RecordedStreams(Streams):
+    """Those that were made while somebody records."""
+
+    def ready(self):
+        self.tape = core.Tape(size=100)
+        super().ready()
+        assert type(self.stream).__name__ == "RecordedStream"
+
+    def check(self):
+        self.tape.close()
+        super().check()
+
+
+class Taped:
+    """A recording in which something has been written down."""
+
+    def __init__(self):
+        self.tape = core.Tape(size=100)
+        pool().works()
+
+    def check(self):
+        self.tape.close()
+        assert isinstance(self.tape.parts(), list)
+
+
 class Scopes:
     def __init__(self):
         self.scope = core.Scope()
@@ -554,6 +580,10 @@ def streams(call, lasting=False, **options):
     return Entry(
         lambda: Streams(**options), call, Streams.check, Streams.ready, lasting
     )
+
+
+def recorded_streams(call):
+    return Entry(RecordedStreams, call, RecordedStreams.check, RecordedStreams.ready)
 
 
 def release(condition):
@@ -862,6 +892,7 @@ ENTRIES: dict[str, Entry] = {
     **CHANNELS,
     **DISPATCHERS,
     "Engine.__init__": Entry(value, lambda made: engine()),
+    "Engine.active": getter(engine, "active"),
     "Engine.broken": getter(engine, "broken"),
     "Engine.caller_may_run": getter(engine, "caller_may_run"),
     "Engine.forked": getter(engine, "forked"),
@@ -1032,6 +1063,31 @@ ENTRIES: dict[str, Entry] = {
     "Stream.start": streams(lambda made: made.stream.start()),
     "Stream.done": streams(lambda made: made.stream.done),
     "Stream.close": streams(lambda made: made.stream.close()),
+    "RecordedStream.__iter__": recorded_streams(lambda made: iter(made.stream)),
+    "RecordedStream.__next__": recorded_streams(Streams.drain),
+    "RecordedStream.start": recorded_streams(lambda made: made.stream.start()),
+    "RecordedStream.done": recorded_streams(lambda made: made.stream.done),
+    "RecordedStream.close": recorded_streams(lambda made: made.stream.close()),
+    "Tape.__init__": Entry(value, lambda made: core.Tape(size=100).close()),
+    "Tape.clock": Entry(
+        Taped, lambda made: made.tape.clock, Taped.check, lambda made: made.tape.close()
+    ),
+    "Tape.parts": Entry(
+        Taped,
+        lambda made: made.tape.parts(),
+        Taped.check,
+        lambda made: made.tape.close(),
+    ),
+    "Tape.close": Entry(Taped, lambda made: made.tape.close(), Taped.check),
+    "lock_wait": Entry(value, lambda made: core.lock_wait(0.0001)),
+    "recording_label": Entry(
+        value, lambda made: core.recording_label(value), lasting=True
+    ),
+    "recording_labels": Entry(value, lambda made: core.recording_labels()),
+    "recording_run": Entry(value, lambda made: core.recording_run()),
+    "recording_on_failure": Entry(
+        value, lambda made: core.recording_on_failure(recorders.failure_of)
+    ),
     "CurrentTask.cancelled": Entry(
         InTask, lambda made: made.task.cancelled, InTask.check
     ),
