@@ -29,7 +29,7 @@ OPTIONS = (
 )
 
 
-@pytest.mark.parametrize("seed", range(figure(3, 100)))
+@pytest.mark.parametrize("seed", range(figure(3, 30)))
 def test_handlers_that_raise_at_random(seed):
     error, options = ERRORS[seed % len(ERRORS)], OPTIONS[seed % len(OPTIONS)]
     text = PROGRAM.format(seed=seed, rounds=1500, error=error, options=options)
