@@ -239,3 +239,20 @@ def test_functions_of_one_name_are_told_apart():
                 executor.submit(space["twin"]).result()
 
     assert set(calls_by_name(recorded(body))) == {"left.twin", "right.twin"}
+
+
+def test_names_don_t_depend_on_what_was_recorded_before():
+    first = {"__name__": "first"}
+    second = {"__name__": "second"}
+    for scope in (first, second):
+        exec("def alike(x): return x", scope)
+
+    def names(*functions):
+        def body():
+            for function in functions:
+                fastflow.map(function, range(3))
+
+        return set(calls_by_name(recorded(body)))
+
+    assert names(first["alike"], second["alike"]) == {"first.alike", "second.alike"}
+    assert names(first["alike"]) == {"alike"}

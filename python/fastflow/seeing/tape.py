@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -138,21 +139,27 @@ def _add_totals(
         )
 
 
-def names_of_labels() -> list[str]:
+def names_of_labels(used: Collection[int]) -> list[str]:
     """Return the native labels as people know them, by number.
 
     That is where a function was defined, without the functions around it; with the
     module where others are called alike.
+
+    Parameters
+    ----------
+    used : collection of int
+        Labels of the recording: the process has those of other ones, too.
     """
     known = [
         (name.rpartition("<locals>.")[2], module)
         for name, module in _core.recording_labels()
     ]
     modules: dict[str, set[str | None]] = {}
-    for name, module in known:
+    for number in used:
+        name, module = known[number]
         modules.setdefault(name, set()).add(module)
     return [
-        f"{module}.{name}" if module and len(modules[name]) > 1 else name
+        f"{module}.{name}" if module and len(modules.get(name, ())) > 1 else name
         for name, module in known
     ]
 

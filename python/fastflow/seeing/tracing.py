@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def trace_of(
     spans = np.zeros(len(told), SPAN)
     for row, note in zip(spans, told, strict=True):
         _fill(row, note, native.began, native.length, lanes, labels)
-    _rename(native.spans["label"], labels)
+    _rename(native.spans["label"], native.totals, labels)
     failures = np.array([note.failure for note in told], "u4")
     parts = [(native.spans, native.failures), (spans, failures)]
     totals = _totals(native, notes, labels)
@@ -123,9 +123,9 @@ def _fill(
     row["kind"], row["state"] = note.kind, note.state
 
 
-def _rename(column: np.ndarray, labels: _Labels) -> None:
+def _rename(column: np.ndarray, used: Collection[int], labels: _Labels) -> None:
     """Put the trace's numbers in place of the process's."""
-    names = names_of_labels()
+    names = names_of_labels(used)
     numbers = np.full(len(names) + 1, -1)  # the last one is that of none
     for number in np.unique(column[column >= 0]).tolist():
         numbers[number] = labels[names[number]]
@@ -197,7 +197,7 @@ def _add_totals(
 def _totals(
     native: Native, notes: Notes, labels: _Labels
 ) -> dict[str, tuple[int, ...]]:
-    names = names_of_labels()
+    names = names_of_labels(native.totals)
     sums: dict[str, tuple[int, ...]] = {}
     told = [(names[number], total) for number, total in native.totals.items()]
     for name, total in [*told, *((n, tuple(t)) for n, t in notes.totals.items())]:
