@@ -163,13 +163,12 @@ Sent give_first(DispatcherObject* self, WindowObject* window, PyObject* message)
   return sent;
 }
 
-bool took(DispatcherObject* self, WindowObject* window, Sent sent) {
+bool took(WindowObject* window, Sent sent) {
   if (sent == Sent::kYes) {
     ++window->assigned;
   } else if (sent != Sent::kError) {  // who is gone will be seen to
     window->full = true;
   }
-  (void)self;
   return sent == Sent::kYes;
 }
 
@@ -244,7 +243,7 @@ bool give_with_segments(DispatcherObject* self, Stretch& stretch,
   if (!is_first(self, target.get())) return true;
   const Sent sent = give_first(self, window, message);
   if (sent == Sent::kError) return false;
-  (void)took(self, window, sent);
+  (void)took(window, sent);
   return window->line.publish();
 }
 
@@ -277,7 +276,7 @@ bool give_calls(DispatcherObject* self, Stretch& stretch, WindowObject* window,
     }
     const Sent sent = give_first(self, window, message.get());
     failed = sent == Sent::kError;
-    if (!took(self, window, sent)) break;
+    if (!took(window, sent)) break;
     given = true;
   }
   if (failed) {

@@ -44,7 +44,7 @@ bool dispatch_or_rebalance(DispatcherObject* self, Stretch& stretch) {
 std::size_t recall(DispatcherObject* self, WindowObject* window, std::size_t count) {
   std::size_t taken = 0;
   auto& calls = window->calls;
-  while (taken < count && !calls.empty() && calls.size() > 0) {
+  while (taken < count && !calls.empty()) {
     self->order.emplace_front();
     if (!window->line.recall(calls.back().ticket)) {
       self->order.pop_front();

@@ -36,10 +36,10 @@ __all__ = [
     "name_of",
     "newest",
     "now",
-    "recording",
     "remove",
     "tell",
     "tell_columns",
+    "within",
 ]
 
 
@@ -112,11 +112,6 @@ RECORDERS: tuple[Recorder, ...] = ()
 _lock = threading.Lock()
 _runs = itertools.count(1)
 _failures = itertools.count(1)
-
-
-def recording() -> bool:
-    """Return whether anybody records."""
-    return bool(RECORDERS)
 
 
 def newest() -> Any:

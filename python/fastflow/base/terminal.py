@@ -9,11 +9,26 @@ from __future__ import annotations
 
 import logging
 import sys
+import unicodedata
 from typing import TextIO
 
-__all__ = ["CleanHandler", "printable", "printable_json", "write_lines"]
+__all__ = ["CleanHandler", "cells", "printable", "printable_json", "write_lines"]
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.combining(character)
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in text
+    )
 
 
 def printable(text: object, longest: int | None = None) -> str:

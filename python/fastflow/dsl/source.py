@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import NoReturn
 
+from fastflow.base.terminal import cells
 from fastflow.errors import DslCycleError, DslError, Problem
 
 __all__ = ["Problems", "Source"]
@@ -99,26 +99,12 @@ def _excerpt(line: str, column: int, length: int) -> str:
         after = ""
     at = column - start
     marked = shown[at : at + length]
-    pad = len(before) + _columns(shown[:at])
-    carets = "^" * max(_columns(marked), 1)
+    pad = len(before) + cells(shown[:at])
+    carets = "^" * max(cells(marked), 1)
     return f"    {before}{_printable(shown)}{after}\n    {' ' * pad}{carets}"
 
 
 def _printable(text: str) -> str:
     return "".join(
         " " if c == "\t" else c if c.isprintable() else "\ufffd" for c in text
-    )
-
-
-def _columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0
-        if unicodedata.combining(c)
-        else 2
-        if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
     )

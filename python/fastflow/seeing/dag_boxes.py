@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fastflow.base.terminal import cells
 from fastflow.seeing.dag_layers import Layers, Link, layers_of
 from fastflow.seeing.dag_layout import across_of
-from fastflow.seeing.texts import cells
 from fastflow.seeing.trace import Dag
 
 __all__ = ["ASCII", "BOXES", "Signs", "boxes"]

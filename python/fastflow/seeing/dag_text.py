@@ -6,11 +6,11 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from fastflow.base.terminal import printable
+from fastflow.base.terminal import cells, printable
 from fastflow.seeing.dag_boxes import ASCII, BOXES, Signs, boxes
 from fastflow.seeing.dag_groups import MOST, grouped, levels_of
 from fastflow.seeing.shades import shading_of
-from fastflow.seeing.texts import cells, count_text, middle_cut
+from fastflow.seeing.texts import count_text, middle_cut
 from fastflow.seeing.trace import Dag
 from fastflow.seeing.views import combined
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from html import escape
 
-from fastflow.base.terminal import printable
+from fastflow.base.terminal import cells, printable
 
-__all__ = ["cells", "count_text", "middle_cut", "safe", "time_text", "width_of"]
+__all__ = ["count_text", "middle_cut", "safe", "time_text", "width_of"]
 
 _NARROW = frozenset("ijlftrI.,:;'|!()[]{}- \"/\\`*")
 _BROAD = frozenset("mwMWQGOD@%&—…")
@@ -47,20 +46,6 @@ def width_of(text: str, size: float = 13) -> float:
         else:
             units += 1.05 if cells(character) == 2 else 0.68
     return units * size
-
-
-def cells(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0
-        if unicodedata.combining(character)
-        else 2
-        if unicodedata.east_asian_width(character) in "WF"
-        else 1
-        for character in text
-    )
 
 
 def count_text(count: int) -> str:
