@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 
-from fastflow.seeing.perfetto import write_trace
 from fastflow.seeing.trace import Kind
+from fastflow.seeing.traces.perfetto import write_trace
 from seeing import explain_traces
 from seeing.explain_traces import with_counter
 from seeing.test_explain_properties import odd_traces, simulations

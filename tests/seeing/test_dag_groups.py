@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 
-from fastflow.seeing.dag_groups import grouped, levels_of
+from fastflow.seeing.pictures.groups import grouped, levels_of
+from fastflow.seeing.pictures.views import View, small_view
 from fastflow.seeing.trace import Dag
-from fastflow.seeing.views import View, small_view
 from seeing.dag_pictures import dag, dags
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastflow
-from fastflow.seeing.dag_groups import levels_of, tidy_edges
-from fastflow.seeing.dag_layers import layers_of
-from fastflow.seeing.dag_layout import across_of, layout
+from fastflow.seeing.pictures.groups import levels_of, tidy_edges
+from fastflow.seeing.pictures.layers import layers_of
+from fastflow.seeing.pictures.layout import across_of, layout
 from fastflow.seeing.trace import Dag
 from seeing.dag_pictures import dag, dags
 

@@ -12,7 +12,7 @@ import pytest
 
 import fastflow
 from fastflow.durable.results import BatchItem, BatchResult, CompletionReason
-from fastflow.seeing.dag import dag_of, view_of
+from fastflow.seeing.pictures.dag import dag_of, view_of
 from fastflow.seeing.task_rows import task_rows
 from fastflow.seeing.trace import Dag
 
@@ -240,6 +240,6 @@ def test_pictures_are_drawn_by_what_is_loaded_at_the_first_one():
         "import sys, fastflow; g = fastflow.Graph(); g.add(print); "
         "assert not [m for m in sys.modules if m.startswith('fastflow.seeing')]; "
         "assert '<svg' in g._repr_html_(); "
-        "assert 'fastflow.seeing.dag_svg' in sys.modules"
+        "assert 'fastflow.seeing.pictures.svg' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastflow.seeing.dag_svg import dag_svg
-from fastflow.seeing.shades import PLAIN, shading_of
+from fastflow.seeing.pictures.shades import PLAIN, shading_of
+from fastflow.seeing.pictures.svg import dag_svg
 from fastflow.seeing.trace import Dag
 from seeing.dag_pictures import SVG, Picture, dag, dags
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastflow.seeing.dag_groups import tidy_edges
-from fastflow.seeing.dag_text import dot, mermaid, terminal
+from fastflow.seeing.pictures.groups import tidy_edges
+from fastflow.seeing.pictures.text import dot, mermaid, terminal
 from fastflow.seeing.texts import cells
 from fastflow.seeing.trace import Dag
 from seeing.dag_pictures import dag, dags, edges_drawn

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastflow.seeing import explain_causes, explain_shape
+from fastflow.seeing.explain import causes as explain_causes
+from fastflow.seeing.explain import shape as explain_shape
 from fastflow.seeing.explain import explain
 from fastflow.seeing.trace import SPAN, Dag, Kind, Lane, Run, State, Total, Trace
 from seeing import explain_traces
@@ -149,7 +150,7 @@ def test_the_nodes_of_a_graph_may_share_a_name():
 
 
 def test_a_large_graph_has_the_path_that_was_waited_for(monkeypatch):
-    from fastflow.seeing import explain_path
+    from fastflow.seeing.explain import path as explain_path
 
     trace = diamond()
     order = tuple(map(trace.labels.index, ("load", "short", "long", "save")))

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import fastflow
-from fastflow.seeing.arrows import dependencies
+from fastflow.seeing.traces.arrows import dependencies
 
 REGISTRY = {
     "numbers": lambda: range(6),

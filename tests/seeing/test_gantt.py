@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastflow.base.drawn import Drawn
-from fastflow.seeing.bins import coverage, runs_of, stacked
-from fastflow.seeing.gantt import gantt_svg
+from fastflow.seeing.pictures.bins import coverage, runs_of, stacked
+from fastflow.seeing.pictures.gantt import gantt_svg
 from fastflow.seeing.texts import time_text
 from fastflow.seeing.trace import COUNTER, SPAN, Failure, Kind, Lane, State, Trace
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from fastflow.seeing.perfetto import write_trace
-from fastflow.seeing.protobuf import Messages, field, varint
 from fastflow.seeing.trace import SPAN, Dag, Kind, Lane, Run, Trace
+from fastflow.seeing.traces.perfetto import write_trace
+from fastflow.seeing.traces.protobuf import Messages, field, varint
 from seeing import explain_traces
 from seeing.explain_traces import Simulation, Task, machine, with_counter
 from seeing.test_explain_properties import odd_traces, simulations
@@ -172,7 +172,7 @@ def test_an_empty_trace(folder):
 def test_a_file_that_can_t_be_written_is_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "run.pftrace"
     path.write_bytes(b"before")
-    from fastflow.seeing import perfetto
+    from fastflow.seeing.traces import perfetto
 
     def fail(*_):
         raise MemoryError
@@ -185,7 +185,7 @@ def test_a_file_that_can_t_be_written_is_as_it_was(tmp_path, monkeypatch):
 
 
 def test_more_events_than_are_made_at_a_time(folder, monkeypatch):
-    from fastflow.seeing import perfetto
+    from fastflow.seeing.traces import perfetto
 
     trace = diamond()
     whole = written(trace, folder)

@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from fastflow.seeing import report_data
+from fastflow.seeing.report import data as report_data
 from fastflow.seeing.report import write_report
-from fastflow.seeing.report_data import by_lane
-from fastflow.seeing.report_summary import summary_of
-from fastflow.seeing.report_text import shown_time
+from fastflow.seeing.report.data import by_lane
+from fastflow.seeing.report.summary import summary_of
+from fastflow.seeing.report.text import shown_time
 from fastflow.seeing.trace import COUNTER, SPAN, Kind, Lane, Trace
 from seeing import report_traces as traces
 
@@ -85,7 +85,7 @@ def signed(form, values):
 
 
 def decoded(page):
-    """Header, spans and counters of a page, read as docs of report_data.py tell."""
+    """Header, spans and counters of a page, read as docs of report/data.py tell."""
     data = zlib.decompress(base64.b64decode(Parsed(page).scripts[0]))
     size = int.from_bytes(data[:4], "little")
     header = json.loads(data[4 : 4 + size])

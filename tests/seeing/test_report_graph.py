@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastflow.seeing.report_graph import graph_of, picture_of
+from fastflow.seeing.report.graph import graph_of, picture_of
 from fastflow.seeing.trace import Dag, Lane, Run, State, Trace
 from seeing import report_traces as traces
 

@@ -17,7 +17,7 @@ from fastflow.durable import (
     StepConfig,
     durable_execution,
 )
-from fastflow.seeing import report
+from fastflow.seeing.report import file as report
 from fastflow.seeing.past import past
 from fastflow.seeing.report import write_report
 from seeing import report_traces as traces

@@ -12,9 +12,9 @@ from fastflow.dsl.spec import FlowSpec
 from fastflow.errors import FlowError, shown
 from fastflow.flows.files import load_dsl, load_flow
 from fastflow.flows.flow import Flow
-from fastflow.seeing.dag import dag_of, view_of
-from fastflow.seeing.dag_svg import dag_svg
-from fastflow.seeing.dag_text import dot, mermaid, terminal
+from fastflow.seeing.pictures.dag import dag_of, view_of
+from fastflow.seeing.pictures.svg import dag_svg
+from fastflow.seeing.pictures.text import dot, mermaid, terminal
 
 __all__ = ["show"]
 

@@ -9,14 +9,14 @@ from fastflow.durable.results import BatchResult
 from fastflow.engines.graph import Graph
 from fastflow.errors import FlowError
 from fastflow.run.results import Result
-from fastflow.seeing.dag import view_of
-from fastflow.seeing.dag_svg import dag_svg
-from fastflow.seeing.gantt import gantt_svg
-from fastflow.seeing.shades import shading_of, sheet
+from fastflow.seeing.pictures.dag import view_of
+from fastflow.seeing.pictures.gantt import gantt_svg
+from fastflow.seeing.pictures.shades import shading_of, sheet
+from fastflow.seeing.pictures.svg import dag_svg
+from fastflow.seeing.pictures.views import View, small_view
 from fastflow.seeing.task_rows import TaskRow, task_rows
 from fastflow.seeing.texts import safe, time_text
 from fastflow.seeing.trace import Trace
-from fastflow.seeing.views import View, small_view
 
 __all__ = ["html", "svg"]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastflow.base.recorders import Columns, Noted
-from fastflow.seeing.dag import dag_of
+from fastflow.seeing.pictures.dag import dag_of
 from fastflow.seeing.trace import Kind, Run, State
 
 __all__ = ["Notes", "RunNotes", "Told"]

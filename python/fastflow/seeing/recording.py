@@ -130,7 +130,7 @@ class Recording(Drawn):
     def explain(self) -> Any:
         """Return where the time went, and what to change.
 
-        See `fastflow.seeing.explain.explain`.
+        See `fastflow.seeing.explain.answer.explain`.
         """
         from fastflow.seeing.explain import explain
 
@@ -144,14 +144,14 @@ class Recording(Drawn):
 
     def trace(self, path: Any) -> None:
         """Write a trace for Perfetto; of Chrome's kind if the path ends with .json."""
-        from fastflow.seeing.perfetto import write_trace
+        from fastflow.seeing.traces.perfetto import write_trace
 
         write_trace(self.data, path)
 
     def timeline(self, path: Any) -> None:
         """Write a picture of who did what when, as SVG."""
         from fastflow.base.textfiles import write_text
-        from fastflow.seeing.gantt import gantt_svg
+        from fastflow.seeing.pictures.gantt import gantt_svg
 
         write_text(Path(path), gantt_svg(self.data))
 

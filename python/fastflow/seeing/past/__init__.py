@@ -1,0 +1,5 @@
+"""Traces of runs that are over: of stores, records of flows, saved traces."""
+
+from fastflow.seeing.past.reading import past
+
+__all__ = ["past"]

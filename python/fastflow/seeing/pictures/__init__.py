@@ -1,0 +1,1 @@
+"""Graphs and timelines as SVG, as text for other tools, and for a terminal."""
