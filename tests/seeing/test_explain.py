@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fastflow.seeing.explain import causes as explain_causes
-from fastflow.seeing.explain import shape as explain_shape
 from fastflow.seeing.explain import explain
+from fastflow.seeing.explain import shape as explain_shape
 from fastflow.seeing.trace import SPAN, Dag, Kind, Lane, Run, State, Total, Trace
 from seeing import explain_traces
 from seeing.explain_traces import PLANTED, Simulation, Task, machine, many, with_counter

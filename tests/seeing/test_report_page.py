@@ -17,8 +17,8 @@ from fastflow.durable import (
     StepConfig,
     durable_execution,
 )
-from fastflow.seeing.report import file as report
 from fastflow.seeing.past import past
+from fastflow.seeing.report import file as report
 from fastflow.seeing.report import write_report
 from seeing import report_traces as traces
 from seeing.browser import browser, needs_browser

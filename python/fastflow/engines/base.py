@@ -79,7 +79,7 @@ class Run:
         self.plan = plan
         self.input_data = input_data
         self.options = options
-        self.recipes: dict[int, BoundRecipe] = plan.bind(input_data) if bind else {}
+        self.recipes: Mapping[int, BoundRecipe] = plan.bind(input_data) if bind else {}
         self.track = Track(plan.names, time.perf_counter())
         self.results = self.track.results
         self.open_items: dict[int, tuple[Sequence[Any], int]] = {}

@@ -6,7 +6,7 @@ arguments are gathered on the way. Which call it is, is decided once per run and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.base.topology import Neighbours
@@ -27,15 +27,18 @@ def make_calls(
     run: Run,
     run_items: RunItems,
     call_of: Callable[[Node], Call] | None = None,
-) -> list[Call]:
-    """Return the calls of all tasks, by number.
+) -> Sequence[Call]:
+    """Return the calls of all tasks, by number; they may be shared.
 
     Parameters
     ----------
     call_of : callable, optional
         Returns those of tasks that are not direct; they tell of themselves.
     """
-    plan = run.plan
+    plan, events = run.plan, run.options.events
+    independent = run.recipes is plan.unbound and not plan.spread_out
+    if independent and events is None and (call_of is None or plan.is_direct):
+        return _all_calls(plan)
     kinds = _independent_calls(plan).copy()
     for node in plan.kinds:
         recipe = run.recipes[id(node.recipe)]
@@ -45,7 +48,6 @@ def make_calls(
             kinds[id(node)] = run_items
         elif recipe is not plan.unbound.get(id(node.recipe)):
             kinds[id(node)] = _call_of(plan, node, recipe)
-    events = run.options.events
     if events is not None:
         for node in plan.kinds:
             if call_of is None or node.task.is_direct:
@@ -70,6 +72,15 @@ def _independent_calls(plan: FlowPlan) -> dict[int, Call]:
             if node.each < 0 and id(node.recipe) in plan.unbound
         }
     return known
+
+
+def _all_calls(plan: FlowPlan) -> Sequence[Call]:
+    """Return the calls of all tasks, none of which depends on the input or on a run."""
+    calls: tuple[Call, ...] | None = plan.made.get(_all_calls)
+    if calls is None:
+        kinds = _independent_calls(plan)
+        calls = plan.made[_all_calls] = tuple([kinds[id(n)] for n in plan.nodes])
+    return calls
 
 
 def _call_of(plan: FlowPlan, node: Node, recipe: BoundRecipe) -> Call:

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -144,7 +144,7 @@ def _graph_of(plan: FlowPlan) -> Graph:
 # All tasks are direct.
 
 
-def _run_direct(run: Run, executor: Executor, calls: list[Call]) -> None:
+def _run_direct(run: Run, executor: Executor, calls: Sequence[Call]) -> None:
     over: list[BaseException] = []
     graphs: list[_core.CallRun] = []
 
@@ -164,7 +164,7 @@ def _run_direct(run: Run, executor: Executor, calls: list[Call]) -> None:
 
 
 def _direct_body(
-    run: Run, calls: list[Call], end: Callable[[BaseException], object]
+    run: Run, calls: Sequence[Call], end: Callable[[BaseException], object]
 ) -> Body:
     """Return what runs a task by its number; `end` gets what ends the program."""
     track = run.track
@@ -198,7 +198,7 @@ def _direct_body(
 # Some are not.
 
 
-def _mixed_body(host: WorkerHost, calls: list[Call]) -> Body:
+def _mixed_body(host: WorkerHost, calls: Sequence[Call]) -> Body:
     """Return what runs a task, or an item, by its number."""
     run = host.run
     track = run.track

@@ -128,7 +128,7 @@ class FlowPlan:
         return always, by_name
 
     @cached_property
-    def unbound(self) -> dict[int, BoundRecipe]:
+    def unbound(self) -> Mapping[int, BoundRecipe]:
         """The recipes that don't depend on the input, as if there were none."""
         recipes = [node.recipe for node in self.kinds]
         return {
@@ -137,8 +137,10 @@ class FlowPlan:
             if not recipe.depends_on_input
         }
 
-    def bind(self, input_data: Any) -> dict[int, BoundRecipe]:
+    def bind(self, input_data: Any) -> Mapping[int, BoundRecipe]:
         """Return what each recipe (by its ``id``) does with the input of a run.
+
+        That is `unbound` itself where none depends on this input.
 
         Raises
         ------
@@ -150,7 +152,9 @@ class FlowPlan:
         if isinstance(input_data, Mapping):
             for name in by_name.keys() & input_data.keys():
                 nodes += by_name[name]
-        bound = self.unbound.copy()
+        if not nodes:
+            return self.unbound
+        bound = dict(self.unbound)
         for node in nodes:
             try:
                 bound[id(node.recipe)] = node.recipe.bind(input_data)
