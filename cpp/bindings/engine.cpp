@@ -1,6 +1,10 @@
 #include "engine.hpp"
 
+#include <algorithm>
+#include <mutex>
+#include <new>
 #include <thread>
+#include <vector>
 
 #include "guarded.hpp"
 #include "keywords.hpp"
@@ -17,6 +21,42 @@ std::atomic<unsigned> process_state{0};
 namespace {
 
 Engine* self_of(PyObject* object) { return engine_of(object); }
+
+// --- all engines ---------------------------------------------------------------------
+
+struct Engines {
+  std::mutex mutex;
+  std::vector<Engine*> all;
+};
+// Never destroyed: threads may look late.
+alignas(Engines) unsigned char engines_storage[sizeof(Engines)];
+Engines* g_engines = new (engines_storage) Engines;
+
+void enlist(Engine* e) {
+  const std::lock_guard guard(g_engines->mutex);
+  g_engines->all.push_back(e);
+}
+
+void delist(Engine* e) {
+  const std::lock_guard guard(g_engines->mutex);
+  std::erase(g_engines->all, e);
+}
+
+// As stats() has it.
+Load load_of(const Engine& e) noexcept {
+  const auto get = [](const std::atomic<std::uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);  // statistics
+  };
+  // What has ended first: it is no more than what was submitted after that.
+  const std::uint64_t ended = get(e.counters.completed) + get(e.kernels_done) +
+                              e.pool->counts().completed + get(e.counters.failed) +
+                              get(e.counters.cancelled);
+  const std::uint64_t submitted = get(e.counters.submitted);
+  const std::uint64_t pending = submitted > ended ? submitted - ended : 0;
+  const std::uint64_t running =
+      std::min<std::uint64_t>(pending, e.pool->active_workers());
+  return {pending - running, running};
+}
 
 // --- construction --------------------------------------------------------------------
 
@@ -51,6 +91,7 @@ PyObject* engine_new(PyObject*, PyObject* const* args, std::size_t nargs,
   e->max_pending = max_pending;
   e->hooks = new PoolHooks(object.get());
   e->pool = new Pool(static_cast<std::uint32_t>(limit), *e->hooks);
+  enlist(e);
   return object.release();
 }
 
@@ -75,7 +116,21 @@ bool report_unobserved(Engine* e) {
 
 }  // namespace
 
+Load load_of_all_engines() noexcept {
+  Load total;
+  const std::lock_guard guard(g_engines->mutex);
+  for (const Engine* e : g_engines->all) {
+    const Load load = load_of(*e);
+    total.ready += load.ready;
+    total.running += load.running;
+  }
+  return total;
+}
+
+void forget_engines_after_fork() { g_engines = new (engines_storage) Engines; }
+
 Engine::~Engine() {
+  delist(this);
   // A forked child leaves the pool alone: its threads are gone and a lock may be held.
   if (forked.load()) return;
   delete pool;

@@ -12,6 +12,11 @@
 // stops it: the task is queued all the same, and as a stopped pool runs what is queued
 // it ends as those before it.  Threads are started with no lock held; whoever needs one
 // has reserved it in the pool first, so two that do so at the same time start two.
+//
+// All engines are in a list with a mutex of its own, for load_of_all_engines(): an
+// engine is put in when it is complete, and is out before its pool is deleted, so what
+// is read under the mutex is there.  Nothing else is done under it: neither does who
+// reads want the interpreter, nor who enters or leaves, with it, anything but memory.
 #pragma once
 
 #include "python.hpp"
@@ -94,6 +99,14 @@ struct Engine : PyObject {
 extern PyTypeObject* engine_type;
 inline Engine* engine_of(PyObject* object) { return static_cast<Engine*>(object); }
 bool add_engine_type(PyObject* module);
+
+// What all engines have to do, for whoever looks now and then; without the interpreter.
+struct Load {
+  std::uint64_t ready = 0, running = 0;  // tasks and items
+};
+Load load_of_all_engines() noexcept;
+// In a forked child: those of the parent have nothing to do.
+void forget_engines_after_fork();
 
 // A task or an item of the engine has completed on this thread.  Where workers run
 // Python code at the same time, each has a count of its own.

@@ -19,6 +19,7 @@
 #include "map.hpp"
 #include "parking_lot.hpp"
 #include "recording.hpp"
+#include "sampler.hpp"
 #include "scope.hpp"
 #include "segment.hpp"
 #include "stream.hpp"
@@ -150,6 +151,7 @@ PyObject* has_shared_memory(PyObject*, PyObject*) {
 PyObject* reset_after_fork(PyObject*, PyObject*) {
   parking_lot::reset_after_fork();
   recording::reset_after_fork();
+  forget_engines_after_fork();
   Py_RETURN_NONE;
 }
 
@@ -215,6 +217,7 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       !add_segment_type(module) || !add_task_type(module) ||
       !add_context_per_call_type(module) || !add_condition_type(module) ||
       !add_blocking_type(module) || !recording::add_type(module) ||
+      !add_sampler_type(module) ||
       PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }

@@ -1,15 +1,12 @@
 #include "recording.hpp"
 
-#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <new>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -629,39 +626,6 @@ PyObject* run_here(PyObject*, PyObject*) {
   return PyLong_FromUnsignedLong(t_lane != nullptr ? t_lane->run() : 0);
 }
 
-// How often this thread has given its processor up by itself; -1: not known.
-long sleeps_of_thread() {
-#if defined(RUSAGE_THREAD)
-  rusage usage{};
-  if (getrusage(RUSAGE_THREAD, &usage) == 0) return usage.ru_nvcsw;
-#endif
-  return -1;
-}
-
-// lock_wait(seconds) -> nanoseconds that it took to get the interpreter lock after a
-// sleep of that time; 0 where there is none.
-PyObject* lock_wait(PyObject*, PyObject* seconds) {
-  const double wanted = PyFloat_AsDouble(seconds);
-  if (wanted == -1.0 && PyErr_Occurred() != nullptr) return nullptr;
-  if (!(wanted >= 0 && wanted <= 60)) {
-    PyErr_SetString(PyExc_ValueError, "lock_wait: 0 to 60 seconds");
-    return nullptr;
-  }
-  PyThreadState* state = PyEval_SaveThread();
-  std::this_thread::sleep_for(std::chrono::duration<double>(wanted));
-  const long sleeps = sleeps_of_thread();
-  const std::int64_t before = steady_ns();
-  PyEval_RestoreThread(state);
-#ifdef Py_GIL_DISABLED
-  return PyLong_FromLong(0);
-#else
-  const std::int64_t took = steady_ns() - before;
-  // Who did not go to sleep for it was at most kept from the processor.
-  const bool waited = sleeps < 0 || sleeps_of_thread() != sleeps;
-  return PyLong_FromLongLong(waited ? took : 0);
-#endif
-}
-
 PyObject* set_on_failure(PyObject*, PyObject* function) {
   PyObject* old = std::exchange(g_on_failure, Py_NewRef(function));
   Py_XDECREF(old);
@@ -675,8 +639,6 @@ PyMethodDef functions[] = {
      "recording_label(text or callable) -> its number"},
     {"recording_run", method<run_here>(), METH_NOARGS,
      "recording_run() -> the run whose call this thread is in, or 0"},
-    {"lock_wait", method<lock_wait>(), METH_O,
-     "lock_wait(seconds) -> ns it took to get the interpreter lock after a sleep"},
     {"recording_on_failure", method<set_on_failure>(), METH_O,
      "recording_on_failure(f): f(exception) -> number, for calls that fail"},
     {nullptr, nullptr, 0, nullptr}};

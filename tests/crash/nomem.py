@@ -431,6 +431,12 @@ class RecordedStreams(Streams):
         super().check()
 
 
+class Sampled:
+    def __init__(self):
+        self.sampler = core.Sampler(every=1000, most=8)
+        self.sampler.run(0.001, ())
+
+
 class Taped:
     """A recording in which something has been written down."""
 
@@ -1079,7 +1085,10 @@ ENTRIES: dict[str, Entry] = {
         lambda made: made.tape.close(),
     ),
     "Tape.close": Entry(Taped, lambda made: made.tape.close(), Taped.check),
-    "lock_wait": Entry(value, lambda made: core.lock_wait(0.0001)),
+    "Sampler.__init__": Entry(value, lambda made: core.Sampler(every=1000, most=8)),
+    "Sampler.run": Entry(Sampled, lambda made: made.sampler.run(0.001, (1, 2))),
+    "Sampler.rows": Entry(Sampled, lambda made: made.sampler.rows()),
+    "Sampler.end": Entry(Sampled, lambda made: made.sampler.end()),
     "recording_label": Entry(
         value, lambda made: core.recording_label(value), lasting=True
     ),

@@ -21,7 +21,7 @@ from typing import Any
 from fastflow import _core
 from fastflow.base import lifetime
 
-__all__ = ["Crew", "counts", "track"]
+__all__ = ["Crew", "track"]
 
 _START_LIMIT = 20.0  # seconds: far beyond what a start takes on a busy machine
 
@@ -181,20 +181,6 @@ def _taken(ticket: list[None]) -> bool:
 def track(engine: _core.Engine) -> None:
     """Let a forked child know of the engine."""
     _engines.add(engine)
-
-
-def counts() -> tuple[int, int]:
-    """Return how many tasks are ready and how many run, in all pools of threads."""
-    ready = running = 0
-    for engine in list(_engines):
-        if engine.forked:
-            continue
-        submitted, completed, failed, cancelled = engine.stats()[:4]
-        pending = max(submitted - completed - failed - cancelled, 0)
-        active = min(pending, engine.active)
-        ready += pending - active
-        running += active
-    return ready, running
 
 
 def _at_exit() -> None:

@@ -4,143 +4,118 @@ from __future__ import annotations
 
 import collections
 import multiprocessing.process
-import os
 import sys
 import time
-from pathlib import Path
-from threading import Event, Thread
-from typing import NamedTuple
+import weakref
+from threading import Thread
 
 import numpy as np
 
 from fastflow import _core
-from fastflow.pool.workers import counts
+from fastflow.base import lifetime
 from fastflow.seeing.tape import thread_names
 from fastflow.seeing.trace import COUNTER
 
 __all__ = ["Sampler"]
 
 _EVERY = 0.05  # seconds
-_PAUSE = 0.0002  # seconds without the interpreter lock, before a look at it
-_WINDOW = 10  # looks at the lock, of which a share is told
-_THREADS = 200  # of which the waits for a core are looked at
-_TASKS = "/proc/self/task"
-_STATS = Path("/proc/self/schedstat")
-_MOST = 20_000  # then every second one goes, and they come half as often
+_MOST = 20_000  # measurements; then every second one goes, and they come half as often
+_RAREST = 0.25  # seconds between two looks at the interpreter lock, once it has gone on
+_PART = 0.1  # of the time so far: until then
+_WINDOW = 5  # looks at the lock, of which a share is told
 
+_ROW = np.dtype(
+    [
+        ("time", "i8"),
+        ("cpu", "f8"),
+        ("starved", "f8"),
+        ("ready", "u8"),
+        ("running", "u8"),
+    ]
+)
+"""``Row`` of cpp/bindings/sampler.cpp."""
 
-class _Row(NamedTuple):
-    time: int
-    cpu: float
-    starved: float
-    lock: float
-    ready: int
-    running: int
+_open: weakref.WeakSet[Sampler] = weakref.WeakSet()
 
 
 class Sampler:
     """Measures some 20 times a second, until it is ended.
 
-    A look at the interpreter lock is an attempt to get it: who holds it gives it up
-    once, as it does for any other thread.
+    That is done natively, and takes a few microseconds. What needs the interpreter is
+    looked at as often at first, and four times a second later: a look at the lock is an
+    attempt to get it, and who holds it gives it up once, as it does for any other
+    thread. With it come the names of threads, and which processes there are.
     """
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
-        self._rows: list[_Row] = []
-        self._every = _EVERY
-        self._over = Event()
+        self._native = _core.Sampler(every=round(_EVERY * 1e9), most=_MOST)
+        self._looks: list[tuple[int, float]] = []
         self._thread = Thread(target=self._run, name="fastflow-record", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+        _open.add(self)
 
     def end(self) -> None:
         """End; what was measured stays."""
-        self._over.set()
+        _open.discard(self)
+        self._native.end()
         self._thread.join()
 
     def counters(self, began: int) -> dict[str, np.ndarray]:
         """Return what was measured, as `Trace.counters`."""
-        left_out = {"time"}
-        if _is_free_threaded():
-            left_out.add("lock")
-        if not _STATS.exists():
-            left_out.add("starved")
-        return {
-            name: _column(self._rows, name, began)
-            for name in _Row._fields
-            if name not in left_out
+        rows = np.frombuffer(self._native.rows(), _ROW)
+        found = {
+            name: _column(rows["time"], rows[name], began)
+            for name in ("cpu", "ready", "running")
         }
+        if (rows["starved"] >= 0).any():
+            found["starved"] = _column(
+                rows["time"], np.maximum(rows["starved"], 0), began
+            )
+        if not _is_free_threaded():
+            times = np.array([time for time, _ in self._looks], "i8")
+            shares = np.array([share for _, share in self._looks], "f8")
+            found["lock"] = _column(times, shares, began)
+        return found
 
     def _run(self) -> None:
         looks: collections.deque[bool] = collections.deque(maxlen=_WINDOW)
-        before = time.monotonic_ns(), _cpu_seconds(), _starved_seconds()
-        while not self._over.wait(self._every):
+        began = time.monotonic()
+        while True:
+            wait = min(max(_PART * (time.monotonic() - began), _EVERY), _RAREST)
+            # Long enough for somebody else to have the lock, if somebody wants it.
+            waited = self._native.run(wait, _processes())
+            if waited < 0:
+                return
+            looks.append(waited > 0)
+            self._looks.append((time.monotonic_ns(), sum(looks) / len(looks)))
             self.names.update(thread_names())
-            # Long enough for somebody else to have it, if somebody wants it.
-            looks.append(_core.lock_wait(_PAUSE) > 0)
-            now = time.monotonic_ns(), _cpu_seconds(), _starved_seconds()
-            seconds = max(now[0] - before[0], 1) / 1e9
-            self._rows.append(
-                _Row(
-                    now[0],
-                    max(now[1] - before[1], 0.0) / seconds,
-                    max(now[2] - before[2], 0.0) / seconds,
-                    sum(looks) / len(looks),
-                    *counts(),
-                )
-            )
-            before = now
-            if len(self._rows) >= _MOST:
-                del self._rows[1::2]
-                self._every *= 2
+
+
+def _end_all() -> None:
+    for sampler in list(_open):
+        sampler.end()
+
+
+lifetime.at_exit(lifetime.RUNS, _end_all)
+lifetime.in_forked_child(lifetime.RUNS, _open.clear)  # their threads are not there
 
 
 def _is_free_threaded() -> bool:
     return hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
 
 
-def _column(rows: list[_Row], name: str, began: int) -> np.ndarray:
-    column = np.zeros(len(rows), COUNTER)
-    column["time"] = [max(row.time - began, 0) for row in rows]
-    column["value"] = [getattr(row, name) for row in rows]
+def _column(times: np.ndarray, values: np.ndarray, began: int) -> np.ndarray:
+    column = np.zeros(len(times), COUNTER)
+    column["time"] = np.maximum(times.astype("i8") - began, 0)
+    column["value"] = values
     return column
 
 
-def _cpu_seconds() -> float:
-    """Return the processor time of this process and of those that it has started."""
-    times = os.times()
-    total = time.process_time() + times.children_user + times.children_system
-    for child in tuple(multiprocessing.process._children):  # type: ignore[attr-defined]
-        total += _cpu_of(child.pid)
-    return total
-
-
-def _cpu_of(pid: int | None) -> float:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-        user, system = text.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):  # it has ended, or this is no Linux
-        return 0.0
-
-
-def _starved_seconds() -> float:
-    """Return how long all threads together have waited for a core, where it is known.
-
-    Those that have ended are missing.
-    """
-    total = 0
-    try:
-        threads = os.listdir(_TASKS)  # noqa: PTH208  (half the time)
-    except OSError:  # this is no Linux
-        return 0.0
-    for thread in threads[:_THREADS]:
-        try:
-            with open(f"{_TASKS}/{thread}/schedstat", "rb") as file:  # noqa: PTH123
-                total += int(file.read().split()[1])
-        except (OSError, ValueError, IndexError):  # it has ended
-            continue
-    return total / 1e9
+def _processes() -> tuple[int, ...]:
+    """Return the processes that multiprocessing has started here."""
+    children = multiprocessing.process._children  # type: ignore[attr-defined]
+    return tuple(child.pid for child in tuple(children) if child.pid)
