@@ -92,8 +92,8 @@ FILES = {
         "shared",
     ),
     "run": (
-        "__init__ active attempts cache completion events handles params recorder "
-        "retry scope status",
+        "__init__ active attempts cache clocks completion events handles params "
+        "recorder retry scope status",
         "job job_spans results task",
         "loop plan remote",
         "items pauses",

@@ -22,7 +22,9 @@ from typing import Any, NamedTuple, Protocol
 from fastflow.base import recorders
 from fastflow.base.recorders import Noted
 from fastflow.errors import add_note
-from fastflow.run.items import Manner, Part, Where, run_items
+from fastflow.run.clocks import CLOCKS
+from fastflow.run.items import Manner, Part, run_items
+from fastflow.run.job_spans import lane_of
 from fastflow.run.remote import explained
 
 __all__ = ["Columns", "Fan", "Place", "Rows", "note_number", "raised"]
@@ -278,15 +280,11 @@ class Fan:
 
     def _span(self, chunk: _Chunk, part: Part) -> Noted:
         """Return what those who record are told of a chunk."""
-        here, there, now = Where.here(), part.place, time.perf_counter()
-        start, name = part.began, f"process {there.process}"
-        lane: tuple[str, str, int] | int = (name, "process", there.process)
-        if there.machine != here.machine:
-            # Its clock is another one: in the middle of what is possible.
-            start = chunk.sent + max(now - chunk.sent - part.seconds, 0.0) / 2
-            lane = f"{there.machine} {name}", "remote", there.process
-        elif there.process == here.process:
-            lane = there.thread
+        start = CLOCKS.start(
+            part.place.machine, part.began, part.seconds, chunk.sent,
+            time.perf_counter(),
+        )  # fmt: skip
+        lane = lane_of(CLOCKS.name(part.place))
         failure = 0
         if part.failures:
             failure = recorders.failure_of(part.failures[min(part.failures)].error())

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from fastflow.base.lifetime import WORKERS, in_forked_child
+from fastflow.run.clocks import Where
 from fastflow.run.job import Job
 from fastflow.run.remote import Outcome, Run, explained
 
@@ -155,11 +156,11 @@ class Call:
         except Exception as error:  # its limit can't be watched
             self.failed(error)
 
-    def ended(self, outcome: Outcome, sent: float) -> None:
-        """Say what came of it; `sent`: when it left, by ``time.perf_counter``."""
+    def ended(self, outcome: Outcome, sent: float, where: Where | None) -> None:
+        """Say what came of it; see `Outcome.seen_here`."""
         try:
             if outcome.process:
-                self.job.ran(self.ticket, *outcome.seen_here(sent))
+                self.job.ran(self.ticket, *outcome.seen_here(sent, where))
             if outcome.failure is None:
                 self.job.returned(self.ticket, outcome.value)
                 return

@@ -55,6 +55,7 @@ from weakref import WeakKeyDictionary
 from fastflow.backends.lanes import Call, Chunk, Lane, Submit
 from fastflow.backends.travel import BYTES, Travel
 from fastflow.base.lifetime import WORKERS, in_forked_child
+from fastflow.run.clocks import Where
 from fastflow.run.job import Job
 from fastflow.run.remote import Outcome, Run
 
@@ -427,11 +428,11 @@ class Sender:
             self._close(chunk, [])
         else:
             try:
-                outcomes, seconds = self._travel.opened(future.result())
+                outcomes, seconds, where = self._travel.opened(future.result())
             except Exception as error:
                 self._fail(chunk, error)
                 return
-            self._tell(chunk, outcomes, seconds)
+            self._tell(chunk, outcomes, seconds, where)
 
     def _fail(self, chunk: Chunk, error: BaseException) -> None:
         """Tell all calls of a chunk of an error of the executor."""
@@ -443,7 +444,13 @@ class Sender:
         for call in calls:
             call.failed(error)
 
-    def _tell(self, chunk: Chunk, outcomes: list[Outcome], seconds: float) -> None:
+    def _tell(
+        self,
+        chunk: Chunk,
+        outcomes: list[Outcome],
+        seconds: float,
+        where: Where | None,
+    ) -> None:
         with self._lock:
             if self._starts:
                 self._processes.add(outcomes[0].process)
@@ -452,7 +459,7 @@ class Sender:
         calls = chunk.calls
         self._close(chunk, calls[: len(outcomes)])
         for call, outcome in zip(calls, outcomes, strict=False):
-            call.ended(outcome, chunk.sent)
+            call.ended(outcome, chunk.sent, where)
 
     def _close(self, chunk: Chunk, over: list[Call]) -> None:
         """Note that a chunk is back; those of its calls that are not over are held."""

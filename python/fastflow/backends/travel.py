@@ -9,6 +9,7 @@ import os
 from typing import Any, Protocol
 
 from fastflow.backends.lanes import Lane
+from fastflow.run.clocks import Where
 from fastflow.run.remote import (
     Outcome,
     Returned,
@@ -44,8 +45,11 @@ class Travel(Protocol):
     def ask(self, lane: Lane) -> cf.Future[int]:
         """Ask whether a process is there that has what a lane's calls need."""
 
-    def opened(self, result: Any) -> tuple[list[Outcome], float]:
-        """Return outcomes of the first calls, and the seconds these took together."""
+    def opened(self, result: Any) -> tuple[list[Outcome], float, Where | None]:
+        """Return outcomes of the first calls, the seconds these took together, where.
+
+        The latter is None if the outcomes say it.
+        """
 
 
 class Together:
@@ -89,9 +93,10 @@ class Together:
             self._pack_function(lane)
         return lane.submit(process_id, lane.packed or b"")
 
-    def opened(self, result: Returned) -> tuple[list[Outcome], float]:
+    def opened(self, result: Returned) -> tuple[list[Outcome], float, Where | None]:
         """See `Travel`."""
-        return [opened(outcome) for outcome in result.outcomes], result.seconds
+        outcomes = [opened(outcome) for outcome in result.outcomes]
+        return outcomes, result.seconds, result.where
 
 
 class Alone:
@@ -126,6 +131,6 @@ class Alone:
         """See `Travel`."""
         return lane.submit(process_id, b"")
 
-    def opened(self, result: Outcome) -> tuple[list[Outcome], float]:
+    def opened(self, result: Outcome) -> tuple[list[Outcome], float, Where | None]:
         """See `Travel`."""
-        return [result], result.seconds
+        return [result], result.seconds, None

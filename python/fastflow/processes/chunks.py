@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, InvalidStateError
 from itertools import chain, repeat
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fastflow.pool.future import Future
 from fastflow.processes.buffers import Packed, Shared
@@ -17,7 +17,7 @@ from fastflow.processes.packing import NUMBERLESS, Packer
 from fastflow.processes.recorded import note_call
 from fastflow.processes.undisturbed import is_stray
 
-__all__ = ["Chunk", "MapRun"]
+__all__ = ["Chunk", "MapRun", "Recorded"]
 
 _SECONDS = 0.003
 """That a chunk should take, about."""
@@ -35,6 +35,16 @@ class _Waiter(Protocol):
         """Wait until a future is done, or the time is over."""
 
 
+class Recorded(NamedTuple):
+    """What who records is told of a map."""
+
+    name: str
+    run: int
+    """Its number."""
+    failure_in: Callable[[list[Any]], BaseException | None] | None
+    """Finds what an item has raised among values, where that is returned."""
+
+
 class Chunk:
     """Consecutive items of a map; to the desk a call like others."""
 
@@ -49,8 +59,10 @@ class Chunk:
         """Take the values of the items."""
         began, ended, process, values = answer
         self.run.time_of(len(values), ended - began)
-        if self.run.recorded is not None:
-            self._tell(began, ended, process, None)
+        recorded = self.run.recorded
+        if recorded is not None:
+            found = recorded.failure_in
+            self._tell(began, ended, process, None if found is None else found(values))
         self.run.deliver(self.start, values, None)
 
     def set_exception(self, error: BaseException) -> None:
@@ -75,7 +87,7 @@ class Chunk:
     ) -> None:
         """Tell who records; a chunk is one span, with the number of its first item."""
         assert self.run.recorded is not None
-        name, run = self.run.recorded
+        name, run = self.run.recorded[:2]
         note_call(name, began, ended, process, item=self.start, run=run, error=error)
 
     def cancel(self) -> None:
@@ -151,8 +163,7 @@ class MapRun:
         self._bell: Future[None] | None = None
         self._over = False
         self._parts: weakref.ref[_Parts] | None = None
-        self.recorded: tuple[str, int] | None = None
-        """Name and number of the run, if it is recorded."""
+        self.recorded: Recorded | None = None
 
     @property
     def stopped(self) -> bool:

@@ -22,7 +22,7 @@ from fastflow.pool.columns import columns_of
 from fastflow.pool.executor import Executor, map_by_submit
 from fastflow.processes import place
 from fastflow.processes.buffers import Shares
-from fastflow.processes.chunks import MapRun
+from fastflow.processes.chunks import MapRun, Recorded
 from fastflow.processes.desk import Desk
 from fastflow.processes.future import ProcessFuture
 from fastflow.processes.packing import Packer, dumps, main_is_hidden
@@ -309,7 +309,11 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             self._watch, self._packer, fn, columns, n, chunksize, self._max_workers
         )
         if recorders.RECORDERS:
-            run.recorded = recorders.name_of(fn), recorders.begin_fan(fn)
+            run.recorded = Recorded(
+                recorders.name_of(fn),
+                recorders.begin_fan(fn),
+                getattr(fn, "failure_in", None),
+            )
         if n:
             self._desk.attend(self._desk.add_map(run))
             if self._watch.helper_sleeps:

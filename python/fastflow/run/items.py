@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, starmap
 from typing import Any, NamedTuple
 
+from fastflow.run.clocks import Where
 from fastflow.run.remote import Failure
 
-__all__ = ["Manner", "OneItem", "Part", "Where", "run_items"]
+__all__ = ["Manner", "OneItem", "Part", "run_items"]
 
 _LOOKS = 8  # at the clock in the time that items should take
 
@@ -28,19 +26,6 @@ class Manner(NamedTuple):
     """Whether an item that raises is not the last."""
 
 
-class Where(NamedTuple):
-    """Where calls were made."""
-
-    machine: str
-    process: int
-    thread: int
-
-    @classmethod
-    def here(cls) -> Where:
-        """Return this one."""
-        return cls(platform.node(), os.getpid(), threading.get_ident())
-
-
 class Part(NamedTuple):
     """What came of the first items."""
 
@@ -53,7 +38,7 @@ class Part(NamedTuple):
     seconds: float
     """That they took together."""
     began: float
-    """By ``time.perf_counter``, which all processes of a machine have."""
+    """By ``time.perf_counter`` there; see `fastflow.run.clocks`."""
     place: Where
 
 
@@ -122,3 +107,10 @@ class OneItem:
                 raise
             return Failure(error)
         return value if self._manner.keep else None
+
+    @staticmethod
+    def failure_in(values: Iterable[Any]) -> BaseException | None:
+        """Return what the first item has raised of those that it has returned."""
+        failures = (value for value in values if type(value) is Failure)
+        first = next(failures, None)
+        return None if first is None else first.error()

@@ -8,7 +8,6 @@ better elsewhere (a call was made in another process, and timed there) is told b
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -213,10 +212,11 @@ def lane_of(where: str | int | None) -> Lane:
         return threading.get_ident()
     if isinstance(where, int):
         return where
-    process = 0
-    with contextlib.suppress(ValueError):
-        process = int(where.rpartition(" ")[2])
-    return where, "process" if process else "remote", process
+    # See `run.clocks`: there may be a machine before and a thread behind it.
+    machine, _, rest = where.rpartition("process ")
+    number = rest.partition(" ")[0]
+    process = int(number) if number.isdecimal() else 0
+    return where, "process" if process and not machine else "remote", process
 
 
 def _waits() -> Lane:

@@ -21,6 +21,7 @@ from fastflow.errors import add_note, portable, text_of
 from fastflow.pool.blas import limited, look_again
 from fastflow.processes.packing import Numbered
 from fastflow.processes.place import tell_begun
+from fastflow.run.clocks import CLOCKS, Where
 from fastflow.run.task import task_of
 
 __all__ = [
@@ -50,25 +51,32 @@ class Outcome(NamedTuple):
     value: Any
     failure: Failure | None
     began: float
-    """By ``time.time``, which other machines have, too."""
+    """By ``time.perf_counter`` there."""
     seconds: float
     process: int
+    where: Where | None = None
+    """None: as its chunk says, else in a process of this machine."""
 
-    def seen_here(self, sent: float) -> tuple[float, float, str]:
+    def seen_here(
+        self, sent: float, where: Where | None = None
+    ) -> tuple[float, float, str | int]:
         """Return when it began and ended by ``time.perf_counter`` here, and where.
 
         Parameters
         ----------
         sent : float
             When the call left, by the same clock: it did not begin before.
+        where : Where, optional
+            What its chunk says.
         """
-        # The other process has another clock; both know the time of day.
-        start = time.perf_counter() - max(time.time() - self.began, 0.0)
-        start = max(start, sent)
-        late = start + self.seconds - time.perf_counter()
-        if late > 0:  # the times of day differ: in the middle of what is possible
-            start = max(start - late - max(start - late - sent, 0.0) / 2, sent)
-        return start, start + self.seconds, f"process {self.process}"
+        where = self.where or where
+        if where is None:
+            name: str | int = f"process {self.process}"
+            return self.began, self.began + self.seconds, name
+        start = CLOCKS.start(
+            where.machine, self.began, self.seconds, sent, time.perf_counter()
+        )
+        return start, start + self.seconds, CLOCKS.name(where)
 
 
 class Returned(NamedTuple):
@@ -77,6 +85,7 @@ class Returned(NamedTuple):
     outcomes: list[bytes]
     seconds: float
     """That these took together."""
+    where: Where | None = None
 
 
 class Failure:
@@ -182,7 +191,7 @@ def opened(data: bytes) -> Outcome:
     try:
         return pickle.loads(data)  # type: ignore[no-any-return]
     except Exception as error:
-        return Outcome(None, Failure(error), time.time(), 0.0, 0)
+        return Outcome(None, Failure(error), 0.0, 0.0, 0)
 
 
 # In the other process.
@@ -230,8 +239,8 @@ def run_chunk(
         try:
             run, fn = pickle.loads(function)
         except BaseException as error:  # of its module
-            failed = packed(_failed(error, time.time(), start))
-            return Returned([failed] * len(calls), passed)
+            failed = packed(_failed(error, start))
+            return Returned([failed] * len(calls), passed, Where.here())
         for call in calls:
             outcome, ends = _run_packed(run, fn, call)
             outcomes.append(outcome)
@@ -239,44 +248,52 @@ def run_chunk(
             passed = time.perf_counter() - start
             if ends or size < 0 or passed > seconds:
                 break
-    return Returned(outcomes, passed)
+    return Returned(outcomes, passed, Where.here())
 
 
 def _run_packed(run: Run, fn: Callable[..., Any], call: bytes) -> tuple[bytes, bool]:
     """Return what came of a call, and whether it was meant to end the program."""
-    began, start = time.time(), time.perf_counter()
+    start = time.perf_counter()
     try:
         arguments = pickle.loads(call)
         look_again()  # arrays bring their library with them
-        began, start = time.time(), time.perf_counter()
+        start = time.perf_counter()
         value = _core.task_context().run(run, fn, *arguments)
         seconds = time.perf_counter() - start
-        return packed(Outcome(value, None, began, seconds, os.getpid())), False
+        return packed(Outcome(value, None, start, seconds, os.getpid())), False
     except BaseException as error:
-        failed = _failed(error, began, start)
+        failed = _failed(error, start)
         return packed(failed), isinstance(error, ENDS_PROGRAM)
 
 
-def _failed(error: BaseException, began: float, start: float) -> Outcome:
+def _failed(error: BaseException, start: float, where: Where | None = None) -> Outcome:
     seconds = time.perf_counter() - start
-    return Outcome(None, Failure(error), began, seconds, os.getpid())
+    return Outcome(None, Failure(error), start, seconds, os.getpid(), where)
 
 
 def run_one(
     run: Run,
     fn: Callable[..., Any],
     arguments: tuple[Any, ...],
-    key: str,  # noqa: ARG001  (tells equal calls apart)
+    key: str,
     threads: int | None = None,
 ) -> Outcome:
-    """Make one call, whose parts are pickled by the executor in its own way."""
-    began, start = time.time(), time.perf_counter()
+    """Make one call, whose parts are pickled by the executor in its own way.
+
+    Parameters
+    ----------
+    key : str
+        Tells equal calls apart; empty: they are, and this machine's.
+    """
+    where = Where.here() if key else None
+    start = time.perf_counter()
     try:
         with limited(threads):
             value = _core.task_context().run(run, fn, *arguments)
     except BaseException as error:
-        return _failed(error, began, start)
-    return Outcome(value, None, began, time.perf_counter() - start, os.getpid())
+        return _failed(error, start, where)
+    seconds = time.perf_counter() - start
+    return Outcome(value, None, start, seconds, os.getpid(), where)
 
 
 class OneCall(Numbered):

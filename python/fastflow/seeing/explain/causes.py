@@ -132,7 +132,7 @@ def _sending(facts: Facts, small: bool) -> Iterator[Cause]:
     kinds = {
         facts.spans.kinds[n] for n in np.unique(facts.spans.lane[facts.account.call])
     }
-    if kinds == {"process"} and not small:
+    if kinds <= {"process", "remote"} and not small:
         sent += facts.account.overhead
     if not sent:
         return
