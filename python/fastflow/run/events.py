@@ -62,6 +62,12 @@ class Subscriber(Protocol):
     def job_recalled(self, key: JobKey, attempt: int, time: float, /) -> None:
         """A call was not made, as it is recorded that `attempt` attempts ended it."""
 
+    def job_sent(self, key: JobKey, attempt: int, /) -> None:
+        """An attempt leaves for another process: `job_ran` tells more, if it is back.
+
+        It has begun, as far as it is known, at `job_started`.
+        """
+
     def job_ran(
         self, key: JobKey, attempt: int, start: float, end: float, where: str | int, /
     ) -> None:
@@ -159,6 +165,10 @@ class Events:
     def job_recalled(self, key: JobKey, attempt: int) -> None:
         """See `Subscriber`."""
         self._tell("job_recalled", key, attempt, self._now())
+
+    def job_sent(self, key: JobKey, attempt: int) -> None:
+        """See `Subscriber`."""
+        self._tell("job_sent", key, attempt)
 
     def job_ran(
         self, key: JobKey, attempt: int, start: float, end: float, where: str | int

@@ -179,6 +179,9 @@ class Job:
 
     def sent(self, ticket: int) -> None:
         """Note that an attempt leaves for another process."""
+        if self.events is not None and self.attempts.live == ticket:
+            assert self.key is not None
+            self.events.job_sent(self.key, self.attempts.count)
 
     def ran(self, ticket: int, start: float, end: float, where: int | str) -> None:
         """Note when, by ``time.perf_counter``, and where an attempt was made.

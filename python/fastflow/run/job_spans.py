@@ -66,6 +66,7 @@ class JobSpans:
         self._attempts: dict[tuple[str, str], _Attempt] = {}
         self._pauses: dict[tuple[str, str], int] = {}
         self._waits: dict[tuple[str, str], int] = {}
+        self._sent: set[tuple[str, str]] = set()  # attempts, to other processes
 
     def run_of(self, key: JobKey) -> int:  # noqa: ARG002
         """Return the number of a job's run."""
@@ -81,7 +82,13 @@ class JobSpans:
         since = self._pauses.pop(key[:2], None)
         if since is not None:
             self._tell(key, attempt, _Attempt(since, now, _waits()), kind=_PAUSE)
-        self._attempts[key[:2]] = _Attempt(now, 0, lane_of(None))
+        lane = _elsewhere() if key[:2] in self._sent else lane_of(None)
+        self._attempts[key[:2]] = _Attempt(now, 0, lane)
+
+    def job_sent(self, key: JobKey, attempt: int, /) -> None:
+        """See `Subscriber`; where it is made is known only if it comes back."""
+        del attempt
+        self._sent.add(key[:2])
 
     def job_ran(
         self, key: JobKey, attempt: int, start: float, end: float, where: str | int
@@ -141,6 +148,7 @@ class JobSpans:
         self, key: JobKey, attempt: int, state: int, error: BaseException | None
     ) -> None:
         found = self._attempts.pop(key[:2], None)
+        self._sent.discard(key[:2])
         if found is None:
             first = self._first(key)
             if first is None:
@@ -217,6 +225,11 @@ def lane_of(where: str | int | None) -> Lane:
     number = rest.partition(" ")[0]
     process = int(number) if number.isdecimal() else 0
     return where, "process" if process and not machine else "remote", process
+
+
+def _elsewhere() -> Lane:
+    """Return the lane of calls of which nobody knows which worker has made them."""
+    return "elsewhere", "waits", os.getpid()
 
 
 def _waits() -> Lane:

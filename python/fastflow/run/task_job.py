@@ -155,6 +155,7 @@ class TaskJob(Job):
 
     def sent(self, ticket: int) -> None:
         """See `Job`."""
+        super().sent(ticket)
         self._sent = ticket
         self.worker = None  # not known before it is back
 
