@@ -8,6 +8,9 @@ import pytest
 
 import fastflow
 from fastflow.durable import DurableRunner, StepConfig, durable_execution
+from fastflow.seeing import machine
+from fastflow.seeing.explain import explain
+from fastflow.seeing.explain.words import ns_text
 from fastflow.seeing.trace import Kind, State
 from seeing.recorded_calls import (
     FLOW,
@@ -245,3 +248,38 @@ def test_fans_on_the_standard_librarys_executors(kind):
     kinds = {trace.lanes[n].kind for n in trace.calls["lane"].tolist()}
     assert kinds == {"thread" if kind is cf.ThreadPoolExecutor else "process"}
     assert {failure.type for failure in trace.failures} == {"ValueError"}
+
+
+@pytest.fixture
+def nothing_measured(monkeypatch):
+    monkeypatch.setattr(machine, "_overhead", {})
+
+
+@pytest.mark.usefixtures("nothing_measured")
+def test_what_a_call_in_a_process_costs_is_measured_where_there_are_some():
+    assert "process" not in recorded(lambda: square(1)).machine["overhead"]
+    with fastflow.ProcessExecutor(1) as executor:
+        trace = recorded(lambda: executor.submit(square, 2).result())
+    cost = trace.machine["overhead"]
+    assert set(cost) == {"submit", "map", "process"}
+    assert cost["process"] > cost["submit"] > 0
+    assert calls_by_name(trace) == {"square": 1}
+
+
+@pytest.mark.usefixtures("nothing_measured")
+def test_no_process_is_started_to_measure_what_a_call_costs():
+    with fastflow.ProcessExecutor(8) as executor:
+        recorded(lambda: executor.submit(square, 2).result())
+        assert not executor.stands_by
+        assert len(executor._desk.workers) == 1
+
+
+def test_small_calls_in_processes_have_a_break_even(processes):
+    def body():
+        for future in [processes.submit(square, i) for i in range(300)]:
+            future.result()
+
+    trace = recorded(body)
+    (cause,) = [c for c in explain(trace).causes if "too small" in c.name]
+    measured = trace.machine["overhead"]["process"]
+    assert ns_text(measured) in cause.evidence

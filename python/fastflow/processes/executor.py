@@ -38,7 +38,7 @@ from fastflow.processes.watch import Watch
 from fastflow.processes.worker_main import Setup
 from fastflow.processes.workers import Crew, forget_server, prepare_server
 
-__all__ = ["ProcessExecutor"]
+__all__ = ["ProcessExecutor", "standing_by"]
 
 T = TypeVar("T")
 
@@ -167,7 +167,9 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
             retry=on_worker_death == "retry",
         )
         self._watch = Watch(self._desk, limit_of("idle_timeout", idle_timeout))
+        self._limited = max_tasks_per_child is not None or max_pending is not None
         _live.add(self._watch)
+        _executors.add(self)
         weakref.finalize(self, self._watch.close).atexit = False
 
     def _run_in_threads(
@@ -350,6 +352,20 @@ class ProcessExecutor(cfp.ProcessPoolExecutor):
         """Whether it takes no more calls."""
         return "_desk" in self.__dict__ and self._desk.refusal is not None
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether all its workers are there and have nothing to do, and may have more.
+
+        Calls start no worker then, and keep nobody waiting.
+        """
+        desk = self.__dict__.get("_desk")
+        return (
+            desk is not None
+            and not (self._limited or desk.refusal is not None or desk.forked)
+            and not (desk.unsettled or desk.starting)
+            and len(desk.workers) == self._max_workers
+        )
+
     def __repr__(self) -> str:
         return (
             f"<fastflow.ProcessExecutor {self._name!r} max_workers={self._max_workers}>"
@@ -376,6 +392,15 @@ def _quick_and_safe() -> str:
 
 
 _live: weakref.WeakSet[Watch] = weakref.WeakSet()
+_executors: weakref.WeakSet[ProcessExecutor] = weakref.WeakSet()
+
+
+def standing_by() -> ProcessExecutor | None:
+    """Return an executor that `stands_by`, if there is one in this process."""
+    for executor in list(_executors):
+        if type(executor) is ProcessExecutor and executor.stands_by:
+            return executor
+    return None
 
 
 def _at_exit() -> None:
@@ -389,6 +414,7 @@ def _in_forked_child() -> None:
     for watch in list(_live):
         watch.forget()
     _live.clear()
+    _executors.clear()
     forget_server()
 
 

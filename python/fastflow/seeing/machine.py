@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures as cf
 import importlib.metadata
 import platform
 import sys
@@ -12,10 +13,11 @@ from typing import Any
 from fastflow.base.doctor import usable_cores
 from fastflow.pool.executor import default_executor
 from fastflow.pool.fanout import map as native_map
+from fastflow.processes.executor import standing_by
 
 __all__ = ["machine"]
 
-_overhead: dict[str, float] | None = None
+_overhead: dict[str, float] = {}
 
 
 def machine() -> dict[str, Any]:
@@ -45,15 +47,23 @@ def _blas() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info()]
 
 
-def overhead() -> dict[str, float]:
+def overhead(*, processes: bool = False) -> dict[str, float]:
     """Return nanoseconds that a call costs beside its function; measured once.
 
-    "submit": by the native pool; "map": an item of a map; "process": by processes, if
-    there are some that wait for work. Takes a few milliseconds.
+    "submit": by the native pool; "map": an item of a map. Takes a few milliseconds.
+
+    Parameters
+    ----------
+    processes : bool
+        Whether "process" is wanted, too. It is missing where no executor of ours has
+        all its workers and nothing to do: none is started for that.
     """
-    global _overhead
-    if _overhead is None:
-        _overhead = {"submit": _submit(500), "map": _map(5_000)}
+    if not _overhead:
+        _overhead.update(submit=_submit(default_executor(), 500), map=_map(5_000))
+    if processes and "process" not in _overhead:
+        executor = standing_by()
+        if executor is not None:
+            _overhead["process"] = _submit(executor, 200, bool)
     return dict(_overhead)
 
 
@@ -70,11 +80,13 @@ def _best(body: Callable[[], object], n: int) -> float:
     return best
 
 
-def _submit(n: int) -> float:
-    executor = default_executor()
+def _submit(
+    executor: cf.Executor, n: int, fn: Callable[[], object] = _nothing
+) -> float:
+    """Measure `submit`; a function of Python's own is nothing new to a process."""
 
     def body() -> None:
-        futures = [executor.submit(_nothing) for _ in range(n)]
+        futures = [executor.submit(fn) for _ in range(n)]
         for future in futures:
             future.result()
 

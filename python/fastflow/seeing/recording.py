@@ -11,7 +11,7 @@ from fastflow.base import recorders
 from fastflow.base.drawn import Drawn
 from fastflow.base.options import check_count
 from fastflow.seeing.counters import Sampler
-from fastflow.seeing.machine import machine
+from fastflow.seeing.machine import machine, overhead
 from fastflow.seeing.notes import Notes
 from fastflow.seeing.tape import thread_names
 from fastflow.seeing.tracing import trace_of
@@ -122,9 +122,12 @@ class Recording(Drawn):
             if self._sampler is not None:
                 names = self._sampler.names | names
                 counters = self._sampler.counters(self._tape.clock[1])
+            where = machine()
             self._data = trace_of(
-                self._tape, self._notes, names, counters, self._began, machine()
+                self._tape, self._notes, names, counters, self._began, where
             )
+            if any(lane.kind == "process" for lane in self._data.lanes):
+                where["overhead"] = overhead(processes=True)
         return self._data
 
     def explain(self) -> Any:

@@ -145,16 +145,19 @@ def facts_of(trace: Trace) -> Facts:
 def _completed(trace: Trace, spans: Spans, account: Account) -> Account:
     """Give calls the time of those that were not kept, as far as it is known.
 
-    It was taken for time between calls.
+    It was taken for time between calls, or where such gaps are long for idle time.
     """
     if trace.dropped <= 0 or not trace.totals:
         return account
     call = spans.kind == Kind.CALL
     kept = float((spans.end[call] - spans.start[call]).sum())
     more = sum(total.time for total in trace.totals) - kept
-    more = min(max(more, 0.0), account.overhead)
-    own = {**account.own, Kind.CALL: account.own[Kind.CALL] + more}
-    return replace(account, own=own, overhead=account.overhead - more)
+    between = min(max(more, 0.0), account.overhead)
+    idle = min(max(more - between, 0.0), account.idle)
+    own = {**account.own, Kind.CALL: account.own[Kind.CALL] + between + idle}
+    return replace(
+        account, own=own, overhead=account.overhead - between, idle=account.idle - idle
+    )
 
 
 def _use_of(trace: Trace, spans: Spans, account: Account, levels: Levels) -> Use:
