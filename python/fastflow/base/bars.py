@@ -77,12 +77,14 @@ class TerminalBar:
 
     def show(self, done: int, total: int | None, stages: Sequence[Stage] = ()) -> None:
         """Show how far it is."""
+        self._note(done, total, stages)
+        self.rich.refresh()
+
+    def _note(self, done: int, total: int | None, stages: Sequence[Stage]) -> None:
         speed = self.rich.tasks[0].speed
         rate = f"{speed:,.0f}/s" if speed else ""
         self._show_stages(stages[:_MOST_STAGES])
-        self.rich.update(
-            self._all, completed=done, total=total, rate=rate, refresh=True
-        )
+        self.rich.update(self._all, completed=done, total=total, rate=rate)
 
     def _show_stages(self, stages: Sequence[Stage]) -> None:
         for name in self._stages.keys() - {stage.name for stage in stages}:
@@ -101,11 +103,11 @@ class TerminalBar:
         total: int | None,
         error: BaseException | None,  # noqa: ARG002  (the bar tells how far it came)
     ) -> None:
-        """Show how far it came."""
-        self.show(done, total)
+        """Note how far it came, for `close` to show."""
+        self._note(done, total, ())
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Show the bar once more, and leave it as it is."""
         self.rich.stop()
 
 

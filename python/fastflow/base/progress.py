@@ -19,6 +19,8 @@ Progress = bool | Callable[[int, int | None], object] | None
 now and then."""
 
 _INTERVAL = 0.1  # seconds
+_SHARE = 200  # a bar costs no more than such a part of the time
+_LONGEST = 2.0  # seconds: what stands still for longer seems to hang
 
 _LOGGER = logging.getLogger("fastflow")
 
@@ -89,8 +91,9 @@ class Monitor:
         while not end.wait(wait):
             before = time.thread_time()
             self._tell()
-            if self._bar is not None:  # a bar must not cost more than a hundredth
-                wait = max(interval, 99 * (time.thread_time() - before))
+            if self._bar is not None:  # the caller's function may cost what it likes
+                cost = time.thread_time() - before
+                wait = min(max(interval, _SHARE * cost), _LONGEST)
 
     def _tell(self) -> None:
         """Show how far it is; after a failure, nothing any more: the work goes on."""

@@ -22,6 +22,8 @@ from fastflow.run.task import Task
 
 __all__ = ["UNFINISHED", "Engine", "ItemErrors", "Run", "RunOptions", "check_loop"]
 
+_MOST_STAGED = 100_000  # tasks
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -122,7 +124,12 @@ class Run:
         return len(states) - states.count(PENDING)
 
     def stages(self) -> list[Stage]:
-        """Return what is under way, tasks whose names differ by a number as one."""
+        """Return what is under way, tasks whose names differ by a number as one.
+
+        Nothing if there are so many names that it takes long to find these.
+        """
+        if len(self.plan.names) > _MOST_STAGED:
+            return []
         import numpy as np
 
         names, stage_of = self.plan.stages
