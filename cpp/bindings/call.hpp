@@ -14,7 +14,10 @@ class CallArguments {
   CallArguments() = default;
   CallArguments(const CallArguments&) = delete;
   CallArguments& operator=(const CallArguments&) = delete;
-  ~CallArguments() { PyMem_Free(far_); }
+  ~CallArguments() {
+    if (far_ != nullptr) [[unlikely]]
+      PyMem_Free(far_);
+  }
 
   // Room for n; false with MemoryError.
   bool open(std::size_t n) {

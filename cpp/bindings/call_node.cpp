@@ -1,6 +1,7 @@
 #include "call_node.hpp"
 
 #include "call.hpp"
+#include "compiler.hpp"
 
 namespace fastflow::py::call_run {
 
@@ -49,26 +50,37 @@ PyObject* call_with(const GraphParts& parts, std::uint32_t v, CallArguments& arg
                              (n - named) | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
 }
 
+// The containers among the first n arguments were ours.
+FASTFLOW_COLD void drop_gathered(const Argument* arguments, PyObject* const* values,
+                                 std::uint32_t n) {
+  for (std::uint32_t k = 0; k < n; ++k) {
+    if (arguments[k].kind() == Argument::Kind::kGathered) Py_DECREF(values[k]);
+  }
+}
+
 PyObject* call_node(const State& state, std::uint32_t v) {
   const GraphParts& parts = state.parts;
   const std::uint32_t begin = parts.first_argument[v];
   const std::uint32_t n = parts.first_argument[v + 1] - begin;
   CallArguments args;
   if (!args.open(n)) return nullptr;
+  const Argument* const arguments = parts.arguments.data() + begin;
+  PyObject** const values = args.data();
+  bool gathered = false;
   std::uint32_t got = 0;
   for (; got < n; ++got) {
-    const Argument argument = parts.arguments[begin + got];
-    args[got] = argument.kind() == Argument::Kind::kGathered
-                    ? gather(state, *argument.items())
-                    : value_of(state, argument);
-    if (args[got] == nullptr) break;
-  }
-  PyObject* result = got == n ? call_with(parts, v, args, n) : nullptr;
-  for (std::uint32_t k = 0; k < got; ++k) {  // the containers were ours
-    if (parts.arguments[begin + k].kind() == Argument::Kind::kGathered) {
-      Py_DECREF(args[k]);
+    const Argument argument = arguments[got];
+    if (argument.kind() == Argument::Kind::kGathered) [[unlikely]] {
+      gathered = true;
+      values[got] = gather(state, *argument.items());
+      if (values[got] == nullptr) break;
+    } else {
+      values[got] = value_of(state, argument);
     }
   }
+  PyObject* result = got == n ? call_with(parts, v, args, n) : nullptr;
+  if (gathered) [[unlikely]]
+    drop_gathered(arguments, values, got);
   return result;
 }
 

@@ -84,7 +84,8 @@ void release_arguments(CallRun* run, std::uint32_t v, Drops* drops) {
   });
 }
 
-void store(CallRun* run, std::uint32_t v, PyObject* result, Drops* drops) {
+FASTFLOW_INLINE void store(CallRun* run, std::uint32_t v, PyObject* result,
+                           Drops* drops) {
   State& state = *run->state;
   state.slots[v] = result;
   if (run->keep != Keep::kAll) drop_unread(run, v, drops);

@@ -140,10 +140,11 @@ class ReadyCalls {
   template <class F>
   void each_argument(std::uint32_t v, const F& f) const {
     if (parts_.from_edges) return;
-    const std::size_t begin = parts_.first_argument[v];
-    const std::size_t end =
-        std::min<std::size_t>(parts_.first_argument[v + 1], begin + kMost);
-    for (std::size_t k = begin; k < end; ++k) f(parts_.arguments[k]);
+    const std::uint32_t* const first = parts_.first_argument.data() + v;
+    const Argument* argument = parts_.arguments.data() + first[0];
+    const Argument* const end =
+        argument + std::min<std::size_t>(first[1] - first[0], kMost);
+    for (; argument != end; ++argument) f(*argument);
   }
 
   const GraphPlan& plan_;

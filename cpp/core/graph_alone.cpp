@@ -211,8 +211,10 @@ struct GraphRun::Path {
   }
 
   FASTFLOW_INLINE void go_to(std::uint32_t next, const std::uint32_t* end) {
+    std::uint32_t following = v + 1;
+    conceal(following);  // before it can be taken for `next`, which is loaded
     if (next == v + 1) [[likely]] {
-      conceal(++v);
+      v = following;
       return;
     }
     prefetch(first + v + kAhead);

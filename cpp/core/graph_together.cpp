@@ -51,8 +51,10 @@ FASTFLOW_APART std::uint32_t GraphRun::follow_together(Participant& self) {
       if (ready == 0) break;
       next = work.nodes[--ready];
     }
+    std::uint32_t following = v + 1;
+    conceal(following);  // as in Path::go_to
     if (next == v + 1) [[likely]] {
-      conceal(++v);  // as in Path::go_to; its edges begin where those of v end
+      v = following;  // its edges begin where those of v end
     } else {
       v = next;
       edge = targets + first[v];

@@ -202,7 +202,9 @@ class DurableContext(Position):
         _check_order(functions, "parallel()")
         functions = list(functions)
         for index, function in enumerate(functions):
-            checked(ValidationError, check_callable, f"functions[{index}]", function)
+            if not callable(function):  # a text for each that is would cost more
+                what = f"functions[{index}]"
+                checked(ValidationError, check_callable, what, function)
 
         def label(index: int) -> str:
             given = getattr(functions[index], "name", None)

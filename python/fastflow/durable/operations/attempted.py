@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastflow.base import recorders
 from fastflow.durable.exceptions import StepInterruptedError
 from fastflow.durable.operations.operation import Operation
 from fastflow.durable.operations.wait import rest_until
@@ -50,8 +51,9 @@ class Attempted(Operation):
 
     def succeed(self, value: Any, attempt: int) -> Any:
         """Record the value; return it as a replay sees it."""
-        value = self.context._replay.ended(self, attempt, value)
-        if self.context._replay.execution.runtime.events is not None:
+        replay = self.context._replay
+        value = replay.ended(self, attempt, value)
+        if recorders.RECORDERS or replay.execution.runtime.has_subscribers:
             self.tell_ended(attempt, None)
         return value
 
@@ -117,6 +119,12 @@ class Attempted(Operation):
         except self.error_kind:
             self.tell_ended(attempts.count, error)
             raise
+
+    def tell_started(self, attempt: int) -> None:
+        """Tell subscribers that an attempt begins."""
+        events = self.context._replay.execution.runtime.events
+        if events is not None:
+            events.job_started(self.job_key(), attempt)
 
     def tell_ended(self, attempt: int, error: Exception | None) -> None:
         """Tell subscribers that it is over."""

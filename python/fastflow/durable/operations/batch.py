@@ -503,8 +503,9 @@ class BatchOperation(Operation):
             raise
         replay.pending.pop(self.id, None)
         self.commit(batch.ticket)
-        assert batch.result is not None
-        return batch.result
+        result, batch.result = batch.result, None  # the batch is part of a cycle
+        assert result is not None
+        return result
 
     def _begin(self, record: Record | None) -> int:
         """Record the beginning, unless it was; return when the time limit is over."""

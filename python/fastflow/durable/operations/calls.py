@@ -22,6 +22,7 @@ from types import CoroutineType
 from typing import Any
 
 from fastflow import _core
+from fastflow.base import recorders
 from fastflow.base.timers import system_clock
 from fastflow.durable.exceptions import InvocationError
 from fastflow.durable.operations.attempted import Attempted, Outcome
@@ -162,15 +163,20 @@ def make_attempt(
     if pending is None:
         runtime = replay.execution.runtime
         operation.started = runtime.now_us()
-        if runtime.events is not None:
-            runtime.events.job_started(operation.job_key(), number)
+        if recorders.RECORDERS or runtime.has_subscribers:
+            operation.tell_started(number)
         if operation.at_most_once:
             replay.began(operation, number)
         if timeout is None or is_async(fn):
-            outcome = _call_here(replay, operation, fn, *args)
-            value, error = outcome
-            if error is not None or type(value) is not CoroutineType:
-                return outcome
+            replay.busy = operation
+            try:
+                value = _context_of(operation).run(fn, *args)
+            except Exception as error:
+                return None, error
+            finally:
+                replay.busy = None
+            if type(value) is not CoroutineType:
+                return value, None
             pending = _begin(replay, operation, timeout, None, value)
         else:
             pending = _begin(replay, operation, timeout, lambda: fn(*args), None)
@@ -179,18 +185,6 @@ def make_attempt(
     replay.pending.pop(operation.id, None)
     attempts = pending.job.attempts
     return attempts.value, attempts.error
-
-
-def _call_here(
-    replay: Replay, operation: Operation, fn: Callable[..., Any], *args: Any
-) -> Outcome:
-    replay.busy = operation
-    try:
-        return _context_of(operation).run(fn, *args), None
-    except Exception as error:
-        return None, error
-    finally:
-        replay.busy = None
 
 
 def _begin(

@@ -142,6 +142,7 @@ class Replay(JournalRecorder):
 
     def _end(self, value: Any, error: BaseException | None) -> None:
         done, self.done = self.done, _nobody
+        self._run = _never  # a branch's is its own: freed at once, not as a cycle
         if self.pending:
             self.drop()
         try:
@@ -270,6 +271,10 @@ def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
         raise InvocationError(f"there can't be an event loop: {error}") from error
     with runner:
         return runner.run(coroutine)
+
+
+def _never(_replay: Replay) -> Any:
+    raise AssertionError("a replay runs no more once it has ended")
 
 
 def _nobody(_replay: Replay, _value: Any, _error: BaseException | None) -> None:

@@ -73,6 +73,9 @@ class Runtime:
         self.now_us = now_us if clock is None else self._virtual_now_us
         """Returns the time in microseconds since 1970, on the runtime's clock."""
         self._events = Events.of(subscribers, lambda: self.now_us() / 1e6)
+        self.has_subscribers = self._events is not None
+        """Besides those who record: with `recorders.RECORDERS`, whether `events` is
+        worth a look, which costs a step a call."""
         self._spans = RunSpans("durable")
         self._advancing = threading.Lock()
         self.start_function: Callable[[str, str, bytes], Any] | None = None
