@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.cluster import ClusterExecutor, call
+from fastflow.backends.references import Keeping, returned_of, run_far
+from fastflow.run.remote import Returned
 
 __all__ = ["DaskExecutor", "dask"]
 
@@ -27,7 +30,7 @@ class DaskExecutor(ClusterExecutor):
         super().__init__()
         self.client = client
         self._prefix = f"fastflow-{os.urandom(6).hex()}"
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     def capacity(self) -> int:
         """Return the threads of all workers."""
@@ -40,16 +43,58 @@ class DaskExecutor(ClusterExecutor):
     def send(self, fn: Callable[..., Any], args: tuple[Any, ...],
              kwargs: dict[str, Any]) -> cf.Future[Any]:  # fmt: skip
         """See `ClusterExecutor`."""
-        self._count += 1
-        key = f"{self._prefix}-{self._count}"
-        theirs = self.client.submit(call, fn, args, kwargs, key=key, pure=False)
-        ours: cf.Future[Any] = cf.Future()
-        ours.add_done_callback(lambda _: _forget(theirs, ours))
+        theirs = self._submit(call, fn, args, kwargs)
+        ours = _ours(theirs)
         theirs.add_done_callback(lambda _: _pass_on(theirs, ours))
         return ours
 
+    def send_chunk(
+        self, args: tuple[Any, ...], held: Sequence[Any]
+    ) -> cf.Future[Returned]:
+        """See `ClusterExecutor`: a large value stays in the task that has made it.
+
+        Its type is told without it. If it is that of what has to stay, another task
+        there takes the part that leaves.
+        """
+        theirs = self._submit(run_far, *args, *held)
+        ours = _ours(theirs)
+        theirs.add_done_callback(lambda _: self._take_part(theirs, ours))
+        return ours
+
+    def _take_part(self, theirs: Any, ours: cf.Future[Returned]) -> None:
+        """Give what leaves of a chunk to our future, in a thread of Dask's."""
+        if theirs.status != "finished" or theirs.type is not Keeping:
+            _pass_on(theirs, ours)
+            return
+        try:
+            part = self._submit(returned_of, theirs)
+        except Exception as error:  # the client is closed
+            if ours.set_running_or_notify_cancel():
+                ours.set_exception(error)
+            return
+        part.add_done_callback(lambda _: _pass_on(part, ours, theirs))
+
+    def _submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        key = f"{self._prefix}-{next(self._numbers)}"
+        return self.client.submit(fn, *args, key=key, pure=False)
+
+    def get(self, references: list[Any]) -> list[Any]:
+        """See `ClusterExecutor`: from the workers, past the scheduler."""
+        return self.client.gather(references, direct=True)  # type: ignore[no-any-return]
+
+    @property
+    def place(self) -> Any:
+        """See `ClusterExecutor`."""
+        return self.client
+
     def __repr__(self) -> str:
         return f"<DaskExecutor {self.client!r}>"
+
+
+def _ours(theirs: Any) -> cf.Future[Any]:
+    ours: cf.Future[Any] = cf.Future()
+    ours.add_done_callback(lambda _: _forget(theirs, ours))
+    return ours
 
 
 def _forget(theirs: Any, ours: cf.Future[Any]) -> None:
@@ -57,15 +102,17 @@ def _forget(theirs: Any, ours: cf.Future[Any]) -> None:
         theirs.cancel()
 
 
-def _pass_on(theirs: Any, ours: cf.Future[Any]) -> None:
-    """Give an outcome to our future, in a thread of Dask's."""
+def _pass_on(theirs: Any, ours: cf.Future[Any], kept: Any = None) -> None:
+    """Give an outcome to our future, in a thread of Dask's; see `Returned.kept`."""
     try:
         if theirs.status == "cancelled":
             ours.cancel()
             ours.set_running_or_notify_cancel()
             return
         error = theirs.exception()
-        value = theirs.result() if error is None else None
+        value: Any = theirs.result() if error is None else None
+        if kept is not None and error is None:
+            value = value._replace(kept=kept)
     except BaseException as lost:  # the cluster is gone
         error, value = lost, None
     if not ours.set_running_or_notify_cancel():
