@@ -45,7 +45,7 @@ class ClusterExecutor(cf.Executor):
         raise NotImplementedError
 
     def send_chunk(
-        self, args: tuple[Any, ...], held: Sequence[Any]
+        self, args: tuple[Any, ...], kept: Sequence[Kept]
     ) -> cf.Future[Returned]:
         """Have ``run_far(*args, *held)`` called; see `fastflow.backends.references`.
 
@@ -53,9 +53,9 @@ class ClusterExecutor(cf.Executor):
 
         Parameters
         ----------
-        held
-            References of earlier results, in place of which what they stand for is to
-            be given.
+        kept
+            Earlier results, for whose references what these stand for is to be given.
+            Should one be gone, the future has `lost`.
         """
         raise NotImplementedError
 
@@ -78,7 +78,7 @@ class ClusterExecutor(cf.Executor):
         try:
             held = self.get([kept.reference for kept in many])
         except Exception as error:
-            raise lost(", ".join(sorted({kept.task for kept in many}))) from error
+            raise lost(*[kept.task for kept in many]) from error
         return [
             value_of(part, kept.index, kept.task)
             for part, kept in zip(held, many, strict=True)
@@ -101,10 +101,10 @@ class ClusterExecutor(cf.Executor):
         return self._taken(lambda: self.send(fn, args, kwargs))
 
     def submit_chunk(
-        self, args: tuple[Any, ...], held: Sequence[Any]
+        self, args: tuple[Any, ...], kept: Sequence[Kept]
     ) -> cf.Future[Returned]:
         """Have a chunk of calls made; see `send_chunk` and `submit`."""
-        return self._taken(lambda: self.send_chunk(args, held))
+        return self._taken(lambda: self.send_chunk(args, kept))
 
     def _taken(self, send: Callable[[], cf.Future[Any]]) -> cf.Future[Any]:
         with self._lock:
@@ -171,7 +171,7 @@ class Far(Together):
         """See `fastflow.backends.travel.Travel`."""
         executor = self._there()
         # A parcel that refers to something counts as full: it is the last.
-        held = [kept.reference for call in calls for kept in call.kept]
+        kept = [each for call in calls for each in call.kept]
         assert not any(call.kept for call in calls[:-1])
         placed = [
             executor.put(call.data) if len(call.data) > BYTES else call.data
@@ -179,7 +179,7 @@ class Far(Together):
         ]
         seconds, size = self.limits(alone=alone)
         args = (lane.packed, placed, seconds, size, lane.keeps)
-        return executor.submit_chunk(args, held)
+        return executor.submit_chunk(args, kept)
 
     def opened(self, result: Returned) -> tuple[list[Outcome], float]:
         """See `fastflow.backends.travel.Travel`."""

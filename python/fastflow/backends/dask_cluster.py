@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.cluster import ClusterExecutor, call
-from fastflow.backends.references import Keeping, returned_of, run_far
+from fastflow.backends.references import Keeping, lost, returned_of, run_far
+from fastflow.run.kept import Kept
 from fastflow.run.remote import Returned
 
 __all__ = ["DaskExecutor", "dask"]
@@ -49,20 +50,33 @@ class DaskExecutor(ClusterExecutor):
         return ours
 
     def send_chunk(
-        self, args: tuple[Any, ...], held: Sequence[Any]
+        self, args: tuple[Any, ...], kept: Sequence[Kept]
     ) -> cf.Future[Returned]:
         """See `ClusterExecutor`: a large value stays in the task that has made it.
 
         Its type is told without it. If it is that of what has to stay, another task
         there takes the part that leaves.
         """
-        theirs = self._submit(run_far, *args, *held)
+        theirs = self._submit(run_far, *args, *[each.reference for each in kept])
         ours = _ours(theirs)
-        theirs.add_done_callback(lambda _: self._take_part(theirs, ours))
+        tasks = [each.task for each in kept]
+        theirs.add_done_callback(lambda _: self._take_part(theirs, ours, tasks))
         return ours
 
-    def _take_part(self, theirs: Any, ours: cf.Future[Returned]) -> None:
-        """Give what leaves of a chunk to our future, in a thread of Dask's."""
+    def _take_part(
+        self, theirs: Any, ours: cf.Future[Returned], tasks: list[str]
+    ) -> None:
+        """Give what leaves of a chunk to our future, in a thread of Dask's.
+
+        Parameters
+        ----------
+        tasks
+            Whose results it needed: without these Dask cancels it.
+        """
+        if theirs.status == "cancelled" and tasks:
+            if ours.set_running_or_notify_cancel():
+                ours.set_exception(lost(*tasks))
+            return
         if theirs.status != "finished" or theirs.type is not Keeping:
             _pass_on(theirs, ours)
             return

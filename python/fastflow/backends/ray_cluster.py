@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.cluster import ClusterExecutor, call
-from fastflow.backends.references import Keeping, run_far
+from fastflow.backends.references import Keeping, lost, run_far
+from fastflow.run.kept import Kept
 from fastflow.run.remote import Returned
 
 __all__ = ["RayExecutor", "ray"]
@@ -43,17 +44,29 @@ class RayExecutor(ClusterExecutor):
         return ours
 
     def send_chunk(
-        self, args: tuple[Any, ...], held: Sequence[Any]
+        self, args: tuple[Any, ...], kept: Sequence[Kept]
     ) -> cf.Future[Returned]:
         """See `ClusterExecutor`: a large value is a second result of Ray's task.
 
         That belongs to this process, so it lives on when the worker ends that has made
         it, and Ray can make it again.
         """
-        part, kept = self._chunk.remote(*args, *held)
+        held = [each.reference for each in kept]
+        tasks = [each.task for each in kept]
+        gone = self._ray.exceptions.ObjectLostError
+        part, value = self._chunk.remote(*args, *held)
         ours: cf.Future[Any] = cf.Future()
         ours.add_done_callback(lambda _: self._forget(part, ours))
-        part.future().add_done_callback(lambda theirs: _pass_on(theirs, ours, kept))
+
+        def done(theirs: cf.Future[Any]) -> None:
+            error = theirs.exception()
+            if tasks and isinstance(getattr(error, "cause", None) or error, gone):
+                if ours.set_running_or_notify_cancel():
+                    ours.set_exception(lost(*tasks))
+            else:
+                _pass_on(theirs, ours, value)
+
+        part.future().add_done_callback(done)
         return ours
 
     def get(self, references: list[Any]) -> list[Any]:

@@ -92,10 +92,11 @@ def value_of(held: Keeping | Returned, index: int, task: str) -> Any:
     raise lost(task) from cause
 
 
-def lost(task: str) -> RuntimeError:
-    """Return the error of a value that is nowhere any more."""
+def lost(*tasks: str) -> RuntimeError:
+    """Return the error of values that are nowhere any more."""
+    names = ", ".join(map(repr, sorted(set(tasks))))
     return RuntimeError(
-        f"the result of task {task!r} stayed on the cluster and is lost: a worker that "
+        f"the result of task {names} stayed on the cluster and is lost: a worker that "
         "had it has died, or the cluster is shut down. Run the flow again; results "
         "that are read while the cluster is there are kept here, and so are all of a "
         "task with cache="

@@ -272,12 +272,12 @@ class Track:
 
     def result(self, number: int) -> Any:
         """Return the result of a task, of a run that is over."""
-        value = self.results[number]
         if number in self.kept:
             # Always the same object from now on, and nothing stays elsewhere for it.
-            value = self.results[number] = here(value)
+            # In this order: another thread may read it, too.
+            self.results[number] = here(self.results[number])
             self.kept.discard(number)
-        return value
+        return self.results[number]
 
     def record(self, number: int) -> TaskRecord:
         """Return the record of one task."""
