@@ -141,38 +141,34 @@ class Run:
         return found
 
     def arguments(
-        self, number: int, item: Any = None
+        self, number: int, item: Any = None, *, as_kept: bool = False
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a task whose parents have completed.
 
-        `item` takes the place of the result that the task is run over.
+        `item` takes the place of the result that the task is run over. With `as_kept`,
+        what is kept elsewhere is not fetched: see `fastflow.run.kept`.
 
         Raises
         ------
         ParameterError
             If that can't be told.
         """
-        arguments = self.arguments_as_kept(number, item)
-        return here(arguments) if self.track.kept else arguments
-
-    def arguments_as_kept(
-        self, number: int, item: Any = None
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return `arguments`; of results that are kept elsewhere, the `Kept`."""
         plan, results = self.plan, self.results
         node = plan.nodes[number]
         values: Sequence[Any] = [results[parent] for parent in plan.parents.of(number)]
         if node.each >= 0:
             values = [*values[: node.each], item, *values[node.each + 1 :]]
-        if self.track.kept:
+        kept = self.track.kept
+        if kept:
             names = {p.name for p in node.recipe.signature.parameters}
             values = [_if_it_fills(value, names) for value in values]
         try:
-            return self.recipes[id(node.recipe)].arguments(
+            found = self.recipes[id(node.recipe)].arguments(
                 values, results, lambda: Inputs(plan, results, number)
             )
         except Unfilled as error:
             raise plan.parameter_error(number, error) from None
+        return here(found) if kept and not as_kept else found
 
     def items(self, number: int) -> list[Any]:
         """Return what a task is run over, item by item.

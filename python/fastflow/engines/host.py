@@ -153,7 +153,7 @@ class Host:
         try:
             if node.each >= 0:
                 return self.begin_items(number)
-            args, kwargs = self.run.arguments_as_kept(number)
+            args, kwargs = self.run.arguments(number, as_kept=True)
         except BaseException as error:
             self.mark_instant(number)
             if self._events is not None:
@@ -253,7 +253,7 @@ class Host:
         """Begin one of them; called by the group."""
         number = group.number
         try:
-            args, kwargs = self.run.arguments_as_kept(number, item)
+            args, kwargs = self.run.arguments(number, item, as_kept=True)
         except BaseException as error:
             self.item_ended(group, index, error, None)
             return

@@ -453,7 +453,8 @@ class FlowResult(Result, Mapping[str, Any]):
         state = self._track.states[number]
         if state != COMPLETED:
             raise KeyError(f"{name} (it is {_STATES[state]}, so it has no result)")
-        return self._track.result(number)
+        track = self._track
+        return track.result(number) if track.kept else track.results[number]
 
     def __iter__(self) -> Iterator[str]:
         states = self._track.states
