@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import pickle
 import signal
@@ -188,7 +187,6 @@ def test_dask_forgets_what_nobody_refers_to(pools):
     result = diamond().run(1, executor=pools("dask"))
     assert client.run_on_scheduler(_stored) >= 4 * 8 * MB
     del result
-    gc.collect()
     await_true(lambda: client.run_on_scheduler(_stored) < MB)
 
 
@@ -209,7 +207,6 @@ def test_ray_forgets_what_nobody_refers_to(pools):
         result = flow_of("large -> doubled").run(2, executor=pools("ray"))
         assert result["doubled"].sum() == 4 * MB
         del result
-    gc.collect()
     await_true(lambda: used() <= before + MB)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.cluster import ClusterExecutor, call
-from fastflow.backends.references import Keeping, lost, returned_of, run_far
+from fastflow.backends.references import lost, returned_of, run_far
 from fastflow.run.kept import Kept
 from fastflow.run.remote import Returned
 
@@ -54,8 +54,8 @@ class DaskExecutor(ClusterExecutor):
     ) -> cf.Future[Returned]:
         """See `ClusterExecutor`: a large value stays in the task that has made it.
 
-        Its type is told without it. If it is that of what has to stay, another task
-        there takes the part that leaves.
+        The type of what a task has made is told without it. If it may have something
+        that stays, another task there takes the part that leaves.
         """
         theirs = self._submit(run_far, *args, *[each.reference for each in kept])
         ours = _ours(theirs)
@@ -77,7 +77,7 @@ class DaskExecutor(ClusterExecutor):
             if ours.set_running_or_notify_cancel():
                 ours.set_exception(lost(*tasks))
             return
-        if theirs.status != "finished" or theirs.type is not Keeping:
+        if theirs.status != "finished" or theirs.type is Returned:
             _pass_on(theirs, ours)
             return
         try:
@@ -107,12 +107,14 @@ class DaskExecutor(ClusterExecutor):
 
 def _ours(theirs: Any) -> cf.Future[Any]:
     ours: cf.Future[Any] = cf.Future()
-    ours.add_done_callback(lambda _: _forget(theirs, ours))
+    # Who has the one must not keep the other: Dask forgets what nobody refers to.
+    link = weakref.ref(theirs)
+    ours.add_done_callback(lambda ours: _forget(link(), ours))
     return ours
 
 
 def _forget(theirs: Any, ours: cf.Future[Any]) -> None:
-    if ours.cancelled():
+    if theirs is not None and ours.cancelled():
         theirs.cancel()
 
 
@@ -125,7 +127,7 @@ def _pass_on(theirs: Any, ours: cf.Future[Any], kept: Any = None) -> None:
             return
         error = theirs.exception()
         value: Any = theirs.result() if error is None else None
-        if kept is not None and error is None:
+        if kept is not None and error is None and value.kept:
             value = value._replace(kept=kept)
     except BaseException as lost:  # the cluster is gone
         error, value = lost, None

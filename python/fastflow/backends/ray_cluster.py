@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.cluster import ClusterExecutor, call
-from fastflow.backends.references import Keeping, lost, run_far
+from fastflow.backends.references import Keeping, lost, returned_of, run_far
 from fastflow.run.kept import Kept
 from fastflow.run.remote import Returned
 
@@ -39,7 +39,7 @@ class RayExecutor(ClusterExecutor):
         """See `ClusterExecutor`."""
         reference = self._remote.remote(fn, args, kwargs)
         ours: cf.Future[Any] = cf.Future()
-        ours.add_done_callback(lambda _: self._forget(reference, ours))
+        ours.add_done_callback(lambda ours: self._forget(reference, ours))
         reference.future().add_done_callback(lambda theirs: _pass_on(theirs, ours))
         return ours
 
@@ -56,7 +56,7 @@ class RayExecutor(ClusterExecutor):
         gone = self._ray.exceptions.ObjectLostError
         part, value = self._chunk.remote(*args, *held)
         ours: cf.Future[Any] = cf.Future()
-        ours.add_done_callback(lambda _: self._forget(part, ours))
+        ours.add_done_callback(lambda ours: self._forget(part, ours))
 
         def done(theirs: cf.Future[Any]) -> None:
             error = theirs.exception()
@@ -90,9 +90,7 @@ class RayExecutor(ClusterExecutor):
 def _in_two(*args: Any) -> tuple[Returned, Keeping | None]:
     """Make calls, on the cluster; what stays is a result of its own."""
     made = run_far(*args)
-    if isinstance(made, Keeping):
-        return made.returned._replace(kept=True), made
-    return made, None
+    return returned_of(made), made if isinstance(made, Keeping) else None
 
 
 def _pass_on(theirs: cf.Future[Any], ours: cf.Future[Any], kept: Any = None) -> None:

@@ -188,9 +188,9 @@ def run_far(
     return returned if packing.data is None else Keeping(returned, packing.data)
 
 
-def returned_of(held: Keeping) -> Returned:
-    """Return the part that leaves."""
-    return held.returned
+def returned_of(held: Keeping | Returned) -> Returned:
+    """Return the part that leaves; ``kept`` says whether there is another one."""
+    return held.returned._replace(kept=True) if isinstance(held, Keeping) else held
 
 
 # Where they come from.
