@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import signal
@@ -182,8 +183,18 @@ def test_another_executor_gets_the_values(pools, name):
         assert flow.run(1, executor=pools(name))["summed"] == 2 * MB
 
 
-def test_dask_forgets_what_nobody_refers_to(pools):
+@pytest.fixture
+def uncollected():
+    """What is gone is so as nobody refers to it, without the collector of cycles."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_dask_forgets_what_nobody_refers_to(pools, uncollected):
     client = pools("dask").client
+    await_true(lambda: client.run_on_scheduler(_stored) < MB)  # of other tests
     result = diamond().run(1, executor=pools("dask"))
     assert client.run_on_scheduler(_stored) >= 4 * 8 * MB
     del result
@@ -194,7 +205,7 @@ def _stored(dask_scheduler):
     return sum(max(task.nbytes, 0) for task in dask_scheduler.tasks.values())
 
 
-def test_ray_forgets_what_nobody_refers_to(pools):
+def test_ray_forgets_what_nobody_refers_to(pools, uncollected):
     pools("ray")
     import ray
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.cluster import ClusterExecutor, call
-from fastflow.backends.references import lost, returned_of, run_far
+from fastflow.backends.references import lost, returned_of, run_and_stay
 from fastflow.run.kept import Kept
 from fastflow.run.remote import Returned
 
@@ -57,7 +57,7 @@ class DaskExecutor(ClusterExecutor):
         The type of what a task has made is told without it. If it may have something
         that stays, another task there takes the part that leaves.
         """
-        theirs = self._submit(run_far, *args, *[each.reference for each in kept])
+        theirs = self._submit(run_and_stay, *args, *[each.reference for each in kept])
         ours = _ours(theirs)
         tasks = [each.task for each in kept]
         theirs.add_done_callback(lambda _: self._take_part(theirs, ours, tasks))

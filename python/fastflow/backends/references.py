@@ -33,7 +33,7 @@ from fastflow.run.remote import Outcome, Packing, Returned, opened, packed, run_
 
 __all__ = [
     "LARGE", "Keeping", "Parcel", "Stays", "lost", "parcel_of", "returned_of",
-    "run_far", "value_of", "with_kept",
+    "run_and_stay", "run_far", "value_of", "with_kept",
 ]  # fmt: skip
 
 LARGE = BYTES
@@ -54,22 +54,38 @@ class Keeping:
     Parameters
     ----------
     returned : Returned
-    data : bytes-like
+    parts : list of buffer
+        The pickle, and what it has out of band: those of the value itself, until they
+        are `copied`.
     """
 
-    __slots__ = ("data", "returned")
+    __slots__ = ("parts", "returned")
 
-    def __init__(self, returned: Returned, data: Any) -> None:
+    def __init__(self, returned: Returned, parts: list[Any]) -> None:
         self.returned = returned
-        self.data = data
+        self.parts = parts
+
+    def copied(self) -> Keeping:
+        """Return one that whoever still has the value can't change."""
+        data, *buffers = self.parts
+        return Keeping(self.returned, [data, *[bytes(_flat(b)) for b in buffers]])
+
+    def value(self) -> Any:
+        """Return the value, a new one each time: it may be changed."""
+        data, *buffers = map(_flat, self.parts)
+        return pickle.loads(data, buffers=[bytearray(buffer) for buffer in buffers])
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # The value goes beside the pickle where that can be: it is not copied.
-        data = pickle.PickleBuffer(self.data) if protocol >= 5 else bytes(self.data)
-        return Keeping, (self.returned, data)
+        kind: Any = pickle.PickleBuffer if protocol >= 5 else bytes
+        return Keeping, (self.returned, [kind(_flat(part)) for part in self.parts])
 
     def __sizeof__(self) -> int:  # which Dask asks
-        return object.__sizeof__(self) + memoryview(self.data).nbytes
+        return object.__sizeof__(self) + sum(_flat(part).nbytes for part in self.parts)
+
+
+def _flat(part: Any) -> memoryview:
+    return part.raw() if isinstance(part, pickle.PickleBuffer) else memoryview(part)
 
 
 def value_of(held: Keeping | Returned, index: int, task: str) -> Any:
@@ -82,7 +98,7 @@ def value_of(held: Keeping | Returned, index: int, task: str) -> Any:
     """
     returned = held.returned if isinstance(held, Keeping) else held
     if index == len(returned.outcomes) - 1 and isinstance(held, Keeping):
-        return pickle.loads(held.data)
+        return held.value()
     cause: BaseException | None = None
     if index < len(returned.outcomes):
         outcome = opened(returned.outcomes[index])
@@ -118,7 +134,7 @@ class _Keeps(Packing):
     def __init__(self, held: Sequence[Any], *, keeps: bool) -> None:
         self._held = held
         self._keeps = keeps
-        self.data: bytes | None = None
+        self.parts: list[Any] = []
         self.full = False
 
     def load(self, call: bytes) -> tuple[Any, ...]:
@@ -137,7 +153,9 @@ class _Keeps(Packing):
                 return small
         import cloudpickle  # another worker may not have what defines it
 
-        self.data = cloudpickle.dumps(value, protocol=5)
+        buffers: list[pickle.PickleBuffer] = []
+        data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        self.parts = [data, *buffers]
         self.full = True
         return packed(outcome._replace(value=Stays(_keys(value))))
 
@@ -185,7 +203,13 @@ def run_far(
     """
     packing = _Keeps(held, keeps=keeps)
     returned = run_chunk(function, calls, seconds, size, None, packing)
-    return returned if packing.data is None else Keeping(returned, packing.data)
+    return Keeping(returned, packing.parts) if packing.parts else returned
+
+
+def run_and_stay(*args: Any) -> Returned | Keeping:
+    """Do the same where what is returned is kept as it is."""
+    made = run_far(*args)
+    return made.copied() if isinstance(made, Keeping) else made
 
 
 def returned_of(held: Keeping | Returned) -> Returned:

@@ -89,6 +89,20 @@ def test_what_stays_travels_beside_its_pickle():
     assert value_of(pickle.loads(pickle.dumps(held, 2)), 0, "t") == BIG
 
 
+def test_what_stays_is_a_copy_whoever_else_has_it():
+    numpy = pytest.importorskip("numpy")
+    held = made(numpy.full, (LARGE, 1.0))
+    copy = held.copied()
+    held.value()[0] = 2
+    array = numpy.frombuffer(held.parts[1])
+    array.flags.writeable = True
+    array[0] = 3
+    assert copy.value()[0] == 1
+    assert copy.value().flags.writeable
+    sizes = held.__sizeof__(), copy.__sizeof__()
+    assert min(sizes) > 8 * LARGE
+
+
 def test_a_dict_says_its_keys():
     place = Place()
     kept = last_kept(place, made(dict, ([("a", BIG), (7, 0)],)))
