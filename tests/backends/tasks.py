@@ -221,3 +221,72 @@ def where_task():
 
 def add_one(n):
     return n + 1
+
+
+# Large results.
+
+
+def large(n):
+    """Return 8 n bytes, times a million."""
+    return np.full(n * 1_000_000, 1.0)
+
+
+def doubled_in_place(array):
+    array *= 2
+    return array
+
+
+def both(a, b):
+    return a + b
+
+
+def pairs_of(n):
+    """Return a dict whose keys are names of parameters, and more."""
+    return {"left": np.full(n * 1_000_000, 1.0), "right": np.full(10, 2.0), "rest": 3}
+
+
+def ends_of(left, right):
+    return float(left.sum() + right.sum())
+
+
+def large_item(value):
+    return np.full(500_000, float(value))
+
+
+def sums(arrays):
+    return [float(array[0]) for array in arrays]
+
+
+def of_all(inputs):
+    return sorted((name, float(np.sum(value))) for name, value in inputs.items())
+
+
+def sum_of_ancestor(large_result, x):
+    return float(large_result.sum()) + float(x)
+
+
+def raise_about(array):
+    raise ValueError(f"of {array.nbytes:,} bytes")
+
+
+@TASKS.task(fallback=lambda error, inputs: (str(error), float(inputs["array"].sum())))
+def recovered_from(array):
+    return raise_about(array)
+
+
+@TASKS.task(cache=True)
+def cached_sum(array):
+    return array + 1
+
+
+async def awaited_sum(array):
+    return float(array.sum())
+
+
+def noted_large(directory):
+    note(directory, "made")
+    return np.full(1_000_000, 1.0)
+
+
+def pid_and_array(_):
+    return np.full(1_000_000, float(os.getpid()))

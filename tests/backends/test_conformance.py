@@ -145,6 +145,85 @@ def test_two_flows_at_once(pools, name):
         assert results[number]["work"] == expected
 
 
+# Large results, which clusters keep.
+
+
+def flow_of(*lines, **more):
+    """A flow of functions of `tasks`, by their names without a number."""
+    text = "flow F:\n" + "".join(f"    {line}\n" for line in lines)
+    names = {name for line in lines for name in line.replace("[*]", "").split(" -> ")}
+    registry = {name: getattr(tasks, name.rstrip("_12")) for name in names - set(more)}
+    return Flow(text, registry={**registry, **more})
+
+
+@on(ALL)
+def test_large_results_in_a_diamond(pools, name):
+    flow = flow_of(
+        "large -> doubled_1 -> both", "large -> doubled_2 -> both", "both -> summed"
+    )
+    result = flow.run(2, executor=pools(name))
+    assert result["summed"] == 8_000_000
+    assert result["both"].sum() == result.tasks["both"].output.sum() == 8_000_000
+    assert result["large"] is result["large"]
+    assert len(result.value) == 5
+
+
+@on(ALL)
+def test_large_results_of_items_are_joined(pools, name):
+    flow = flow_of(
+        "given -> large_item[*]", "large_item -> sums", "large_item -> doubled[*]"
+    )
+    result = flow.run(items(range(6)), executor=pools(name))
+    assert result["sums"] == [0, 1, 2, 3, 4, 5]
+    assert [array[0] for array in result["doubled"]] == [0, 2, 4, 6, 8, 10]
+    assert [array[0] for array in result["large_item"]] == [0, 1, 2, 3, 4, 5]
+
+
+@on(
+    [name for name in PROCESSES if name != "processes"]
+)  # there arguments are read-only
+def test_what_a_task_does_to_its_argument_no_other_sees(pools, name):
+    flow = flow_of(
+        "large -> doubled_in_place_1 -> summed_1", "large -> doubled_in_place_2"
+    )
+    result = flow.run(1, executor=pools(name))
+    assert result["large"].sum() == 1_000_000
+    assert result["doubled_in_place_2"].sum() == result["summed_1"] == 2_000_000
+
+
+@on(ALL)
+def test_a_large_dict_fills_parameters_by_its_keys(pools, name):
+    flow = flow_of("pairs_of -> ends_of")
+    assert flow.run(1, executor=pools(name))["ends_of"] == 1_000_020
+
+
+@on(ALL)
+def test_large_results_by_the_names_of_ancestors(pools, name):
+    flow = flow_of("large -> summed -> sum_of_ancestor", "summed -> of_all")
+    result = flow.run(1, executor=pools(name))
+    assert result["sum_of_ancestor"] == 2_000_000
+    assert result["of_all"] == [("large", 1_000_000.0), ("summed", 1_000_000.0)]
+
+
+@on(ALL)
+def test_large_arguments_of_fallbacks_caches_and_coroutines(pools, name):
+    flow = flow_of("large -> recovered_from", "large -> cached_sum -> summed",
+                   "large -> awaited_sum")  # fmt: skip
+    result = flow.run(1, executor=pools(name))
+    assert result["recovered_from"] == ("of 8,000,000 bytes", 1_000_000)
+    assert result["summed"] == 2_000_000
+    assert result["awaited_sum"] == 1_000_000
+
+
+@on(ALL)
+def test_large_results_of_items_before_one_failed(pools, name):
+    flow = flow_of("given -> work[*]", work=tasks.large_item)
+    with pytest.raises(TaskError) as caught:
+        flow.run(items([0, 1, "two"]), executor=pools(name), on_error="continue")
+    partial = caught.value.result.tasks["work"].partial
+    assert [partial[number][0] for number in sorted(partial)] == [0, 1]
+
+
 # Failures.
 
 

@@ -92,7 +92,7 @@ FILES = {
         "shared",
     ),
     "run": (
-        "__init__ active attempts cache clocks completion events handles params "
+        "__init__ active attempts cache clocks completion events handles kept params "
         "recorder retry scope status",
         "job job_spans results task",
         "loop plan remote",
@@ -104,7 +104,8 @@ FILES = {
     "backends": (
         "__init__ fan joblib_door lanes local",
         "travel",
-        "cluster sender",
+        "references sender",
+        "cluster",
         "dask_cluster processes ray_cluster remote",
         "choose",
         "fans routed",

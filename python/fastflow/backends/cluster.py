@@ -12,12 +12,15 @@ import concurrent.futures as cf
 import pickle
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.lanes import Lane
+from fastflow.backends.references import Parcel, lost, parcel_of, value_of, with_kept
 from fastflow.backends.travel import BYTES, Together
-from fastflow.run.remote import run_chunk
+from fastflow.run.clocks import Where
+from fastflow.run.kept import Kept
+from fastflow.run.remote import Outcome, Returned
 
 __all__ = ["ClusterExecutor", "Far", "by_value", "call"]
 
@@ -42,6 +45,46 @@ class ClusterExecutor(cf.Executor):
         """Have a call made, also if an equal one was."""
         raise NotImplementedError
 
+    def send_chunk(
+        self, args: tuple[Any, ...], kept: Sequence[Kept]
+    ) -> cf.Future[Returned]:
+        """Have ``run_far(*args, *held)`` called; see `fastflow.backends.references`.
+
+        Where the value of the last call stays, the result's ``kept`` is a reference.
+
+        Parameters
+        ----------
+        kept
+            Earlier results, for whose references what these stand for is to be given.
+            Should one be gone, the future has `lost`.
+        """
+        raise NotImplementedError
+
+    def get(self, references: list[Any]) -> list[Any]:
+        """Return what references stand for."""
+        raise NotImplementedError
+
+    @property
+    def place(self) -> Any:
+        """Where references are good: those of another executor, too, if it is there."""
+        return self
+
+    def has(self, kept: Kept) -> bool:
+        """Say whether a value is where the calls are made."""
+        keeper = kept.keeper
+        return isinstance(keeper, ClusterExecutor) and keeper.place is self.place
+
+    def fetch(self, many: Sequence[Kept]) -> list[Any]:
+        """See `fastflow.run.kept.Keeper`."""
+        try:
+            held = self.get([kept.reference for kept in many])
+        except Exception as error:
+            raise lost(*[kept.task for kept in many]) from error
+        return [
+            value_of(part, kept.index, kept.task)
+            for part, kept in zip(held, many, strict=True)
+        ]
+
     def put(self, data: bytes) -> Any:
         """Return what stands for data in the arguments of a call."""
         return data
@@ -56,10 +99,19 @@ class ClusterExecutor(cf.Executor):
         RuntimeError
             After `shutdown`.
         """
+        return self._taken(lambda: self.send(fn, args, kwargs))
+
+    def submit_chunk(
+        self, args: tuple[Any, ...], kept: Sequence[Kept]
+    ) -> cf.Future[Returned]:
+        """Have a chunk of calls made; see `send_chunk` and `submit`."""
+        return self._taken(lambda: self.send_chunk(args, kept))
+
+    def _taken(self, send: Callable[[], cf.Future[Any]]) -> cf.Future[Any]:
         with self._lock:
             if self._shut:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            future = self.send(fn, args, kwargs)
+            future = send()
             self._open.add(future)
         return future
 
@@ -103,21 +155,42 @@ class Far(Together):
         # The sender, which has this, must not keep the executor.
         self._executor = weakref.ref(executor)
 
-    def pack(self, lane: Lane, arguments: tuple[Any, ...]) -> bytes:
+    def pack(self, lane: Lane, arguments: tuple[Any, ...]) -> Parcel:  # type: ignore[override]
         """See `fastflow.backends.travel.Travel`."""
         if lane.packed is None:
             lane.packed = by_value((lane.run, lane.fn))
         try:
-            return by_value(arguments)
+            return parcel_of(arguments, self._there())
         except pickle.PicklingError:
             raise
         except Exception as error:  # of somebody's __reduce__
             raise pickle.PicklingError(f"arguments: {error}") from error
 
-    def submit(self, lane: Lane, calls: list[bytes], *, alone: bool) -> cf.Future[Any]:
+    def submit(  # type: ignore[override]
+        self, lane: Lane, calls: list[Parcel], *, alone: bool
+    ) -> cf.Future[Any]:
         """See `fastflow.backends.travel.Travel`."""
-        executor = self._executor()
-        assert executor is not None  # the lane has its `submit`
-        placed = [executor.put(call) if len(call) > BYTES else call for call in calls]
+        executor = self._there()
+        # A parcel that refers to something counts as full: it is the last.
+        kept = [each for call in calls for each in call.kept]
+        assert not any(call.kept for call in calls[:-1])
+        placed = [
+            executor.put(call.data) if len(call.data) > BYTES else call.data
+            for call in calls
+        ]
         seconds, size = self.limits(alone=alone)
-        return lane.submit(run_chunk, lane.packed, placed, seconds, size)
+        args = (lane.packed, placed, seconds, size, lane.keeps)
+        return executor.submit_chunk(args, kept)
+
+    def opened(self, result: Returned) -> tuple[list[Outcome], float, Where | None]:
+        """See `fastflow.backends.travel.Travel`."""
+        outcomes, seconds, where = super().opened(result)
+        if result.kept is not None:
+            last = len(outcomes) - 1
+            outcomes[last] = with_kept(outcomes[last], last, result.kept, self._there())
+        return outcomes, seconds, where
+
+    def _there(self) -> ClusterExecutor:
+        executor = self._executor()
+        assert executor is not None  # a lane has its `submit` while calls are there
+        return executor

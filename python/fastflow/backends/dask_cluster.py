@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow.backends.cluster import ClusterExecutor, call
+from fastflow.backends.references import lost, returned_of, run_and_stay
+from fastflow.run.kept import Kept
+from fastflow.run.remote import Returned
 
 __all__ = ["DaskExecutor", "dask"]
 
@@ -27,7 +31,7 @@ class DaskExecutor(ClusterExecutor):
         super().__init__()
         self.client = client
         self._prefix = f"fastflow-{os.urandom(6).hex()}"
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     def capacity(self) -> int:
         """Return the threads of all workers."""
@@ -40,32 +44,91 @@ class DaskExecutor(ClusterExecutor):
     def send(self, fn: Callable[..., Any], args: tuple[Any, ...],
              kwargs: dict[str, Any]) -> cf.Future[Any]:  # fmt: skip
         """See `ClusterExecutor`."""
-        self._count += 1
-        key = f"{self._prefix}-{self._count}"
-        theirs = self.client.submit(call, fn, args, kwargs, key=key, pure=False)
-        ours: cf.Future[Any] = cf.Future()
-        ours.add_done_callback(lambda _: _forget(theirs, ours))
+        theirs = self._submit(call, fn, args, kwargs)
+        ours = _ours(theirs)
         theirs.add_done_callback(lambda _: _pass_on(theirs, ours))
         return ours
+
+    def send_chunk(
+        self, args: tuple[Any, ...], kept: Sequence[Kept]
+    ) -> cf.Future[Returned]:
+        """See `ClusterExecutor`: a large value stays in the task that has made it.
+
+        The type of what a task has made is told without it. If it may have something
+        that stays, another task there takes the part that leaves.
+        """
+        theirs = self._submit(run_and_stay, *args, *[each.reference for each in kept])
+        ours = _ours(theirs)
+        tasks = [each.task for each in kept]
+        theirs.add_done_callback(lambda _: self._take_part(theirs, ours, tasks))
+        return ours
+
+    def _take_part(
+        self, theirs: Any, ours: cf.Future[Returned], tasks: list[str]
+    ) -> None:
+        """Give what leaves of a chunk to our future, in a thread of Dask's.
+
+        Parameters
+        ----------
+        tasks
+            Whose results it needed: without these Dask cancels it.
+        """
+        if theirs.status == "cancelled" and tasks:
+            if ours.set_running_or_notify_cancel():
+                ours.set_exception(lost(*tasks))
+            return
+        if theirs.status != "finished" or theirs.type is Returned:
+            _pass_on(theirs, ours)
+            return
+        try:
+            part = self._submit(returned_of, theirs)
+        except Exception as error:  # the client is closed
+            if ours.set_running_or_notify_cancel():
+                ours.set_exception(error)
+            return
+        part.add_done_callback(lambda _: _pass_on(part, ours, theirs))
+
+    def _submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        key = f"{self._prefix}-{next(self._numbers)}"
+        return self.client.submit(fn, *args, key=key, pure=False)
+
+    def get(self, references: list[Any]) -> list[Any]:
+        """See `ClusterExecutor`: from the workers, past the scheduler."""
+        return self.client.gather(references, direct=True)  # type: ignore[no-any-return]
+
+    @property
+    def place(self) -> Any:
+        """See `ClusterExecutor`."""
+        return self.client
 
     def __repr__(self) -> str:
         return f"<DaskExecutor {self.client!r}>"
 
 
+def _ours(theirs: Any) -> cf.Future[Any]:
+    ours: cf.Future[Any] = cf.Future()
+    # Who has the one must not keep the other: Dask forgets what nobody refers to.
+    link = weakref.ref(theirs)
+    ours.add_done_callback(lambda ours: _forget(link(), ours))
+    return ours
+
+
 def _forget(theirs: Any, ours: cf.Future[Any]) -> None:
-    if ours.cancelled():
+    if theirs is not None and ours.cancelled():
         theirs.cancel()
 
 
-def _pass_on(theirs: Any, ours: cf.Future[Any]) -> None:
-    """Give an outcome to our future, in a thread of Dask's."""
+def _pass_on(theirs: Any, ours: cf.Future[Any], kept: Any = None) -> None:
+    """Give an outcome to our future, in a thread of Dask's; see `Returned.kept`."""
     try:
         if theirs.status == "cancelled":
             ours.cancel()
             ours.set_running_or_notify_cancel()
             return
         error = theirs.exception()
-        value = theirs.result() if error is None else None
+        value: Any = theirs.result() if error is None else None
+        if kept is not None and error is None and value.kept:
+            value = value._replace(kept=kept)
     except BaseException as lost:  # the cluster is gone
         error, value = lost, None
     if not ours.set_running_or_notify_cancel():

@@ -72,13 +72,18 @@ class Lane:
         See `fastflow.run.remote.Run`.
     """
 
-    __slots__ = ("calls", "fn", "held", "key", "packed", "run", "seconds", "submit")
+    __slots__ = ("calls", "fn", "held", "keeps", "key", "packed", "run", "seconds",
+                 "submit")  # fmt: skip
 
-    def __init__(self, key: Any, submit: Submit, run: Run, fn: Any) -> None:
+    def __init__(
+        self, key: Any, submit: Submit, run: Run, fn: Any, *, keeps: bool = False
+    ) -> None:
         self.key = key
         self.submit = submit
         self.run = run
         self.fn = fn
+        self.keeps = keeps
+        """Whether large values may stay there; see `fastflow.run.job.Job`."""
         self.held: OrderedDict[Call, None] = OrderedDict()
         """Those without a limit that have not left."""
         self.calls = 0

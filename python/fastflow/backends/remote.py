@@ -61,7 +61,7 @@ class RemoteBackend(Backend):
             self.loop.launch(job, ticket)
             return
         run, fn = job.remote_function()
-        key = id(self), id(run), *_identity(fn)
+        key = id(self), job.keeps, id(run), *_identity(fn)
         self._sender.launch(key, self._submit, run, fn, job, ticket)
 
     def recover(self, job: Job, ticket: int) -> None:

@@ -124,7 +124,9 @@ class Sender:
             if refusal is None:
                 lane = self._lanes.get(key)
                 if lane is None:
-                    lane = self._lanes[key] = Lane(key, submit, run, fn)
+                    lane = self._lanes[key] = Lane(
+                        key, submit, run, fn, keeps=job.keeps
+                    )
                 lane.calls += 1
                 call = Call(self, lane, job, ticket, limited=limited)
                 self._hold(call)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from fastflow.backends.lanes import Lane
 from fastflow.run.clocks import Where
+from fastflow.run.kept import here
 from fastflow.run.remote import (
     Outcome,
     Returned,
@@ -112,8 +113,8 @@ class Alone:
         self._numbers = itertools.count()
 
     def pack(self, lane: Lane, arguments: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ARG002
-        """See `Travel`."""
-        return arguments
+        """See `Travel`; it may be given the objects themselves."""
+        return here(arguments)  # type: ignore[no-any-return]
 
     def submit(
         self,

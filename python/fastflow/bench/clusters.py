@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+from fastflow.backends.cluster import ClusterExecutor
 from fastflow.backends.dask_cluster import dask
 from fastflow.backends.ray_cluster import ray
 from fastflow.bench import process_calls
@@ -25,13 +28,9 @@ def _flow() -> Flow:
     return Flow(_TEXT, registry={"items": _items, "same": process_calls.same})
 
 
-def dask_items(settings: Settings) -> Iterator[Row | Skip]:
-    """``[*]`` of no-ops on a local Dask cluster, against ``client.map`` and gather."""
-    n = settings.size(10_000, 1_000)
-    title = f"flow on Dask, [*] of {n:,} no-ops"
-    if not importlib.util.find_spec("distributed"):
-        yield Skip(title, "no Dask")
-        return
+@contextlib.contextmanager
+def _dask(settings: Settings) -> Iterator[tuple[Any, ClusterExecutor]]:
+    """Client and executor of a cluster on this machine."""
     library: Any = importlib.import_module("distributed")
     with (
         library.LocalCluster(
@@ -39,7 +38,34 @@ def dask_items(settings: Settings) -> Iterator[Row | Skip]:
         ) as cluster,
         library.Client(cluster) as client,
     ):
-        flow, executor = _flow(), dask(client)
+        yield client, dask(client)
+
+
+@contextlib.contextmanager
+def _ray(settings: Settings) -> Iterator[tuple[Any, ClusterExecutor]]:
+    """The library and an executor of a cluster on this machine."""
+    library: Any = importlib.import_module("ray")
+    executor = ray(
+        num_cpus=settings.workers,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+    )
+    try:
+        yield library, executor
+    finally:
+        library.shutdown()
+
+
+def dask_items(settings: Settings) -> Iterator[Row | Skip]:
+    """``[*]`` of no-ops on a local Dask cluster, against ``client.map`` and gather."""
+    n = settings.size(10_000, 1_000)
+    title = f"flow on Dask, [*] of {n:,} no-ops"
+    if not importlib.util.find_spec("distributed"):
+        yield Skip(title, "no Dask")
+        return
+    with _dask(settings) as (client, executor):
+        flow = _flow()
 
         def theirs() -> Any:
             futures = client.map(process_calls.same, range(n), pure=False)
@@ -65,14 +91,7 @@ def ray_items(settings: Settings) -> Iterator[Row | Skip]:
     if not importlib.util.find_spec("ray"):
         yield Skip(title, "no Ray")
         return
-    library: Any = importlib.import_module("ray")
-    executor = ray(
-        num_cpus=settings.workers,
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-    )
-    try:
+    with _ray(settings) as (library, executor):
         flow, remote = _flow(), library.remote(process_calls.same)
         times = interleave(
             {
@@ -81,9 +100,48 @@ def ray_items(settings: Settings) -> Iterator[Row | Skip]:
             },
             settings.rounds(3),
         )
-    finally:
-        library.shutdown()
     yield Row(
         title, "ray.get of remote calls", times.median("theirs"), times.median("ours"),
         "s", times.ratio("theirs", "ours"), faster(5),
     )  # fmt: skip
+
+
+_CHAIN = 10
+
+
+def chains(settings: Settings) -> Iterator[Row | Skip]:
+    """Tasks that pass on 50 MB, against the same calls by way of the program."""
+    count = settings.size(50, 5)
+    for name, module, made in (("Dask", "distributed", _dask), ("Ray", "ray", _ray)):
+        title = f"flow on {name}, {_CHAIN} tasks that pass on {count} MB"
+        if not importlib.util.find_spec(module):
+            yield Skip(title, f"no {name}")
+            continue
+        with made(settings) as (_, executor):
+            times = interleave(
+                {
+                    "ours": partial(_flow_of_chain, executor, count),
+                    "theirs": partial(_calls_of_chain, executor, count),
+                },
+                settings.rounds(5),
+            )
+        yield Row(
+            title, "each call's result awaited", times.median("theirs"),
+            times.median("ours"), "s", times.ratio("theirs", "ours"),
+            note="on one machine Ray has one memory for all",
+        )  # fmt: skip
+
+
+def _flow_of_chain(executor: ClusterExecutor, count: int) -> object:
+    steps = [f"step_{number}" for number in range(1, _CHAIN)]
+    registry = dict.fromkeys(steps, process_calls.increased)
+    text = f"flow Chain:\n    first -> {' -> '.join(steps)}\n"
+    flow = Flow(text, registry={"first": process_calls.megabytes, **registry})
+    return flow.run({"count": count}, executor=executor)[steps[-1]]
+
+
+def _calls_of_chain(executor: ClusterExecutor, count: int) -> object:
+    value = executor.submit(process_calls.megabytes, count).result()
+    for _ in range(1, _CHAIN):
+        value = executor.submit(process_calls.increased, value).result()
+    return value

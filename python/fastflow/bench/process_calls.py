@@ -47,6 +47,11 @@ def megabytes(count: int) -> np.ndarray:
     return np.full(count * 131_072, 1.0)
 
 
+def increased(array: np.ndarray) -> np.ndarray:
+    """Return another one as large."""
+    return array + 1
+
+
 def die() -> None:
     """End the process that this runs in."""
     os.kill(os.getpid(), signal.SIGKILL)

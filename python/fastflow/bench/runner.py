@@ -102,6 +102,7 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         processes.killed_workers,
         clusters.dask_items,
         clusters.ray_items,
+        clusters.chains,
     ),
 }
 

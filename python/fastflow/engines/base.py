@@ -15,6 +15,7 @@ from fastflow.base.progress import Progress
 from fastflow.run.cache import reusable
 from fastflow.run.events import Events, JobKey
 from fastflow.run.job_spans import JobSpans, Lane, joined, lane_of
+from fastflow.run.kept import Kept, here
 from fastflow.run.params import BoundRecipe, Unfilled
 from fastflow.run.plan import FlowPlan, Inputs
 from fastflow.run.results import COMPLETED, FAILED, PENDING, SKIPPED, Track
@@ -147,11 +148,12 @@ class Run:
         return found
 
     def arguments(
-        self, number: int, item: Any = None
+        self, number: int, item: Any = None, *, as_kept: bool = False
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a task whose parents have completed.
 
-        `item` takes the place of the result that the task is run over.
+        `item` takes the place of the result that the task is run over. With `as_kept`,
+        what is kept elsewhere is not fetched: see `fastflow.run.kept`.
 
         Raises
         ------
@@ -163,12 +165,17 @@ class Run:
         values: Sequence[Any] = [results[parent] for parent in plan.parents.of(number)]
         if node.each >= 0:
             values = [*values[: node.each], item, *values[node.each + 1 :]]
+        kept = self.track.kept
+        if kept:
+            names = {p.name for p in node.recipe.signature.parameters}
+            values = [_if_it_fills(value, names) for value in values]
         try:
-            return self.recipes[id(node.recipe)].arguments(
+            found = self.recipes[id(node.recipe)].arguments(
                 values, results, lambda: Inputs(plan, results, number)
             )
         except Unfilled as error:
             raise plan.parameter_error(number, error) from None
+        return here(found) if kept and not as_kept else found
 
     def items(self, number: int) -> list[Any]:
         """Return what a task is run over, item by item.
@@ -180,6 +187,8 @@ class Run:
         """
         parent = self.plan.parents.of(number)[self.plan.nodes[number].each]
         value = self.track.results[parent]
+        if type(value) is Kept:
+            value = value.fetch()
         if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
             raise TypeError(
                 f"{self.plan.names[number]}[*] runs once per item of the result of "
@@ -190,6 +199,11 @@ class Run:
         if not items:
             self.track.attempts[number] = 0
         return items
+
+    def note_kept(self, number: int, kept: Kept) -> None:
+        """Note that a result of a task, or of an item, is kept elsewhere."""
+        kept.task = self.plan.names[number]
+        self.track.kept.add(number)
 
     def complete(self, number: int, value: Any) -> None:
         """Write down a result."""
@@ -239,6 +253,13 @@ class Run:
             if not missing[child]:
                 ready.append(child)
         return ready
+
+
+def _if_it_fills(value: Any, names: set[str]) -> Any:
+    """Return a value; a dict that is elsewhere, if its keys may fill parameters."""
+    if type(value) is Kept and value.keys is not None and value.keys & names:
+        return value.fetch()
+    return value
 
 
 def _so_far(values: Sequence[Any]) -> int:

@@ -40,6 +40,7 @@ def make_calls(
     if independent and events is None and (call_of is None or plan.is_direct):
         return _all_calls(plan)
     kinds = _independent_calls(plan).copy()
+    kept = plan.names_executors  # there may be results that are elsewhere
     for node in plan.kinds:
         recipe = run.recipes[id(node.recipe)]
         if call_of is not None and not node.task.is_direct:
@@ -48,6 +49,11 @@ def make_calls(
             kinds[id(node)] = run_items
         elif recipe is not plan.unbound.get(id(node.recipe)):
             kinds[id(node)] = _call_of(plan, node, recipe)
+    if kept:
+        for node in plan.kinds:
+            if node.task.is_direct and node.each < 0:
+                call = kinds[id(node)]
+                kinds[id(node)] = _unless_kept(call, _by_the_rules(node))
     if events is not None:
         for node in plan.kinds:
             if call_of is None or node.task.is_direct:
@@ -85,7 +91,7 @@ def _all_calls(plan: FlowPlan) -> Sequence[Call]:
 
 def _call_of(plan: FlowPlan, node: Node, recipe: BoundRecipe) -> Call:
     if not node.task.is_bare:
-        return lambda run, number: call_task(run, number, *run.arguments(number))
+        return _by_the_rules(node)
     return _call_with(plan, node, recipe, node.task.fn)
 
 
@@ -96,11 +102,30 @@ def attempt_call(run: Run, node: Node) -> Call:
     """
     task = node.task
     recipe = run.recipes[id(node.recipe)]
-    if task.validate_input is None and task.validate_output is None:
-        return _call_with(run.plan, node, recipe, task.fn)
+    careful: Call
     if task.is_async:
-        return lambda run, number: task.coroutine(*run.arguments(number))
-    return lambda run, number: task.attempt(*run.arguments(number))
+        careful = lambda run, number: task.coroutine(*run.arguments(number))  # noqa: E731
+    else:
+        careful = lambda run, number: task.attempt(*run.arguments(number))  # noqa: E731
+    if task.validate_input is not None or task.validate_output is not None:
+        return careful
+    call = _call_with(run.plan, node, recipe, task.fn)
+    return _unless_kept(call, careful) if run.plan.names_executors else call
+
+
+def _unless_kept(call: Call, careful: Call) -> Call:
+    """Return a call, and another one where results may have to be fetched."""
+
+    def either(run: Run, number: int) -> Any:
+        return (careful if run.track.kept else call)(run, number)
+
+    return either
+
+
+def _by_the_rules(node: Node) -> Call:
+    if node.task.is_bare:
+        return _any(node.task.fn)
+    return lambda run, number: call_task(run, number, *run.arguments(number))
 
 
 def _call_with(
@@ -194,7 +219,8 @@ def item_call(run: Run, number: int) -> Callable[[Any], Any]:
         args, kwargs = run.arguments(number, item)
         return fn(*args, **kwargs)
 
-    if not run.recipes[id(node.recipe)].plain or node.recipe.parents > 1:
+    plain = run.recipes[id(node.recipe)].plain and node.recipe.parents == 1
+    if not plain or run.track.kept:
         return by_the_rules
     return lambda item: by_the_rules(item) if isinstance(item, dict) else fn(item)
 

@@ -29,9 +29,10 @@ from fastflow.run.attempts import Attempts
 from fastflow.run.cache import reusable
 from fastflow.run.events import Events
 from fastflow.run.job import Backend
+from fastflow.run.kept import Kept
 from fastflow.run.results import COMPLETED
 from fastflow.run.task import Task
-from fastflow.run.task_job import TaskJob
+from fastflow.run.task_job import JobWithKept, TaskJob
 
 __all__ = ["Host", "Ran"]
 
@@ -152,7 +153,7 @@ class Host:
         try:
             if node.each >= 0:
                 return self.begin_items(number)
-            args, kwargs = self.run.arguments(number)
+            args, kwargs = self.run.arguments(number, as_kept=True)
         except BaseException as error:
             self.mark_instant(number)
             if self._events is not None:
@@ -187,11 +188,14 @@ class Host:
         attempts: Attempts | None = None,
     ) -> TaskJob:
         """Return a job that is known to those who stop or close the run."""
-        job = TaskJob(
+        make = JobWithKept if self.run.track.kept else TaskJob
+        job = make(
             task, args, kwargs, self._ended, tag,
             backend=self.backend, clock=self.clock, context=self._context,
             attempts=attempts,
         )  # fmt: skip
+        # What is run item by item, or stored, is needed here.
+        job.keeps = task.cache is None and tag not in self.run.plan.spread_out
         if self._job_events is not None:
             self._observe(job, tag)
         self.keep(tag, job)
@@ -249,7 +253,7 @@ class Host:
         """Begin one of them; called by the group."""
         number = group.number
         try:
-            args, kwargs = self.run.arguments(number, item)
+            args, kwargs = self.run.arguments(number, item, as_kept=True)
         except BaseException as error:
             self.item_ended(group, index, error, None)
             return
@@ -289,6 +293,8 @@ class Host:
             if error is not None:
                 self.run.fail(number, error)
             elif ran is not None:
+                if type(value) is Kept:
+                    self.run.note_kept(number, value)
                 self.run.track.results[number] = value
                 self.run.track.states[number] = COMPLETED
         self.graph.settle(number, error is None and ran is not None)
@@ -313,6 +319,8 @@ class Host:
             self._open.pop((group.number, index), None)
             if ran is not None:
                 self._note(group.number, ran, item=True)
+            if type(value) is Kept:
+                self.run.note_kept(group.number, value)
             group.note(index, error, value)
         if error is not None:
             self.stop_if_asked()

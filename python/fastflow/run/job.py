@@ -142,6 +142,8 @@ class Job:
     """Whether `coroutine` is to be asked, not `call`."""
     awaits = False
     """Whether a coroutine that `call` returns is awaited."""
+    keeps = False
+    """Whether a large value may stay where it was made: see `fastflow.run.kept`."""
 
     def call(self, ticket: int) -> Any:
         """Call the function, here and now: one attempt."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from fastflow.base.names import stem_of
 from fastflow.base.topology import Neighbours, Structure
 from fastflow.errors import ParameterError
+from fastflow.run.kept import here
 from fastflow.run.params import BoundRecipe, Recipe, Unfilled
 from fastflow.run.results import Shape
 from fastflow.run.task import Task
@@ -223,7 +224,7 @@ class Inputs(Mapping[str, Any]):
             raise KeyError(
                 f"{name} (task {self._plan.names[self._number]!r} does not wait for it)"
             )
-        return self._results[number]
+        return here(self._results[number])
 
     def __iter__(self) -> Iterator[str]:
         return (self._plan.names[number] for number in sorted(self._ancestors))
@@ -233,7 +234,9 @@ class Inputs(Mapping[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process gets the results themselves, not the plan.
-        return _Copy, (dict(self),)
+        # Where something is kept elsewhere is seen to as it is pickled.
+        numbers, names = sorted(self._ancestors), self._plan.names
+        return _Copy, ({names[number]: self._results[number] for number in numbers},)
 
     def __repr__(self) -> str:
         return f"<results of {', '.join(self)}>"

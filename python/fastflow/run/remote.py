@@ -28,6 +28,7 @@ __all__ = [
     "Failure",
     "OneCall",
     "Outcome",
+    "Packing",
     "Returned",
     "Run",
     "attempt_task",
@@ -86,6 +87,8 @@ class Returned(NamedTuple):
     seconds: float
     """That these took together."""
     where: Where | None = None
+    kept: Any = None
+    """Where the value of the last of them is, if it did not come along."""
 
 
 class Failure:
@@ -212,12 +215,31 @@ def process_id(function: bytes) -> int:
     return os.getpid()
 
 
+class Packing:
+    """How calls are unpacked where they are made, and outcomes packed."""
+
+    full = False
+    """Whether no more is to come along."""
+
+    def load(self, call: bytes) -> tuple[Any, ...]:
+        """Return the arguments of a call."""
+        return pickle.loads(call)  # type: ignore[no-any-return]
+
+    def dump(self, outcome: Outcome) -> bytes:
+        """Return an outcome as it travels."""
+        return packed(outcome)
+
+
+_PLAIN = Packing()
+
+
 def run_chunk(
     function: bytes,
     calls: list[bytes],
     seconds: float,
     size: int,
     threads: int | None = None,
+    packing: Packing = _PLAIN,
 ) -> Returned:
     """Make calls one after another, until their time or their results are over.
 
@@ -232,6 +254,7 @@ def run_chunk(
         Of the calls and of their results; the first call is made in any case.
     threads : int, optional
         Of BLAS, that these calls may use.
+    packing : Packing
     """
     outcomes: list[bytes] = []
     passed, start = 0.0, time.perf_counter()
@@ -242,25 +265,27 @@ def run_chunk(
             failed = packed(_failed(error, start))
             return Returned([failed] * len(calls), passed, Where.here())
         for call in calls:
-            outcome, ends = _run_packed(run, fn, call)
+            outcome, ends = _run_packed(run, fn, call, packing)
             outcomes.append(outcome)
             size -= len(outcome)
             passed = time.perf_counter() - start
-            if ends or size < 0 or passed > seconds:
+            if ends or size < 0 or passed > seconds or packing.full:
                 break
     return Returned(outcomes, passed, Where.here())
 
 
-def _run_packed(run: Run, fn: Callable[..., Any], call: bytes) -> tuple[bytes, bool]:
+def _run_packed(
+    run: Run, fn: Callable[..., Any], call: bytes, packing: Packing
+) -> tuple[bytes, bool]:
     """Return what came of a call, and whether it was meant to end the program."""
     start = time.perf_counter()
     try:
-        arguments = pickle.loads(call)
+        arguments = packing.load(call)
         look_again()  # arrays bring their library with them
         start = time.perf_counter()
         value = _core.task_context().run(run, fn, *arguments)
         seconds = time.perf_counter() - start
-        return packed(Outcome(value, None, start, seconds, os.getpid())), False
+        return packing.dump(Outcome(value, None, start, seconds, os.getpid())), False
     except BaseException as error:
         failed = _failed(error, start)
         return packed(failed), isinstance(error, ENDS_PROGRAM)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from fastflow.base.drawn import Drawn
 from fastflow.base.topology import Structure
 from fastflow.errors import TaskError, portable, shown
+from fastflow.run.kept import here
 from fastflow.run.status import Status
 
 __all__ = ["FlowResult", "Result", "Shape", "Span", "TaskRecord", "Track"]
@@ -103,7 +104,7 @@ class TaskRecord:
         self.origin = origin
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        names = (*self.__slots__, "worker", "winner", "partial")
+        names = (*TaskRecord.__slots__, "worker", "winner", "partial")
         state = {name: getattr(self, name) for name in names if name != "_rare"}
         if self.error is not None:
             state["error"] = portable(self.error)
@@ -153,6 +154,44 @@ class TaskRecord:
         return f"<{self.name!r} {self.status}>"
 
 
+class _KeptRecord(TaskRecord):
+    """One of a task whose result, or a part of it, has not been fetched."""
+
+    __slots__ = ("_number", "_track")
+
+    def __init__(self, track: Track, number: int, status: Status, began: float | None):
+        super().__init__(track.names[number], status, began, track.origin)
+        self._track = track
+        self._number = number
+
+    @property
+    def output(self) -> Any:
+        """What was returned; None before."""
+        completed = self.status is Status.COMPLETED
+        return self._track.result(self._number) if completed else None
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        """Take it from the run."""
+
+    @property
+    def partial(self) -> Mapping[int, Any]:
+        """Results of the items that did finish."""
+        partial: Mapping[int, Any] = here(
+            self._track.partial.get(self._number, _NOTHING)
+        )
+        return partial
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plain_record, self.__getstate__()
+
+
+def _plain_record(_: None, state: dict[str, Any]) -> TaskRecord:
+    record = TaskRecord(state["name"])
+    record.__setstate__((None, state))
+    return record
+
+
 class Span(NamedTuple):
     """A task on the time line of a run."""
 
@@ -176,8 +215,8 @@ class Track:
     """What a run writes down, by number of the task: columns, no object per task."""
 
     __slots__ = (
-        "attempts", "ends", "errors", "failed_items", "names", "origin", "partial",
-        "results", "starts", "states", "threads", "workers",
+        "attempts", "ends", "errors", "failed_items", "kept", "names", "origin",
+        "partial", "results", "starts", "states", "threads", "workers",
     )  # fmt: skip
 
     def __init__(self, names: Sequence[str], origin: float) -> None:
@@ -200,14 +239,22 @@ class Track:
         """Indexes of the items that the errors belong to."""
         self.partial: dict[int, dict[int, Any]] = {}
         """Results of other items of such tasks, by index."""
+        self.kept: set[int] = set()
+        """Of whose results something is kept elsewhere; see `fastflow.run.kept`."""
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         state = {name: getattr(self, name) for name in self.__slots__}
+        state["kept"] = set()  # what is pickled is fetched
         state["errors"] = {
             number: [portable(error) for error in errors]
             for number, errors in self.errors.items()
         }
         return None, state
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        self.kept = set()  # tracks that were pickled earlier have none
+        for name, value in state[1].items():
+            setattr(self, name, value)
 
     def note_attempts(self, number: int, count: int, *, item: bool) -> None:
         """Write down the attempts of a task, or of an item: the most of all items."""
@@ -223,6 +270,15 @@ class Track:
             (thread.ident or 0, thread.name) for thread in threading.enumerate()
         )
 
+    def result(self, number: int) -> Any:
+        """Return the result of a task, of a run that is over."""
+        if number in self.kept:
+            # Always the same object from now on, and nothing stays elsewhere for it.
+            # In this order: another thread may read it, too.
+            self.results[number] = here(self.results[number])
+            self.kept.discard(number)
+        return self.results[number]
+
     def record(self, number: int) -> TaskRecord:
         """Return the record of one task."""
         start, end = self.starts[number], self.ends[number]
@@ -231,7 +287,14 @@ class Track:
             state = Status.RUNNING
         worker = self.workers[number] if start else None
         errors = self.errors.get(number)
-        record = TaskRecord(self.names[number], state, start or None, self.origin)
+        record: TaskRecord
+        if number in self.kept:
+            record = _KeptRecord(self, number, state, start or None)
+        else:
+            record = TaskRecord(self.names[number], state, start or None, self.origin)
+            record.partial = self.partial.get(number, _NOTHING)
+            if state is Status.COMPLETED:
+                record.output = self.results[number]
         record.ended = end or None
         record.attempts = self.attempts.get(number, 1 if start else 0)
         if isinstance(worker, int):
@@ -239,9 +302,6 @@ class Track:
         record.worker = worker or ""
         if errors:
             record.error = errors[0]
-        if state is Status.COMPLETED:
-            record.output = self.results[number]
-        record.partial = self.partial.get(number, _NOTHING)
         return record
 
 
@@ -393,7 +453,8 @@ class FlowResult(Result, Mapping[str, Any]):
         state = self._track.states[number]
         if state != COMPLETED:
             raise KeyError(f"{name} (it is {_STATES[state]}, so it has no result)")
-        return self._track.results[number]
+        track = self._track
+        return track.result(number) if track.kept else track.results[number]
 
     def __iter__(self) -> Iterator[str]:
         states = self._track.states

@@ -15,9 +15,10 @@ from fastflow.run.cache import MISSING
 from fastflow.run.events import Events, JobKey
 from fastflow.run.inline import attempts_of, timeout_error
 from fastflow.run.job import Backend, Job
+from fastflow.run.kept import here
 from fastflow.run.task import InvalidInput, Task, traveller
 
-__all__ = ["TaskJob"]
+__all__ = ["JobWithKept", "TaskJob"]
 
 
 class TaskJob(Job):
@@ -47,7 +48,8 @@ class TaskJob(Job):
 
     __slots__ = (
         "_key", "_measured", "_sent", "args", "began", "ended", "events", "executor",
-        "is_async", "key", "kwargs", "leave", "recovers", "tag", "task", "worker",
+        "is_async", "keeps", "key", "kwargs", "leave", "recovers", "tag", "task",
+        "worker",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +74,7 @@ class TaskJob(Job):
         self.tag = tag
         self.is_async = task.is_async
         self.executor = task.executor
+        self.keeps = False
         self.began = self.ended = 0.0
         self.worker: str | int | None = None
         self.recovers = False
@@ -212,3 +215,49 @@ class TaskJob(Job):
             super()._recover()
         else:
             self.returned(self.attempts.live, self.task.fallback)
+
+
+class JobWithKept(TaskJob):
+    """One among whose arguments some may be elsewhere; see `fastflow.run.kept`.
+
+    They are fetched where a call needs them, and by whoever makes it: in the thread of
+    an attempt in this process.  What goes to another process travels as it is.
+    """
+
+    __slots__ = ()
+
+    def start(self) -> None:
+        """See `Job`; a cache looks at the arguments."""
+        if self.task.cache is not None:
+            try:
+                self._fetch()
+            except Exception as error:
+                self.began = self.ended = time.perf_counter()
+                with self._lock:
+                    action = self.attempts.refused(error)
+                self._follow(action)
+                return
+        super().start()
+
+    def call(self, ticket: int) -> Any:
+        """See `Job`."""
+        self._fetch()
+        return super().call(ticket)
+
+    def coroutine(self, ticket: int) -> Any:
+        """See `Job`; the event loop goes on meanwhile."""
+        return self._fetched_first(ticket)
+
+    async def _fetched_first(self, ticket: int) -> Any:
+        import asyncio  # who is here has it; not all programs do
+
+        await asyncio.to_thread(self._fetch)
+        return await super().coroutine(ticket)
+
+    def fallback(self) -> Any:
+        """See `Job`."""
+        self._fetch()
+        return super().fallback()
+
+    def _fetch(self) -> None:
+        self.args, self.kwargs = here((self.args, self.kwargs))
