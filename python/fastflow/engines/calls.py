@@ -205,7 +205,7 @@ def call_task(
     """Run a task with its options, here and now, and write down the attempts."""
     node = run.plan.nodes[number]
     events = run.job_events
-    tries, failed = Tries(), None
+    tries, failed = Tries((run.ids, number)), None
     if events is not None and node.each < 0:
         tries.tell(events, run.key(number))
     try:

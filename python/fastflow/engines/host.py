@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fastflow import _core
 from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.log_ids import Ids
 from fastflow.base.timers import Clock
 from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.items import Items
@@ -204,6 +205,10 @@ class Host:
         elif self.run.spans is not None:
             job.events = self.run.spans.events()
             job.key = self.run.item_key(*tag)
+
+    def ids_of(self, tag: Any, attempt: int) -> Ids:
+        """Return what log records of a job, or a coroutine, belong to."""
+        return self.run.ids(tag[0] if isinstance(tag, tuple) else tag, attempt)
 
     def keep(self, tag: Any, under_way: UnderWay) -> None:
         """Let those who stop or close the run know of what is under way.

@@ -21,7 +21,7 @@ from typing import Any
 from fastflow import _core
 from fastflow.base import lifetime
 
-__all__ = ["Crew", "counts", "track"]
+__all__ = ["Crew", "counts", "steals", "track"]
 
 _START_LIMIT = 20.0  # seconds: far beyond what a start takes on a busy machine
 
@@ -195,6 +195,11 @@ def counts() -> tuple[int, int]:
         ready += pending - active
         running += active
     return ready, running
+
+
+def steals() -> dict[_core.Engine, int]:
+    """Return for each pool of threads how many tasks a worker took from another."""
+    return {engine: engine.stats()[4] for engine in list(_engines) if not engine.forked}
 
 
 def _at_exit() -> None:

@@ -16,12 +16,14 @@ before the job tells its end; that is what sets ``done``, which the replay reads
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
 from fastflow import _core
+from fastflow.base.log_ids import NOBODY, Ids
 from fastflow.base.timers import system_clock
 from fastflow.durable.exceptions import InvocationError
 from fastflow.durable.operations.attempted import Attempted, Outcome
@@ -88,6 +90,11 @@ class _Call(CoroutineJob):
         fn, self._fn = self._fn, None
         assert fn is not None
         return fn()
+
+    def ids(self) -> Ids:
+        """See `Job`."""
+        operation = self.context.get(current_operation)
+        return NOBODY if operation is None else operation.ids()
 
     def limit_error(self) -> TaskTimeout:
         """See `Job`."""
@@ -166,19 +173,36 @@ def make_attempt(
             runtime.events.job_started(operation.job_key(), number)
         if operation.at_most_once:
             replay.began(operation, number)
-        if timeout is None or is_async(fn):
-            outcome = _call_here(replay, operation, fn, *args)
-            value, error = outcome
-            if error is not None or type(value) is not CoroutineType:
-                return outcome
-            pending = _begin(replay, operation, timeout, None, value)
-        else:
-            pending = _begin(replay, operation, timeout, lambda: fn(*args), None)
+        around: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if runtime.events is not None:
+            around = runtime.events.around_job(operation.job_key(), number)
+        with around:  # an attempt that is made elsewhere has a copy of the variables
+            found = _begun(replay, operation, timeout, fn, *args)
+        if not isinstance(found, Elsewhere):
+            return found
+        pending = found
     assert isinstance(pending, Elsewhere)
     replay.wait_for(pending)
     replay.pending.pop(operation.id, None)
     attempts = pending.job.attempts
     return attempts.value, attempts.error
+
+
+def _begun(
+    replay: Replay,
+    operation: Operation,
+    timeout: float | None,
+    fn: Callable[..., Any],
+    *args: Any,
+) -> Outcome | Elsewhere:
+    """Make an attempt here, or return what waits for it."""
+    if timeout is not None and not is_async(fn):
+        return _begin(replay, operation, timeout, lambda: fn(*args), None)
+    outcome = _call_here(replay, operation, fn, *args)
+    value, error = outcome
+    if error is not None or type(value) is not CoroutineType:
+        return outcome
+    return _begin(replay, operation, timeout, None, value)
 
 
 def _call_here(
