@@ -186,11 +186,12 @@ class Host:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         attempts: Attempts | None = None,
+        context: contextvars.Context | None = None,
     ) -> TaskJob:
         """Return a job that is known to those who stop or close the run."""
         job = TaskJob(
             task, args, kwargs, self._ended, tag,
-            backend=self.backend, clock=self.clock, context=self._context,
+            backend=self.backend, clock=self.clock, context=context or self._context,
             attempts=attempts,
         )  # fmt: skip
         if self._job_events is not None:
@@ -238,7 +239,7 @@ class Host:
             return None
         if self._events is not None:
             self._events.job_started(self.run.key(number), 1)
-        group = Items(self, number, items)
+        group = Items(self, number, items, self._context_of_items(number))
         self.run.open_items[number] = group.values, len(items)
         with self.lock:
             self._groups[number] = group
@@ -250,6 +251,19 @@ class Host:
             self._end_items(group)
         return _core.DEFERRED
 
+    def _context_of_items(self, number: int) -> contextvars.Context:
+        """Return the context variables of items: what is around their task is there."""
+        events = self._events
+        if events is None or not events.goes_around:
+            return self._context
+        key = self.run.key(number)
+
+        def take() -> contextvars.Context:
+            with events.around_job(key, 1):
+                return contextvars.copy_context()
+
+        return self._context.copy().run(take)
+
     def begin_item(self, group: Items, index: int, item: Any) -> None:
         """Begin one of them; called by the group."""
         number = group.number
@@ -259,7 +273,8 @@ class Host:
             self.item_ended(group, index, error, None)
             return
         task = self.run.plan.nodes[number].task
-        self.start(self.new_job((number, index), task, args, kwargs))
+        job = self.new_job((number, index), task, args, kwargs, context=group.context)
+        self.start(job)
 
     # Tasks end.
 
