@@ -205,7 +205,9 @@ def call_task(
     """Run a task with its options, here and now, and write down the attempts."""
     node = run.plan.nodes[number]
     events = run.job_events
-    tries, failed = Tries((run.ids, number)), None
+    tries, failed = Tries(), None
+    if node.task.is_async or node.task.timeout is not None:
+        tries.whose = run.ids, number
     if events is not None and node.each < 0:
         tries.tell(events, run.key(number))
     try:

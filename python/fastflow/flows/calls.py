@@ -202,7 +202,9 @@ class SerialCalls(Calls):
         call.began = _clock()
         call.worker = threading.get_ident()
         before = active.set_current(None)
-        tries, error, value = Tries((self.ids_of, call)), None, None
+        tries, error, value = Tries(), None, None
+        if call.task.is_async or call.task.timeout is not None:
+            tries.whose = self.ids_of, call
         job_events = self.job_events
         if job_events is not None:
             tries.tell(job_events, self.key(call))

@@ -51,17 +51,17 @@ Whose = tuple[Callable[[Any, int], Ids], Any]
 class Tries:
     """How many attempts a call has taken, and who is told of the next ones.
 
-    Parameters
+    Attributes
     ----------
-    whose : Whose, optional
-        Whose call it is.
+    whose : Whose or None
+        Whose call it is; needed if that is made elsewhere.
     """
 
-    __slots__ = ("_events", "_key", "_whose", "count")
+    __slots__ = ("_events", "_key", "count", "whose")
 
-    def __init__(self, whose: Whose | None = None) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        self._whose = whose
+        self.whose: Whose | None = None
         self._events: Events | None = None
         self._key: JobKey | None = None
 
@@ -71,9 +71,9 @@ class Tries:
 
     def ids(self) -> Ids:
         """Return what log records of the attempt that is made belong to."""
-        if self._whose is None:
+        if self.whose is None:
             return NOBODY
-        ids_of, of = self._whose
+        ids_of, of = self.whose
         return ids_of(of, max(self.count, 1))
 
     def pauses(self, attempts: Attempts) -> None:

@@ -16,7 +16,6 @@ before the job tells its end; that is what sets ``done``, which the replay reads
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 from collections.abc import Callable
 from types import CoroutineType
@@ -169,15 +168,16 @@ def make_attempt(
     if pending is None:
         runtime = replay.execution.runtime
         operation.started = runtime.now_us()
-        if runtime.events is not None:
-            runtime.events.job_started(operation.job_key(), number)
+        events = runtime.events
+        if events is not None:
+            events.job_started(operation.job_key(), number)
         if operation.at_most_once:
             replay.began(operation, number)
-        around: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-        if runtime.events is not None:
-            around = runtime.events.around_job(operation.job_key(), number)
-        with around:  # an attempt that is made elsewhere has a copy of the variables
+        if events is None:
             found = _begun(replay, operation, timeout, fn, *args)
+        else:  # an attempt that is made elsewhere has a copy of the variables
+            with events.around_job(operation.job_key(), number):
+                found = _begun(replay, operation, timeout, fn, *args)
         if not isinstance(found, Elsewhere):
             return found
         pending = found
