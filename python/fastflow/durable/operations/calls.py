@@ -173,11 +173,17 @@ def make_attempt(
             events.job_started(operation.job_key(), number)
         if operation.at_most_once:
             replay.began(operation, number)
-        if events is None:
-            found = _begun(replay, operation, timeout, fn, *args)
-        else:  # an attempt that is made elsewhere has a copy of the variables
+        found: Outcome | Elsewhere
+        if events is not None:
+            # An attempt that is made elsewhere has a copy of the variables.
             with events.around_job(operation.job_key(), number):
                 found = _begun(replay, operation, timeout, fn, *args)
+        elif timeout is None:  # the fast road
+            found = _call_here(replay, operation, fn, *args)
+            if found[1] is None and type(found[0]) is CoroutineType:
+                found = _begin(replay, operation, None, None, found[0])
+        else:
+            found = _begun(replay, operation, timeout, fn, *args)
         if not isinstance(found, Elsewhere):
             return found
         pending = found
