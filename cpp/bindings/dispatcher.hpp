@@ -94,11 +94,12 @@ enum class Kind : unsigned char {
   kGivenBack = 'B',
   kStarted = 'A',
   kRetires = 'M',
+  kLog = 'L',
 };
 
 // What a worker has sent, and what it is for.
 struct Answer {
-  Ref target;   // a call's, or the worker
+  Ref target;   // a call's, or the worker; of a log record, the call's that is made
   Ref message;  // bytes
   Ref window;
   Ref sent;  // the call's message

@@ -68,6 +68,12 @@ Taken take_one(DispatcherObject* self, WindowObject* window, Answers& spare) {
     case Kind::kRetires:
       recall(self, window, window->calls.size());
       return stop_window(self, window) ? Taken::kYes : Taken::kError;
+    case Kind::kLog:
+      if (!window->calls.empty()) {
+        answer.target = Ref::borrow(window->calls.front().target.get());
+        break;
+      }
+      [[fallthrough]];
     default:
       answer.target = Ref::borrow(window);
   }

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from fastflow.run.results import FlowResult
     from fastflow.run.retry import RetryDecision, RetryPolicy
     from fastflow.run.status import FlowStatus
+    from fastflow.seeing.logs import LogFilter
+    from fastflow.seeing.otel.telemetry import telemetry
     from fastflow.seeing.recording import Recording, record
     from fastflow.workflows import RunResult, Workflow, workflow
 
@@ -88,6 +90,7 @@ __all__ = [
     "Kernel",
     "KernelError",
     "KernelFailedError",
+    "LogFilter",
     "ParameterError",
     "ProcessExecutor",
     "ProcessPoolExecutor",
@@ -128,6 +131,7 @@ __all__ = [
     "save_dsl",
     "starmap",
     "task",
+    "telemetry",
     "wait",
     "workflow",
 ]
@@ -155,6 +159,7 @@ _LAZY = {
     "ray": "fastflow.backends.ray_cluster",
     "register_joblib": "fastflow.backends.joblib_door",
     "Graph": "fastflow.engines.graph",
+    "LogFilter": "fastflow.seeing.logs",
     "Recording": "fastflow.seeing.recording",
     "record": "fastflow.seeing.recording",
     "GraphResult": "fastflow.engines.graph",
@@ -172,6 +177,7 @@ _LAZY = {
     "run_flow_from_dsl": "fastflow.flows.flow",
     "run_parallel_flow_from_dsl": "fastflow.flows.flow",
     "task": "fastflow.run.registry",
+    "telemetry": "fastflow.seeing.otel.telemetry",
     "Kernel": "fastflow.kernel",
     "kernels": "fastflow.kernel",
     "RetryDecision": "fastflow.run.retry",

@@ -36,7 +36,10 @@ FLOORS = (
 #: Inside of a package: each line is a layer, lowest first.
 FILES = {
     "seeing": (
-        "__init__ pictures pictures.bins texts trace traces",
+        "__init__ logs otel.ids otel.meters otel.spans pictures pictures.bins texts "
+        "trace traces",
+        "otel.telemetry",
+        "otel",
         "pictures.groups pictures.shades task_rows",
         "pictures.layers pictures.gantt pictures.views",
         "pictures.dag pictures.layout",
@@ -67,8 +70,8 @@ FILES = {
         "recording",
     ),
     "base": (
-        "__init__ containers doctor drawn durations former interrupts lifetime modules "
-        "names options serial_queue signatures terminal textfiles topology",
+        "__init__ containers doctor drawn durations former interrupts lifetime log_ids "
+        "modules names options serial_queue signatures terminal textfiles topology",
         "aio bars nested recorders timers",
         "progress",
     ),

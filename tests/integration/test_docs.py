@@ -35,6 +35,10 @@ def python_blocks():
 def test_python_block_runs(page, line, source):
     if "import joblib" in source:
         pytest.importorskip("joblib", reason="[test-cluster] is not installed")
+    if "opentelemetry.sdk" in source:
+        pytest.importorskip(
+            "opentelemetry.sdk", reason="[test-telemetry] is not installed"
+        )
     # Blank lines in front make tracebacks point into the page.
     code = compile("\n" * (line - 1) + source, str(page), "exec")
     exec(code, {"__name__": "__main__"})

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from fastflow.base.lifetime import WORKERS, in_forked_child
+from fastflow.base.log_ids import extra
 from fastflow.run.clocks import Where
 from fastflow.run.job import Job
 from fastflow.run.remote import Outcome, Run, explained
@@ -171,7 +172,9 @@ class Call:
                 return
             error = outcome.failure.error()
         except Exception:
-            _LOGGER.exception("exception at the end of a call")
+            _LOGGER.exception(
+                "exception at the end of a call", extra=extra(*self.job.ids())
+            )
         else:
             self.failed(error)
 
@@ -180,14 +183,18 @@ class Call:
         try:
             self.job.raised(self.ticket, explained(error))
         except Exception:
-            _LOGGER.exception("exception at the end of a call")
+            _LOGGER.exception(
+                "exception at the end of a call", extra=extra(*self.job.ids())
+            )
 
     def left(self) -> None:
         """Say that it was not made."""
         try:
             self.job.left(self.ticket)
         except Exception:
-            _LOGGER.exception("exception at the end of a call")
+            _LOGGER.exception(
+                "exception at the end of a call", extra=extra(*self.job.ids())
+            )
 
 
 class Chunk:

@@ -99,6 +99,12 @@ def _settle(job: Job, ticket: int, dispatch: Dispatch) -> None:
         job.raised(ticket, error)
 
 
+def _told(job: Job, ticket: int) -> Any:
+    """Make an attempt of which somebody is told."""
+    with job.around():
+        return job.call(ticket)
+
+
 def make(job: Job, ticket: int, loop: Loop) -> None:
     """Make an attempt, or call the fallback, in this thread."""
     if not job.begun(ticket):
@@ -106,7 +112,12 @@ def make(job: Job, ticket: int, loop: Loop) -> None:
     recovers = job.attempts.state is _RECOVERING
     context = _core.task_context(job.context)
     try:
-        value = context.run(job.fallback) if recovers else context.run(job.call, ticket)
+        if recovers:
+            value = context.run(job.fallback)
+        elif job.events is None:
+            value = context.run(job.call, ticket)
+        else:
+            value = context.run(_told, job, ticket)
         if type(value) is CoroutineType and (job.awaits or recovers):
             context.run(loop.launch, job, ticket, value)
             return

@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import Any
 
 from fastflow.backends.local import ThreadBackend
+from fastflow.base.log_ids import extra
 from fastflow.pool.executor import default_executor
 from fastflow.processes.executor import ProcessExecutor
 from fastflow.processes.future import ProcessFuture
@@ -75,6 +76,8 @@ class ProcessBackend(Backend):
         limited = job.attempts.timeout is not None
         made = self._made(run, fn, limited)
         future = self._submit(made, *job.remote_arguments())
+        if isinstance(future, ProcessFuture):
+            future.about = job
         call = _Call(job, ticket, future)
         job.sent(ticket)
         job.keep(ticket, call)
@@ -132,7 +135,9 @@ class _Call:
         try:
             self._tell(future)
         except Exception:
-            _LOGGER.exception("exception at the end of a call")
+            _LOGGER.exception(
+                "exception at the end of a call", extra=extra(*self._job.ids())
+            )
 
     def _tell(self, future: cf.Future[Any]) -> None:
         job, ticket = self._job, self._ticket

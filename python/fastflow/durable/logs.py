@@ -6,6 +6,8 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from fastflow.base import log_ids
+from fastflow.base.log_ids import Ids
 from fastflow.durable.runtime.replay import current_operation
 from fastflow.journal.identity import ROOT
 
@@ -49,7 +51,8 @@ class ReplayLogger(logging.LoggerAdapter[logging.Logger]):
 
     Records have the attributes ``executionArn``, ``operationId``, ``operationName``,
     ``parentId`` and ``attempt``, those that say nothing being None; and
-    ``durable_execution`` and, of steps, ``operation_id``.
+    ``durable_execution`` and, of steps, ``operation_id``; and those of all parts of
+    fastflow, see `fastflow.base.log_ids`.
     """
 
     def __init__(
@@ -62,6 +65,10 @@ class ReplayLogger(logging.LoggerAdapter[logging.Logger]):
         extra["durable_execution"] = extra["executionArn"]
         if operation is not None:
             extra["operation_id"] = extra["operationId"]
+            ids = operation.ids()
+        else:
+            ids = Ids(extra["executionArn"])
+        extra.update(log_ids.extra(*ids))
         super().__init__(logger or _LOGGER, extra)
         self._context = context if operation is None else None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fastflow.base.durations import Time, seconds_of
+from fastflow.base.log_ids import extra
 from fastflow.base.names import check_name, name_of
 from fastflow.base.options import check_choice
 from fastflow.base.timers import VirtualClock
@@ -325,6 +326,7 @@ class DurableRunner:
                 "what execution %r had invoked could not be cancelled: %s",
                 execution_name,
                 error,
+                extra=extra(execution_name),
             )
 
     def _claim(self, entry: Entry | Summary) -> Entry | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from fastflow.base import aio
 from fastflow.base.bars import Stage
+from fastflow.base.log_ids import Ids, id_of
 from fastflow.base.progress import Progress
 from fastflow.run.cache import reusable
 from fastflow.run.events import Events, JobKey
@@ -89,12 +89,13 @@ class Run:
         """Of tasks that run item by item: what has come so far, of how many; for
         progress."""
         self.timed_out = False
-        self.id = ""
-        """Its own name, if anybody is told."""
         self.spans: JobSpans | None = None
         """Told of jobs, if somebody records."""
-        if options.events is not None:
-            self.id = f"{plan.name}-{os.urandom(6).hex()}"
+
+    @property
+    def id(self) -> str:
+        """Its own name."""
+        return id_of(self, self.plan.name)
 
     @property
     def job_events(self) -> Events | None:
@@ -113,6 +114,10 @@ class Run:
         if "." in key.id or not start:
             return None
         return round(start * 1e9), lane_of(worker)
+
+    def ids(self, number: int, attempt: int) -> Ids:
+        """Return what log records of a task belong to."""
+        return Ids(self.id, self.plan.names[number], attempt)
 
     def key(self, number: int) -> JobKey:
         """Return what a task is called in events."""

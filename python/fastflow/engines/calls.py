@@ -232,6 +232,8 @@ def call_task(
     node = run.plan.nodes[number]
     events = run.job_events
     tries, failed = Tries(), None
+    if node.task.is_async or node.task.timeout is not None:
+        tries.whose = run.ids, number
     if events is not None and node.each < 0:
         tries.tell(events, run.key(number))
     try:

@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from fastflow import _core
+from fastflow.base.log_ids import Ids
 from fastflow.engines.items import Items
 from fastflow.run.loop import OnLoop
 
@@ -23,6 +24,9 @@ class _Host(Protocol):
     """What it needs of its `fastflow.engines.workers.WorkerHost`."""
 
     closed: bool
+
+    def ids_of(self, tag: Any, attempt: int) -> Ids:
+        """Return what log records of a task belong to."""
 
     def coroutine_returned(self, attempt: FirstCoroutine, value: Any) -> None:
         """Write down what a task has returned."""
@@ -78,6 +82,10 @@ class FirstCoroutine(OnLoop):
         self.item = item
         self.began = 0.0
         self.worker = 0
+
+    def ids(self) -> Ids:
+        """Return what log records of it belong to."""
+        return self._host.ids_of(self.tag, 1)
 
     @property
     def wanted(self) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fastflow import _core
 from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.log_ids import Ids
 from fastflow.base.timers import Clock
 from fastflow.engines.base import UNFINISHED, Run
 from fastflow.engines.items import Items
@@ -186,12 +187,13 @@ class Host:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         attempts: Attempts | None = None,
+        context: contextvars.Context | None = None,
     ) -> TaskJob:
         """Return a job that is known to those who stop or close the run."""
         make = JobWithKept if self.run.track.kept else TaskJob
         job = make(
             task, args, kwargs, self._ended, tag,
-            backend=self.backend, clock=self.clock, context=self._context,
+            backend=self.backend, clock=self.clock, context=context or self._context,
             attempts=attempts,
         )  # fmt: skip
         # What is run item by item, or stored, is needed here.
@@ -208,6 +210,10 @@ class Host:
         elif self.run.spans is not None:
             job.events = self.run.spans.events()
             job.key = self.run.item_key(*tag)
+
+    def ids_of(self, tag: Any, attempt: int) -> Ids:
+        """Return what log records of a job, or a coroutine, belong to."""
+        return self.run.ids(tag[0] if isinstance(tag, tuple) else tag, attempt)
 
     def keep(self, tag: Any, under_way: UnderWay) -> None:
         """Let those who stop or close the run know of what is under way.
@@ -237,7 +243,7 @@ class Host:
             return None
         if self._events is not None:
             self._events.job_started(self.run.key(number), 1)
-        group = Items(self, number, items)
+        group = Items(self, number, items, self._context_of_items(number))
         self.run.open_items[number] = group.values, len(items)
         with self.lock:
             self._groups[number] = group
@@ -249,6 +255,19 @@ class Host:
             self._end_items(group)
         return _core.DEFERRED
 
+    def _context_of_items(self, number: int) -> contextvars.Context:
+        """Return the context variables of items: what is around their task is there."""
+        events = self._events
+        if events is None or not events.goes_around:
+            return self._context
+        key = self.run.key(number)
+
+        def take() -> contextvars.Context:
+            with events.around_job(key, 1):
+                return contextvars.copy_context()
+
+        return self._context.copy().run(take)
+
     def begin_item(self, group: Items, index: int, item: Any) -> None:
         """Begin one of them; called by the group."""
         number = group.number
@@ -258,7 +277,8 @@ class Host:
             self.item_ended(group, index, error, None)
             return
         task = self.run.plan.nodes[number].task
-        self.start(self.new_job((number, index), task, args, kwargs))
+        job = self.new_job((number, index), task, args, kwargs, context=group.context)
+        self.start(job)
 
     # Tasks end.
 

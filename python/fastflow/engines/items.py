@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from typing import Any, Protocol
 
@@ -30,9 +31,17 @@ class Items:
     leaves the next one to it.
     """
 
-    def __init__(self, host: Begins, number: int, items: list[Any]) -> None:
+    def __init__(
+        self,
+        host: Begins,
+        number: int,
+        items: list[Any],
+        context: contextvars.Context,
+    ) -> None:
         self._host = host
         self.number = number
+        self.context = context
+        """Of which each attempt has a copy."""
         self.items = items
         self.values: list[Any] = [UNFINISHED] * len(items)
         self.errors: dict[int, BaseException] = {}

@@ -246,7 +246,8 @@ def _items_on(executor: Executor) -> Callable[[Run, int], list[Any]]:
         call = item_call(run, number)
         failed = run.track.errors  # also those of other tasks
 
-        def one(index: int) -> None:
+        # The second is for those who look whose log records these are.
+        def one(index: int, task: tuple[Run, int] = (run, number)) -> None:  # noqa: ARG001
             if not keep_going and (errors or failed):
                 return
             try:

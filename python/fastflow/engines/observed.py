@@ -27,7 +27,8 @@ def observed(call: Call, events: Events) -> Call:
         key = run.key(number)
         events.job_started(key, 1)
         try:
-            value = call(run, number)
+            with events.around_job(key, 1):
+                value = call(run, number)
         except BaseException as error:
             events.job_ended(key, _attempts(run, number), _first(error))
             raise

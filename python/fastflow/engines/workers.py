@@ -134,7 +134,8 @@ class WorkerHost(Host):
         """Return a job whose first attempt is under way."""
         task = self.run.plan.nodes[first.number].task
         attempts = attempts_of(task, begun=True)
-        job = self.new_job(tag, task, args, kwargs, attempts)
+        context = first.group.context if first.group else None
+        job = self.new_job(tag, task, args, kwargs, attempts, context)
         job.began, job.worker = first.began, first.worker
         return job
 
@@ -250,7 +251,7 @@ class WorkerHost(Host):
             first = _First(group.number, group.number, now, here, group, index, item)
             self._go_on_after(first, error)
             return
-        self._start(FirstCoroutine(self, tag, coroutine, self._context, group, item))
+        self._start(FirstCoroutine(self, tag, coroutine, group.context, group, item))
 
     def _drop(self, unit: int) -> None:
         found = self._units.pop(unit, None)
@@ -293,7 +294,11 @@ class WorkerHost(Host):
             spans.job_started(self.run.item_key(first.number, first.place), 1, 0.0)
         try:
             call = limits and limits.begin(first)
-            value = task.attempt(args, kwargs)
+            if self._events is None:
+                value = task.attempt(args, kwargs)
+            else:
+                with self._events.around_job(self.run.key(first.number), 1):
+                    value = task.attempt(args, kwargs)
         except BaseException as raised:
             error = raised
         if limits and call and not limits.end(call):

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from fastflow import _core
 from fastflow.backends.choose import backend_of
 from fastflow.backends.routed import Routed
 from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.log_ids import Ids, id_of
 from fastflow.base.nested import FlatTemplate, Template, template_of_call
 from fastflow.base.serial_queue import SerialQueue
 from fastflow.base.timers import system_clock
@@ -127,7 +127,6 @@ class Calls:
         self.events = LISTENING.get()
         self.spans: JobSpans | None = None
         """Told of jobs, if somebody records."""
-        self.id = "" if self.events is None else f"{name}-{os.urandom(6).hex()}"
         self._counts: dict[str, int] = {}
 
     def call(
@@ -149,6 +148,15 @@ class Calls:
                 handle.set_exception(error)
             raise
         return handle
+
+    @property
+    def id(self) -> str:
+        """The run's own name."""
+        return id_of(self, self.name)
+
+    def ids_of(self, call: Call, attempt: int = 1) -> Ids:
+        """Return what log records of a call belong to."""
+        return Ids(self.id, call.handle.name, attempt)
 
     @property
     def job_events(self) -> Events | None:
@@ -195,6 +203,8 @@ class SerialCalls(Calls):
         call.worker = threading.get_ident()
         before = active.set_current(None)
         tries, error, value = Tries(), None, None
+        if call.task.is_async or call.task.timeout is not None:
+            tries.whose = self.ids_of, call
         job_events = self.job_events
         if job_events is not None:
             tries.tell(job_events, self.key(call))
@@ -202,9 +212,15 @@ class SerialCalls(Calls):
             self.events.job_started(self.key(call), 1)
         try:
             call.fill()
-            value = _core.task_context().run(
-                run_blocking, call.task, call.args, call.kwargs, tries
-            )
+            if self.events is None:
+                value = _core.task_context().run(
+                    run_blocking, call.task, call.args, call.kwargs, tries
+                )
+            else:
+                with self.events.around_job(self.key(call), 1):
+                    value = _core.task_context().run(
+                        run_blocking, call.task, call.args, call.kwargs, tries
+                    )
         except ENDS_PROGRAM:
             raise
         except BaseException as raised:
@@ -343,7 +359,11 @@ class ParallelCalls(Calls):
         try:
             if limits is not None:
                 limited = limits.begin(call)
-            value = task.attempt(call.args, call.kwargs)
+            if events is None:
+                value = task.attempt(call.args, call.kwargs)
+            else:
+                with events.around_job(self.key(call), 1):
+                    value = task.attempt(call.args, call.kwargs)
         except BaseException as raised:
             error = raised
         if limits and limited and not limits.end(limited):

@@ -23,7 +23,7 @@ from fastflow.errors import FlowError, ParameterError
 from fastflow.flows import recorded
 from fastflow.flows.history import history_dir, write_record
 from fastflow.flows.outcome import error_of, result_of, timeout_of
-from fastflow.run.events import LISTENING
+from fastflow.run.events import LISTENING, RunAbout
 from fastflow.run.plan import FlowPlan
 from fastflow.run.registry import default_registry
 from fastflow.run.results import FlowResult
@@ -195,7 +195,7 @@ class Flow(Drawn):
             engine = _nothing
         events = options.events
         if events is not None:
-            events.run_started(run.id)
+            events.run_started(run.id, RunAbout("flow", self.name))
         result = None
         try:
             if recorders.RECORDERS:
@@ -209,7 +209,8 @@ class Flow(Drawn):
             raise
         finally:
             if directory is not None:  # Ctrl-C, too, leaves a record
-                write_record(directory, result or result_of(run, started, failed=True))
+                told = result or result_of(run, started, failed=True)
+                write_record(directory, told, run.id)
         raises = after_failure != "return"
         failure = None
         if raises or events is not None:

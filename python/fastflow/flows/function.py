@@ -22,7 +22,7 @@ from fastflow.pool.executor import default_executor
 from fastflow.pool.future import Future
 from fastflow.pool.named import SERIAL, check_executor, executor_of
 from fastflow.run import active
-from fastflow.run.events import Events
+from fastflow.run.events import Events, RunAbout
 from fastflow.run.handles import HANDLES, Handle
 from fastflow.run.results import COMPLETED, FAILED, SKIPPED, FlowResult, Shape, Track
 
@@ -117,7 +117,7 @@ def _recorded(name: str, calls: Calls, body: Callable[[], Any]) -> Any:
 
 
 def _observed(name: str, calls: Calls, events: Events, body: Callable[[], Any]) -> Any:
-    events.run_started(calls.id)
+    events.run_started(calls.id, RunAbout("flow", name))
     try:
         value = _run(name, calls, body)
     except BaseException as error:
@@ -154,7 +154,7 @@ def _run(name: str, calls: Calls, body: Callable[[], Any]) -> Any:
         failed = False
     finally:
         if directory is not None:
-            write_record(directory, result(failed=failed))
+            write_record(directory, result(failed=failed), calls.id)
     return value
 
 

@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from fastflow.base.log_ids import extra
 from fastflow.base.textfiles import write_text
 from fastflow.run.results import FlowResult
 
@@ -45,18 +46,20 @@ def _chosen(given: str | os.PathLike[str] | None) -> str | os.PathLike[str] | No
     return given if given is not None else os.environ.get("FASTFLOW_HISTORY_DIR")
 
 
-def write_record(directory: Path, result: FlowResult) -> None:
+def write_record(directory: Path, result: FlowResult, run: str) -> None:
     """Write the record of a run: what ran when and how it ended, but no results.
 
     The file is made under another name and renamed, so that a reader never sees half of
-    it; only its owner can read it. What goes wrong is logged: the run has ended.
+    it; only its owner can read it. What goes wrong is logged, with the id of the `run`,
+    which has ended.
     """
     try:
         _write(directory, result)
     except Exception:
         _LOGGER.exception(
-            "the record of flow %r can't be written to %s", result.flow, directory
-        )
+            "the record of flow %r can't be written to %s", result.flow, directory,
+            extra=extra(run),
+        )  # fmt: skip
 
 
 def _write(directory: Path, result: FlowResult) -> None:

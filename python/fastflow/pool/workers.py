@@ -21,7 +21,7 @@ from typing import Any
 from fastflow import _core
 from fastflow.base import lifetime
 
-__all__ = ["Crew", "track"]
+__all__ = ["Crew", "counts", "steals", "track"]
 
 _START_LIMIT = 20.0  # seconds: far beyond what a start takes on a busy machine
 
@@ -181,6 +181,25 @@ def _taken(ticket: list[None]) -> bool:
 def track(engine: _core.Engine) -> None:
     """Let a forked child know of the engine."""
     _engines.add(engine)
+
+
+def counts() -> tuple[int, int]:
+    """Return how many tasks are ready and how many run, in all pools of threads."""
+    ready = running = 0
+    for engine in list(_engines):
+        if engine.forked:
+            continue
+        submitted, completed, failed, cancelled = engine.stats()[:4]
+        pending = max(submitted - completed - failed - cancelled, 0)
+        active = min(pending, engine.active)
+        ready += pending - active
+        running += active
+    return ready, running
+
+
+def steals() -> dict[_core.Engine, int]:
+    """Return for each pool of threads how many tasks a worker took from another."""
+    return {engine: engine.stats()[4] for engine in list(_engines) if not engine.forked}
 
 
 def _at_exit() -> None:

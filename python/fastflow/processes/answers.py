@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+from fastflow.base.log_ids import NOBODY, extra
 from fastflow.errors import TransferError, shown
 from fastflow.processes import messages
 from fastflow.processes.messages import read_note
@@ -44,7 +45,7 @@ def tell(
         else:
             target.set_result(value)
     elif kind == messages.LOG:
-        _log(message)
+        _log(target, message)
     elif kind == messages.STARTED:
         target.begun()
     elif kind == messages.SHARED:
@@ -56,8 +57,14 @@ def tell(
         broken("a worker could not be initialized", with_traceback(why, text))
 
 
-def _log(message: bytes) -> None:
+def _log(call: Any, message: bytes) -> None:
+    """Hand a record of a worker to the loggers, with the ids of the call it makes."""
     (state,) = read_note(message)
+    about = getattr(call, "about", None)
+    ids = NOBODY if about is None else about.ids()
+    for name, value in extra(*ids).items():
+        if state.get(name) is None:
+            state[name] = value
     record = logging.makeLogRecord(state)
     logging.getLogger(record.name).handle(record)
 

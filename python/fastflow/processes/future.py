@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from fastflow.base.durations import Time, wait_of
+from fastflow.base.log_ids import HasIds
 from fastflow.pool.future import Future
 
 __all__ = ["Keeper", "ProcessFuture"]
@@ -46,11 +47,13 @@ class ProcessFuture(Future[T]):
     Whoever waits for it takes in the answers of the workers meanwhile.
     """
 
-    __slots__ = ("_keeper", "_on_begun")
+    __slots__ = ("_keeper", "_on_begun", "about")
 
     _keeper: Keeper
     _on_begun: Callable[[], object]
     """Who wants to hear of it; most have none."""
+    about: HasIds
+    """Whose call it is, for log records of the worker; most have none."""
 
     def result(self, timeout: Time | None = None) -> T:
         """See `concurrent.futures.Future`."""

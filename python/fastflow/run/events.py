@@ -15,14 +15,17 @@ under a lock; who reads it while that happens sees the old or the new one.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["LISTENING", "Events", "JobKey", "Subscriber"]
+from fastflow.base.log_ids import extra
+
+__all__ = ["LISTENING", "Events", "JobKey", "RunAbout", "Subscriber"]
 
 _LOGGER = logging.getLogger("fastflow")
 
@@ -36,6 +39,25 @@ class JobKey(NamedTuple):
     """Of no other job of the run."""
     name: str | None = None
     """For people."""
+    kind: str | None = None
+    """Of an operation of a durable function, such as "STEP"."""
+    parent: str | None = None
+    """The operation that it is inside of; None: the function itself."""
+    fan: str | None = None
+    """The fan-out of a durable function of which it is a part: one of many."""
+
+
+class RunAbout(NamedTuple):
+    """What a run is, beyond its id."""
+
+    kind: str
+    """"flow", "workflow" or "durable"."""
+    name: str
+    """Of the flow, workflow or durable function."""
+    resumed: int = 0
+    """How many have begun it, or gone on with it, before."""
+    seed: str | None = None
+    """The same in each process that it goes on in, and that of no other run."""
 
 
 class Subscriber(Protocol):
@@ -44,6 +66,31 @@ class Subscriber(Protocol):
     It need not have all of these methods.  Times are in seconds since 1970, on the
     clock of the run; attempts are counted from 1.
     """
+
+    def about_run(self, run: str, about: RunAbout, /) -> None:
+        """What a run is that is about to begin."""
+
+    def around_job(
+        self, key: JobKey, attempt: int, /
+    ) -> contextlib.AbstractContextManager[object]:
+        """Return what is entered around the call of the user's function.
+
+        It is entered where that is called, so it may set context variables for it; not
+        if that is another process.  It must not keep back what the function raises.
+        """
+        raise NotImplementedError
+
+    def scope_started(self, key: JobKey, kind: str, time: float, /) -> None:
+        """An operation that has others in it, or waits for an answer, begins.
+
+        These are child contexts, parallel, map and invoke of durable functions.  It is
+        told again when the function runs again from its top.
+        """
+
+    def scope_ended(
+        self, key: JobKey, time: float, error: BaseException | None, /
+    ) -> None:
+        """Such an operation is over."""
 
     def run_started(self, run: str, time: float, /) -> None:
         """A run begins, or goes on in this process."""
@@ -89,7 +136,7 @@ class Subscriber(Protocol):
         """
 
 
-_METHODS = tuple(name for name in vars(Subscriber) if name.startswith(("run_", "job_")))
+_METHODS = tuple(name for name in vars(Subscriber) if not name.startswith("_"))
 
 _Listener = tuple[Any, Callable[..., object]]
 
@@ -146,9 +193,47 @@ class Events:
         mine = [each for table in self._listeners.values() for each, _ in table]
         return Events(dict.fromkeys([*mine, *subscribers]), self._now)
 
-    def run_started(self, run: str) -> None:
+    def run_started(self, run: str, about: RunAbout | None = None) -> None:
         """See `Subscriber`."""
+        if about is not None:
+            self._tell("about_run", run, about)
         self._tell("run_started", run, self._now())
+
+    @property
+    def goes_around(self) -> bool:
+        """Whether somebody is to be asked for `around_job`."""
+        return bool(self._listeners["around_job"])
+
+    def around_job(
+        self, key: JobKey, attempt: int
+    ) -> contextlib.AbstractContextManager[object]:
+        """See `Subscriber`; what theirs raise is no matter of the call."""
+        if not self._listeners["around_job"]:
+            return contextlib.nullcontext()
+        return self._around(key, attempt)
+
+    @contextlib.contextmanager
+    def _around(self, key: JobKey, attempt: int) -> Iterator[None]:
+        entered: list[tuple[Any, Any]] = []
+        for subscriber, method in self._listeners["around_job"]:
+            with self._no_harm(subscriber, key):
+                manager: Any = method(key, attempt)
+                manager.__enter__()
+                entered.append((subscriber, manager))
+        try:
+            yield
+        finally:
+            for subscriber, manager in reversed(entered):
+                with self._no_harm(subscriber, key):
+                    manager.__exit__(None, None, None)
+
+    def scope_started(self, key: JobKey, kind: str) -> None:
+        """See `Subscriber`."""
+        self._tell("scope_started", key, kind, self._now())
+
+    def scope_ended(self, key: JobKey, error: BaseException | None) -> None:
+        """See `Subscriber`."""
+        self._tell("scope_ended", key, self._now(), error)
 
     def run_ended(self, run: str, error: BaseException | None) -> None:
         """See `Subscriber`."""
@@ -189,12 +274,24 @@ class Events:
             try:
                 method(*what)
             except Exception:
-                if self._disable(subscriber):
-                    _LOGGER.exception(
-                        "a subscriber to events, a %s, has raised, and is told nothing "
-                        "any more",
-                        type(subscriber).__name__,
-                    )
+                self._complain(subscriber, what[0])
+
+    @contextlib.contextmanager
+    def _no_harm(self, subscriber: Any, of: JobKey) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self._complain(subscriber, of)
+
+    def _complain(self, subscriber: Any, of: str | JobKey) -> None:
+        """Log what a subscriber has raised, which is told nothing any more."""
+        if self._disable(subscriber):
+            _LOGGER.exception(
+                "a subscriber to events, a %s, has raised, and is told nothing "
+                "any more",
+                type(subscriber).__name__,
+                extra=_ids(of),
+            )
 
     def _disable(self, subscriber: Any) -> bool:
         """Tell a subscriber nothing any more; whether it was told until now."""
@@ -209,6 +306,10 @@ class Events:
                 for name, listeners in self._listeners.items()
             }
         return was_told
+
+
+def _ids(of: str | JobKey) -> dict[str, Any]:
+    return extra(of.run, of.name) if isinstance(of, JobKey) else extra(of)
 
 
 def _table(subscribers: Iterable[Any]) -> dict[str, tuple[_Listener, ...]]:

@@ -7,6 +7,7 @@ The caller waits, in its thread or in its event loop, and does itself what the t
 from __future__ import annotations
 
 import concurrent.futures
+import contextvars
 import inspect
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 from fastflow import _core
 from fastflow.base import aio
 from fastflow.base.interrupts import wait_until
+from fastflow.base.log_ids import CURRENT, NOBODY, Ids
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import CALL, DELIVER, PAUSE, Attempts, Do
 from fastflow.run.cache import MISSING
@@ -42,19 +44,37 @@ def attempts_of(task: Task, *, begun: bool = False) -> Attempts:
     return attempts
 
 
-class Tries:
-    """How many attempts a call has taken, and who is told of the next ones."""
+Whose = tuple[Callable[[Any, int], Ids], Any]
+"""What returns the ids of log records, given this and the number of an attempt."""
 
-    __slots__ = ("_events", "_key", "count")
+
+class Tries:
+    """How many attempts a call has taken, and who is told of the next ones.
+
+    Attributes
+    ----------
+    whose : Whose or None
+        Whose call it is; needed if that is made elsewhere.
+    """
+
+    __slots__ = ("_events", "_key", "count", "whose")
 
     def __init__(self) -> None:
         self.count = 0
+        self.whose: Whose | None = None
         self._events: Events | None = None
         self._key: JobKey | None = None
 
     def tell(self, events: Events, key: JobKey) -> None:
         """Have it told when there is another attempt."""
         self._events, self._key = events, key
+
+    def ids(self) -> Ids:
+        """Return what log records of the attempt that is made belong to."""
+        if self.whose is None:
+            return NOBODY
+        ids_of, of = self.whose
+        return ids_of(of, max(self.count, 1))
 
     def pauses(self, attempts: Attempts) -> None:
         """Hear that an attempt has failed, and there will be another one."""
@@ -122,7 +142,8 @@ def _go_on(
 
     def call(attempts: Attempts) -> Do:
         tries.begins(attempts)
-        return _attempt(attempts, task, args, kwargs)
+        tries.count = attempts.count
+        return _attempt(attempts, task, args, kwargs, tries)
 
     def rest(attempts: Attempts) -> None:
         tries.pauses(attempts)
@@ -192,17 +213,22 @@ def attempt_raised(
 
 
 def _attempt(
-    attempts: Attempts, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+    attempts: Attempts,
+    task: Task,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tries: Tries,
 ) -> Do:
     ticket = attempts.live
     attempts.begun(ticket)
     try:
         if task.is_async:
-            future = aio.submit(task.attempt_async(args, kwargs))
+            coroutine = task.attempt_async(args, kwargs)
+            future = _context_for(tries).run(aio.submit, coroutine)
         elif task.timeout is None:
             return attempts.returned(ticket, task.attempt(args, kwargs))
         else:
-            future = _on_own_thread(task, args, kwargs)
+            future = _on_own_thread(task, args, kwargs, tries)
         if _wait_done(future, task.timeout):
             return attempts.returned(ticket, _result_of(future))
     except Exception as error:
@@ -261,12 +287,19 @@ def timeout_error(task: Task) -> TaskTimeout:
     return TaskTimeout(f"task {task.name!r} did not finish within {task.timeout:g} s")
 
 
+def _context_for(tries: Tries) -> contextvars.Context:
+    """Return the context of an attempt that is made elsewhere in this process."""
+    context = _core.task_context()
+    context.run(CURRENT.set, tries)
+    return context
+
+
 def _on_own_thread(
-    task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+    task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], tries: Tries
 ) -> concurrent.futures.Future[Any]:
     """Start an attempt on a thread that nobody has to wait for."""
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-    context = _core.task_context()
+    context = _context_for(tries)
 
     def body() -> None:
         try:

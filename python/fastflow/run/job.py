@@ -19,12 +19,14 @@ is cut off while its beginning is being told in another thread.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from fastflow import _core
+from fastflow.base.log_ids import NOBODY, Ids
 from fastflow.base.timers import Clock, Timer
 from fastflow.errors import Cancelled, TaskTimeout
 from fastflow.pool.dispatch import after_limit, given_up
@@ -172,6 +174,10 @@ class Job:
     def limit_error(self) -> TaskTimeout:
         """Return the error of an attempt that took too long."""
         raise NotImplementedError
+
+    def ids(self) -> Ids:
+        """Return what log records of an attempt belong to."""
+        return NOBODY
 
     def freed(self) -> None:
         """Call `leave`, once; the fallback takes the place of the last attempt."""
@@ -419,6 +425,12 @@ class Job:
         self._follow(action)
 
     # Subscribers
+
+    def around(self) -> contextlib.AbstractContextManager[object]:
+        """Return what is to be entered around a call that is made here."""
+        if self.events is None or self.key is None:
+            return contextlib.nullcontext()
+        return self.events.around_job(self.key, self.attempts.count)
 
     def _tell_started(self, events: Events, count: int) -> None:
         assert self.key is not None

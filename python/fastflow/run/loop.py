@@ -118,7 +118,11 @@ class _Attempt(OnLoop):
             if not job.begun(ticket):  # it may have begun in the call that led to this
                 self._close()
                 return
-            value = await (self._coroutine or job.coroutine(ticket))
+            if job.events is None:
+                value = await (self._coroutine or job.coroutine(ticket))
+            else:
+                with job.around():
+                    value = await (self._coroutine or job.coroutine(ticket))
         except BaseException as error:
             job.raised(ticket, error)
             if isinstance(error, asyncio.CancelledError):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fastflow.base.log_ids import Ids
 from fastflow.base.timers import Clock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
@@ -146,6 +147,14 @@ class TaskJob(Job):
         return timeout_error(self.task)
 
     # What is noted.
+
+    def ids(self) -> Ids:
+        """See `Job`; who has made it is who hears of its end."""
+        owner = getattr(self.done, "__self__", None)
+        ids_of: Callable[[Any, int], Ids] | None = getattr(owner, "ids_of", None)
+        if ids_of is None:
+            return Ids(task=self.task.name, attempt=self.attempts.count)
+        return ids_of(self.tag, self.attempts.count)
 
     def begun(self, ticket: int) -> bool:
         """See `Job`."""

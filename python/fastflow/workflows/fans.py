@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from fastflow import _core
 from fastflow.base import recorders
 from fastflow.base.names import name_of
 from fastflow.errors import add_note
@@ -187,7 +186,8 @@ def _calls(
 
     To those who record they have the name, or those of the functions.
     """
-    context = _core.task_context()
+    context = fiber.context()
+    step = name or fiber.program.code[fiber.pc].name
 
     def make(index: int, item: Any, done: Done) -> Branch:
         fn, args = call(item)
@@ -195,6 +195,8 @@ def _calls(
         ctx._shared_context = shared_context
         run = fiber.run
         made = run.make_call(describe(index), fn, ctx, args, done, context=context)
+        if step is not None:
+            made.step = step
         if run.spans is not None:
             shown = name or recorders.name_of(fn)
             # Of no other fan of this run that goes on at the same time.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextvars
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, NamedTuple, Protocol
 
+from fastflow import _core
+from fastflow.base.log_ids import CURRENT, Ids
 from fastflow.base.timers import Clock
 from fastflow.errors import Cancelled
 from fastflow.pool.dispatch import Dispatch, current_dispatch
@@ -202,9 +205,9 @@ class Fiber:
     """
 
     __slots__ = (
-        "_dispatch", "_done", "_operation", "_outcome", "_records", "_stopped", "ctx",
-        "failure", "home", "loops", "now", "origin", "pc", "program", "run", "since",
-        "steps",
+        "_dispatch", "_done", "_operation", "_outcome", "_records", "_stopped", "apart",
+        "ctx", "failure", "home", "loops", "now", "origin", "pc", "program", "run",
+        "since", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -217,6 +220,8 @@ class Fiber:
         self.steps: Steps = ctx.steps
         self._records = ctx.steps.opened
         self.now = run.clock.now
+        self.apart = run.apart
+        """Calls a function with context variables of its own."""
         self.since = run.since
         self.pc = 0
         self.loops: dict[int, int] = {}
@@ -253,6 +258,14 @@ class Fiber:
         if pc == _ENDED:
             # Not in the try: what goes wrong from here on is no failure of a step.
             self._end()
+
+    def ids(self) -> Ids:
+        """Return what log records of a function that it calls belong to."""
+        return Ids(self.run.id, self.program.code[self.pc].name, 1)
+
+    def context(self) -> contextvars.Context:
+        """Return the context variables for calls that belong to the step."""
+        return _core.task_context()
 
     def suspend(self, operation: Operation) -> int:
         """Note what the fiber waits for; call it before that can come."""
@@ -314,7 +327,7 @@ class Fiber:
 
     def call(self, fn: Callable[..., Any], then: Callable[[Any], int]) -> int:
         """Call ``fn(ctx)`` here, await what it returns if it's async, then go on."""
-        value = self.run.apart(fn, self.ctx)
+        value = self.apart(fn, self.ctx)
         if type(value) is CoroutineType:
             return self.wait_for(value, then)
         return then(value)
@@ -371,13 +384,31 @@ class Fiber:
 class ToldFiber(Fiber):
     """A fiber of a run that somebody listens to."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_key")
+
+    def __init__(
+        self, run: RunOfFiber, program: Program, home: Home, ctx: Context, done: Done
+    ) -> None:
+        super().__init__(run, program, home, ctx, done)
+        self._key: JobKey | None = None
+        """Of the step that has begun last."""
+        if run.events is not None and run.events.goes_around:
+            self.apart = _Around(self, run.events, run.apart).call
 
     def begin(self, name: str | None) -> StepRecord:
         """See `Fiber`."""
         record = super().begin(name)
+        self._key = self.run.key(record)
         self.run.tell_started(record, self.program.code[self.pc].is_seen_as)
         return record
+
+    def context(self) -> contextvars.Context:
+        """See `Fiber`; with what subscribers have around the step."""
+        events = self.run.events
+        if events is None or self._key is None:
+            return super().context()
+        with events.around_job(self._key, 1):
+            return super().context()
 
     def close(
         self, record: StepRecord, status: Status, error: BaseException | None = None
@@ -392,6 +423,27 @@ class ToldFiber(Fiber):
         if following != SUSPENDED:
             self.run.tell_ended(record, None)
         return following
+
+
+class _Around:
+    """Calls functions of steps within what subscribers have around them."""
+
+    def __init__(self, fiber: ToldFiber, events: Events, apart: Any) -> None:
+        # Weakly: finished runs are freed at once.
+        self._fiber = weakref.ref(fiber)
+        self._events = events
+        self._apart = apart
+
+    def call(self, fn: Callable[..., Any], ctx: Context) -> Any:
+        """Call a function of the step that has begun last."""
+        return self._apart(self._within, fn, ctx)
+
+    def _within(self, fn: Callable[..., Any], ctx: Context) -> Any:
+        fiber = self._fiber()
+        if fiber is None or fiber._key is None:
+            return fn(ctx)
+        with self._events.around_job(fiber._key, 1):
+            return fn(ctx)
 
 
 def fiber_of(
@@ -418,7 +470,10 @@ class _Awaiting:
         self._cancelled = False
 
     def start(self, coroutine: Any) -> None:
-        future = self._fiber.run.places.run_coroutine(self._arrived, coroutine)
+        fiber = self._fiber
+        context = fiber.context()
+        context.run(CURRENT.set, fiber)
+        future = context.run(fiber.run.places.run_coroutine, self._arrived, coroutine)
         self._future = future
         if future.done():  # it may have arrived before that
             self._future = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastflow import _core
 from fastflow.base.interrupts import ENDS_PROGRAM
+from fastflow.base.log_ids import extra
 from fastflow.base.timers import Clock, Timer
 from fastflow.workflows.context import Context
 from fastflow.workflows.dispatch import Home, Places
@@ -68,7 +69,7 @@ class HookCall:
                 self._hold(self._places.run_coroutine(self._ended, returned))
                 return
         except BaseException as error:
-            _LOGGER.exception("a hook of %s failed", self._label)
+            _LOGGER.exception("a hook of %s failed", self._label, extra=self._ids())
             if not isinstance(error, ENDS_PROGRAM):
                 self._finish()
                 return
@@ -98,11 +99,17 @@ class HookCall:
             over, future = self._over, self._future
             self._over = True  # at once: a coroutine that comes now is cancelled, too
         if not over:
-            _LOGGER.warning("a hook of %s is not waited for any longer", self._label)
+            _LOGGER.warning(
+                "a hook of %s is not waited for any longer", self._label,
+                extra=self._ids(),
+            )  # fmt: skip
             self._ctx._token.close()
             if future is not None:
                 future.cancel()
         self._finish()
+
+    def _ids(self) -> dict[str, Any]:
+        return extra(self._ctx.run.id)
 
     def _finish(self) -> None:
         with self._lock:
@@ -122,6 +129,7 @@ class HookCall:
     def _ended(self, future: cf.Future[Any]) -> None:
         if not future.cancelled() and future.exception() is not None:
             _LOGGER.error(
-                "a hook of %s failed", self._label, exc_info=future.exception()
-            )
+                "a hook of %s failed", self._label, exc_info=future.exception(),
+                extra=self._ids(),
+            )  # fmt: skip
         self._finish()

@@ -8,6 +8,7 @@ from types import CoroutineType
 from typing import Any
 
 from fastflow.backends.local import make
+from fastflow.base.log_ids import Ids
 from fastflow.base.timers import Clock
 from fastflow.errors import TaskTimeout
 from fastflow.run.attempts import Attempts, State
@@ -35,7 +36,7 @@ class StepJob(Job):
     Parameters
     ----------
     name : str
-        For messages.
+        For messages; also what log records call the ``step``, which may be set.
     ctx : Context
         Its scope is closed when the result isn't wanted any more.
     context : contextvars.Context
@@ -46,7 +47,7 @@ class StepJob(Job):
 
     __slots__ = (
         "_attempt", "_tell", "_tells_all", "args", "ctx", "events", "fn", "is_async",
-        "key", "name", "spans",
+        "key", "name", "spans", "step",
     )  # fmt: skip
 
     awaits = True
@@ -74,7 +75,7 @@ class StepJob(Job):
         self.spans: JobSpans | None = None
         """Told where the first attempt of a step is made."""
         self._tells_all = False
-        self.name = name
+        self.name = self.step = name
         self.fn = fn
         self.ctx = ctx
         self.args = args
@@ -120,6 +121,10 @@ class StepJob(Job):
         """See `Job`."""
         if self._attempt is not None:
             self._attempt._token.close()
+
+    def ids(self) -> Ids:
+        """See `Job`."""
+        return Ids(self.ctx.run.id, self.step, self.attempts.count)
 
     def tell_retries(self, events: Events, key: JobKey) -> None:
         """Have it told when an attempt is not the last; the rest, the step tells."""

@@ -17,7 +17,7 @@ from fastflow.base.interrupts import ENDS_PROGRAM, wait_until
 from fastflow.base.timers import Clock, Timer
 from fastflow.errors import Cancelled, TaskError, TaskTimeout, task_error
 from fastflow.pool.dispatch import after_limit
-from fastflow.run.events import LISTENING, Events, JobKey
+from fastflow.run.events import LISTENING, Events, JobKey, RunAbout
 from fastflow.run.job_spans import JobSpans, joined
 from fastflow.run.scope import Scope
 from fastflow.workflows.actions import Actions
@@ -135,7 +135,7 @@ class Run:
                 return  # what it is a part of was stopped before
         self._shared.enter(self)
         if self.events is not None:
-            self.events.run_started(self.id)
+            self.events.run_started(self.id, RunAbout("workflow", self.workflow))
         try:
             if self._timeout is not None:
                 timer = self.clock.call_later(self._timeout, self._expired)

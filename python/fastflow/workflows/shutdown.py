@@ -8,6 +8,7 @@ import time
 import weakref
 
 from fastflow.base import aio, lifetime
+from fastflow.base.log_ids import extra
 from fastflow.base.timers import system_clock
 from fastflow.workflows.run import Run
 from fastflow.workflows.shared import Shared
@@ -45,6 +46,7 @@ def _at_exit() -> None:
                     "%s is cancelled at exit; it waits for: %s",
                     run.label,
                     ", ".join(expected),
+                    extra=extra(run.id),
                 )
                 run.cancel()
             time.sleep(_POLL)

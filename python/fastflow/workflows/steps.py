@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from fastflow.base.log_ids import extra
 from fastflow.errors import shown
 from fastflow.run.scope import Scope
 from fastflow.workflows.fiber import SUSPENDED
@@ -36,7 +37,7 @@ class Step(Instruction):
     def execute(self, fiber: Fiber) -> int:
         """Call it; the value is the output."""
         record = fiber.begin(self.name)
-        value = fiber.run.apart(self.fn, fiber.ctx)
+        value = fiber.apart(self.fn, fiber.ctx)
         if type(value) is CoroutineType:
             return fiber.wait_for(value, lambda value: fiber.complete(record, value))
         return fiber.complete(record, value)
@@ -94,6 +95,7 @@ class GuardedStep(Instruction):
             f"step {self.name!r}", self.fn, fiber.ctx.branch(Scope(fiber.ctx._token)),
             (), done, self.options, home,
         )  # fmt: skip
+        call.step = str(self.name)
         if fiber.run.job_events is not None:
             call.tell_retries(fiber.run.job_events, fiber.run.key(record))
             call.spans = fiber.run.spans
@@ -122,12 +124,17 @@ class Action(Instruction):
             record.close(status, error, run.clock.now())
             if error is not None:
                 _LOGGER.error(
-                    "action %r of %s failed", self.name, run.label, exc_info=error
-                )
+                    "action %r of %s failed", self.name, run.label, exc_info=error,
+                    extra=extra(run.id, self.name, call.attempts.count),
+                )  # fmt: skip
             run.actions.remove(call)
 
         ctx = fiber.ctx.branch(Scope(fiber.ctx._token))
-        call = run.make_call(f"action {self.name!r}", self.fn, ctx, (), done)
+        call = run.make_call(
+            f"action {self.name!r}", self.fn, ctx, (), done,
+            context=fiber.context(),
+        )  # fmt: skip
+        call.step = str(self.name)
         if run.spans is not None:
             call.note(run.spans, run.key(record))
         run.actions.add(call, record)
@@ -181,7 +188,10 @@ class Log(Instruction):
             text = self._mistake(error)
         _LOGGER.log(
             self.level, "%s: %s", fiber.run.label, text,
-            extra={"run": fiber.run.id, "workflow": fiber.run.workflow},
+            extra={
+                **extra(fiber.run.id), "run": fiber.run.id,
+                "workflow": fiber.run.workflow,
+            },
         )  # fmt: skip
         return fiber.pc + 1
 

@@ -123,7 +123,7 @@ def test_a_hook_that_is_stopped_as_its_coroutine_begins(clock, monkeypatch):
         hold(self, future)
         held.set()
 
-    def warning(*_):
+    def warning(*_, **__):
         stopping.set()
         assert held.wait(60)
 

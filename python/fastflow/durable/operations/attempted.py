@@ -120,12 +120,6 @@ class Attempted(Operation):
             self.tell_ended(attempts.count, error)
             raise
 
-    def tell_started(self, attempt: int) -> None:
-        """Tell subscribers that an attempt begins."""
-        events = self.context._replay.execution.runtime.events
-        if events is not None:
-            events.job_started(self.job_key(), attempt)
-
     def tell_ended(self, attempt: int, error: Exception | None) -> None:
         """Tell subscribers that it is over."""
         events = self.context._replay.execution.runtime.events

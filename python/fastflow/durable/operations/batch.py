@@ -466,6 +466,7 @@ class BatchOperation(Operation):
     __slots__ = ("_branches", "_config", "begun")
 
     kind = "CONTEXT"
+    is_scope = True
     error_kind = ChildContextError
 
     def __init__(

@@ -23,6 +23,7 @@ from typing import Any
 
 from fastflow import _core
 from fastflow.base import recorders
+from fastflow.base.log_ids import NOBODY, Ids
 from fastflow.base.timers import system_clock
 from fastflow.durable.exceptions import InvocationError
 from fastflow.durable.operations.attempted import Attempted, Outcome
@@ -89,6 +90,11 @@ class _Call(CoroutineJob):
         fn, self._fn = self._fn, None
         assert fn is not None
         return fn()
+
+    def ids(self) -> Ids:
+        """See `Job`."""
+        operation = self.context.get(current_operation)
+        return NOBODY if operation is None else operation.ids()
 
     def limit_error(self) -> TaskTimeout:
         """See `Job`."""
@@ -163,11 +169,19 @@ def make_attempt(
     if pending is None:
         runtime = replay.execution.runtime
         operation.started = runtime.now_us()
+        events = None
         if recorders.RECORDERS or runtime.has_subscribers:
-            operation.tell_started(number)
+            events = runtime.events
+        if events is not None:
+            events.job_started(operation.job_key(), number)
         if operation.at_most_once:
             replay.began(operation, number)
-        if timeout is None or is_async(fn):
+        found: Outcome | Elsewhere
+        if events is not None:
+            # An attempt that is made elsewhere has a copy of the variables.
+            with events.around_job(operation.job_key(), number):
+                found = _begun(replay, operation, timeout, fn, *args)
+        elif timeout is None or is_async(fn):  # as `_begun`, without further calls
             replay.busy = operation
             try:
                 value = _context_of(operation).run(fn, *args)
@@ -177,14 +191,46 @@ def make_attempt(
                 replay.busy = None
             if type(value) is not CoroutineType:
                 return value, None
-            pending = _begin(replay, operation, timeout, None, value)
+            found = _begin(replay, operation, timeout, None, value)
         else:
-            pending = _begin(replay, operation, timeout, lambda: fn(*args), None)
+            found = _begun(replay, operation, timeout, fn, *args)
+        if not isinstance(found, Elsewhere):
+            return found
+        pending = found
     assert isinstance(pending, Elsewhere)
     replay.wait_for(pending)
     replay.pending.pop(operation.id, None)
     attempts = pending.job.attempts
     return attempts.value, attempts.error
+
+
+def _begun(
+    replay: Replay,
+    operation: Operation,
+    timeout: float | None,
+    fn: Callable[..., Any],
+    *args: Any,
+) -> Outcome | Elsewhere:
+    """Make an attempt here, or return what waits for it."""
+    if timeout is not None and not is_async(fn):
+        return _begin(replay, operation, timeout, lambda: fn(*args), None)
+    outcome = _call_here(replay, operation, fn, *args)
+    value, error = outcome
+    if error is not None or type(value) is not CoroutineType:
+        return outcome
+    return _begin(replay, operation, timeout, None, value)
+
+
+def _call_here(
+    replay: Replay, operation: Operation, fn: Callable[..., Any], *args: Any
+) -> Outcome:
+    replay.busy = operation
+    try:
+        return _context_of(operation).run(fn, *args), None
+    except Exception as error:
+        return None, error
+    finally:
+        replay.busy = None
 
 
 def _begin(

@@ -29,6 +29,7 @@ class Child(Operation):
     __slots__ = ("_fn",)
 
     kind = "CONTEXT"
+    is_scope = True
     error_kind = ChildContextError
 
     def __init__(

@@ -167,6 +167,7 @@ class Invoke(Operation):
     __slots__ = ("_config", "_function", "_payload")
 
     kind = "CHAINED_INVOKE"
+    is_scope = True
     error_kind = InvokeError
 
     def __init__(

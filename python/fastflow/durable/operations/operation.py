@@ -10,6 +10,7 @@ from __future__ import annotations
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from fastflow.base.log_ids import Ids
 from fastflow.durable.exceptions import (
     DurableOperationError,
     InvalidStateError,
@@ -18,7 +19,7 @@ from fastflow.durable.exceptions import (
 from fastflow.durable.runtime.failures import leaves_unfinished, operation_error
 from fastflow.durable.runtime.recorder import Recorded
 from fastflow.errors import Cancelled
-from fastflow.journal.identity import child_id
+from fastflow.journal.identity import ROOT, child_id
 from fastflow.journal.payloads import load
 from fastflow.journal.records import BEGUN, RETRYING, SUCCEEDED, Failure, Record
 from fastflow.journal.serdes import SerDes, SerDesContext
@@ -40,6 +41,8 @@ class Operation:
 
     is_job: ClassVar[bool] = False
     """Whether it is a call, with attempts, of which subscribers are told."""
+    is_scope: ClassVar[bool] = False
+    """Whether it has others in it, or waits for an answer; subscribers are told."""
     kind: ClassVar[str]
     error_kind: ClassVar[type[DurableOperationError]] = DurableOperationError
 
@@ -78,10 +81,14 @@ class Operation:
                 if record.action != BEGUN and record.action != RETRYING:
                     if self.is_job and replay.execution.runtime.events is not None:
                         self._tell_recalled(record)
+                    if self.is_scope and replay.execution.runtime.events is not None:
+                        self._tell_found(record)
                     return self.replayed(record)
                 self.started = record.started or record.at
             if context._scope.over:
                 self._stop()
+            if self.is_scope and replay.execution.runtime.events is not None:
+                return self._advance_told(record)
             return self.advance(record)
         except BaseException as error:
             self.leave(error)
@@ -173,6 +180,11 @@ class Operation:
 
     # Replay has to meet the same program.
 
+    def ids(self) -> Ids:
+        """Return what log records of its function belong to."""
+        execution = self.context._replay.execution
+        return Ids(execution.name, self.name or self.subtype, self.attempt or None)
+
     def describe_now(self) -> str:
         """Return what it is, for messages."""
         return _describe(self.subtype, self.name)
@@ -191,7 +203,42 @@ class Operation:
 
     def job_key(self) -> JobKey:
         """Return what subscribers know it by."""
-        return JobKey(self.context._replay.execution.name, self.id.hex(), self.name)
+        context = self.context
+        parent = context._reported_parent
+        return JobKey(
+            context._replay.execution.name,
+            self.id.hex(),
+            self.name,
+            self.kind,
+            None if parent == ROOT else parent.hex(),
+            context._fan(),
+        )
+
+    def _tell_found(self, record: Record) -> None:
+        """Tell subscribers that it has ended while this did not run."""
+        events = self.context._replay.execution.runtime.events
+        if events is not None:
+            error: BaseException | None = None
+            if record.action != SUCCEEDED:
+                error = operation_error(self.error_kind, record.error)
+            events.scope_ended(self.job_key(), error)
+
+    def _advance_told(self, record: Record | None) -> Any:
+        """Run from where `record` says that it is, and tell subscribers."""
+        runtime, key = self.context._replay.execution.runtime, self.job_key()
+        if runtime.events is not None:
+            runtime.events.scope_started(key, self.subtype)
+        failed: BaseException | None = None
+        try:
+            return self.advance(record)
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            over = not isinstance(failed, SuspendExecution)
+            if over and runtime.events is not None:
+                runtime.events.scope_ended(key, failed)
+            del failed
 
     def _tell_recalled(self, record: Record) -> None:
         """Tell subscribers what another process has done, once."""

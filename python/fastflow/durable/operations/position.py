@@ -101,6 +101,16 @@ class Position:
         """Return the position of a branch, which has a replay of its own."""
         return type(self)(replay, key, reported, self, (number, index))
 
+    def _fan(self) -> str | None:
+        """Return the id of the outermost batch that this is in a branch of."""
+        found, position = None, self
+        while position._parent is not None:
+            around = position._parent
+            if position._place is not None and position._place[1] is not None:
+                found = child_id(around._id, position._place[0]).hex()
+            position = around
+        return found
+
     def _position(self) -> str:
         """Return where the current operation is, as in ``2[3].1``."""
         parts = [str(self._count)]

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from fastflow import _core
+from fastflow.base.log_ids import extra
 from fastflow.durable.exceptions import JournalError
 from fastflow.durable.runtime.runtime import Runtime
 from fastflow.errors import add_note, text_of
@@ -24,6 +25,7 @@ from fastflow.journal.journal import (
 from fastflow.journal.records import Failure, Record
 from fastflow.journal.writer import Stream
 from fastflow.pool.dispatch import Dispatch, after_limit
+from fastflow.run.events import RunAbout
 from fastflow.run.pauses import PAUSES
 from fastflow.run.scope import Scope
 
@@ -54,6 +56,9 @@ class Execution:
         self.function = entry.function
         self.number = entry.number
         self.input = entry.input
+        self.created = entry.created
+        """In microseconds since 1970."""
+        self._resumed = entry.fence - 1
         self.context = _core.task_context()
         if runtime.pauses is not None:
             self.context.run(PAUSES.set, runtime.pauses)
@@ -177,7 +182,9 @@ class Execution:
     def tell_started(self) -> None:
         """Tell subscribers that it goes on here."""
         if self.runtime.events is not None:
-            self.runtime.events.run_started(self.name)
+            seed = f"{self.created}/{self.name}"
+            about = RunAbout("durable", self.function, self._resumed, seed)
+            self.runtime.events.run_started(self.name, about)
 
     def tell_ended(self, error: BaseException | None) -> None:
         """Tell subscribers that it is over here, or has been interrupted."""
@@ -218,7 +225,10 @@ class Execution:
         def done(dispatch: Dispatch) -> None:
             try:
                 if dispatch.exception() is not None:
-                    _LOGGER.warning("%s", failed, exc_info=dispatch.exception())
+                    _LOGGER.warning(
+                        "%s", failed, exc_info=dispatch.exception(),
+                        extra=extra(self.name),
+                    )  # fmt: skip
             finally:
                 scheduler.leave()
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 
+from fastflow.base.log_ids import extra
 from fastflow.durable.exceptions import JournalError
 from fastflow.durable.runtime.execution_state import Execution
 from fastflow.journal.journal import Journal, Message
@@ -114,6 +115,7 @@ class LeaseKeeper:
             _LOGGER.warning(
                 "message %d for execution %r could not be delivered",
                 message.number, execution.name, exc_info=True,
+                extra=extra(execution.name),
             )  # fmt: skip
 
     def executions(self) -> list[Execution]:

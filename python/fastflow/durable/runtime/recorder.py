@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
+from fastflow.base.log_ids import Ids
 from fastflow.durable.exceptions import DurableOperationError
 from fastflow.durable.runtime.failures import operation_error, to_failure
 from fastflow.journal.payloads import through
@@ -45,6 +46,9 @@ class Recorded(Protocol):
 
     def serdes_context(self) -> SerDesContext:
         """Return what a serdes may know of it."""
+
+    def ids(self) -> Ids:
+        """Return what log records of its function belong to."""
 
     def describe_now(self) -> str:
         """Return what it is, for messages."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow import _core
 from fastflow.base.interrupts import wait_until
+from fastflow.base.log_ids import Ids
 from fastflow.durable.exceptions import InvocationError, SuspendExecution
 from fastflow.durable.runtime.recorder import JournalRecorder, Recorded
 from fastflow.durable.runtime.scheduler import blocking
@@ -109,6 +110,10 @@ class Replay(JournalRecorder):
         self.queued = False
         self.root = False
         """Whether it is the handler's own."""
+
+    def ids(self) -> Ids:
+        """Return what log records belong to that are written between operations."""
+        return Ids(self.execution.name)
 
     def next_replay(self) -> Callable[[], object]:
         """Return what runs it."""
