@@ -347,7 +347,7 @@ def test_a_consumer_that_waits_is_woken_by_close():
         go.set()
 
 
-# --- futures ---------------------------------------------------------------------------
+# --- futures --------------------------------------------------------------------------
 
 
 class Derived(fastflow.Future):
