@@ -1,6 +1,7 @@
 // A stored call: function, arguments, keyword names, ready for vectorcall.
 //
-// Up to two arguments stand inside the object; more are one block on the heap.  No
+// Up to two arguments stand inside the object; more, and those with names, are one
+// block on the heap.  No
 // tuple and no dict is made.
 #pragma once
 
@@ -61,7 +62,7 @@ class StoredCall {
   void clear();
 
   [[nodiscard]] PyObject* function() const noexcept { return function_; }
-  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  [[nodiscard]] std::size_t count() const noexcept { return count_ & ~kNamed; }
   [[nodiscard]] PyObject* argument(std::size_t i) const noexcept { return args()[i]; }
 
   int traverse(visitproc visit, void* arg) const;
@@ -70,20 +71,23 @@ class StoredCall {
   std::uint32_t spare;
 
  private:
-  std::uint32_t count_ = 0;
+  static constexpr std::uint32_t kNamed = std::uint32_t{1} << 31;  // in count_
+
+  [[nodiscard]] bool has_block() const noexcept { return count_ > kInline; }
   [[nodiscard]] PyObject* const* args() const noexcept {
-    return count_ <= kInline ? inline_ : block_ + 1;
+    return has_block() ? block_ + 1 : inline_;
   }
-  [[nodiscard]] std::size_t positional() const {
-    return count_ -
-           (names_ == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(names_)));
+  // The names of the last arguments, borrowed; or nullptr.
+  [[nodiscard]] PyObject* names() const noexcept {
+    return (count_ & kNamed) != 0 ? block_[1 + count()] : nullptr;
   }
 
+  std::uint32_t count_ = 0;  // with names, kNamed besides
   PyObject* function_ = nullptr;
-  PyObject* names_ = nullptr;
   union {
     PyObject* inline_[kInline];
-    PyObject** block_;  // [0] is the slot that vectorcall may overwrite
+    // [0] is the slot that vectorcall may overwrite; names follow the arguments.
+    PyObject** block_;
   };
 };
 

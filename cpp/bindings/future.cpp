@@ -2,9 +2,8 @@
 // future_methods.cpp.
 #include "future.hpp"
 
-#include <cstring>
-
 #include "compiler.hpp"
+#include "future_memory.hpp"
 #include "kernel.hpp"
 #include "object.hpp"
 #include "parking_lot.hpp"
@@ -127,12 +126,6 @@ void end_shared(FutureObject* f, const char* waiter_method, PyObject* failure,
   if (scope) scope_leave(scope_of(scope.get()), failure);
 }
 
-// REQUIRES: ObjectLock, or that nobody else knows of `f`: to track it twice ends the
-// process.
-void track(FutureObject* f) {
-  if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
-}
-
 // The garbage collector has to know of an outcome that may be part of a cycle.
 void track_if_needed(FutureObject* f, PyObject* outcome) {
   if (!PyObject_IS_GC(outcome)) return;
@@ -143,15 +136,16 @@ void track_if_needed(FutureObject* f, PyObject* outcome) {
 }  // namespace
 
 FutureObject* new_future(Engine* engine) {
-  PyObject* memory = PyObject_GC_New(PyObject, imports.future_type);
+  PyObject* memory = new_future_memory(imports.future_type);
   if (memory == nullptr) return nullptr;
-  const auto size = static_cast<std::size_t>(imports.future_type->tp_basicsize);
-  std::memset(reinterpret_cast<char*>(memory) + sizeof(FutureObject), 0,
-              size - sizeof(FutureObject));
   auto* f = construct<FutureObject>(memory);
   f->engine = engine;
   Py_INCREF(engine);
   return f;
+}
+
+void track(FutureObject* f) {
+  if (!PyObject_GC_IsTracked(object_of(f))) PyObject_GC_Track(object_of(f));
 }
 
 Extras* extras_of(FutureObject* f) {

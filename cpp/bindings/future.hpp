@@ -90,7 +90,13 @@ struct FutureObject : PyObject {
   };
   std::atomic<Extras*> extras{nullptr};  // owned; made under ObjectLock
   std::uint64_t number = 0;              // of the task within its engine, from 1
+  PyObject* dict = nullptr;              // of what users set on it
+  PyObject* weakrefs = nullptr;
 };
+// With the two words that the garbage collector has in front: two lines of the cache.
+#ifndef Py_GIL_DISABLED
+static_assert(sizeof(void*) < 8 || sizeof(FutureObject) + 2 * sizeof(void*) == 128);
+#endif
 
 extern PyTypeObject* future_base_type;
 bool add_future_type(PyObject* module);
@@ -120,6 +126,9 @@ FutureObject* new_future(Engine* engine);
 // Makes them at first use; nullptr with MemoryError.  REQUIRES: ObjectLock, or that
 // nobody else knows of `f`.
 Extras* extras_of(FutureObject* f);
+// The garbage collector has to know of it from now on.  REQUIRES: as extras_of: to
+// track it twice ends the process.
+void track(FutureObject* f);
 // What is there, or nullptr.  `context` and `scope` never change after the submission;
 // for the others hold ObjectLock.
 inline Extras* extras_in(const FutureObject* f) {

@@ -62,6 +62,7 @@ void FutureObject::before_end() {
 
 int FutureObject::traverse(visitproc visit, void* arg) const {
   Py_VISIT(engine);
+  Py_VISIT(dict);
   if (holds == Holds::kOutcome) Py_VISIT(outcome);
   if (holds == Holds::kKernel) Py_VISIT(kernel_call.kernel);
   if (holds == Holds::kCall) {
@@ -78,7 +79,7 @@ void FutureObject::clear() {
   delete extras.exchange(nullptr);
   drop_call(this);
   if (holds == Holds::kOutcome) clear_all(outcome);
-  clear_all(engine);
+  clear_all(engine, dict);
 }
 
 namespace {
@@ -344,6 +345,29 @@ PyObject* get_exception(PyObject* self, void*) {
   return Py_NewRef(there ? f->outcome : Py_None);
 }
 
+// --- attributes of users, which may close a cycle -----------------------------------
+
+void track_locked(PyObject* self) {
+  ObjectLock lock(self);
+  track(self_of(self));
+}
+
+int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
+  if (PyObject_GenericSetAttr(self, name, value) < 0) return -1;
+  if (self_of(self)->dict != nullptr) track_locked(self);
+  return 0;
+}
+
+PyObject* get_dict(PyObject* self, void*) {
+  track_locked(self);
+  return PyObject_GenericGetDict(self, nullptr);
+}
+
+int set_dict(PyObject* self, PyObject* value, void*) {
+  track_locked(self);
+  return PyObject_GenericSetDict(self, value, nullptr);
+}
+
 PyObject* get_number(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(self_of(self)->number);
 }
@@ -383,6 +407,7 @@ PyGetSetDef getset[] = {
     {"_done_callbacks", guarded<get_callbacks>, nullptr, nullptr, nullptr},
     {"_result", guarded<get_result>, nullptr, nullptr, nullptr},
     {"_exception", guarded<get_exception>, nullptr, nullptr, nullptr},
+    {"__dict__", guarded<get_dict>, guarded<set_dict>, nullptr, nullptr},
     {"number", guarded<get_number>, nullptr,
      "Number of the task within its executor, from 1.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
@@ -396,7 +421,8 @@ bool add_future_type(PyObject* module) {
                                  .getset = getset,
                                  .make = guarded<new_object<FutureObject>>,
                                  .flags = Py_TPFLAGS_BASETYPE,
-                                 .others = {{Py_tp_init, slot<future_init>()}}});
+                                 .others = {{Py_tp_init, slot<future_init>()},
+                                            {Py_tp_setattro, slot<set_attribute>()}}});
 }
 
 }  // namespace fastflow::py

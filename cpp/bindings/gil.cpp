@@ -2,6 +2,7 @@
 
 #include "future.hpp"
 #include "parking_lot.hpp"
+#include "task_context.hpp"
 
 namespace fastflow::py {
 
@@ -95,9 +96,7 @@ void Attachment::leave_context() {
 }
 
 void Attachment::reset_context() {
-  const Py_ssize_t variables = context_ ? PyObject_Size(context_.get()) : -1;
-  if (variables < 0) PyErr_Clear();
-  if (variables != 0) enter_fresh_context();
+  if (!context_ || variables_in(context_.get()) != 0) enter_fresh_context();
 }
 
 Worker* current_worker() {

@@ -10,6 +10,7 @@
 #include "engine.hpp"
 #include "executor.hpp"
 #include "future.hpp"
+#include "future_memory.hpp"
 #include "graph.hpp"
 #include "guarded.hpp"
 #include "hold.hpp"
@@ -17,6 +18,7 @@
 #include "kernel_loop.hpp"
 #include "keywords.hpp"
 #include "map.hpp"
+#include "object.hpp"
 #include "parking_lot.hpp"
 #include "recording.hpp"
 #include "sampler.hpp"
@@ -64,6 +66,9 @@ PyObject* configure(PyObject*, PyObject* args) {
       if (!PyErr_Occurred()) PyErr_SetObject(PyExc_KeyError, key.get());
       return nullptr;
     }
+  }
+  if (!adopt_future_type(fresh.future_type) || !own_methods(fresh.future_type)) {
+    return nullptr;
   }
   Py_INCREF(future_type);
   for (const auto& [name, to] : wanted) Py_INCREF(*to);
@@ -134,6 +139,16 @@ PyObject* configure_graph(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   Py_RETURN_NONE;
 }
 
+// own_methods(type): see object.hpp.
+PyObject* own_methods_of(PyObject*, PyObject* type) {
+  if (!PyType_Check(type)) {
+    PyErr_SetString(PyExc_TypeError, "own_methods() wants a class");
+    return nullptr;
+  }
+  if (!own_methods(reinterpret_cast<PyTypeObject*>(type))) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyObject* set_interpreter_exiting(PyObject*, PyObject*) {
   process_state.fetch_or(kExiting);
   Py_RETURN_NONE;
@@ -159,6 +174,9 @@ PyMethodDef functions[] = {
     {"configure_graph", method<configure_graph>(), METH_FASTCALL,
      "configure_graph(nodes_in, containers)"},
     {"configure", method<configure>(), METH_VARARGS, "configure(future_type, names)"},
+    {"own_methods", method<own_methods_of>(), METH_O,
+     "own_methods(cls): the methods of its native base become its own, as these are "
+     "called\nwithout detours only on objects of the very class that has them."},
     {"submit_scoped", method<submit_scoped>(), METH_FASTCALL | METH_KEYWORDS,
      "submit() into the group `scope`."},
     {"kernel_loop", method<kernel_loop>(), METH_FASTCALL | METH_KEYWORDS,

@@ -7,6 +7,7 @@
 //     void finalize();                               // tp_finalize, if it has one
 //     void before_end();                             // nobody knows of it any more
 //     PyObject* weakrefs = nullptr;                  // if weak references may be had
+//     PyObject* dict = nullptr;                      // if it has attributes of users
 //   };
 //   add_type<MapObject>(module, "fastflow._core.Map", &map_type, {.methods = methods});
 //   Ref map = make<MapObject>(map_type, engine);
@@ -87,6 +88,10 @@ concept Ended = requires(T t) {
 template <class T>
 concept WeaklyReferenced = requires(T t) {
   t.weakrefs;
+};
+template <class T>
+concept HasAttributes = requires(T t) {
+  t.dict;
 };
 
 // Its memory.
@@ -198,6 +203,11 @@ class TypeSlots {
 bool add_type(PyObject* module, const char* name, std::size_t size, TypeSlots& slots,
               const TypeParts& parts, PyTypeObject** type);
 
+// Gives `type`, a class written in Python, the methods of its native base as its own.
+// The interpreter calls a native method without detours only on objects of the very
+// type that has it.  False with an exception.
+bool own_methods(PyTypeObject* type);
+
 template <class T>
 bool add_type(PyObject* module, const char* name, PyTypeObject** type,
               TypeParts parts) {
@@ -211,12 +221,16 @@ bool add_type(PyObject* module, const char* name, PyTypeObject** type,
   if constexpr (object::Finalized<T>) {
     slots.add(Py_tp_finalize, slot<object::finalize<T>>());
   }
-  static PyMemberDef weakrefs[2] = {};
+  static PyMemberDef offsets[3] = {};
+  PyMemberDef* next = offsets;
   if constexpr (object::WeaklyReferenced<T>) {
-    weakrefs[0] = {"__weaklistoffset__", T_PYSSIZET, offsetof(T, weakrefs), READONLY,
-                   nullptr};
-    slots.add(Py_tp_members, weakrefs);
+    *next++ = {"__weaklistoffset__", T_PYSSIZET, offsetof(T, weakrefs), READONLY,
+               nullptr};
   }
+  if constexpr (object::HasAttributes<T>) {
+    *next++ = {"__dictoffset__", T_PYSSIZET, offsetof(T, dict), READONLY, nullptr};
+  }
+  if (next != offsets) slots.add(Py_tp_members, offsets);
   return add_type(module, name, sizeof(T), slots, parts, type);
 }
 

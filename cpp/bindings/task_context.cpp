@@ -107,7 +107,7 @@ Ref checked(PyObject* copy) {
 
 bool capture_context(PyObject** context) {
   PyThreadState* state = PyThreadState_Get();
-  if (state->context == nullptr || PyObject_Size(state->context) == 0) return true;
+  if (state->context == nullptr || variables_in(state->context) == 0) return true;
   *context = checked(PyContext_CopyCurrent()).release();
   return *context != nullptr;
 }

@@ -25,6 +25,11 @@
 
 namespace fastflow::py {
 
+// How many variables a context has values of.
+inline Py_ssize_t variables_in(PyObject* context) noexcept {
+  return PyContext_Type.tp_as_mapping->mp_length(context);
+}
+
 // A copy of the calling thread's context variables for a task, or nullptr if none are
 // set.  False with an exception.
 bool capture_context(PyObject** context);
@@ -75,9 +80,7 @@ class ItemContext {
     if (always_ || n_variables() != size_) return true;
     return size_ != 0 && value_changed();
   }
-  [[nodiscard]] Py_ssize_t n_variables() const {
-    return PyContext_Type.tp_as_mapping->mp_length(current_.get());
-  }
+  [[nodiscard]] Py_ssize_t n_variables() const { return variables_in(current_.get()); }
   [[nodiscard]] bool value_changed() const;
   bool replace();
 

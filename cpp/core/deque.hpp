@@ -25,6 +25,8 @@
 //   since sizes double, they add at most as much again as the largest one.
 //   Without memory for a larger array push says so and has pushed nothing, push_batch
 //   what fits: jobs are never lost, and neither throws.
+//   push_batch writes its slots above bottom first, in any order, and some of them
+//   twice: thieves take none of these before bottom is stored.
 //
 // Threads
 //   push, push_batch, pop, size_hint_owner: the owner.  steal, empty: any thread.
@@ -42,6 +44,7 @@
 
 #include "atomic.hpp"
 #include "cache_line.hpp"
+#include "compiler.hpp"
 #include "job.hpp"
 
 namespace fastflow {
@@ -74,23 +77,38 @@ class DequeOf {
     return true;
   }
 
-  // Pushes a list linked by `next`, in list order: the last one is popped first.
-  // Returns how many there were; `*rest` are those for which there is no memory.
-  std::int64_t push_batch(Item* list, Item** rest = nullptr) noexcept {
-    // relaxed: only the owner writes bottom.
+  // Pushes a list that is linked by `next` with the newest first, which is popped
+  // first, but for its last item: the oldest is returned.  (In front of it are those
+  // for which there was no memory, if any.)  REQUIRES: it is not empty.
+  Item* push_batch(Item* item) noexcept {
+    // relaxed: only the owner writes bottom and the array.
     const std::int64_t b = bottom_->load(std::memory_order_relaxed);
-    std::int64_t n = 0;
-    while (list != nullptr) {
-      Item* next = list->next;  // read first: once published, a thief may run the job
-      Array* array = room_for(b, n + 1);
-      if (array == nullptr) break;
-      array->put(b + n, list);
-      ++n;
-      list = next;
+    Array* array = array_.load(std::memory_order_relaxed);
+    // acquire: as in room_for.  Thieves can only add to the room.
+    const std::int64_t t = top_->load(std::memory_order_acquire);
+    // From the end of the room downwards, as nobody knows how many there are, and to
+    // look at each twice would bring it from another core twice.
+    std::int64_t end = t + array->capacity();
+    std::int64_t from = end;
+    while (Item* next = item->next) {
+      if (from == b) {
+        Array* bigger = grow(array, t, b);
+        if (bigger == nullptr) break;
+        const std::int64_t moved = bigger->capacity() - array->capacity();
+        for (std::int64_t i = from; i < end; ++i) bigger->put(i + moved, array->get(i));
+        array = bigger;
+        from += moved;
+        end += moved;
+      }
+      prefetch_like(item, next);
+      array->put(--from, item);
+      item = next;
     }
+    const std::int64_t n = end - from;
+    for (std::int64_t i = 0; i < n && from > b; ++i)
+      array->put(b + i, array->get(from + i));
     bottom_->store(b + n);  // seq_cst: as in push
-    if (rest != nullptr) *rest = list;
-    return n;
+    return item;
   }
 
   // The newest job, or nullptr.
@@ -120,6 +138,10 @@ class DequeOf {
     Item* candidate = array->get(t);
     // seq_cst: the meeting with pop() and other thieves.
     if (!top_->compare_exchange_strong(t, t + 1)) return Steal::kLost;
+      // Whoever takes one is likely to take those behind it.
+#if !defined(FASTFLOW_MODEL)
+    if (t + kAhead < b) prefetch_item(array->get(t + kAhead));
+#endif
     *job = candidate;
     return Steal::kTaken;
   }
@@ -153,6 +175,20 @@ class DequeOf {
     std::int64_t mask_;
     std::unique_ptr<atomic<Item*>[]> slots_;
   };
+
+  static constexpr std::int64_t kAhead = 4;
+
+  // The address decides nothing but what comes into the cache.
+  static void prefetch_item(const void* item) noexcept {
+    prefetch(item);
+    prefetch(static_cast<const char*>(item) + kCacheLine);
+  }
+  // Items of a burst often lie at equal distances: what would come far behind `next`.
+  static void prefetch_like(const void* item, const void* next) noexcept {
+    const auto at = reinterpret_cast<std::uintptr_t>(next);
+    const auto step = at - reinterpret_cast<std::uintptr_t>(item);
+    prefetch(reinterpret_cast<const void*>(at + 8 * step));
+  }
 
   // The array to write n jobs from index b on; grows it when they do not fit.  nullptr:
   // there is no memory for that.

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "pool.hpp"
 
@@ -120,27 +121,16 @@ Job* Worker::find(Lane lane) {
 Job* Worker::take_over(Lane lane) {
   Job* newest = pool_.ready_[index_of(lane)].take_all();
   if (newest == nullptr) return nullptr;
-  Job* oldest = nullptr;  // reverse the list: the batch is consumed oldest first
-  while (newest != nullptr) {
-    Job* next = newest->next;
-    newest->next = oldest;
-    oldest = newest;
-    newest = next;
+  if (newest->next == nullptr) return newest;
+  // The oldest is ours; only the others have to be visible.
+  Job* oldest = lanes_[index_of(lane)].batch.push_batch(newest);
+  // Without memory for all of them, back they go: late, but not lost.
+  while (Job* next = oldest->next) {
+    pool_.ready_[index_of(lane)].push(std::exchange(oldest, next));
   }
-  // The oldest is ours; only the rest has to be visible to others.
-  if (Job* rest = oldest->next; rest != nullptr) {
-    Job* left = nullptr;
-    lanes_[index_of(lane)].batch.push_batch(rest, &left);
-    // Without memory for all of them, back they go: late, but not lost.
-    while (left != nullptr) {
-      Job* next = left->next;
-      pool_.ready_[index_of(lane)].push(left);
-      left = next;
-    }
-    // In our hands the rest was in no queue: another worker may have gone to sleep over
-    // that.  (Nothing but a load if somebody is searching.)
-    pool_.wake(lane);
-  }
+  // In our hands they were in no queue: another worker may have gone to sleep over
+  // that. (Nothing but a load if somebody is searching.)
+  pool_.wake(lane);
   return oldest;
 }
 

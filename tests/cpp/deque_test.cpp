@@ -46,14 +46,35 @@ TEST_CASE("the array grows and keeps the order, also when it has wrapped around"
   CHECK(deque.empty());
 }
 
-TEST_CASE("push_batch pushes a list in its order and counts it") {
-  Deque deque(2);
-  Job jobs[5];
-  for (int i = 0; i < 4; ++i) jobs[i].next = &jobs[i + 1];
-  CHECK(deque.push_batch(&jobs[0]) == 5);
-  for (int i = 4; i >= 0; --i) CHECK(deque.pop() == &jobs[i]);
-  CHECK(deque.push_batch(nullptr) == 0);
-  CHECK(deque.empty());
+TEST_CASE("push_batch pushes a list, newest first, but for the oldest") {
+  // Into arrays that have room for all, or for some, and are not empty, or have gone
+  // round.
+  for (const int capacity : {2, 4, 8, 32}) {
+    for (const int before : {0, 1, 3}) {
+      for (const int n : {1, 2, 3, 9, 40}) {
+        CAPTURE(capacity);
+        CAPTURE(before);
+        CAPTURE(n);
+        Deque deque(capacity);
+        std::vector<Job> jobs(static_cast<std::size_t>(before + n + 3));
+        Job* job = nullptr;
+        for (int i = 0; i < 3; ++i) {  // somewhere in the array
+          deque.push(&jobs[0]);
+          CHECK(deque.steal(&job) == Steal::kTaken);
+        }
+        const auto at = [&](int i) { return &jobs[static_cast<std::size_t>(i)]; };
+        for (int i = 0; i < before; ++i) deque.push(at(i));
+        for (int i = 1; i < n; ++i) at(before + i)->next = at(before + i - 1);
+        CHECK(deque.push_batch(at(before + n - 1)) == at(before));
+        for (int i = 0; i < before; ++i) {
+          CHECK(deque.steal(&job) == Steal::kTaken);
+          CHECK(job == at(i));
+        }
+        for (int i = before + n - 1; i > before; --i) CHECK(deque.pop() == at(i));
+        CHECK(deque.empty());
+      }
+    }
+  }
 }
 
 TEST_CASE("stress: each job is taken exactly once") {

@@ -345,3 +345,61 @@ def test_a_consumer_that_waits_is_woken_by_close():
         consumer.join(60)
         assert found == ["end"]
         go.set()
+
+
+# --- futures --------------------------------------------------------------------------
+
+
+class Derived(fastflow.Future):
+    pass
+
+
+@pytest.mark.parametrize("kind", [fastflow.Future, Derived])
+class TestFuturesMadeByHand:
+    def test_one_with_attributes_and_weak_references_goes(self, kind):
+        future = kind()
+        future.name = "a"
+        gone = []
+        alive = weakref.ref(future, gone.append)
+        assert vars(future) == {"name": "a"}
+        del future
+        assert gone == [alive]
+
+    def test_one_that_refers_to_itself_is_collected(self, kind):
+        future = kind()
+        future.me = future
+        alive = weakref.ref(future)
+        del future
+        gc.collect()
+        assert alive() is None
+
+    def test_a_long_chain_of_outcomes_goes(self, kind):
+        future = first = kind()
+        for _ in range(100_000):
+            following = kind()
+            future.set_result(following)
+            future = following
+        alive = weakref.ref(future)
+        del future, following, first
+        assert alive() is None
+
+
+def test_a_task_with_an_attribute_that_refers_to_it_is_collected():
+    with Executor(1) as executor:
+        future = executor.submit(nothing)
+        future.result()
+        future.__dict__["me"] = future
+        alive = weakref.ref(future)
+        del future
+    gc.collect()
+    assert alive() is None
+
+
+def test_futures_end_when_asked_through_a_finalizer(monkeypatch):
+    ended = []
+    monkeypatch.setattr(
+        fastflow.Future, "__del__", lambda f: ended.append(f.done()), raising=False
+    )
+    with Executor(1) as executor:
+        executor.submit(nothing).result()
+    assert ended == [True]

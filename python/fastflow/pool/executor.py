@@ -277,6 +277,9 @@ class Executor(_core.ExecutorBase, concurrent.futures.ThreadPoolExecutor):
         return f"<fastflow.Executor {self._prefix!r} max_workers={self._max_workers}>"
 
 
+_core.own_methods(Executor)
+
+
 def _results(work: _core.Map, deadline: float | None) -> Iterator[Any]:
     try:
         for i in range(work.n):

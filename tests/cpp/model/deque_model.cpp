@@ -12,7 +12,8 @@ using fastflow::Deque;
 using fastflow::Job;
 using fastflow::Steal;
 
-// The owner's program, one letter per call: P push, p pop, B push_batch of two.
+// The owner's program, one letter per call: P push, p pop, B push_batch of three, the
+// oldest of which it gets back.
 template <std::size_t N>
 struct Text {
   char letters[N];
@@ -26,7 +27,7 @@ struct Script {
   static constexpr int kThreads = 1 + kThieves;
   static constexpr int kJobs = [] {
     int n = 0;
-    for (const char c : kOwner.letters) n += c == 'P' ? 1 : c == 'B' ? 2 : 0;
+    for (const char c : kOwner.letters) n += c == 'P' ? 1 : c == 'B' ? 3 : 0;
     return n;
   }();
 
@@ -49,11 +50,13 @@ struct Script {
       Job* job = jobs.prepare(pushed++);
       deque.push(job);
     } else if (c == 'B') {
-      Job* first = jobs.prepare(pushed++);
-      Job* second = jobs.prepare(pushed++);
-      first->next = second;
-      second->next = nullptr;
-      model::check(deque.push_batch(first) == 2, "both are counted");
+      Job* newest = nullptr;
+      for (int i = 0; i < 3; ++i) {
+        Job* job = jobs.prepare(pushed++);
+        job->next = newest;
+        newest = job;
+      }
+      jobs.taken(deque.push_batch(newest));
     } else if (c == 'p') {
       if (Job* job = deque.pop()) jobs.taken(job);
     }

@@ -226,6 +226,14 @@ class MiniPool {
       if (Job* job = steal(lane)) return job;
     }
     Job* newest = ready_[index(lane)].take_all();
+    if (newest == nullptr || newest->next == nullptr) return newest;
+    if constexpr ((kFeatures & kShare) != 0) {
+      Job* oldest = offers_[index(lane)][&self - workers_].push_batch(newest);
+      // Meanwhile the rest was nowhere to be seen, so a worker that looked for it may
+      // have gone to sleep; if we are not searching, nobody else would repair that.
+      if (kOfferWakes) wake(lane);
+      return oldest;
+    }
     Job* oldest = nullptr;
     while (newest != nullptr) {
       Job* following = newest->next;
@@ -233,20 +241,7 @@ class MiniPool {
       oldest = newest;
       newest = following;
     }
-    if (oldest == nullptr) return nullptr;
-    Job* rest = oldest->next;
-    if constexpr ((kFeatures & kShare) != 0) {
-      auto& own = offers_[index(lane)][&self - workers_];
-      if (rest != nullptr) {
-        own.push_batch(rest);
-        // Meanwhile the rest was nowhere to be seen, so a worker that looked
-        // for it may have gone to sleep; if we are not searching, nobody else
-        // would repair that.
-        if (kOfferWakes) wake(lane);
-      }
-    } else {
-      self.rest[index(lane)] = rest;
-    }
+    self.rest[index(lane)] = oldest->next;
     return oldest;
   }
 

@@ -44,13 +44,10 @@ ff_add_mutant(deque_push_batch_relaxed GROUP deque HEADER deque.hpp
   FROM [[bottom_->store(b + n);]]
   TO [[bottom_->store(b + n, std::memory_order_relaxed);]])
 
-ff_add_mutant(deque_push_batch_reads_next_late GROUP deque HEADER deque.hpp
-  FROM [[++n;
-      list = next;]]
-  TO [[++n;
-      bottom_->store(b + n);
-      next = list->next;
-      list = next;]])
+ff_add_mutant(deque_push_batch_shows_what_is_not_there GROUP deque HEADER deque.hpp
+  FROM [[    const std::int64_t n = end - from;]]
+  TO [[    const std::int64_t n = end - from;
+    bottom_->store(b + n);]])
 
 ff_add_mutant(deque_pop_announces_release GROUP deque HEADER deque.hpp
   FROM [[bottom_->store(b);  ]]

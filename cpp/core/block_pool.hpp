@@ -1,0 +1,191 @@
+// BlockPool: memory for blocks of one size that come and go in large numbers.
+//
+// Usage
+//   BlockPool pool(128);
+//   void* block = pool.take();     // nullptr: there is no memory
+//   pool.give(block);
+//
+// What it is for
+//   The first touch of an ordinary page costs half a microsecond and more, on virtual
+//   machines 2; with a general allocator, which gives pages back and takes them again,
+//   that was a third of what a pending task costs.  Blocks here come from chunks of one
+//   huge page each, whose first touch costs a twelfth of that per byte.
+//
+// Algorithm
+//   A chunk begins on a multiple of its size, so a block finds its own by a mask.  In a
+//   chunk, blocks that were never used follow `fresh`; those given back are a list
+//   through their first word.  The newest is used first, so a pool that holds little
+//   touches little.  The first chunk is never given back and asks for no huge page: a
+//   program with few blocks pays for those.  Of the others, an empty one is kept for
+//   the next rise.
+//
+// Threads
+//   None of its own: who calls take and give sees to it that they exclude each other.
+//
+// Invariants
+//   `open_` links exactly the chunks that have a block to take, and the one that is
+//   taken from is its first.  used == number of blocks of the chunk that are out.
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+#include "cache_line.hpp"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace fastflow {
+
+class BlockPool {
+ public:
+  static constexpr std::size_t kChunk = std::size_t{2} << 20;
+
+  // `size` in bytes, a multiple of 16 and far below a chunk's.
+  explicit BlockPool(std::size_t size) noexcept : size_(size) {
+    assert(size % 16 == 0 && size > 0 && size <= kChunk / 64);
+  }
+  ~BlockPool() {
+    while (Chunk* chunk = open_) {  // those with blocks that are out stay: these live
+      unlink(chunk);
+      if (chunk->used == 0) release(chunk);
+    }
+  }
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+
+  [[nodiscard]] void* take() noexcept {
+    Chunk* chunk = open_;
+    if (chunk == nullptr) [[unlikely]] {
+      if ((chunk = add_chunk()) == nullptr) return nullptr;
+    }
+    if (chunk->used++ == 0 && chunk != first_) --spare_;
+    if (Free* block = chunk->free; block != nullptr) {
+      chunk->free = block->next;
+      if (block->next == nullptr && !has_fresh(chunk)) unlink(chunk);
+      return block;
+    }
+    char* block = std::exchange(chunk->fresh, chunk->fresh + size_);
+    if (!has_fresh(chunk)) unlink(chunk);
+    return block;
+  }
+
+  void give(void* memory) noexcept {
+    Chunk* chunk = chunk_of(memory);
+    const bool was_full = chunk->free == nullptr && !has_fresh(chunk);
+    chunk->free = new (memory) Free{chunk->free};
+    if (was_full) link(chunk);
+    if (--chunk->used == 0) [[unlikely]]
+      emptied(chunk);
+  }
+
+  // For tests.
+  [[nodiscard]] std::size_t chunks() const noexcept { return chunks_; }
+
+ private:
+  struct Free {
+    Free* next;
+  };
+  struct Chunk {
+    Chunk *before, *after;  // in open_
+    Free* free;
+    char* fresh;
+    std::size_t used;
+  };
+  static constexpr std::size_t kHeader = 2 * kCacheLine;
+  static_assert(sizeof(Chunk) <= kHeader);
+
+  static Chunk* chunk_of(void* block) noexcept {
+    return reinterpret_cast<Chunk*>(reinterpret_cast<std::uintptr_t>(block) &
+                                    ~(kChunk - 1));
+  }
+  bool has_fresh(const Chunk* chunk) const noexcept {
+    return chunk->fresh + size_ <= reinterpret_cast<const char*>(chunk) + kChunk;
+  }
+
+  void link(Chunk* chunk) noexcept {
+    chunk->before = nullptr;
+    chunk->after = open_;
+    if (open_ != nullptr) open_->before = chunk;
+    open_ = chunk;
+  }
+  void unlink(Chunk* chunk) noexcept {
+    (chunk->before != nullptr ? chunk->before->after : open_) = chunk->after;
+    if (chunk->after != nullptr) chunk->after->before = chunk->before;
+  }
+
+  // All blocks are there again: they are taken in order of their addresses from now on.
+  static void refresh(Chunk* chunk) noexcept {
+    chunk->free = nullptr;
+    chunk->fresh = reinterpret_cast<char*>(chunk) + kHeader;
+  }
+
+  void emptied(Chunk* chunk) noexcept {
+    refresh(chunk);
+    if (chunk == first_ || spare_++ == 0) return;
+    --spare_;
+    unlink(chunk);
+    --chunks_;
+    release(chunk);
+  }
+
+  Chunk* add_chunk() noexcept {
+    void* memory = allocate(first_ != nullptr);
+    if (memory == nullptr) return nullptr;
+    auto* chunk = new (memory) Chunk{};
+    refresh(chunk);
+    if (first_ == nullptr) {
+      first_ = chunk;
+    } else {
+      ++spare_;
+    }
+    link(chunk);
+    ++chunks_;
+    return chunk;
+  }
+
+#if defined(__linux__)
+  static void* map(std::size_t bytes) noexcept {
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? nullptr : memory;
+  }
+  static void* allocate(bool huge) noexcept {
+    // Twice as much, cut at both ends.
+    char* memory = static_cast<char*>(map(2 * kChunk));
+    if (memory == nullptr) return nullptr;
+    char* begin = reinterpret_cast<char*>(chunk_of(memory + kChunk - 1));
+    if (begin > memory) munmap(memory, static_cast<std::size_t>(begin - memory));
+    char* end = begin + kChunk;
+    if (char* last = memory + 2 * kChunk; last > end) {
+      munmap(end, static_cast<std::size_t>(last - end));
+    }
+#if defined(MADV_HUGEPAGE)
+    // Advice: what comes of it does not matter for what we do.
+    if (huge) (void)madvise(begin, kChunk, MADV_HUGEPAGE);
+#endif
+    return begin;
+  }
+  static void release(Chunk* chunk) noexcept { munmap(chunk, kChunk); }
+#else
+  static void* allocate(bool) noexcept {
+    return ::operator new (kChunk, std::align_val_t{kChunk}, std::nothrow);
+  }
+  static void release(Chunk* chunk) noexcept {
+    ::operator delete (chunk, std::align_val_t{kChunk});
+  }
+#endif
+
+  const std::size_t size_;
+  Chunk* open_ = nullptr;
+  Chunk* first_ = nullptr;
+  std::size_t chunks_ = 0;
+  std::size_t spare_ = 0;  // of them, but for the first, without a block that is out
+};
+
+}  // namespace fastflow
