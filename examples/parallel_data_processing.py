@@ -11,7 +11,8 @@ numpy. Every way must give the same result as the sequential one, or the program
 What to expect: threads speed up the numpy part, because numpy releases the interpreter
 lock. They can't speed up pure Python while that lock is on; processes can, and pay for
 it by copying every block to another process. On a free-threaded build of Python threads
-speed up both.
+speed up both. The last column says how much faster the machine is at all with so many
+workers, measured in the same rounds.
 """
 
 from __future__ import annotations
@@ -19,75 +20,88 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 from rich.console import Console
 from rich.table import Table
 
 import fastflow
 from fastflow.base.doctor import usable_cores
+from fastflow.bench import capacity
 from fastflow.bench.measure import Times, contest
 from fastflow.bench.records import climate, generate, merge, summarise, to_columns
 from fastflow.cli.demo_blocks import process_pool
 
-#: (records, part, sequential seconds, how, parallel seconds, speed-up)
-Line = tuple[int, str, float, str, float, float]
+#: (records, part, sequential seconds, how, parallel seconds, speed-up, machine's)
+Line = tuple[int, str, float, str, float, float, float]
+Ways = dict[str, Callable[[], object]]
 
 
 def python_part(
     blocks: list[bytes],
     threads: fastflow.Executor,
-    processes: ProcessPoolExecutor,
-    repeats: int,
-) -> Times:
+    processes: fastflow.ProcessExecutor,
+    peer: ProcessPoolExecutor,
+) -> Ways:
     """From the text: json, dictionaries and integers."""
-    return contest(
-        {
-            "sequential": lambda: merge(map(summarise, blocks)),
-            "fastflow threads": lambda: merge(
-                fastflow.map(summarise, blocks, executor=threads)
-            ),
-            "ProcessPoolExecutor": lambda: merge(processes.map(summarise, blocks)),
-        },
-        repeats,
-    )
+    return {
+        "sequential": lambda: merge(map(summarise, blocks)),
+        "fastflow threads": lambda: merge(
+            fastflow.map(summarise, blocks, executor=threads)
+        ),
+        "fastflow processes": lambda: merge(
+            fastflow.map(summarise, blocks, executor=processes)
+        ),
+        "ProcessPoolExecutor": lambda: merge(peer.map(summarise, blocks)),
+    }
 
 
-def numpy_part(blocks: list[bytes], threads: fastflow.Executor, repeats: int) -> Times:
+def numpy_part(blocks: list[bytes], threads: fastflow.Executor) -> Ways:
     """From columns: one call of numpy after another, each over a whole block."""
     columns = to_columns(blocks)
-    return contest(
-        {
-            "sequential": lambda: list(map(climate, columns)),
-            "fastflow threads": lambda: fastflow.map(
-                climate, columns, executor=threads
-            ),
-        },
-        repeats,
-    )
+    return {
+        "sequential": lambda: list(map(climate, columns)),
+        "fastflow threads": lambda: fastflow.map(climate, columns, executor=threads),
+    }
 
 
 def process(size: int, workers: int, repeats: int) -> list[Line]:
     """Measure both parts over ``size`` records."""
     blocks = generate(size, chunk=max(500, min(5_000, size // (4 * workers))))
-    with fastflow.Executor(workers) as threads, process_pool(workers) as processes:
+    with (
+        fastflow.Executor(workers) as threads,
+        fastflow.ProcessExecutor(workers) as processes,
+        process_pool(workers) as peer,
+        ThreadPoolExecutor(workers) as bare,
+    ):
+        beside = capacity.contestants(bare, workers)
         parts = {
-            "pure Python": python_part(blocks, threads, processes, repeats),
-            "numpy": numpy_part(blocks, threads, repeats),
+            "pure Python": python_part(blocks, threads, processes, peer),
+            "numpy": numpy_part(blocks, threads),
+        }
+        timed = {
+            part: contest(ways, repeats, beside=beside) for part, ways in parts.items()
         }
     return [
-        (
-            size,
-            part,
-            times.median("sequential"),
-            how,
-            times.median(how),
-            times.ratio("sequential", how).median,
-        )
-        for part, times in parts.items()
-        for how in times.seconds
+        line(size, part, how, times)
+        for part, times in timed.items()
+        for how in parts[part]
         if how != "sequential"
     ]
+
+
+def line(size: int, part: str, how: str, times: Times) -> Line:
+    """Return a line of the table."""
+    return (
+        size,
+        part,
+        times.median("sequential"),
+        how,
+        times.median(how),
+        times.ratio("sequential", how).median,
+        times.ratio(capacity.SEQUENTIAL, capacity.PARALLEL).median,
+    )
 
 
 def show(lines: list[Line], workers: int) -> None:
@@ -99,7 +113,8 @@ def show(lines: list[Line], workers: int) -> None:
     table.add_column("in parallel with")
     table.add_column("parallel", justify="right")
     table.add_column("speed-up", justify="right")
-    for size, part, sequential, how, parallel, speedup in lines:
+    table.add_column("the machine's", justify="right")
+    for size, part, sequential, how, parallel, speedup, possible in lines:
         table.add_row(
             f"{size:,} records",
             part,
@@ -107,6 +122,7 @@ def show(lines: list[Line], workers: int) -> None:
             how,
             f"{parallel * 1e3:,.1f} ms",
             f"{speedup:.2f} ×",
+            f"{possible:.2f} ×",
         )
     console = Console() if sys.stdout.isatty() else Console(width=110)
     console.print(table)

@@ -22,8 +22,9 @@ def test_parallel_data_processing_prints_both_parts_of_every_size():
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     rows = [line for line in done.stdout.splitlines() if " records" in line]
-    assert len([row for row in rows if "300 records" in row]) == 3
-    assert len([row for row in rows if "2,000 records" in row]) == 3
+    assert len([row for row in rows if "300 records" in row]) == 4
+    assert len([row for row in rows if "2,000 records" in row]) == 4
+    assert "fastflow processes" in done.stdout
     assert "ProcessPoolExecutor" in done.stdout
     assert "Every way gave the same result." in done.stdout
 

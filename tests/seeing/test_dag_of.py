@@ -226,7 +226,8 @@ def test_tables_have_failures_and_the_longest_first():
     text = "flow Many:\n" + "\n".join(f"    load -> w{n}" for n in range(50))
     registry = {"load": lambda: 1, **{f"w{n}": (lambda x: x) for n in range(49)}}
     registry["w49"] = lambda x: 1 / 0
-    result = fastflow.Flow(text, registry=registry).run(on_error="return")
+    flow = fastflow.Flow(text, registry=registry)
+    result = flow.run(executor="serial", on_error="return")  # w49 comes last
     rows, total = task_rows(result, 10)
     assert total == 51
     assert len(rows) == 10

@@ -104,11 +104,16 @@ def interleave(
 
 
 def contest(
-    contestants: Mapping[str, Thunk], repeats: int, *, warmup: int = 0
+    contestants: Mapping[str, Thunk],
+    repeats: int,
+    *,
+    warmup: int = 0,
+    beside: Mapping[str, Thunk] | None = None,
 ) -> Times:
     """Time contestants that must all give the same result.
 
-    The run that checks the results serves as the warm-up.
+    The run that checks the results serves as the warm-up.  What is timed `beside` them,
+    in the same rounds, may give another one.
 
     Raises
     ------
@@ -120,4 +125,4 @@ def contest(
     for name in names[1:]:
         if contestants[name]() != expected:
             raise ValueError(f"{name!r} gives another result than {names[0]!r}")
-    return interleave(contestants, repeats, warmup=warmup)
+    return interleave({**contestants, **(beside or {})}, repeats, warmup=warmup)
