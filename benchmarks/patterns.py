@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import statistics
-import time
+from collections.abc import Callable
 from pathlib import Path
+
+from fastflow.bench.measure import Times, interleave
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "patterns"
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -24,19 +25,17 @@ def blocks(page: str) -> list[str]:
     return _BLOCK.findall((PAGES / f"{page}.md").read_text("utf-8"))
 
 
-def seconds(source: str) -> float:
-    """How long a block takes by the clock."""
+def runner(source: str) -> Callable[[], None]:
+    """Return a function that runs a block, as a program of its own."""
     code = compile(source, "<block>", "exec")
-    began = time.perf_counter()
-    exec(code, {"__name__": "__main__"})
-    return time.perf_counter() - began
+    return lambda: exec(code, {"__name__": "__main__"})
 
 
-def times(page: str, rounds: int) -> list[tuple[float, float]]:
+def times(page: str, rounds: int) -> Times:
     """The seconds of both blocks, in each round."""
     wrong, right = blocks(page)[:2]
-    seconds(wrong), seconds(right)  # modules, workers, caches
-    return [(seconds(wrong), seconds(right)) for _ in range(rounds)]
+    # The first round, of modules, workers and caches, is not counted.
+    return interleave({"wrong": runner(wrong), "right": runner(right)}, rounds)
 
 
 def main() -> None:
@@ -46,12 +45,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     names = [path.stem for path in sorted(PAGES.glob("*.md")) if path.stem != "README"]
-    for name in options.pages or names:
-        found = times(name, options.rounds)
-        wrong, right = map(min, zip(*found, strict=True))
-        usual = statistics.median(first / second for first, second in found)
+    for page in options.pages or names:
+        found = times(page, options.rounds)
+        wrong, right = (min(found.seconds[name]) for name in ("wrong", "right"))
+        usual = found.ratio("wrong", "right").median
         print(
-            f"{name:<20} {wrong / right:6.2f} x ({wrong * 1e3:.0f} to {right * 1e3:.0f}"
+            f"{page:<20} {wrong / right:6.2f} x ({wrong * 1e3:.0f} to {right * 1e3:.0f}"
             f" ms), median {usual:.2f} x",
             flush=True,
         )

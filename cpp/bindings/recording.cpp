@@ -46,7 +46,7 @@ struct Registry {
     auto rings = std::make_unique<Rings>(tape, tape->size);
     if (!lane->lock_.visit()) return;
     lane->rings_[lane->rings_count_++] = rings.release();
-    lane->lock_.leave();
+    lane->lock_.give_back();
   }
   // Takes the rings out, and appends a part to the tape, which has room for it.
   static void take_out(Lane* lane, Tape* tape, bool own) {
@@ -60,7 +60,7 @@ struct Registry {
     const std::uint32_t depth = std::min(lane->depth_, Lane::kDeep);
     Frame frames[Lane::kDeep];
     std::copy(lane->frames_, lane->frames_ + depth, frames);
-    if (!own) lane->lock_.leave();
+    if (!own) lane->lock_.give_back();
     if (rings == nullptr) return;
     std::unique_ptr<Rings> owned(rings);
     tape->parts.push_back({std::move(owned),
@@ -194,7 +194,7 @@ void Lane::note(SpanKind kind, std::uint64_t start, std::uint64_t end) noexcept 
   span.start = start;
   span.end = end;
   span.kind = kind;
-  lock_.lock();
+  (void)lock_.lock();
   if (depth_ > 0 && depth_ <= kDeep && kind == SpanKind::kBlocked) {
     const Frame& frame = frames_[depth_ - 1];
     span.label = frame.label;

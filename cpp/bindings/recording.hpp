@@ -9,7 +9,7 @@
 //   A thread that makes recorded calls has a Lane, found by a thread_local word.  It
 //   holds the calls that it is in, and for each recording that is open two rings of
 //   fixed size (span_ring.hpp): one for calls, one for what workers themselves do.  The
-//   thread writes under the lane's BiasedLock, which costs it no atomic
+//   thread writes under the lane's SoloLock, which costs it no atomic
 //   read-modify-write.  Whoever opens or closes a recording goes through all lanes and
 //   visits each: puts an empty pair of rings in, or takes the pair out, which from then
 //   on is its own alone.  So a ring is never read while it is written, and a thread
@@ -41,8 +41,8 @@
 #include <memory>
 #include <string>
 
-#include "biased_lock.hpp"
 #include "engine.hpp"
+#include "solo_lock.hpp"
 #include "span_ring.hpp"
 #include "stamp.hpp"
 
@@ -90,7 +90,7 @@ class Lane {
   void begin(const What& what, bool follows, SpanKind kind = SpanKind::kCall) noexcept {
     const std::uint64_t start = follows && last_ != 0 ? last_ : stamp();
     if (was_long_ && cpu_stamp_ != start) read_cpu(start);
-    lock_.lock();
+    (void)lock_.lock();
     if (depth_ < kDeep) [[likely]] {
       frames_[depth_] = {start,     what.ready,
                          what.item, what.label,
@@ -120,12 +120,12 @@ class Lane {
         read_cpu(now);
         if (frame.cpu != SpanRecord::kNone) span.cpu = cpu_ - frame.cpu;
       }
-      lock_.lock();
+      (void)lock_.lock();
       --depth_;
       add(span);
       lock_.unlock();
     } else {
-      lock_.lock();
+      (void)lock_.lock();
       --depth_;
       lock_.unlock();
     }
@@ -169,7 +169,7 @@ class Lane {
   }
   FASTFLOW_COLD void note_steal(std::uint64_t stolen) noexcept;
 
-  BiasedLock lock_;
+  SoloLock lock_;
   // Of the thread alone.
   std::uint64_t last_ = 0;
   std::uint64_t job_ = 0, last_job_ = 0, stolen_ = 0;  // of its worker

@@ -11,30 +11,35 @@
 //     alone = alone && lock.lock();             }
 //                                               if (lock.shared()) ... work, too
 //   With give_back() in place of share() it is a lock as others are, but for what it
-//   costs the two sides, and lock() is always true.
+//   costs the two sides, and lock() is always true.  Who can't come another time says
+//   visit() in place of try_lock(), and waits until the soloist is outside.
 //
 // Algorithm: a lock biased towards the soloist, who takes and gives it for every node.
 //   `inside` is the soloist's word, `others` that of everybody else: nobody -> wanted
 //   (try_lock) -> nobody (not to be had, or give_back) or shared (share).  The soloist
 //   says that it is inside and looks whether it is wanted, the other one says that it
-//   wants and looks whether somebody is inside; each of them steps back if it sees the
-//   other. That both see nothing is ruled out by the process fence, which the other one
-//   pays for.  Where there is none (the heavy kind), the soloist comes in by a seq_cst
-//   exchange.
+//   wants and looks whether somebody is inside; the soloist steps back if it sees the
+//   other one, as does that one (try_lock), or it waits (visit). That both see nothing
+//   is ruled out by the process fence, which the other one pays for.  Where there is
+//   none (the heavy kind), the soloist comes in by a seq_cst exchange.
 //
 // Why it is safe: the soloist does its bookkeeping only while it is inside and has seen
 // `nobody` since it came in.  Others do any only after share().  If they come by
-// try_lock, then after having seen `inside` false with `wanted` set: the soloist will
-// see that before it does anything more.  What it finds in place of `wanted` later was
-// stored by give_back, or is built on what that stored.  All transitions are release
-// stores read by acquire loads, so whatever the soloist did alone happens before
-// anything that the others do, and the other way round.
+// try_lock or visit, then after having seen `inside` false with `wanted` set: the
+// soloist will see that before it does anything more.  What it finds in place of
+// `wanted` later was stored by give_back, or is built on what that stored.  All
+// transitions are release stores read by acquire loads, so whatever the soloist did
+// alone happens before anything that the others do, and the other way round.
 //
-// Threads: lock, unlock by the soloist, try_lock by the others; share by the soloist
-// while it is inside, or by whose try_lock said true, as give_back; shared by anybody.
-// Soloists may follow each other if something orders them.  The soloist
-// waits in lock() for no longer than others hold it: a few instructions and a system
-// call, or until they share.
+// Why it ends: the soloist waits in lock() for no longer than others hold it: a few
+// instructions and a system call, or until they share.  A visitor waits for the few
+// instructions that the soloist is inside.  (Neither must want another lock meanwhile,
+// such as the interpreter's.)
+//
+// Threads: lock, unlock by the soloist, try_lock and visit by the others; share by the
+// soloist while it is inside, or by whose try_lock said true, as give_back; shared by
+// anybody.  Soloists may follow each other if something orders them.  Visitors come one
+// at a time (they have a lock of their own for that), and to a lock that nobody shares.
 #pragma once
 
 #include <cstdint>
@@ -63,22 +68,26 @@ class alignas(kCacheLine) SoloLock {
       return true;
     return lock_slowly();
   }
-  // True: held, until share().
+  void unlock() noexcept {
+    inside_.store(false, std::memory_order_release);  // pairs with try_lock and visit
+  }
+  // True: held, until share() or give_back().
   [[nodiscard]] bool try_lock() noexcept {
-    std::uint32_t others = kNobody | heavy_;
-    if (!others_.compare_exchange_strong(others, kWanted | heavy_)) return false;
+    if (!want()) return false;
     // seq_cst for the heavy kind; acquires what the soloist did until it left.
-    if ((heavy_ != 0 || fence_all_threads()) && !inside_.load()) return true;
-    others = kWanted | heavy_;
-    // Unless the soloist has shared it meanwhile.  relaxed: nothing was done.
-    others_.compare_exchange_strong(others, kNobody | heavy_,
-                                    std::memory_order_relaxed);
+    if (!inside_.load()) return true;
+    want_no_more();
     return false;
   }
-  void unlock() noexcept {
-    inside_.store(false, std::memory_order_release);  // pairs with try_lock
+  // The same, but it waits for the soloist.  False: not to be had, as the system
+  // refuses the fence that it had granted before.
+  [[nodiscard]] bool visit() noexcept {
+    if (!want()) return false;
+    // seq_cst and acquire as above.
+    for (int spins = 0; inside_.load(); ++spins) pause(spins);
+    return true;
   }
-  // Instead of share(), by whose try_lock said true: as if nothing had been.
+  // Instead of share(), by whose try_lock or visit said true: as if nothing had been.
   void give_back() noexcept {
     // release: pairs with lock.
     others_.store(kNobody | heavy_, std::memory_order_release);
@@ -97,11 +106,26 @@ class alignas(kCacheLine) SoloLock {
   // in the light one.
   static constexpr std::uint32_t kNobody = 0, kWanted = 1, kShared = 2, kHeavy = 4;
 
+  // True: whether the soloist is inside can be asked now.
+  bool want() noexcept {
+    std::uint32_t others = kNobody | heavy_;
+    if (!others_.compare_exchange_strong(others, kWanted | heavy_)) return false;
+    if (heavy_ != 0 || fence_all_threads()) return true;
+    want_no_more();
+    return false;
+  }
+  void want_no_more() noexcept {
+    std::uint32_t others = kWanted | heavy_;
+    // Unless the soloist has shared it meanwhile.  relaxed: nothing was done.
+    others_.compare_exchange_strong(others, kNobody | heavy_,
+                                    std::memory_order_relaxed);
+  }
+
   // Out again while somebody wants it, and in by an exchange, which does for both
   // kinds.
   FASTFLOW_COLD bool lock_slowly() noexcept {
     for (int spins = 0;;) {
-      inside_.store(false, std::memory_order_release);  // pairs with try_lock
+      inside_.store(false, std::memory_order_release);  // pairs with try_lock, visit
       // acquire: pairs with share.
       const std::uint32_t seen = others_.load(std::memory_order_acquire);
       if ((seen & kShared) != 0) return false;

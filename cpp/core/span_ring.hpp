@@ -12,7 +12,7 @@
 // Memory is asked for at the first span, and once for each label: not per span.
 // Without it spans are counted, and dropped.
 //
-// Threads: none of its own; the owner's lock (BiasedLock).
+// Threads: none of its own; the owner's lock (SoloLock).
 #pragma once
 
 #include <cstddef>

@@ -8,7 +8,7 @@
 #include <semaphore>
 #include <thread>
 
-#include "plain_hooks.hpp"
+#include "running.hpp"
 #include "stress.hpp"
 
 using namespace fastflow;  // NOLINT: the test is about all of it
@@ -24,19 +24,6 @@ class Call : public Job {
 
  private:
   std::function<void(Worker&)> body_;
-};
-
-// Stops and joins at the end, also when a check failed.
-struct Running {
-  explicit Running(std::uint32_t limit) : pool(limit, hooks) {}
-  ~Running() {
-    pool.stop();
-    while (!pool.wait_until_stopped(std::chrono::milliseconds(10))) {
-    }
-    hooks.join();
-  }
-  PlainHooks hooks;
-  Pool pool;
 };
 
 }  // namespace

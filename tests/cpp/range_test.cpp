@@ -7,25 +7,13 @@
 #include <set>
 #include <thread>
 
-#include "plain_hooks.hpp"
+#include "running.hpp"
 #include "stress.hpp"
 
 using namespace fastflow;  // NOLINT: the test is about all of it
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Running {
-  explicit Running(std::uint32_t limit) : pool(limit, hooks) {}
-  ~Running() {
-    pool.stop();
-    while (!pool.wait_until_stopped(10ms)) {
-    }
-    hooks.join();
-  }
-  PlainHooks hooks;
-  Pool pool;
-};
 
 struct Hits {
   explicit Hits(std::size_t n) : counts(n) {}

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from crash.preload import preloadable
 from fastflow.durable import JournalError, SqliteJournal
 
 HERE = Path(__file__).resolve().parent
@@ -32,16 +33,11 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
     """The library that lets calls fail."""
-    path = tmp_path_factory.mktemp("faults") / "faults.so"
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", path, HERE / "faults.c"]
-    subprocess.run([*command, "-ldl", "-lpthread"], check=True)
-    probe = subprocess.run(
-        [sys.executable, "-c", "import sqlite3; sqlite3.connect(':memory:')"],
-        env={**os.environ, "LD_PRELOAD": str(path)}, check=False,
-    )  # fmt: skip
-    if probe.returncode:
-        pytest.skip("the library can't be preloaded here")
-    return path
+    return preloadable(
+        "faults",
+        tmp_path_factory.mktemp("faults"),
+        "import sqlite3; sqlite3.connect(':memory:')",
+    )
 
 
 def run_faulty(library, folder, durability="normal", **fault):

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import fastflow
+from crash.preload import preloadable
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # what the child runs has the table
@@ -51,16 +52,7 @@ def test_every_entry_point_is_in_the_table():
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
     """The library that lets allocations fail."""
-    path = tmp_path_factory.mktemp("nomem") / "nomem.so"
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", path, HERE / "nomem.c"]
-    subprocess.run([*command, "-ldl", "-lpthread"], check=True)
-    probe = subprocess.run(
-        [sys.executable, "-c", "import fastflow"],
-        env={**os.environ, "LD_PRELOAD": str(path)}, check=False,
-    )  # fmt: skip
-    if probe.returncode:
-        pytest.skip("the library can't be preloaded here")
-    return path
+    return preloadable("nomem", tmp_path_factory.mktemp("nomem"), "import fastflow")
 
 
 @needs_gcc

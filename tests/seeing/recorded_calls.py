@@ -9,6 +9,12 @@ from collections import Counter
 import numpy as np
 
 import fastflow
+from fastflow.durable import (
+    Duration,
+    RetryDecision,
+    StepConfig,
+    durable_execution,
+)
 from fastflow.seeing.trace import Kind, State
 
 FLOW = """flow Shop:
@@ -51,6 +57,24 @@ def double(sum_up):
 
 
 REGISTRY = {f.__name__: f for f in (load, check, fetch, sum_up, double)}
+
+
+@durable_execution
+def order(event, context):
+    """A step that is tried three times, a wait, and a step for each item."""
+    tries = []
+
+    def charge(_):
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionError("no answer")
+
+    config = StepConfig(
+        retry_strategy=lambda error, n: RetryDecision.retry(Duration.from_seconds(1))
+    )
+    context.step(charge, name="charge <card>", config=config)
+    context.wait(Duration.from_seconds(1), name="cool down")
+    context.map(event, lambda c, n, i, every: c.step(lambda _: n * n, name="square"))
 
 
 class Flaky:

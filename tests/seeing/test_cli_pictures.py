@@ -8,54 +8,11 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
-from click.testing import CliRunner
 
-from fastflow import default_registry
-from fastflow.cli import main
+import tiny_flow
+from tiny_flow import invoke
 
-FLOW = "flow Tiny:\n  load -> [low, high]\n  [low, high] -> span\n"
-TASKS = """
-import fastflow
-
-@fastflow.task
-def load(n):
-    return list(range(n))
-
-@fastflow.task
-def low(xs):
-    return min(xs)
-
-@fastflow.task
-def high(xs):
-    return max(xs)
-
-@fastflow.task
-def span(low, high):
-    return high - low
-
-@fastflow.flow
-def spread(n):
-    return span(low(load(n)), high(load(n)))
-
-TEXT = "flow Inner:\\n    load -> high"
-"""
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, arguments)
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A flow and its tasks in the current directory; the registry is put back after."""
-    (tmp_path / "tiny.flow").write_text(FLOW, "utf-8")
-    (tmp_path / "shown_tasks.py").write_text(TASKS, "utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(default_registry, "_found", {})
-    monkeypatch.setattr(default_registry, "_names", set())
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    yield tmp_path
-    sys.modules.pop("shown_tasks", None)
+files = pytest.fixture(tiny_flow.files)
 
 
 def test_show_draws_in_the_terminal(files):
@@ -64,7 +21,7 @@ def test_show_draws_in_the_terminal(files):
     lines = result.output.split("\n")
     assert lines[0] == "Tiny: 4 tasks, 4 edges"
     assert lines[7] == "│ low │  │ high │"
-    assert "shown_tasks" not in sys.modules, "nothing is imported"
+    assert "tiny_tasks" not in sys.modules, "nothing is imported"
 
 
 def test_show_as_a_program_without_box_characters(files):
@@ -89,7 +46,7 @@ def test_show_writes_and_prints_other_forms(files):
 
 
 def test_show_takes_flows_of_a_module(files):
-    result = invoke("show", "shown_tasks.py:TEXT", "--mermaid")
+    result = invoke("show", "tiny_tasks.py:TEXT", "--mermaid")
     assert result.exit_code == 0, result.output
     assert 'n1["high"]' in result.output
 
@@ -99,8 +56,8 @@ def test_show_takes_flows_of_a_module(files):
     [
         (("nowhere.flow",), "can't read nowhere.flow"),
         (("tiny.flow", "--flow", "Other"), "no flow 'Other'"),
-        (("shown_tasks.py:nothing",), "has nothing called 'nothing'"),
-        (("shown_tasks.py:spread",), "known once it has run"),
+        (("tiny_tasks.py:nothing",), "has nothing called 'nothing'"),
+        (("tiny_tasks.py:spread",), "known once it has run"),
         (("tiny.flow", "--svg", "no/such/place.svg"), "can't write"),
         (("tiny.flow", "--mermaid", "--dot"), "exclude each other"),
         (("bad.flow",), "bad.flow:2:"),
@@ -114,7 +71,7 @@ def test_show_refuses_with_2(files, arguments, reason):
 
 
 def run(*arguments):
-    return invoke("run", "tiny.flow", "--tasks", "shown_tasks", *arguments)
+    return invoke("run", "tiny.flow", "--tasks", "tiny_tasks", *arguments)
 
 
 def test_run_prints_a_table_and_the_result(files):
@@ -152,7 +109,7 @@ def test_run_prints_json_if_asked(files):
 
 
 def test_run_of_a_function_prints_its_value(files):
-    result = invoke("run", "shown_tasks.py:spread", "--input", "5")
+    result = invoke("run", "tiny_tasks.py:spread", "--input", "5")
     assert (result.exit_code, result.output) == (0, "spread: 4\n")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -226,6 +224,14 @@ def test_odd_traces_can_be_read(folder, trace):
     assert len(steals) == len(trace.of_kind(Kind.STEAL))
 
 
+def test_a_run_inside_of_a_larger_one_keeps_its_arrows(folder):
+    trace = diamond()
+    runs = (Run("outer", "flow"), trace.runs[0]._replace(parent=0))
+    spans = trace.spans.copy()
+    spans["run"][spans["run"] == 0] = 1
+    assert len(written(replace(trace, spans=spans, runs=runs), folder).flows) == 4
+
+
 # --- the wire format ------------------------------------------------------------------
 
 
@@ -256,49 +262,3 @@ def test_messages_are_the_same_as_one_by_one():
             content += varint(number << 3 | 1) + np.uint64(flow).tobytes()
         wanted += field(1, value) + field(2, content)
     assert outer.joined() == wanted
-
-
-# --- Perfetto's own reader ------------------------------------------------------------
-
-
-def trace_processor():
-    """The program, where somebody has it: it is no part of any package."""
-    return os.environ.get("FASTFLOW_TRACE_PROCESSOR") or shutil.which(
-        "trace_processor_shell"
-    )
-
-
-@pytest.mark.skipif(not trace_processor(), reason="no trace_processor_shell here")
-@pytest.mark.parametrize("make", [diamond, explain_traces.healthy])
-def test_the_trace_processor_reads_the_same(folder, make):
-    from perfetto.trace_processor import TraceProcessor, TraceProcessorConfig
-
-    trace = with_counter(make(), ready=1.0)
-    path = folder / "processor.pftrace"
-    write_trace(trace, path)
-    config = TraceProcessorConfig(bin_path=trace_processor())
-    with TraceProcessor(trace=str(path), config=config) as processor:
-        counts = {
-            table: next(iter(processor.query(f"select count(*) as n from {table}"))).n
-            for table in ("slice", "flow", "counter")
-        }
-        lost = list(
-            processor.query(
-                "select name, value from stats where severity != 'info' and value > 0"
-            )
-        )
-    found = read(path.read_bytes())
-    assert [(row.name, row.value) for row in lost] == []
-    assert counts == {
-        "slice": len(found.slices) + len(found.instants),
-        "flow": len(found.flows),
-        "counter": 10,
-    }
-
-
-def test_a_run_inside_of_a_larger_one_keeps_its_arrows(folder):
-    trace = diamond()
-    runs = (Run("outer", "flow"), trace.runs[0]._replace(parent=0))
-    spans = trace.spans.copy()
-    spans["run"][spans["run"] == 0] = 1
-    assert len(written(replace(trace, spans=spans, runs=runs), folder).flows) == 4

@@ -12,35 +12,15 @@ import pytest
 
 from fastflow.durable import (
     DurableRunner,
-    Duration,
-    RetryDecision,
-    StepConfig,
-    durable_execution,
 )
 from fastflow.seeing.past import past
 from fastflow.seeing.report import file as report
 from fastflow.seeing.report import write_report
 from seeing import report_traces as traces
 from seeing.browser import browser, needs_browser
+from seeing.recorded_calls import order
 
 pytestmark = needs_browser
-
-
-@durable_execution
-def order(event, context):
-    """Real waits and retries."""
-    tries = []
-
-    def charge(_):
-        tries.append(1)
-        if len(tries) < 3:
-            raise ConnectionError("no answer")
-
-    config = StepConfig(
-        retry_strategy=lambda error, n: RetryDecision.retry(Duration.from_seconds(1))
-    )
-    context.step(charge, name="charge <card>", config=config)
-    context.map(event, lambda c, n, i, every: c.step(lambda _: n * n, name="square"))
 
 
 def stored():

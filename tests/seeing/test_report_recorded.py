@@ -8,12 +8,9 @@ import fastflow
 from fastflow import Flow
 from fastflow.durable import (
     DurableRunner,
-    Duration,
-    RetryDecision,
-    StepConfig,
-    durable_execution,
 )
 from seeing.browser import browser, needs_browser
+from seeing.recorded_calls import order
 
 pytestmark = needs_browser
 
@@ -69,30 +66,13 @@ def test_a_flow_of_ten_thousand_tasks(page, tmp_path):
     assert "10,000 calls" in page.element("#why").text
 
 
-@durable_execution
-def order(event, context):
-    tries = []
-
-    def charge(_):
-        tries.append(1)
-        if len(tries) < 3:
-            raise ConnectionError("no answer")
-
-    config = StepConfig(
-        retry_strategy=lambda error, n: RetryDecision.retry(Duration.from_seconds(1))
-    )
-    context.step(charge, name="charge", config=config)
-    context.wait(Duration.from_seconds(1), name="cool down")
-    context.map(event, lambda c, n, i, every: c.step(lambda _: n * n, name="square"))
-
-
 def test_a_durable_run_with_waits_and_retries(page, tmp_path):
     with fastflow.record() as recording, DurableRunner() as runner:
         runner.run(order, list(range(20)), execution_name="order-1")
     opened(page, recording, tmp_path)
     page.click("#by-label")
     found = rows(page)
-    assert found["charge"] == "3"
+    assert found["charge <card>"] == "3"
     assert found["square"] == "20"
     assert "2 made again" in page.element("#summary").text
     assert "ConnectionError: no answer" in page.element("#errors").text

@@ -23,8 +23,8 @@ function(ff_add_mutant name)
   add_executable(${target} ${arg_GROUP}_model.cpp ${dir}/core/${arg_HEADER})
   target_include_directories(${target} PRIVATE ${dir}/core)
   target_link_libraries(${target} PRIVATE ff_model)
-  # -O1: a bug is found within a second, so compile time counts more.
-  target_compile_options(${target} PRIVATE -O1)
+  # A bug is found within a second, so compile time counts more.
+  target_compile_options(${target} PRIVATE -O1 -g0)
   add_test(NAME ${target} COMMAND ${target} --expect-violation --seed=1)
   set_tests_properties(${target} PROPERTIES LABELS mutant TIMEOUT 600)
 endfunction()
@@ -305,55 +305,6 @@ ff_add_mutant(arrivals_wide_relaxed GROUP arrivals HEADER arrivals.hpp
   FROM [[count.fetch_sub(times, std::memory_order_acq_rel)]]
   TO [[count.fetch_sub(times, std::memory_order_relaxed)]])
 
-# --- biased_lock ----------------------------------------------------------------------
-
-ff_add_mutant(biased_lock_unlock_relaxed GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[    inside_.store(false, std::memory_order_release);  // pairs with visit
-  }
-
-  // False]]
-  TO [[    inside_.store(false, std::memory_order_relaxed);
-  }
-
-  // False]])
-
-ff_add_mutant(biased_lock_leave_relaxed GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[others_.store(heavy_, std::memory_order_release);]]
-  TO [[others_.store(heavy_, std::memory_order_relaxed);]])
-
-ff_add_mutant(biased_lock_no_process_fence GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[if (heavy_ == 0 && !fence_all_threads()) {]]
-  TO [[if (heavy_ == 0 && false) {]])
-
-ff_add_mutant(biased_lock_no_exchange GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[inside_.exchange(true);  ]]
-  TO [[inside_.store(true, std::memory_order_relaxed);  ]])
-
-ff_add_mutant(biased_lock_does_not_wait GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[for (int spins = 0; inside_.load(); ++spins) pause(spins);]]
-  TO [[(void)inside_.load();]])
-
-ff_add_mutant(biased_lock_does_not_look GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[if (others_.load(std::memory_order_acquire) == 0) [[likely]]
-      return;]]
-  TO [[if (others_.load(std::memory_order_acquire) != kHeavy) [[likely]]
-      return;]])
-
-ff_add_mutant(biased_lock_lock_relaxed GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[if (others_.load(std::memory_order_acquire) == 0) [[likely]]
-      return;]]
-  TO [[if (others_.load(std::memory_order_relaxed) == 0) [[likely]]
-      return;]])
-
-ff_add_mutant(biased_lock_looks_before_it_wants GROUP biased_lock HEADER biased_lock.hpp
-  FROM [[    others_.store(kWanted | heavy_);  // seq_cst, against lock_slowly
-    if (heavy_ == 0 && !fence_all_threads()) {
-      leave();
-      return false;
-    }]]
-  TO [[    if (heavy_ == 0 && !fence_all_threads()) return false;
-    others_.store(kWanted | heavy_, std::memory_order_relaxed);]])
-
 # --- solo_lock ------------------------------------------------------------------------
 
 ff_add_mutant(solo_lock_share_relaxed GROUP solo_lock HEADER solo_lock.hpp
@@ -373,21 +324,35 @@ ff_add_mutant(solo_lock_step_back_relaxed GROUP solo_lock HEADER solo_lock.hpp
       inside_.store(false, std::memory_order_relaxed);]])
 
 ff_add_mutant(solo_lock_no_process_fence GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[(heavy_ != 0 || fence_all_threads()) && !inside_.load()]]
-  TO [[!inside_.load()]])
+  FROM [[if (heavy_ != 0 || fence_all_threads()) return true;]]
+  TO [[return true;]])
 
 ff_add_mutant(solo_lock_no_exchange GROUP solo_lock HEADER solo_lock.hpp
   FROM [[inside_.exchange(true); ]]
   TO [[inside_.store(true, std::memory_order_release); ]])
 
 ff_add_mutant(solo_lock_try_lock_relaxed GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[&& !inside_.load()) return true;]]
-  TO [[&& !inside_.load(std::memory_order_relaxed)) return true;]])
+  FROM [[if (!inside_.load()) return true;]]
+  TO [[if (!inside_.load(std::memory_order_relaxed)) return true;]])
+
+ff_add_mutant(solo_lock_visit_relaxed GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[for (int spins = 0; inside_.load(); ++spins) pause(spins);]]
+  TO [[for (int spins = 0; inside_.load(std::memory_order_relaxed); ++spins) pause(spins);]])
+
+ff_add_mutant(solo_lock_does_not_wait GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[for (int spins = 0; inside_.load(); ++spins) pause(spins);]]
+  TO [[(void)inside_.load();]])
+
+ff_add_mutant(solo_lock_does_not_look GROUP solo_lock HEADER solo_lock.hpp
+  FROM [[others_.load(std::memory_order_acquire) == kNobody]]
+  TO [[others_.load(std::memory_order_acquire) != kHeavy]])
 
 ff_add_mutant(solo_lock_looks_before_it_wants GROUP solo_lock HEADER solo_lock.hpp
-  FROM [[    if (!others_.compare_exchange_strong(others, kWanted | heavy_)) return false;]]
+  FROM [[    if (!want()) return false;
+    // seq_cst for the heavy kind; acquires what the soloist did until it left.
+    if (!inside_.load()) return true;]]
   TO [[    const bool was_inside = inside_.load();
-    if (!others_.compare_exchange_strong(others, kWanted | heavy_)) return false;
+    if (!want()) return false;
     if (!was_inside) return true;]])
 
 ff_add_mutant(solo_lock_shared_relaxed GROUP solo_lock HEADER solo_lock.hpp

@@ -37,9 +37,9 @@ __all__ = ["write_report"]
 
 #: In the order in which they are run: each uses what is in the ones before.
 _SCRIPTS = (
-    "data", "format", "sort", "colors", "axis", "rows", "strip", "spans", "timeline",
-    "interact", "counters", "stats", "grid", "columns", "tasks", "histogram", "errors",
-    "selected", "graph", "download", "theme", "main",
+    "data", "format", "drawn", "sort", "colors", "axis", "rows", "strip", "spans",
+    "timeline", "interact", "counters", "stats", "grid", "columns", "tasks",
+    "histogram", "errors", "selected", "graph", "download", "theme", "main",
 )  # fmt: skip
 
 

@@ -64,8 +64,9 @@ function runningInBins(trace, calls) {
   return result;
 }
 
-class Counter {
+class Counter extends Drawn {
   constructor(name, { time: times, value }, timeline, host) {
+    super();
     Object.assign(this, { name, times, value, timeline });
     const blocks = Math.ceil(value.length / BLOCK);
     this.peaks = new Float32Array(blocks);
@@ -92,15 +93,6 @@ class Counter {
   text(value) {
     if (this.name === "lock") return `${Math.round(value * 100)} %`;
     return `${value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(2))} ${KNOWN.get(this.name)?.[1] ?? ""}`.trim();
-  }
-
-  redraw() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.draw();
-    });
   }
 
   // The highest value of samples from one number up to another.

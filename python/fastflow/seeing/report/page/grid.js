@@ -6,8 +6,9 @@
 const ROW = 26;
 const TALLEST = 8e6; // px: no browser has much taller elements
 
-class Grid {
+class Grid extends Drawn {
   constructor(host, { title, columns, least, onChoose, onOpen }) {
+    super();
     Object.assign(this, { columns, onChoose, onOpen });
     this.order = new Uint32Array(0);
     this.sorted = { column: null, down: false };
@@ -97,15 +98,6 @@ class Grid {
       seen = this.body.clientHeight;
     this.body.scrollTop =
       whole <= this.tall ? pixels : (pixels / (whole - seen)) * (this.tall - seen);
-  }
-
-  redraw() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.draw();
-    });
   }
 
   draw() {

@@ -3,14 +3,14 @@
 const GUTTER = 132,
   GUTTER_NARROW = 76;
 
-class Timeline {
+class Timeline extends Drawn {
   constructor(trace, axis, colors, tracks) {
+    super();
     Object.assign(this, { trace, axis, colors, tracks });
     this.host = $("lanes");
     this.canvas = $("lanes-canvas");
     this.selected = -1;
     this.hovered = -1;
-    this.waiting = false;
     this.strip = new Strip();
     this.lay();
     axis.listeners.push(() => this.redraw());
@@ -35,16 +35,6 @@ class Timeline {
     this.height = top;
     $("lanes-height").style.height = `${Math.max(top, 22)}px`;
     this.redraw();
-  }
-
-  // Draw in the next frame, however often it is asked for.
-  redraw() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.draw();
-    });
   }
 
   draw() {
