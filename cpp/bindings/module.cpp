@@ -235,8 +235,7 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
       !add_segment_type(module) || !add_task_type(module) ||
       !add_context_per_call_type(module) || !add_condition_type(module) ||
       !add_blocking_type(module) || !recording::add_type(module) ||
-      !add_sampler_type(module) ||
-      PyModule_AddFunctions(module, functions) < 0) {
+      !add_sampler_type(module) || PyModule_AddFunctions(module, functions) < 0) {
     throw pybind11::error_already_set();
   }
 }
