@@ -28,12 +28,8 @@
 // Stamps: the end of a call is the beginning of the next one where nothing comes in
 // between (stamp.hpp says what a stamp is).
 //
-// Labels are numbers of the process, so that one write does for all recordings: of the
-// function's code and its qualified name, which stay alive, and are as many as there
-// are in the program's text; closures are not kept.
-//
 // Free-threaded builds: nothing here counts on the interpreter lock but Python's own
-// objects; the tables of labels are guarded by the mutex.
+// objects.
 #pragma once
 
 #include "python.hpp"
@@ -42,6 +38,7 @@
 #include <string>
 
 #include "engine.hpp"
+#include "recording_labels.hpp"
 #include "solo_lock.hpp"
 #include "span_ring.hpp"
 #include "stamp.hpp"
@@ -195,14 +192,6 @@ inline Lane* lane() noexcept { return on() ? lane_of_thread() : nullptr; }
 
 // A worker's sleep is over.
 void end_idle() noexcept;
-
-// The label of a callable.  REQUIRES: attached.  Keeps an exception that is set.
-// `ours`: whether it is a function of this package, whose calls are plumbing.
-std::uint32_t label_of(PyObject* callable, bool* ours = nullptr) noexcept;
-// The same of one that label_of() has seen before.  Any thread state.
-std::uint32_t known_label_of(PyObject* callable) noexcept;
-// The number of an error that is set, or 0.  REQUIRES: attached.
-std::uint32_t failure_of(PyObject* error) noexcept;
 
 // What has gone on since a stamp, if that is more than a moment.
 void note_since(SpanKind kind, std::uint64_t start) noexcept;
