@@ -191,8 +191,9 @@ bool hears(PyObject* future) {
   static PyObject* const name = PyUnicode_InternFromString("set_result");
   Ref its =
       Ref::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(future)), name));
-  Ref plain =
-      Ref::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(future_base_type), name));
+  // Not that of its native base: see own_methods (object.hpp).
+  Ref plain = Ref::steal(
+      PyObject_GetAttr(reinterpret_cast<PyObject*>(imports.future_type), name));
   PyErr_Clear();
   return its.get() != plain.get();
 }

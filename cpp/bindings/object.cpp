@@ -19,24 +19,20 @@ bool add_type(PyObject* module, const char* name, std::size_t size, TypeSlots& s
 }
 
 bool own_methods(PyTypeObject* type) {
-  Ref base = Ref::steal(
-      PyObject_GetAttrString(reinterpret_cast<PyObject*>(type->tp_base), "__dict__"));
   Ref own =
       Ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), "__dict__"));
-  if (!base || !own) return false;
-  Ref items = Ref::steal(PyMapping_Items(base.get()));
-  if (!items) return false;
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
-    PyObject* name = PyTuple_GET_ITEM(PyList_GET_ITEM(items.get(), i), 0);
-    PyObject* value = PyTuple_GET_ITEM(PyList_GET_ITEM(items.get(), i), 1);
-    if (!Py_IS_TYPE(value, &PyMethodDescr_Type)) continue;
-    const int there = PySequence_Contains(own.get(), name);
+  if (!own) return false;
+  auto* method =
+      static_cast<PyMethodDef*>(PyType_GetSlot(type->tp_base, Py_tp_methods));
+  for (; method != nullptr && method->ml_name != nullptr; ++method) {
+    if ((method->ml_flags & (METH_CLASS | METH_STATIC)) != 0) continue;
+    Ref name = Ref::steal(PyUnicode_InternFromString(method->ml_name));
+    const int there = name ? PySequence_Contains(own.get(), name.get()) : -1;
     if (there < 0) return false;
     if (there > 0) continue;
-    PyMethodDef* method = reinterpret_cast<PyMethodDescrObject*>(value)->d_method;
     Ref made = Ref::steal(PyDescr_NewMethod(type, method));
-    if (!made ||
-        PyObject_SetAttr(reinterpret_cast<PyObject*>(type), name, made.get()) < 0) {
+    if (!made || PyObject_SetAttr(reinterpret_cast<PyObject*>(type), name.get(),
+                                  made.get()) < 0) {
       return false;
     }
   }

@@ -25,6 +25,9 @@
 // Invariants
 //   `open_` links exactly the chunks that have a block to take, and the one that is
 //   taken from is its first.  used == number of blocks of the chunk that are out.
+//
+// AddressSanitizer is told of blocks that were given back: who uses one is found, until
+// it is taken again.
 #pragma once
 
 #include <cassert>
@@ -35,9 +38,13 @@
 #include <utility>
 
 #include "cache_line.hpp"
+#include "compiler.hpp"
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#endif
+#if FASTFLOW_ASAN
+#include <sanitizer/asan_interface.h>
 #endif
 
 namespace fastflow {
@@ -66,6 +73,7 @@ class BlockPool {
     }
     if (chunk->used++ == 0 && chunk != first_) --spare_;
     if (Free* block = chunk->free; block != nullptr) {
+      allow(block, size_);
       chunk->free = block->next;
       if (block->next == nullptr && !has_fresh(chunk)) unlink(chunk);
       return block;
@@ -79,6 +87,7 @@ class BlockPool {
     Chunk* chunk = chunk_of(memory);
     const bool was_full = chunk->free == nullptr && !has_fresh(chunk);
     chunk->free = new (memory) Free{chunk->free};
+    forbid(chunk->free + 1, size_ - sizeof(Free));
     if (was_full) link(chunk);
     if (--chunk->used == 0) [[unlikely]]
       emptied(chunk);
@@ -121,9 +130,22 @@ class BlockPool {
 
   // All blocks are there again: they are taken in order of their addresses from now on.
   static void refresh(Chunk* chunk) noexcept {
+    allow(chunk, kChunk);
     chunk->free = nullptr;
     chunk->fresh = reinterpret_cast<char*>(chunk) + kHeader;
   }
+
+#if FASTFLOW_ASAN
+  static void forbid(void* memory, std::size_t bytes) noexcept {
+    ASAN_POISON_MEMORY_REGION(memory, bytes);
+  }
+  static void allow(void* memory, std::size_t bytes) noexcept {
+    ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
+  }
+#else
+  static void forbid(void*, std::size_t) noexcept {}
+  static void allow(void*, std::size_t) noexcept {}
+#endif
 
   void emptied(Chunk* chunk) noexcept {
     refresh(chunk);

@@ -18,6 +18,18 @@
 #define FASTFLOW_INLINE inline
 #endif
 
+// Whether AddressSanitizer looks on.
+#if defined(__SANITIZE_ADDRESS__)
+#define FASTFLOW_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FASTFLOW_ASAN 1
+#endif
+#endif
+#ifndef FASTFLOW_ASAN
+#define FASTFLOW_ASAN 0
+#endif
+
 namespace fastflow {
 
 // Asks for memory that will be read soon.  Any address will do.

@@ -1132,6 +1132,10 @@ ENTRIES: dict[str, Entry] = {
         lambda m: pool().works(),
     ),
     "task_context": Entry(value, lambda made: core.task_context()),
+    "own_methods": Entry(
+        lambda: type("Derived", (core.FutureBase,), {}),
+        lambda made: core.own_methods(made),
+    ),
     "configure": Entry(
         lambda: future.NAMES, lambda made: core.configure(fastflow.Future, made)
     ),

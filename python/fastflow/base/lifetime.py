@@ -10,6 +10,9 @@ The phases stand on each other, the first on top::
 At the exit the interpreter calls top down: what is on top is finished while it still
 has all that it needs. In a forked child, where of all threads only one is left, it
 calls bottom up: what is below starts over before anything above can use it.
+
+What a thread of ours imports it imports while `importing` is held: of a module whose
+import was under way in another thread, a forked child can never have it.
 """
 
 from __future__ import annotations
@@ -18,11 +21,19 @@ import os
 import threading
 from collections.abc import Callable
 
-__all__ = ["LOOP", "PHASES", "RUNS", "TIMERS", "WORKERS", "at_exit", "in_forked_child"]
+__all__ = [
+    "LOOP", "PHASES", "RUNS", "TIMERS", "WORKERS", "at_exit", "importing",
+    "in_forked_child",
+]  # fmt: skip
 
 PHASES = RUNS, LOOP, TIMERS, WORKERS = range(4)
 
 Action = Callable[[], object]
+
+importing = threading.Lock()
+"""Held by threads of ours that import something; a fork waits for it."""
+
+_PATIENCE = 5.0  # seconds: the thread may wait for an import of the one that forks
 
 _lock = threading.Lock()
 _exits: dict[int, list[Action] | None] = {}
@@ -65,6 +76,7 @@ def in_forked_child(phase: int, action: Action) -> None:
 def _begin_anew() -> None:
     global _lock
     _lock = threading.Lock()  # whoever held it is not here
+    _after_fork()
     failed: BaseException | None = None
     for actions in reversed(_forks):
         for action in actions:
@@ -76,5 +88,21 @@ def _begin_anew() -> None:
         raise failed  # the interpreter shows it
 
 
+def _before_fork() -> None:
+    global _holds
+    _holds = importing.acquire(timeout=_PATIENCE)
+
+
+def _after_fork() -> None:
+    global _holds
+    if _holds:
+        _holds = False
+        importing.release()
+
+
+_holds = False  # whether the fork that is under way has `importing`; forks exclude it
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_begin_anew
+    )

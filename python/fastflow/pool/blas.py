@@ -61,7 +61,8 @@ class _Limits:
         if not self._active or not loaded:
             return
         if loaded != self._seen or self._controller is None:
-            import threadpoolctl
+            with lifetime.importing:
+                import threadpoolctl
 
             self._controller = threadpoolctl.ThreadpoolController()
             self._seen = loaded

@@ -214,6 +214,7 @@ for method in ("forkserver", "spawn"):
         f"""
         if __name__ == "__mp_main__":
             if first_time("starts"):
+                until("submitted")
                 say("ready")
             end = time.monotonic() + 0.3
             while time.monotonic() < end:
@@ -223,6 +224,7 @@ for method in ("forkserver", "spawn"):
             pool = Pool(2, multiprocessing.get_context({method!r}))
             try:
                 futures = [pool.submit(same, n) for n in range(4)]
+                mark("submitted")
                 threading.Event().wait()
             except KeyboardInterrupt:
                 say("interrupted")
