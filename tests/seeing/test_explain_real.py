@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -27,11 +28,27 @@ def explained(function, items, workers):
     return recording.explain()
 
 
+def busy_elsewhere():
+    """Seconds that the cores were others', in this machine or beside it, so far."""
+    try:
+        first = Path("/proc/stat").read_text().partition("\n")[0]
+    except OSError:  # this is no Linux
+        return 0.0
+    user, nice, system, _, _, irq, softirq, steal = map(int, first.split()[1:9])
+    whole = user + nice + system + irq + softirq + steal
+    return whole / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
 def undisturbed(*call):
-    """Explain a run during which other programs did not have the cores for long."""
+    """Explain a run during which other programs did not have the cores for long.
+
+    What a host takes for other machines is told by no thread: it looks like a wait.
+    """
     for _ in range(TRIES):
+        before = busy_elsewhere()
         found = explained(*call)
-        if found.account["waiting for a core"] < 0.25 * found.wall * found.workers:
+        others = max(busy_elsewhere() - before, found.account["waiting for a core"])
+        if others < 0.2 * found.wall * found.workers:
             return found
     pytest.skip(f"other programs had the cores, {TRIES} times")
 
