@@ -187,6 +187,7 @@ class DequeOf {
   static void prefetch_like(const void* item, const void* next) noexcept {
     const auto at = reinterpret_cast<std::uintptr_t>(next);
     const auto step = at - reinterpret_cast<std::uintptr_t>(item);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): perhaps no object is there
     prefetch(reinterpret_cast<const void*>(at + 8 * step));
   }
 
