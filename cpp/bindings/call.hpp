@@ -1,8 +1,7 @@
 // A stored call: function, arguments, keyword names, ready for vectorcall.
 //
 // Up to two arguments stand inside the object; more, and those with names, are one
-// block on the heap.  No
-// tuple and no dict is made.
+// block on the heap.  No tuple and no dict is made.
 #pragma once
 
 #include "python.hpp"

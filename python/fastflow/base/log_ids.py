@@ -8,7 +8,7 @@ How: a function that logs was called by somebody of ours, whose frame is further
 the stack of the thread and has what is needed among its variables.  `_FRAMES` has these
 functions.  The innermost one counts: a flow may be run by a task of another one.  Where
 a call has no such frame below it, as the coroutine that a step has returned,
-`CURRENT` says whose it is.  `tests/unit/test_log_ids.py` looks that all functions of
+`CURRENT` says whose it is.  `tests/seeing/test_log_ids.py` looks that all functions of
 the table exist, and the records of each kind of call have the right ids.
 """
 
@@ -154,8 +154,7 @@ _FRAMES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Ids]]] = {
         lambda found: Ids(found["self"]._ctx.run.id),
     ),
     # Durable functions.
-    "make_attempt": ("fastflow.durable.operations.calls", _own("operation")),
-    "_call_here": ("fastflow.durable.operations.calls", _own("operation")),
+    "_begun": ("fastflow.durable.operations.calls", _own("operation")),
     "Replay._attempt": ("fastflow.durable.runtime.replay", _own("self")),
     "BlockingReplay.call": ("fastflow.durable.runtime.replay", _own("self")),
     # In other processes.

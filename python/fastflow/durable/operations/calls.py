@@ -176,24 +176,12 @@ def make_attempt(
             events.job_started(operation.job_key(), number)
         if operation.at_most_once:
             replay.began(operation, number)
-        found: Outcome | Elsewhere
-        if events is not None:
+        if events is None:
+            found = _begun(replay, operation, timeout, fn, *args)
+        else:
             # An attempt that is made elsewhere has a copy of the variables.
             with events.around_job(operation.job_key(), number):
                 found = _begun(replay, operation, timeout, fn, *args)
-        elif timeout is None or is_async(fn):  # as `_begun`, without further calls
-            replay.busy = operation
-            try:
-                value = _context_of(operation).run(fn, *args)
-            except Exception as error:
-                return None, error
-            finally:
-                replay.busy = None
-            if type(value) is not CoroutineType:
-                return value, None
-            found = _begin(replay, operation, timeout, None, value)
-        else:
-            found = _begun(replay, operation, timeout, fn, *args)
         if not isinstance(found, Elsewhere):
             return found
         pending = found
@@ -214,23 +202,16 @@ def _begun(
     """Make an attempt here, or return what waits for it."""
     if timeout is not None and not is_async(fn):
         return _begin(replay, operation, timeout, lambda: fn(*args), None)
-    outcome = _call_here(replay, operation, fn, *args)
-    value, error = outcome
-    if error is not None or type(value) is not CoroutineType:
-        return outcome
-    return _begin(replay, operation, timeout, None, value)
-
-
-def _call_here(
-    replay: Replay, operation: Operation, fn: Callable[..., Any], *args: Any
-) -> Outcome:
     replay.busy = operation
     try:
-        return _context_of(operation).run(fn, *args), None
+        value = _context_of(operation).run(fn, *args)
     except Exception as error:
         return None, error
     finally:
         replay.busy = None
+    if type(value) is not CoroutineType:
+        return value, None
+    return _begin(replay, operation, timeout, None, value)
 
 
 def _begin(
