@@ -21,7 +21,7 @@ void spin_until(std::int64_t cpu) {
 }  // namespace
 
 TEST_CASE("the time of a thread is part of that of the process") {
-  const std::int64_t all = fastflow::cpu_ns();  // first: what lies between the two readings is in both
+  const std::int64_t all = fastflow::cpu_ns();  // first: both count what lies between
   const std::int64_t thread = fastflow::thread_cpu_ns();
   if (thread == 0) return;  // this system doesn't say
   spin_until(thread + 5'000'000);
