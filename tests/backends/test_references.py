@@ -18,50 +18,9 @@ from backends import tasks
 from backends.places import PLACES, is_there
 from backends.test_conformance import flow_of, items
 from fastflow import TaskError
-from fastflow.backends.cluster import ClusterExecutor, Far
 
 CLUSTERS = ("dask", "ray")
 MB = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def pools():
-    """Executors by name, each made when it is first needed."""
-    with contextlib.ExitStack() as stack:
-        made = {}
-
-        def pool(name):
-            if not is_there(PLACES[name]):
-                pytest.skip(f"{PLACES[name].needs} is not installed")
-            if name not in made:
-                made[name] = stack.enter_context(PLACES[name].make())
-            return made[name]
-
-        yield pool
-
-
-@pytest.fixture
-def traffic(monkeypatch):
-    """What passes this process: bytes of calls and outcomes, and values fetched."""
-    passed = {"bytes": 0, "fetched": 0}
-    submit, opened, fetch = Far.submit, Far.opened, ClusterExecutor.fetch
-
-    def count_calls(self, lane, calls, **options):
-        passed["bytes"] += sum(len(call.data) for call in calls)
-        return submit(self, lane, calls, **options)
-
-    def count_outcomes(self, result):
-        passed["bytes"] += sum(map(len, result.outcomes))
-        return opened(self, result)
-
-    def count_fetched(self, many):
-        passed["fetched"] += len(many)
-        return fetch(self, many)
-
-    monkeypatch.setattr(Far, "submit", count_calls)
-    monkeypatch.setattr(Far, "opened", count_outcomes)
-    monkeypatch.setattr(ClusterExecutor, "fetch", count_fetched)
-    return passed
 
 
 @pytest.fixture

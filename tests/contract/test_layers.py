@@ -95,9 +95,9 @@ FILES = {
         "shared",
     ),
     "run": (
-        "__init__ active attempts cache clocks completion events handles kept params "
+        "__init__ active attempts cache clocks completion events kept params "
         "recorder retry scope status",
-        "job job_spans results task",
+        "handles job job_spans results task",
         "loop plan remote",
         "items pauses",
         "inline",

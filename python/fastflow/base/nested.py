@@ -30,6 +30,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_PLAIN = (list, tuple, dict)
+
+
 class Template:
     """A value with places for the results of references.
 
@@ -37,9 +40,12 @@ class Template:
     ----------
     references : tuple
         Each one once, in the order in which they were met.
+    is_plain : bool
+        Whether they are in lists, tuples and dicts only: no code of the user's sees
+        what they are filled with.
     """
 
-    __slots__ = ("_pool", "_root", "_slots", "_steps", "references")
+    __slots__ = ("_pool", "_root", "_slots", "_steps", "is_plain", "references")
 
     def __init__(
         self,
@@ -48,8 +54,11 @@ class Template:
         steps: Sequence[tuple[int, Make, list[int]]],
         pool: list[Any],
         root: int,
+        *,
+        is_plain: bool,
     ) -> None:
         self.references = references
+        self.is_plain = is_plain
         self._slots = slots
         self._steps = steps
         self._pool = pool
@@ -83,9 +92,12 @@ class FlatTemplate:
     ----------
     references : tuple
         As often as they occur.
+    is_plain : bool
+        See `Template`.
     """
 
     __slots__ = ("_args", "_kwargs", "_type", "references")
+    is_plain = True
 
     def __init__(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], kind: Kind
@@ -136,7 +148,7 @@ def template_of(value: Any, kind: Kind) -> Template | None:
     if type(value) in LEAVES:
         return None
     if type(value) is kind.type:
-        return Template((value,), (0,), (), [None], 0)
+        return Template((value,), (0,), (), [None], 0, is_plain=True)
     opened = _holding(value, kind)
     return _Compiler(kind, opened).compile(value) if opened else None
 
@@ -224,6 +236,7 @@ class _Compiler:
         return Template(
             tuple(self._slots), tuple(self._slots.values()), tuple(self._steps),
             self._pool, slot,
+            is_plain=all(type(c.value) in _PLAIN for c in self._opened.values()),
         )  # fmt: skip
 
     def _begin(self, value: Any, frames: list[Any], begun: set[int]) -> None:

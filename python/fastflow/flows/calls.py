@@ -47,8 +47,9 @@ from fastflow.run.handles import HANDLES, Handle
 from fastflow.run.inline import Tries, attempts_of, run_blocking
 from fastflow.run.job import Backend
 from fastflow.run.job_spans import JobSpans, joined
+from fastflow.run.kept import Kept, all_here
 from fastflow.run.task import Task, task_of
-from fastflow.run.task_job import TaskJob
+from fastflow.run.task_job import JobWithKept, TaskJob
 
 __all__ = ["Call", "Calls", "ParallelCalls", "SerialCalls", "error_now"]
 
@@ -70,11 +71,13 @@ class Call:
         Which knows all that, if there is one.
     future : Future or None
         Of the executor, if there is one.
+    elsewhere : bool
+        Whether there is a result among its arguments that is not in this process.
     """
 
     __slots__ = (
-        "args", "attempts", "began", "context", "ended", "future", "handle", "job",
-        "kwargs", "missing", "needs", "task", "worker",
+        "args", "attempts", "began", "context", "elsewhere", "ended", "future",
+        "handle", "job", "kwargs", "missing", "needs", "task", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -97,12 +100,28 @@ class Call:
         self.job: TaskJob | None = None
         self.future: Any = None
         self.missing = 0
+        self.elsewhere = False
 
     def fill(self) -> None:
-        """Put the results of all that it needs, which has ended well, in place."""
+        """Put the results of all that it needs, which has ended well, in place.
+
+        Those that are kept elsewhere stay there, if no class of the user's that holds
+        one would see that; see `fastflow.run.kept`.
+        """
         if self.needs is not None:
             results = [Future.result(handle, 0) for handle in self.needs.references]
+            if Kept in map(type, results):
+                self.elsewhere = self.needs.is_plain
+                if not self.elsewhere:
+                    results = all_here(results)
             self.args, self.kwargs = self.needs.fill(results)
+
+    def fetch(self) -> None:
+        """Have the results here that `fill` has left elsewhere."""
+        if self.elsewhere and self.needs is not None:
+            results = [Future.result(handle, 0) for handle in self.needs.references]
+            self.args, self.kwargs = self.needs.fill(all_here(results))
+            self.elsewhere = False
 
     def note_job(self) -> None:
         """Take over what its job knows."""
@@ -110,6 +129,17 @@ class Call:
         if job is not None:
             self.began, self.ended, self.worker = job.began, job.ended, job.worker
             self.attempts = job.attempts.count
+
+
+class _JobWithKept(JobWithKept):
+    """The job of a call some of whose arguments are elsewhere."""
+
+    __slots__ = ()
+
+    def _fetch(self) -> None:
+        call: Call = self.tag
+        call.fetch()
+        self.args, self.kwargs = call.args, call.kwargs
 
 
 def error_now(handle: Handle[Any]) -> BaseException | None:
@@ -182,6 +212,8 @@ class Calls:
         handle = call.handle
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             if error is None:
+                if type(value) is Kept:
+                    value.task = handle.name
                 handle.set_result(value)
             else:
                 failed = self.errors[handle] = task_error(handle.name, error, None)
@@ -212,6 +244,7 @@ class SerialCalls(Calls):
             self.events.job_started(self.key(call), 1)
         try:
             call.fill()
+            call.fetch()
             if self.events is None:
                 value = _core.task_context().run(
                     run_blocking, call.task, call.args, call.kwargs, tries
@@ -333,11 +366,13 @@ class ParallelCalls(Calls):
             call.future = submit(apart.run, self._attempt, call)
 
     def _job_of(self, call: Call, attempts: Attempts | None = None) -> TaskJob:
-        job = call.job = TaskJob(
+        make = _JobWithKept if call.elsewhere else TaskJob
+        job = call.job = make(
             call.task, call.args, call.kwargs, self._job_ended, call,
             backend=self._backend, clock=system_clock, context=call.context,
             attempts=attempts,
         )  # fmt: skip
+        job.keeps = call.task.cache is None
         job_events = self.job_events
         if job_events is not None:
             job.events, job.key = job_events, self.key(call)
@@ -359,6 +394,7 @@ class ParallelCalls(Calls):
         try:
             if limits is not None:
                 limited = limits.begin(call)
+            call.fetch()
             if events is None:
                 value = task.attempt(call.args, call.kwargs)
             else:

@@ -24,6 +24,7 @@ from fastflow.pool.named import SERIAL, check_executor, executor_of
 from fastflow.run import active
 from fastflow.run.events import Events, RunAbout
 from fastflow.run.handles import HANDLES, Handle
+from fastflow.run.kept import Kept
 from fastflow.run.results import COMPLETED, FAILED, SKIPPED, FlowResult, Shape, Track
 
 __all__ = ["FlowFunction", "flow"]
@@ -215,7 +216,9 @@ def _result(
             track.states[number] = SKIPPED
         elif handle.done():
             track.states[number] = COMPLETED
-            track.results[number] = Future.result(handle)
+            track.results[number] = value = Future.result(handle)
+            if type(value) is Kept:
+                track.kept.add(number)
     track.note_threads()
     return FlowResult(
         flow,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastflow.base.durations import Time, wait_of
 from fastflow.base.nested import Kind
 from fastflow.pool.future import Future
+from fastflow.run.kept import Kept
 
 __all__ = ["HANDLES", "Handle"]
 
@@ -55,7 +56,8 @@ class Handle(_Future[T]):
             After `timeout`.
         """
         self._wait(wait_of(timeout))
-        return super().result(0)
+        value: Any = super().result(0)
+        return value.fetch() if type(value) is Kept else value  # type: ignore[no-any-return]
 
     def exception(self, timeout: Time | None = None) -> BaseException | None:
         """Wait for the task and return its error, None if it has succeeded."""

@@ -6,8 +6,8 @@ references`), and whoever else needs the value fetches it: a task in this proces
 its call, the user when a result is read, a pickle when it is made.
 
 Where a `Kept` may be: the result of a task, an item of such a result if the task is run
-item by item, and the arguments that are made of these.  Functions of the user's are
-never given one, so it is nowhere else.
+item by item, the outcome of a handle, and the arguments that are made of these.
+Functions of the user's are never given one, so it is nowhere else.
 
 A value is fetched once: whoever fetches holds the locks of what it fetches, taken in
 the order of their numbers, so that two who want some of the same values wait for each
@@ -24,7 +24,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Keeper", "Kept", "here"]
+__all__ = ["Keeper", "Kept", "all_here", "here"]
 
 _numbers = itertools.count()
 
@@ -123,6 +123,12 @@ def here(value: Any) -> Any:
         return value
     _fetch(found)
     return _replaced(value)
+
+
+def all_here(values: Sequence[Any]) -> list[Any]:
+    """Return results, with those fetched that are kept elsewhere; looks into none."""
+    _fetch([value for value in values if type(value) is Kept])
+    return [value._value if type(value) is Kept else value for value in values]
 
 
 _DEEP = 4  # (args, kwargs), of them, a list of results, each a list of items
