@@ -46,14 +46,18 @@ void StoredCall::clear() {
   if (function_ == nullptr) return;
   StoredCall old;
   move_to(&old);  // first: the code that runs below may look at us
-  const std::size_t n = old.count();
-  PyObject* const* from = old.args();
+  old.drop();
+}
+
+void StoredCall::drop() const {
+  const std::size_t n = count();
+  PyObject* const* from = args();
   for (std::size_t i = 0; i < n; ++i) Py_DECREF(from[i]);
-  if (old.has_block()) {
-    Py_XDECREF(old.names());
-    PyMem_Free(old.block_);
+  if (has_block()) {
+    Py_XDECREF(names());
+    PyMem_Free(block_);
   }
-  Py_DECREF(old.function_);
+  Py_DECREF(function_);
 }
 
 int StoredCall::traverse(visitproc visit, void* arg) const {

@@ -57,8 +57,10 @@ class StoredCall {
   // Calls it; a new reference or nullptr with an exception.
   [[nodiscard]] PyObject* invoke() const;
 
-  // Drops the references; may run Python code.
+  // Drops the references; may run Python code, which finds it empty.
   void clear();
+  // The same for one that nobody else sees, and that is not used again.
+  void drop() const;
 
   [[nodiscard]] PyObject* function() const noexcept { return function_; }
   [[nodiscard]] std::size_t count() const noexcept { return count_ & ~kNamed; }

@@ -306,7 +306,7 @@ Worked work(CallRun* run, bool is_caller, ItemContext& context) {
     failed += take_result(run, v, result) ? 1 : 0;
     ++ran;
     good = context.renew();
-    if (good && ran % 8 == 0 && !PyFunction_Check(function_of(run, v))) {
+    if (good && ran % 8 == 0 && !looks_by_itself(function_of(run, v))) {
       good = yield_point();
       watch.interrupted();
     }

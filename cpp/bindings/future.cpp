@@ -22,7 +22,7 @@ constexpr int kInlineDepth = 24;
 
 }  // namespace
 
-ScopeObject* scope_in(FutureObject* f) {
+ScopeObject* scope_in(const FutureObject* f) {
   return extras_in(f) != nullptr && extras_in(f)->scope
              ? scope_of(extras_in(f)->scope.get())
              : nullptr;
@@ -128,7 +128,8 @@ void end_shared(FutureObject* f, const char* waiter_method, PyObject* failure,
 
 // The garbage collector has to know of an outcome that may be part of a cycle.
 void track_if_needed(FutureObject* f, PyObject* outcome) {
-  if (!PyObject_IS_GC(outcome)) return;
+  // Its type first, as the rest is a call of the interpreter's.
+  if (!PyType_IS_GC(Py_TYPE(outcome)) || !PyObject_IS_GC(outcome)) return;
   ObjectLock lock(object_of(f));  // against who makes extras at this moment
   track(f);
 }
@@ -238,9 +239,21 @@ PyObject* call_in_context(FutureObject* f, StoredCall& call) {
 
 namespace {
 
+bool cancel_due(const FutureObject* f) {
+  const ScopeObject* scope = scope_in(f);
+  // relaxed: a cancel that races with the start of a task may come too late.
+  return f->engine->cancel_all.load(std::memory_order_relaxed) ||
+         (scope != nullptr && scope->cancelled.load(std::memory_order_relaxed));
+}
+
+FASTFLOW_INLINE bool is_to_be_cancelled(const FutureObject* f) {
+  return f->engine != nullptr && f->state.phase() == Phase::kPending && cancel_due(f);
+}
+
 template <class Execute>
 FASTFLOW_INLINE bool run_if_pending_by(FutureObject* f, const Execute& execute) {
-  follow_cancel(f);
+  if (is_to_be_cancelled(f)) [[unlikely]]
+    cancel(f);
   Ref scope = Ref::borrow(reinterpret_cast<PyObject*>(scope_in(f)));
   if (scope && !scope_start(scope_of(scope.get()))) {
     follow_cancel(f);
@@ -331,8 +344,9 @@ class Noting<true> {
   const bool follows_;
 };
 
+// Whether what was called has looked for those who want the interpreter lock.
 template <bool kRecorded>
-FASTFLOW_INLINE void execute_as(FutureObject* f, Noting<kRecorded> noting) {
+FASTFLOW_INLINE bool execute_as(FutureObject* f, Noting<kRecorded> noting) {
   if (f->holds == Holds::kKernel) {
     const KernelCall call = f->kernel_call;
     noting.begin(f, call.kernel, call.index);
@@ -342,14 +356,14 @@ FASTFLOW_INLINE void execute_as(FutureObject* f, Noting<kRecorded> noting) {
     }
     noting.end(SpanState::kDone);
     settle_kernel(f, call, take_status(call.kernel, call.index));
-    return;
+    return false;
   }
   StoredCall call;
   f->call.move_to(&call);
   if (f->engine != nullptr && f->engine->broken.load(std::memory_order_relaxed)) {
     settle(f, broken_error(f->engine), true);
-    call.clear();
-    return;
+    call.drop();
+    return false;
   }
   noting.begin(f, call);
   PyObject* result = call_in_context(f, call);
@@ -367,49 +381,46 @@ FASTFLOW_INLINE void execute_as(FutureObject* f, Noting<kRecorded> noting) {
       settle(f, error.release(), true);
     }
   }
-  call.clear();
+  const bool looked = looks_by_itself(call.function());
+  call.drop();
+  return looked;
 }
 
 }  // namespace
 
-void execute(FutureObject* f) { execute_as<false>(f, {}); }
+void execute(FutureObject* f) { (void)execute_as<false>(f, {}); }
 void execute_recorded(FutureObject* f) {
-  execute_as<true>(f, Noting<true>(recording::lane()));
+  (void)execute_as<true>(f, Noting<true>(recording::lane()));
 }
 
 void run_future(Job* job, Worker& worker) {
   FutureObject* f = future_of(job);
-  run_if_pending_by(f, [](FutureObject* g) { execute_as<false>(g, {}); });
+  bool looked = false;
+  run_if_pending_by(f, [&](FutureObject* g) { looked = execute_as<false>(g, {}); });
   Py_DECREF(object_of(f));
-  attachment(worker).end_of_job(worker);
+  attachment(worker).end_of_job(worker, looked);
 }
 
 void run_recorded_future(Job* job, Worker& worker) {
   recording::Lane* lane = recording::lane();
   const bool follows = lane != nullptr && lane->begins_job(worker);
   FutureObject* f = future_of(job);
-  run_if_pending_by(f, [lane, follows](FutureObject* g) {
-    execute_as<true>(g, Noting<true>(lane, follows));
+  bool looked = false;
+  run_if_pending_by(f, [&](FutureObject* g) {
+    looked = execute_as<true>(g, Noting<true>(lane, follows));
   });
   Py_DECREF(object_of(f));
   Attachment& mine = attachment(worker);
-  if (!mine.yields_next()) {
-    mine.end_of_job(worker);
+  if (!mine.yields_next(looked)) {
+    mine.end_of_job(worker, looked);
     if (lane != nullptr) lane->ends_job();
     return;
   }
   const recording::Noted waits(SpanKind::kLock);
-  mine.end_of_job(worker);
+  mine.end_of_job(worker, looked);
 }
 
 namespace {
-
-bool cancel_due(FutureObject* f) {
-  ScopeObject* scope = scope_in(f);
-  // relaxed: a cancel that races with the start of a task may come too late.
-  return f->engine->cancel_all.load(std::memory_order_relaxed) ||
-         (scope != nullptr && scope->cancelled.load(std::memory_order_relaxed));
-}
 
 // The rare ends of a kernel task that need the interpreter.
 void run_attached(FutureObject* f, Worker& worker) {
@@ -515,8 +526,7 @@ bool cancel(FutureObject* f) {
 }
 
 void follow_cancel(FutureObject* f) {
-  if (f->engine == nullptr || f->state.phase() != Phase::kPending) return;
-  if (cancel_due(f)) cancel(f);
+  if (is_to_be_cancelled(f)) cancel(f);
 }
 
 // --- waiting -------------------------------------------------------------------------

@@ -168,7 +168,7 @@ void add_note(PyObject* exception, PyObject* function, const char* kind,
 extern thread_local PyObject* t_current_task;
 
 // The group of a future's task, borrowed; or nullptr.
-ScopeObject* scope_in(FutureObject* f);
+ScopeObject* scope_in(const FutureObject* f);
 
 class CurrentTask {
  public:

@@ -3,7 +3,7 @@
 // Crossing between threads costs as much as a thousand calls, so
 //   * a worker keeps the interpreter lock over consecutive Python jobs, and gives it up
 //     only when it runs out of them, before a native job, or when somebody asks for it
-//     (bytecode looks by itself; C functions never do: see yield_point);
+//     (Python functions look by themselves, others never do: see yield_point);
 //   * threads that wait for a result are announced after the worker gave the lock up,
 //     so that they do not wake only to wait for it; while the worker has more to do
 //     they look for themselves every now and then (see wait.hpp);
@@ -28,6 +28,16 @@ namespace fastflow::py {
 // (on the main thread only).
 bool yield_point();
 
+// Whether a call of it does so by itself: bytecode runs.  Of a generator function, and
+// its like, none does: the call only makes an object.
+inline bool looks_by_itself(PyObject* function) {
+  if (PyMethod_Check(function)) function = PyMethod_GET_FUNCTION(function);
+  if (!PyFunction_Check(function)) return false;
+  constexpr int kMakesObject = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR;
+  const auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function));
+  return (code->co_flags & kMakesObject) == 0;
+}
+
 // What a worker thread of a Python pool has of its own; found by Worker::binding.  It
 // needs no memory besides: what a worker has to do it can do when there is none left.
 // Nobody else uses it, so only code that runs on this very thread can come in between:
@@ -38,13 +48,16 @@ class Attachment {
 
   void attach();
   void detach();
-  // After every Python job: takes back may_block(), and gives others a chance.
-  void end_of_job(Worker& worker) {
+  // After every Python job: takes back may_block(), and gives others a chance unless
+  // the job has `looked` by itself.
+  void end_of_job(Worker& worker, bool looked = false) {
     if (may_block_) unblock(worker);
-    if (++jobs_ % 8 == 0 && !yield_point()) PyErr_WriteUnraisable(nullptr);
+    if (!looked && ++jobs_ % 8 == 0 && !yield_point()) PyErr_WriteUnraisable(nullptr);
   }
   // Whether the next end_of_job() gives others a chance.
-  [[nodiscard]] bool yields_next() const { return jobs_ % 8 == 7; }
+  [[nodiscard]] bool yields_next(bool looked) const {
+    return !looked && jobs_ % 8 == 7;
+  }
   // The running task is about to enter a wait that the core can't see the end of (the
   // standard library's wait()): until its end it does not count against the limit.
   void may_block(Worker& worker);

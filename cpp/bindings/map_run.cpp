@@ -206,7 +206,7 @@ class Look {
   enum class Next { kGoOn, kLeave, kError };
 
   Look(MapObject* map, bool is_caller)
-      : is_caller_(is_caller), looks_by_itself_(PyFunction_Check(map->function)) {}
+      : is_caller_(is_caller), looks_by_itself_(looks_by_itself(map->function)) {}
 
   // Whether the next call of between_items() lets others have the interpreter lock.
   [[nodiscard]] bool yields_next() const {
@@ -236,7 +236,7 @@ class Look {
   }
 
   const bool is_caller_;
-  const bool looks_by_itself_;  // Python functions do
+  const bool looks_by_itself_;  // what is called
   std::uint32_t items_ = 0;
   Clock::time_point last_ = Clock::now();
 };

@@ -179,12 +179,13 @@ void work(StreamObject* s, Worker& worker) {
     PyErr_WriteUnraisable(s->function);
     return;
   }
+  const bool looks = looks_by_itself(s->function);
   while (good && !s->body->participants.closed() && !worker.pool().crowded()) {
     const std::int64_t index = claim(s);
     if (index < 0) break;
     run_item<kRecorded>(s, static_cast<std::size_t>(index), false);
     good = context.renew();
-    attachment(worker).end_of_job(worker);
+    attachment(worker).end_of_job(worker, looks);
   }
   if (!good) PyErr_WriteUnraisable(s->function);
   context.exit();
