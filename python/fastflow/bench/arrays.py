@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -14,6 +13,7 @@ from fastflow.bench import capacity
 from fastflow.bench import subject as ff
 from fastflow.bench.measure import interleave
 from fastflow.bench.rows import Row, Settings, Skip, faster
+from fastflow.bench.workloads import count_down, has_interpreter_lock, steps_of
 
 Block = NDArray[np.float64]
 
@@ -86,22 +86,13 @@ def numpy_medium(settings: Settings) -> Iterator[Row | Skip]:
     yield from numpy_case(settings, 1_000, 75e-6, 1.9, 1.9)
 
 
-def count_down(steps: int) -> None:
-    """Pure Python work."""
-    while steps:
-        steps -= 1
-
-
 def pure_python(settings: Settings) -> Iterator[Row | Skip]:
     """Pure-Python tasks of a millisecond; only a build without the lock can gain."""
     title = "pure-Python tasks of 1 ms, map"
-    if getattr(sys, "_is_gil_enabled", lambda: True)():
+    if has_interpreter_lock():
         yield Skip(title, "needs a free-threaded build of Python")
         return
-    start = time.perf_counter()
-    count_down(100_000)
-    steps = int(100_000 * 1e-3 / (time.perf_counter() - start))
-    tasks = [steps] * settings.size(1_000, 200)
+    tasks = [steps_of(1e-3)] * settings.size(1_000, 200)
     with ff.Executor(settings.workers) as executor:
         times = interleave(
             {

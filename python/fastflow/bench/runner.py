@@ -32,6 +32,7 @@ from fastflow.bench import (
     native,
     peers,
     processes,
+    seeing,
     submit,
     workflow_steps,
 )
@@ -45,6 +46,7 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         submit.pending_bytes,
         submit.round_trip_hot,
         submit.round_trip_idle,
+        submit.short_bodies,
         arrays.numpy_small,
         arrays.numpy_medium,
         metg.metg,
@@ -104,6 +106,7 @@ GROUPS: dict[str, tuple[Benchmark, ...]] = {
         clusters.ray_items,
         clusters.chains,
     ),
+    "seeing": (seeing.recording, seeing.progress, seeing.report),
 }
 
 

@@ -19,7 +19,12 @@ from fastflow.bench.rows import (
     faster,
     figure_below,
 )
-from fastflow.bench.workloads import nothing
+from fastflow.bench.workloads import (
+    count_down,
+    has_interpreter_lock,
+    nothing,
+    steps_of,
+)
 
 PEER = "ThreadPoolExecutor"
 
@@ -146,4 +151,32 @@ def round_trip_idle(settings: Settings) -> Iterator[Row | Skip]:
         "µs",
         Spread.of([mine / other for mine, other in pairs]),
         NOT_SLOWER,
+    )
+
+
+def short_bodies(settings: Settings) -> Iterator[Row | Skip]:
+    """Pure Python of 1 µs; only a build without the lock can gain."""
+    title = "pure-Python tasks of 1 µs, submit"
+    if has_interpreter_lock():
+        yield Skip(title, "needs a free-threaded build of Python")
+        return
+    tasks = [steps_of(1e-6)] * settings.size(20_000, 5_000)
+    with ff.Executor(settings.workers) as executor:
+
+        def submitted() -> None:
+            for future in [executor.submit(count_down, steps) for steps in tasks]:
+                future.result()
+
+        times = interleave(
+            {"sequential": lambda: list(map(count_down, tasks)), "submit": submitted},
+            settings.repeats,
+        )
+    yield Row(
+        title,
+        "sequential",
+        times.median("sequential") / len(tasks) * 1e6,
+        times.median("submit") / len(tasks) * 1e6,
+        "µs",
+        times.ratio("sequential", "submit"),
+        faster(1.5),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import deque
 from collections.abc import Iterable
 
@@ -12,6 +14,24 @@ def nothing() -> None:
 
 def noop(item: object) -> None:
     """Do nothing with one argument: the Python function behind every no-op figure."""
+
+
+def count_down(steps: int) -> None:
+    """Pure Python work."""
+    while steps:
+        steps -= 1
+
+
+def steps_of(seconds: float) -> int:
+    """Steps of `count_down` that take about so long here."""
+    start = time.perf_counter()
+    count_down(200_000)
+    return max(1, int(200_000 * seconds / (time.perf_counter() - start)))
+
+
+def has_interpreter_lock() -> bool:
+    """Whether only one thread at a time runs Python code."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def drain(items: Iterable[object]) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+# As bench.runner has them, which takes its time to import.
+_GROUPS = ["executor", "graph", "peers", "flows", "durable", "processes", "seeing"]
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fastflow", prog_name="fastflow")
@@ -78,7 +81,7 @@ def doctor() -> None:
     "--group",
     "groups",
     multiple=True,
-    type=click.Choice(["executor", "graph", "peers", "flows", "durable", "processes"]),
+    type=click.Choice(_GROUPS),
     help="Only this group; may be repeated.",
 )
 @click.option("--only", default="", metavar="TEXT", help="Only benchmarks named so.")

@@ -142,3 +142,10 @@ def test_rows_and_skips_are_reported(tmp_path):
 )
 def test_figures_have_three_digits(value, text):
     assert report.figure(value, "ns") == text
+
+
+def test_the_command_line_has_all_groups():
+    from fastflow.cli.commands import bench
+
+    (option,) = [each for each in bench.params if each.name == "groups"]
+    assert list(option.type.choices) == [*GROUPS]
