@@ -63,6 +63,7 @@ def test_the_durable_run_of_the_demo_survives():
     assert found.killed_after + found.ran - found.twice == 40
 
 
+@pytest.mark.slow
 def test_demo_ends_with_a_table_a_report_and_advice(tmp_path):
     page = tmp_path / "report.html"
     options = ("--tasks", "200", "--records", "400", "--workers", "2")

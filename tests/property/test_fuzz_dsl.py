@@ -68,6 +68,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_hostile_texts_end_soon_with_an_error(name):
     # None takes more than seconds; a hang is ended by faulthandler_timeout.
@@ -77,6 +78,7 @@ def test_hostile_texts_end_soon_with_an_error(name):
     assert caught.value.problems[0].line >= 1
 
 
+@pytest.mark.slow
 def test_a_million_names():
     text = "flow F:\n" + "".join(f"    t{i}\n" for i in range(MILLION))
     assert len(parse_dsl(text).tasks) == MILLION
