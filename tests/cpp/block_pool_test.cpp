@@ -45,22 +45,37 @@ TEST_CASE("what was given back last is taken first") {
   CHECK(pool.take() == first);  // in order of the addresses, as all were there
 }
 
-TEST_CASE("empty chunks go back, but for the first and some more") {
-  constexpr std::size_t kKept = 1 + BlockPool::kSpare;
+TEST_CASE("empty chunks are laid aside, but for two, and taken from there") {
   BlockPool pool(kSize);
   std::vector<void*> blocks;
-  for (std::size_t i = 0; i < (kKept + 3) * kPerChunk; ++i) {
-    blocks.push_back(pool.take());
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t i = 0; i < 5 * kPerChunk; ++i) {
+      blocks.push_back(pool.take());
+      std::memset(blocks.back(), round, kSize);
+    }
+    CHECK(pool.chunks() == 6);  // each has a header
+    CHECK(pool.aside() == 0);
+    for (void* block : blocks) {
+      CHECK(*static_cast<char*>(block) == round);
+      pool.give(block);
+    }
+    CHECK(pool.chunks() == 2);
+    CHECK(pool.aside() == 4);
+    blocks.clear();
   }
-  CHECK(pool.chunks() == kKept + 4);  // each has a header
+  for (std::size_t i = 0; i < kPerChunk; ++i) blocks.push_back(pool.take());
+  CHECK(pool.chunks() == 2);
+  CHECK(pool.aside() == 4);
   for (void* block : blocks) pool.give(block);
-  CHECK(pool.chunks() == kKept);
-  blocks.clear();
-  for (std::size_t i = 0; i < kPerChunk * (kKept - 1); ++i) {
-    blocks.push_back(pool.take());
-  }
-  CHECK(pool.chunks() == kKept);
+}
+
+TEST_CASE("of very many chunks, most go back") {
+  BlockPool pool(1 << 14);
+  std::vector<void*> blocks;
+  while (pool.chunks() < BlockPool::kAside + 9) blocks.push_back(pool.take());
   for (void* block : blocks) pool.give(block);
+  CHECK(pool.chunks() == 2);
+  CHECK(pool.aside() == BlockPool::kAside);
 }
 
 TEST_CASE("random orders: no block is out twice") {
@@ -87,5 +102,5 @@ TEST_CASE("random orders: no block is out twice") {
     while (out.size() > bottom) random() % 4 == 0 ? take() : give();
   }
   while (!out.empty()) give();
-  CHECK(pool.chunks() <= 1 + BlockPool::kSpare);
+  CHECK(pool.chunks() <= 2);
 }

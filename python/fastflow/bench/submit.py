@@ -21,6 +21,7 @@ from fastflow.bench.rows import (
 )
 from fastflow.bench.workloads import (
     count_down,
+    drain,
     has_interpreter_lock,
     nothing,
     steps_of,
@@ -161,14 +162,27 @@ def short_bodies(settings: Settings) -> Iterator[Row | Skip]:
         yield Skip(title, "needs a free-threaded build of Python")
         return
     tasks = [steps_of(1e-6)] * settings.size(20_000, 5_000)
-    with ff.Executor(settings.workers) as executor:
+    with (
+        ff.Executor(settings.workers) as executor,
+        ThreadPoolExecutor(settings.workers) as threads,
+    ):
 
         def submitted() -> None:
             for future in [executor.submit(count_down, steps) for steps in tasks]:
                 future.result()
 
+        def shared() -> None:
+            shares = [
+                tasks[part :: settings.workers] for part in range(settings.workers)
+            ]
+            drain(threads.map(lambda share: drain(map(count_down, share)), shares))
+
         times = interleave(
-            {"sequential": lambda: list(map(count_down, tasks)), "submit": submitted},
+            {
+                "sequential": lambda: drain(map(count_down, tasks)),
+                "submit": submitted,
+                "shared": shared,
+            },
             settings.repeats,
         )
     yield Row(
@@ -179,4 +193,5 @@ def short_bodies(settings: Settings) -> Iterator[Row | Skip]:
         "µs",
         times.ratio("sequential", "submit"),
         faster(1.5),
+        f"the machine allowed {times.ratio('sequential', 'shared').median:.2f} ×",
     )

@@ -23,13 +23,17 @@ def count_down(steps: int) -> None:
 
 
 def steps_of(seconds: float) -> int:
-    """Steps of `count_down` that take about so long here."""
-    best = 1.0
-    for _ in range(200):  # the first ones are slow: the interpreter learns
-        start = time.perf_counter()
-        count_down(1_000)
-        best = min(best, time.perf_counter() - start)
-    return max(1, int(1_000 * seconds / best))
+    """Steps of `count_down` in a call that takes about so long here."""
+    steps = 10
+    while True:
+        best = 1.0
+        for _ in range(200):  # the first ones are slow: the interpreter learns
+            start = time.perf_counter()
+            count_down(steps)
+            best = min(best, time.perf_counter() - start)
+        if best >= 0.97 * seconds:
+            return steps
+        steps = max(steps + 1, int(steps * min(seconds / best, 4.0)))
 
 
 def has_interpreter_lock() -> bool:
