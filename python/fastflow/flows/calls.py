@@ -331,17 +331,18 @@ class ParallelCalls(Calls):
 
     def _begin(self, call: Call) -> None:
         """Begin a call that has what it needs."""
-        handle, needs = call.handle, call.needs
-        if self._stops():
+        needs = call.needs
+        if self._cancelled:
             self._drop(call)
             return
         try:
-            for needed in needs.references if needs else ():
-                error = error_now(needed)
-                if error is not None:
-                    handle.set_exception(error)
-                    return
-            call.fill()
+            if needs is not None:
+                for needed in needs.references:
+                    error = error_now(needed)
+                    if error is not None:
+                        call.handle.set_exception(error)
+                        return
+                call.fill()
             self._send(call)
         except BaseException as error:  # a set of results that can't be hashed, say
             self._end(call, error, None)
@@ -457,7 +458,8 @@ class ParallelCalls(Calls):
                 if not call.handle.done():
                     self._take_back(call)
         for call in self.made:
-            call.handle.wait()
+            if not call.handle.done():
+                call.handle.wait()
         self._limits.close()
         if self._broken is not None:
             raise self._broken

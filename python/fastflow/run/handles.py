@@ -55,7 +55,10 @@ class Handle(_Future[T]):
         TimeoutError
             After `timeout`.
         """
-        self._wait(wait_of(timeout))
+        if timeout is None and self.done():
+            self.seen = True
+        else:
+            self._wait(wait_of(timeout))
         value: Any = super().result(0)
         return value.fetch() if type(value) is Kept else value  # type: ignore[no-any-return]
 
