@@ -210,7 +210,7 @@ class Calls:
     def finish(self, call: Call, error: BaseException | None, value: Any) -> None:
         """Let a call's handle know how it has ended."""
         handle = call.handle
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
+        try:  # suppress() would cost as much as the rest of it
             if error is None:
                 if type(value) is Kept:
                     value.task = handle.name
@@ -218,6 +218,8 @@ class Calls:
             else:
                 failed = self.errors[handle] = task_error(handle.name, error, None)
                 handle.set_exception(failed)
+        except concurrent.futures.InvalidStateError:
+            pass
 
 
 class SerialCalls(Calls):
@@ -388,7 +390,7 @@ class ParallelCalls(Calls):
         events = self.events
         if events is not None:
             events.job_started(self.key(call), 1)
-        limits = self._limits.of(task.timeout)
+        limits = None if task.timeout is None else self._limits.of(task.timeout)
         limited: Limited | None = None
         error: BaseException | None = None
         value: Any = None
