@@ -29,6 +29,7 @@ from fastflow.bench.rows import (
     faster,
     figure_below,
 )
+from fastflow.bench.workloads import steps_of
 from fastflow.pool.fanout import map as fan_out
 from fastflow.processes.executor import ProcessExecutor
 
@@ -127,13 +128,12 @@ def _pool_often(pool: Any, n: int, times: int) -> None:
 
 def pure_python(settings: Settings) -> Iterator[Row | Skip]:
     """Tasks of 1 ms, 100 µs and 10 µs of pure Python: how much faster than one core."""
-    rounds = _rounds_per_second()
     with pools(settings) as made, ThreadPoolExecutor(settings.workers) as threads:
         ours, stdlib = made["ours"], made["stdlib"]
         for seconds, goal in ((1e-3, 1.95), (1e-4, 1.9), (1e-5, 1.6)):
             n = settings.size(int(1.0 / seconds), int(0.2 / seconds))
             n = min(n, 50_000)
-            items = [max(int(seconds * rounds), 1)] * n
+            items = [steps_of(seconds, process_calls.loop)] * n
             contestants: dict[str, Thunk] = {
                 "sequential": partial(_sequential, items),
                 "map": partial(_map, ours, items),
@@ -154,13 +154,6 @@ def pure_python(settings: Settings) -> Iterator[Row | Skip]:
                 f"processes: {n:,} × {label}, submit", STDLIB, times.median("stdlib"),
                 times.median("submit"), "s", times.ratio("stdlib", "submit"),
             )  # fmt: skip
-
-
-def _rounds_per_second() -> float:
-    count = 200_000
-    start = time.thread_time()
-    process_calls.loop(count)
-    return count / (time.thread_time() - start)
 
 
 def _sequential(items: list[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 def nothing() -> None:
@@ -22,14 +22,18 @@ def count_down(steps: int) -> None:
         steps -= 1
 
 
-def steps_of(seconds: float) -> int:
-    """Steps of `count_down` in a call that takes about so long here."""
+def steps_of(seconds: float, body: Callable[[int], object] = count_down) -> int:
+    """Steps of `body` in a call that takes about so long here.
+
+    Sought with calls of that length, as a step of a long one may take longer.
+    """
     steps = 10
+    tries = max(5, min(200, int(0.02 / seconds)))
     while True:
         best = 1.0
-        for _ in range(200):  # the first ones are slow: the interpreter learns
+        for _ in range(tries):  # the first ones are slow: the interpreter learns
             start = time.perf_counter()
-            count_down(steps)
+            body(steps)
             best = min(best, time.perf_counter() - start)
         if best >= 0.97 * seconds:
             return steps
