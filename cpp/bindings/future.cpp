@@ -381,7 +381,8 @@ FASTFLOW_INLINE bool execute_as(FutureObject* f, Noting<kRecorded> noting) {
       settle(f, error.release(), true);
     }
   }
-  const bool looked = looks_by_itself(call.function());
+  // A call that fails may have done so before any bytecode, by its arguments.
+  const bool looked = result != nullptr && looks_by_itself(call.function());
   call.drop();
   return looked;
 }

@@ -66,7 +66,7 @@ def by_submit(executor, fn, phase):
         executor.submit(gate.acquire)
         futures = [executor.submit(fn, 1) for _ in range(100_000)]
     phase.on = True
-    futures[-1].result()
+    futures[-1].exception()
     phase.on = False
 
 
@@ -97,6 +97,10 @@ def impatient():
     sys.setswitchinterval(before)
 
 
+def wants_more(x, y):
+    return x, y
+
+
 def turns(machine, fn):
     """How often this thread got the lock while another one had the calls made."""
     phase = Phase()
@@ -122,3 +126,8 @@ def turns(machine, fn):
 def test_others_have_their_turns(machine, function):
     # If the system has something else to do, there is time for few turns.
     assert any(turns(MACHINES[machine], FUNCTIONS[function]) > FEW for _ in range(9))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_and_while_calls_fail_before_they_begin():
+    assert any(turns(by_submit, wants_more) > FEW for _ in range(9))
