@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from backends.places import PLACES, is_there
+from backends.places import PLACES, available
 from fastflow.backends.cluster import ClusterExecutor, Far
 
 
@@ -17,8 +17,7 @@ def pools():
         made = {}
 
         def pool(name):
-            if not is_there(PLACES[name]):
-                pytest.skip(f"{PLACES[name].needs} is not installed")
+            available(name)
             if name not in made:
                 made[name] = stack.enter_context(PLACES[name].make())
             return made[name]

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pytest
+
 import fastflow
 
 
@@ -92,3 +94,9 @@ PLACES = {
 
 def is_there(place: Place) -> bool:
     return not place.needs or importlib.util.find_spec(place.needs) is not None
+
+
+def available(name: str) -> None:
+    """Skip the test if the place isn't there."""
+    if not is_there(PLACES[name]):
+        pytest.skip(f"{PLACES[name].needs} is not installed, see [test-cluster]")

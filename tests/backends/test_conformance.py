@@ -15,33 +15,13 @@ import pytest
 
 import fastflow
 from backends import tasks
-from backends.places import PLACES, is_there
+from backends.places import PLACES, available
 from fastflow import Flow, TaskError, TaskTimeout
 
 ALL = tuple(PLACES)
 CONCURRENT = tuple(name for name, place in PLACES.items() if place.concurrent)
 PROCESSES = tuple(name for name, place in PLACES.items() if place.processes)
 GROWING = tuple(name for name, place in PLACES.items() if place.add_worker)
-
-
-def available(name):
-    if not is_there(PLACES[name]):
-        pytest.skip(f"{PLACES[name].needs} is not installed, see [test-cluster]")
-
-
-@pytest.fixture(scope="module")
-def pools():
-    """Executors by name: each is made when it is first needed, and kept."""
-    with contextlib.ExitStack() as stack:
-        made = {}
-
-        def pool(name):
-            available(name)
-            if name not in made:
-                made[name] = stack.enter_context(PLACES[name].make())
-            return made[name]
-
-        yield pool
 
 
 @pytest.fixture

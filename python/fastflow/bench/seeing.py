@@ -8,12 +8,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from fastflow.base.bars import TerminalBar
 from fastflow.base.progress import Monitor, Progress
 from fastflow.bench import subject as ff
-from fastflow.bench.measure import Spread, interleave
+from fastflow.bench.measure import Spread, Times, interleave
 from fastflow.bench.rows import Row, Settings, cost, figure_below
 from fastflow.bench.submit import submit_all
 from fastflow.bench.workloads import count_down, noop, steps_of
@@ -48,7 +47,7 @@ def recording(settings: Settings) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def _paired(run: Callable[[], object], settings: Settings) -> Any:
+def _paired(run: Callable[[], object], settings: Settings) -> Times:
     def recorded() -> None:
         with record():
             run()
